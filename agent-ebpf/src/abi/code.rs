@@ -1,0 +1,202 @@
+//! Numbers with meaning: operations, effects, verdicts, reasons, hooks, record kinds.
+//!
+//! Effects and verdicts lie at least eight bits apart so that no single damaged byte turns one into another.
+
+/// Operations as bits, so that one rule can name several.
+pub mod op {
+    /// Execute a program (each loader pass of `execve`).
+    pub const EXEC: u32 = 1 << 0;
+    /// Open an existing file in any way that can change its content (write mode or `O_TRUNC`).
+    pub const WRITE: u32 = 1 << 1;
+    /// Make a new regular file; judged together with the open that the same call makes.
+    pub const CREATE: u32 = 1 << 2;
+    /// Connect a socket to an internet address.
+    pub const CONNECT: u32 = 1 << 3;
+}
+
+/// What a rule demands. Zero and every unlisted value read as [`effect::DENY`].
+pub mod effect {
+    /// Never, even with a grant.
+    pub const DENY: u32 = 0xd3a1_5c0f;
+    /// Only with a live lease.
+    pub const REQUIRE_GRANT: u32 = 0x3c6e_90b5;
+    /// Stop until somebody decides, unless a lease covers it.
+    pub const HOLD: u32 = 0x69b5_0f9a;
+    /// Record and go on.
+    pub const ALERT: u32 = 0xa50f_c36c;
+    /// Go on; recorded only when the rule says so.
+    pub const ALLOW: u32 = 0x9658_2ae1;
+    /// Not a rule: the entry only says that this object belongs to a permission.
+    pub const PERMISSION: u32 = 0x5ac3_3396;
+
+    /// The five effects and the permission marker.
+    pub const ALL: [u32; 6] = [DENY, REQUIRE_GRANT, HOLD, ALERT, ALLOW, PERMISSION];
+}
+
+/// What became of one attempt. Zero and every unlisted value read as [`verdict::DENIED`].
+pub mod verdict {
+    /// The call went on.
+    pub const ALLOWED: u32 = 0x5a0f_96c3;
+    /// The call got `EPERM`.
+    pub const DENIED: u32 = 0xc396_0f5a;
+    /// The process was stopped; the call will be issued again.
+    pub const HELD: u32 = 0x3c69_a5f0;
+
+    /// The three verdicts.
+    pub const ALL: [u32; 3] = [ALLOWED, DENIED, HELD];
+}
+
+/// Answer that the agent writes into the verdict map. Unknown values read as refused.
+pub mod answer {
+    /// Somebody approved: the very same call may go on once.
+    pub const APPROVED: u32 = 0x2bd4_65c8;
+    /// Somebody refused.
+    pub const REFUSED: u32 = 0xd42b_9a37;
+    /// The agent withdrew the hold because a fatal signal waits.
+    pub const CANCELLED: u32 = 0x71c9_1e86;
+    /// The call never restarted; a late restart must not find an approval.
+    pub const VOID: u32 = 0x8e36_e179;
+}
+
+/// Why the verdict is what it is.
+pub mod reason {
+    /// No rule restricts it.
+    pub const DEFAULT: u32 = 0;
+    /// A rule of effect deny.
+    pub const RULE_DENY: u32 = 1;
+    /// A rule requires a grant and no live lease covers the action.
+    pub const NO_GRANT: u32 = 2;
+    /// A live lease covers the action.
+    pub const GRANT: u32 = 3;
+    /// A hold was opened.
+    pub const HOLD_PENDING: u32 = 4;
+    /// A hold was approved and the call went on.
+    pub const HOLD_APPROVED: u32 = 5;
+    /// A hold was refused.
+    pub const HOLD_REFUSED: u32 = 6;
+    /// A hold ran into its deadline.
+    pub const HOLD_TIMED_OUT: u32 = 7;
+    /// A hold was cancelled (a fatal signal waits).
+    pub const HOLD_CANCELLED: u32 = 8;
+    /// The rule holds, but this call cannot be held: context, call number, signal or digest.
+    pub const HOLD_UNAVAILABLE: u32 = 9;
+    /// Too many holds are pending for this subject.
+    pub const HOLD_QUOTA: u32 = 10;
+    /// The record that must precede the privilege could not be reserved.
+    pub const NO_RECORD: u32 = 11;
+    /// The path walk hit its bound, raced a rename twice, or matched more than can be judged.
+    pub const WALK_FAILED: u32 = 12;
+    /// The policy image changed twice while judging, or a part of it was missing.
+    pub const IMAGE_CHANGED: u32 = 13;
+    /// A rule of effect alert.
+    pub const RULE_ALERT: u32 = 14;
+    /// A rule of effect allow that asks for a record.
+    pub const RULE_ALLOW: u32 = 15;
+    /// Monitor mode: the action would have been restricted.
+    pub const WOULD_HAVE: u32 = 16;
+    /// The hold was stopped and continued more often than the bound.
+    pub const HOLD_RESTOPS: u32 = 17;
+    /// A guarded subject asked for the capability that clears login uids.
+    pub const CAP_AUDIT_CONTROL: u32 = 18;
+}
+
+/// The hook that judged.
+pub mod hook {
+    /// `bprm_check_security`
+    pub const EXEC: u16 = 1;
+    /// `file_open`
+    pub const FILE_OPEN: u16 = 2;
+    /// `inode_create`
+    pub const INODE_CREATE: u16 = 3;
+    /// `socket_connect`
+    pub const SOCKET_CONNECT: u16 = 4;
+    /// `capable`
+    pub const CAPABLE: u16 = 5;
+}
+
+/// Event class, which is also the ring: A holds and grant-covered allows, B denials, C observations.
+pub mod class {
+    /// Holds, their outcomes, tamper, grant-covered allows. Recorded before the privilege.
+    pub const A: u16 = 0;
+    /// Denials. A failed reserve never changes the denial.
+    pub const B: u16 = 1;
+    /// Alerts and would-have.
+    pub const C: u16 = 2;
+    /// Number of classes.
+    pub const COUNT: usize = 3;
+}
+
+/// Indices into the per-CPU counter map, the truth that user space reconciles against.
+pub mod counter {
+    /// Recorded decisions of class c are at `RECORDED + c`.
+    pub const RECORDED: u32 = 0;
+    /// Recorded decisions of class c whose record could not be reserved are at `LOST + c`.
+    pub const LOST: u32 = 3;
+    /// Task storage could not be created; the fork or the action was refused.
+    pub const STORAGE_FAILED: u32 = 6;
+    /// The image flipped while judging and the decision was made again.
+    pub const REJUDGED: u32 = 7;
+    /// A signal was sent but the hold could not be published.
+    pub const HOLD_UNPUBLISHED: u32 = 8;
+    /// Stops of calls that were already pending (stray `SIGCONT`).
+    pub const RESTOPPED: u32 = 9;
+    /// Number of counters.
+    pub const COUNT: u32 = 10;
+}
+
+/// Reads a verdict; everything that is not exactly a known constant is a denial.
+#[inline(always)]
+pub const fn decode_verdict(raw: u32) -> u32 {
+    match raw {
+        verdict::ALLOWED => verdict::ALLOWED,
+        verdict::HELD => verdict::HELD,
+        _ => verdict::DENIED,
+    }
+}
+
+/// Reads an effect; everything that is not exactly a known constant is a denial.
+#[inline(always)]
+pub const fn decode_effect(raw: u32) -> u32 {
+    match raw {
+        effect::REQUIRE_GRANT => effect::REQUIRE_GRANT,
+        effect::HOLD => effect::HOLD,
+        effect::ALERT => effect::ALERT,
+        effect::ALLOW => effect::ALLOW,
+        effect::PERMISSION => effect::PERMISSION,
+        _ => effect::DENY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(values: &[u32]) -> u32 {
+        let mut least = u32::MAX;
+        for (i, a) in values.iter().enumerate() {
+            least = least.min(a.count_ones()); // distance to zeroed memory
+            for b in values.iter().skip(i + 1) {
+                least = least.min((a ^ b).count_ones());
+            }
+        }
+        least
+    }
+
+    #[test]
+    fn zeroed_and_unknown_bytes_mean_deny() {
+        for raw in [0, 1, u32::MAX, verdict::ALLOWED ^ 1] {
+            assert_eq!(decode_verdict(raw), verdict::DENIED);
+            assert_eq!(decode_effect(raw), effect::DENY);
+        }
+        assert_eq!(decode_verdict(verdict::ALLOWED), verdict::ALLOWED);
+        assert_eq!(decode_effect(effect::ALLOW), effect::ALLOW);
+    }
+
+    #[test]
+    fn codes_lie_at_least_eight_bits_apart() {
+        assert!(spread(&effect::ALL) >= 8, "effects: {}", spread(&effect::ALL));
+        assert!(spread(&verdict::ALL) >= 8, "verdicts: {}", spread(&verdict::ALL));
+        let answers = [answer::APPROVED, answer::REFUSED, answer::CANCELLED, answer::VOID];
+        assert!(spread(&answers) >= 8, "answers: {}", spread(&answers));
+    }
+}

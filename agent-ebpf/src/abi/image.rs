@@ -1,0 +1,208 @@
+//! The compiled policy image: what the kernel looks up while it judges.
+//!
+//! Two images live side by side, told apart by `slot` (0 or 1) in every key or index. The agent builds the
+//! idle one and then writes the single `u64` of the `ACTIVE` map, so that no decision sees a mixture.
+
+/// `ACTIVE` holds `generation << 1 | slot`; zero means that no image was ever installed.
+pub const ACTIVE_SLOT_MASK: u64 = 1;
+
+/// Rule and permission entries per slot; bounds the array at 2 x 16384 x 56 bytes = 1.75 MiB.
+pub const ENTRIES_PER_SLOT: u32 = 16_384;
+/// Path nodes per slot; bounds the array at 2 x 65536 x 16 bytes = 2 MiB.
+pub const NODES_PER_SLOT: u32 = 65_536;
+/// Edges (path components) in both slots; allocated on demand.
+pub const EDGES_MAX: u32 = 131_072;
+/// Labelled objects in both slots; allocated on demand.
+pub const LABELS_MAX: u32 = 131_072;
+/// Subjects in both slots; allocated on demand.
+pub const SUBJECTS_MAX: u32 = 65_536;
+/// Rows of leases in both slots; allocated on demand.
+pub const LEASES_MAX: u32 = 65_536;
+/// Address ranges in both slots; allocated on demand.
+pub const NETS_MAX: u32 = 65_536;
+/// Entries that one attempt may meet, over all directories above the object. The compiler refuses a policy
+/// that could exceed it; the kernel restricts if it is exceeded all the same.
+pub const ENTRIES_PER_ATTEMPT_MAX: u32 = 64;
+/// Sets of subjects on one host: one bit each in `Subject::sets`.
+pub const SUBJECT_SETS_MAX: u32 = 64;
+/// Leases of one subject on one permission that the kernel compares; the agent keeps the longest ones, which
+/// loses nothing because their union is decided by the last deadlines.
+pub const LEASES_PER_ROW: usize = 4;
+
+/// Key of a labelled object: identity as read by our own hook, never by `stat`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LabelKey {
+    /// `inode.i_ino`
+    pub ino: u64,
+    /// `super_block.s_dev`, kernel encoding (major << 20 | minor)
+    pub dev: u32,
+    /// `inode.i_generation`
+    pub igen: u32,
+    /// Image slot
+    pub slot: u32,
+    /// Zero
+    pub pad: u32,
+}
+
+/// Value of a labelled object: the node of the path automaton that it stands for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Node index, from 1
+    pub node: u32,
+    /// Zero
+    pub pad: u32,
+}
+
+/// Key of one step of the path automaton.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EdgeKey {
+    /// SipHash-2-4-64 of the component under the boot secret
+    pub name_hash: u64,
+    /// Node index
+    pub node: u32,
+    /// Image slot
+    pub slot: u32,
+}
+
+/// A run of entries: `start .. start + len` within the slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// First entry
+    pub start: u32,
+    /// Number of entries
+    pub len: u32,
+}
+
+/// One node of the path automaton. Index 0 is no node.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Entries on this very object
+    pub here: Range,
+    /// Entries on everything strictly below this directory
+    pub below: Range,
+}
+
+/// One rule, or one membership of a permission, on one object or address range.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Stable key of `policy/rule` (0 for a pure permission entry)
+    pub rule: u64,
+    /// Stable key of `policy/permission` (0 for none)
+    pub permission: u64,
+    /// Subject sets to which it applies
+    pub subjects: u64,
+    /// See [`super::code::effect`]
+    pub effect: u32,
+    /// Operations as bits, see [`super::code::op`]
+    pub ops: u32,
+    /// Rank in the document order over all policies; the lowest matching one is named in the record
+    pub order: u32,
+    /// How long a hold waits
+    pub timeout_ms: u32,
+    /// Bits of [`entry_flag`]
+    pub flags: u32,
+    /// First port, 0 with `port_last` 65535 for any
+    pub port_first: u16,
+    /// Last port, inclusive
+    pub port_last: u16,
+    /// Zero
+    pub pad: u64,
+}
+
+/// Flags of an [`Entry`].
+pub mod entry_flag {
+    /// The policy is in monitor mode: record, never restrict.
+    pub const MONITOR: u32 = 1 << 0;
+    /// Record an allow, too.
+    pub const RECORD: u32 = 1 << 1;
+}
+
+/// Key of a subject.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubjectKey {
+    /// Pinned login uid
+    pub auid: u32,
+    /// Image slot
+    pub slot: u32,
+}
+
+/// What the image says of a subject.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Subject sets to which the login uid belongs; none = guarded by no policy
+    pub sets: u64,
+}
+
+/// Key of a row of leases.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseKey {
+    /// Stable key of `policy/permission`
+    pub permission: u64,
+    /// Pinned login uid
+    pub auid: u32,
+    /// Image slot
+    pub slot: u32,
+}
+
+/// One lease: over as soon as *either* clock reaches its deadline. A zeroed lease is over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// Deadline on `CLOCK_BOOTTIME`
+    pub boot_deadline_ns: u64,
+    /// Deadline on `CLOCK_TAI`
+    pub tai_deadline_ns: u64,
+    /// Grant id (a UUID, big-endian halves)
+    pub grant: [u64; 2],
+}
+
+/// The leases of one subject on one permission.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseRow {
+    /// Unused places are zero
+    pub leases: [Lease; LEASES_PER_ROW],
+}
+
+/// Data part of the address trie's key; IPv4 is stored as mapped IPv6 (`::ffff:a.b.c.d`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetKey {
+    /// Image slot, big-endian so that it is the top of the prefix
+    pub slot_be: [u8; 4],
+    /// Address, network order
+    pub addr: [u8; 16],
+}
+
+/// Prefix bits that the slot takes in a [`NetKey`].
+pub const NET_SLOT_BITS: u32 = 32;
+
+/// What never changes while this boot lasts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Secret of digests and name hashes; 16 random bytes made once per boot
+    pub secret: [u64; 2],
+    /// Holds that may be pending for one subject
+    pub holds_per_subject: u32,
+    /// Stops of one pending call before it is denied
+    pub restops_max: u32,
+}
+
+const _: () = assert!(size_of::<LabelKey>() == 24);
+const _: () = assert!(size_of::<EdgeKey>() == 16);
+const _: () = assert!(size_of::<Node>() == 16);
+const _: () = assert!(size_of::<Entry>() == 56);
+const _: () = assert!(size_of::<LeaseKey>() == 16);
+const _: () = assert!(size_of::<LeaseRow>() == 128);
+const _: () = assert!(size_of::<NetKey>() == 20);
+const _: () = assert!(size_of::<Settings>() == 24);

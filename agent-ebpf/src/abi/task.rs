@@ -1,0 +1,110 @@
+//! What the kernel keeps per guarded task: the pin, the answers of the current call, and scratch.
+//!
+//! Scratch lives here and never in per-CPU maps: LSM programs are preemptible, and another task on the same
+//! CPU could swap a buffer between its check and its use.
+
+/// Directory levels that one walk covers. Deeper objects fail closed for restricting rules.
+pub const DEPTH_MAX: usize = 64;
+/// `NAME_MAX` (linux/limits.h).
+pub const NAME_MAX: usize = 255;
+/// Room for one component, a multiple of eight for the hash.
+pub const NAME_BYTES: usize = 264;
+/// Entry ranges that one attempt may match.
+pub const RANGES_MAX: usize = 16;
+/// Answers that one call can need: a script and its interpreters (`BINPRM_MAX_RECURSION` 4 + 1) are the most
+/// hooks in one call, and three more are spare.
+pub const ANSWERS_MAX: usize = 8;
+
+/// Who a task is; never derived again from the task's own fields once it is set.
+pub mod pin {
+    /// Storage is new and says nothing yet; read as unpinned.
+    pub const NONE: u32 = 0;
+    /// A person by login uid.
+    pub const LOGIN: u32 = 0x6c69;
+    /// The agent's labelling thread: its opens are reported in the `IDENTITY` map and never judged.
+    pub const AGENT: u32 = 0xa9e7;
+}
+
+/// One answered question of the current call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Digest of the action
+    pub digest: [u64; 2],
+    /// The hold that was approved; 0 = free place
+    pub hold: u64,
+    /// 1 once this attempt has used it
+    pub seen: u32,
+    /// Zero
+    pub pad: u32,
+}
+
+/// One level of a path walk, index 0 is the object.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Level {
+    /// Kernel address of the component's bytes (read again with a checked helper)
+    pub name_ptr: u64,
+    /// Length of the component
+    pub name_len: u32,
+    /// Node by identity label, 0 for none
+    pub label: u32,
+}
+
+/// Per-task state; created at `task_alloc` or at first sight, zeroed by the kernel.
+#[repr(C)]
+pub struct TaskState {
+    /// See [`pin`]
+    pub pin: u32,
+    /// Pinned login uid
+    pub auid: u32,
+    /// Pinned audit session
+    pub session: u32,
+    /// Generation of the program that judged last and allowed; lets an older program that runs behind it
+    /// during an upgrade stand back
+    pub judged_by: u32,
+    /// Unique per thread on this boot
+    pub task_cookie: u64,
+    /// Unique per thread group on this boot
+    pub process_cookie: u64,
+    /// Answers of the current call
+    pub answered: [Answered; ANSWERS_MAX],
+    /// Loader passes seen in the current `execve`
+    pub exec_pass: u32,
+    /// Levels in `levels`
+    pub depth: u32,
+    /// Parent inode of a creation that `inode_create` allowed in this call, 0 for none
+    pub created_dir_ino: u64,
+    /// Its device
+    pub created_dir_dev: u32,
+    /// Ranges in `ranges`
+    pub range_count: u32,
+    /// Hash of the created name
+    pub created_name_hash: u64,
+    /// Walk scratch
+    pub levels: [Level; DEPTH_MAX],
+    /// Matched entry ranges
+    pub ranges: [super::image::Range; RANGES_MAX],
+    /// One component
+    pub name: [u8; NAME_BYTES],
+    /// Argument scratch of the digest
+    pub arg: [u8; NAME_BYTES],
+}
+
+const _: () = assert!(size_of::<TaskState>() % 8 == 0);
+
+/// Identity of the object that the agent's labelling thread just opened.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// `inode.i_ino`
+    pub ino: u64,
+    /// `super_block.s_dev`
+    pub dev: u32,
+    /// `inode.i_generation`
+    pub igen: u32,
+    /// Thread that opened
+    pub tid: u32,
+    /// Counts reports, so that a stale one is told from a fresh one
+    pub count: u32,
+}

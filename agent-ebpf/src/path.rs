@@ -1,0 +1,79 @@
+//! The path automaton: which entry ranges an object meets, by the labels and by the names on its way up.
+//!
+//! Every path rule matches both by label (the identity of an object that existed when the policy was
+//! installed) and by name below a labelled directory, so that a replaced, renamed-over or new object is covered
+//! at once. The walk itself, reading kernel memory, is the caller's; this file never touches memory.
+
+use crate::abi::image::{Node, Range};
+
+/// What one level of the way down yields. Level 0 is the object, the highest level the file system's root.
+pub trait Levels {
+    /// Node that labels the object at `level` by identity, 0 for none.
+    fn label(&mut self, level: u32) -> u32;
+    /// Hash of the component's name at `level`; `None` if it could not be read.
+    fn name_hash(&mut self, level: u32) -> Option<u64>;
+    /// Node reached from `node` by a component, 0 for none.
+    fn edge(&mut self, node: u32, name_hash: u64) -> u32;
+    /// Entry ranges of `node`; `None` means that the image is incomplete.
+    fn node(&mut self, node: u32) -> Option<Node>;
+    /// Takes in a matched range; false if there is no room left.
+    fn matched(&mut self, range: Range) -> bool;
+}
+
+/// States of the automaton at one level: at most one by identity and one by name.
+#[derive(Clone, Copy, Default)]
+pub struct States {
+    /// By the label of the directory itself
+    pub by_label: u32,
+    /// By the name of the directory below a matched one
+    pub by_name: u32,
+}
+
+/// One step down, from the parent's `states` to `level`. `None` means that the walk cannot be judged and the
+/// attempt is to be restricted.
+#[inline(always)]
+pub fn step<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<States> {
+    let by_label = levels.label(level);
+    let by_name = by_name(levels, states, level)?;
+    if by_label != 0 {
+        collect(levels, by_label, level)?;
+    }
+    if by_name != 0 && by_name != by_label {
+        collect(levels, by_name, level)?;
+    }
+    Some(States { by_label, by_name })
+}
+
+/// Follows the component from both parent states. Two different targets would need a third state: the parent
+/// was renamed into the place of another labelled one, with further rules below both. That is refused.
+#[inline(always)]
+fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32> {
+    if states.by_label == 0 && states.by_name == 0 {
+        return Some(0);
+    }
+    let name_hash = levels.name_hash(level)?;
+    let mut found = 0;
+    if states.by_label != 0 {
+        found = levels.edge(states.by_label, name_hash);
+    }
+    if states.by_name != 0 && states.by_name != states.by_label {
+        let other = levels.edge(states.by_name, name_hash);
+        if found == 0 {
+            found = other;
+        } else if other != 0 && other != found {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// The object itself meets `here`; whatever lies under a node meets `below`.
+#[inline(always)]
+fn collect<L: Levels>(levels: &mut L, node: u32, level: u32) -> Option<()> {
+    let node = levels.node(node)?;
+    let range = if level == 0 { node.here } else { node.below };
+    if range.len != 0 && !levels.matched(range) {
+        return None;
+    }
+    Some(())
+}
