@@ -1,1 +1,16 @@
-//! (being written)
+//! The wire types of `stayhand.v1` and their conversions from and to the domain types of the guardrail crate.
+//! The only owner of wire types; a conversion adds no meaning and never decides anything.
+
+/// Generated from `proto/stayhand/v1/*.proto`; checked by `tests/generated.rs`.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code follows its generator's style"
+)]
+#[rustfmt::skip]
+pub mod v1 {
+    include!("generated/stayhand.v1.rs");
+}

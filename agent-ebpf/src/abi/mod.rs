@@ -6,6 +6,7 @@
 pub mod code;
 pub mod hold;
 pub mod image;
+pub mod offsets;
 pub mod record;
 pub mod task;
 

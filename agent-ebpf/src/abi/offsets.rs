@@ -1,0 +1,75 @@
+//! Which kernel structure members the hooks read. The agent finds their offsets in the running kernel's BTF
+//! and sets the object's frozen globals; a member that is missing means *not enforced*, loudly.
+//!
+//! Never an offset by number: the same object must fit every kernel.
+
+/// One global of the object and where to find its value.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Name of the global (`u32`, bytes from the start of the structure)
+    pub global: &'static str,
+    /// Structure name in BTF
+    pub structure: &'static str,
+    /// Dotted member path; the first one that exists is taken (names changed between kernels)
+    pub paths: &'static [&'static str],
+    /// Size in bytes that the hook loads; the member must be at least as large
+    pub size: u32,
+}
+
+const fn member(
+    global: &'static str,
+    structure: &'static str,
+    paths: &'static [&'static str],
+    size: u32,
+) -> Member {
+    Member { global, structure, paths, size }
+}
+
+/// Every member that the hooks read.
+pub const MEMBERS: &[Member] = &[
+    member("OFF_TASK_LOGINUID", "task_struct", &["loginuid.val"], 4),
+    member("OFF_TASK_SESSIONID", "task_struct", &["sessionid"], 4),
+    member("OFF_TASK_FLAGS", "task_struct", &["flags"], 4),
+    member("OFF_TASK_PID", "task_struct", &["pid"], 4),
+    member("OFF_TASK_TGID", "task_struct", &["tgid"], 4),
+    member("OFF_TASK_GROUP_LEADER", "task_struct", &["group_leader"], 8),
+    member("OFF_TASK_REAL_PARENT", "task_struct", &["real_parent"], 8),
+    member("OFF_TASK_SIGNAL", "task_struct", &["signal"], 8),
+    // x86: TS_COMPAT lives here (arch/x86/include/asm/thread_info.h).
+    member("OFF_TASK_STATUS", "task_struct", &["thread_info.status"], 4),
+    member("OFF_SIGNAL_TTY", "signal_struct", &["tty"], 8),
+    member("OFF_TTY_NAME", "tty_struct", &["name"], 16),
+    member("OFF_FILE_DENTRY", "file", &["f_path.dentry", "__f_path.dentry"], 8),
+    member("OFF_FILE_INODE", "file", &["f_inode"], 8),
+    member("OFF_FILE_MODE", "file", &["f_mode"], 4),
+    member("OFF_FILE_FLAGS", "file", &["f_flags"], 4),
+    member("OFF_DENTRY_PARENT", "dentry", &["d_parent"], 8),
+    member("OFF_DENTRY_INODE", "dentry", &["d_inode"], 8),
+    member("OFF_DENTRY_NAME", "dentry", &["d_name.name", "__d_name.name"], 8),
+    member("OFF_DENTRY_NAME_LEN", "dentry", &["d_name.len", "__d_name.len"], 4),
+    member("OFF_INODE_SB", "inode", &["i_sb"], 8),
+    member("OFF_INODE_INO", "inode", &["i_ino"], 8),
+    member("OFF_INODE_GENERATION", "inode", &["i_generation"], 4),
+    member("OFF_INODE_SIZE", "inode", &["i_size"], 8),
+    member("OFF_INODE_CTIME_SEC", "inode", &["i_ctime_sec", "__i_ctime.tv_sec", "i_ctime.tv_sec"], 8),
+    member("OFF_INODE_CTIME_NSEC", "inode", &["i_ctime_nsec", "__i_ctime.tv_nsec", "i_ctime.tv_nsec"], 4),
+    member("OFF_INODE_VERSION", "inode", &["i_version.counter"], 8),
+    member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
+    member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
+    member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
+];
+
+/// Global that holds the generation of the program (see `TaskState::judged_by`), set at load.
+pub const PROGRAM_GENERATION_GLOBAL: &str = "PROGRAM_GENERATION";
+/// Global that holds `ABI_VERSION`, checked by the agent before it loads an object.
+pub const ABI_VERSION_GLOBAL: &str = "ABI_VERSION";
+
+/// Program (function) name in the object and the LSM hook that it attaches to.
+pub const PROGRAMS: &[(&str, &str)] = &[
+    ("exec_check", "bprm_check_security"),
+    ("file_open", "file_open"),
+    ("inode_create", "inode_create"),
+    ("socket_connect", "socket_connect"),
+    ("task_alloc", "task_alloc"),
+    ("capable", "capable"),
+];
