@@ -1,0 +1,122 @@
+//! `build`: the kernel object with the BPF compiler, then user space with the workspace's own.
+//!
+//! Two target directories, because the compilers differ. Nothing built here lands outside `target/`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use object::{Object, ObjectSymbol};
+
+use crate::compiler::{self, Compiler, TARGET};
+use crate::{paths, run};
+
+/// Package and binary of the kernel program.
+const EBPF_PACKAGE: &str = "stayhand-agent-ebpf";
+const EBPF_BIN: &str = "stayhand-hooks";
+/// User-space packages with binaries for the guest.
+const PACKAGES: [&str; 4] = [
+    "stayhand-cli",
+    "stayhand-agent",
+    "stayhand-control",
+    "stayhand-tests",
+];
+/// `aya-ebpf` reads the architecture from a cfg; line info feeds the verifier's log; BTF is required by maps.
+const FLAGS: &str = "--cfg=bpf_target_arch=\"x86_64\"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf";
+
+/// The built kernel object.
+pub fn object_path() -> PathBuf {
+    paths::bpf_target()
+        .join(TARGET)
+        .join("release")
+        .join(EBPF_BIN)
+}
+
+/// Builds everything that a guest needs.
+pub fn all() -> Result<()> {
+    kernel_object()?;
+    user_space()
+}
+
+/// Builds the kernel object and checks it.
+pub fn kernel_object() -> Result<()> {
+    let started = Instant::now();
+    let compiler = Compiler::find().context("run `cargo xtask setup`")?;
+    let mut cmd = run::cargo();
+    cmd.args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "-p",
+        EBPF_PACKAGE,
+        "--bin",
+        EBPF_BIN,
+    ]);
+    if compiler.build_std {
+        cmd.args(["-Z", "build-std=core"]);
+    }
+    cmd.arg("--target-dir")
+        .arg(paths::bpf_target())
+        .env("RUSTC", &compiler.rustc)
+        // aya-ebpf uses an unstable feature on this target; the compiler is a released one.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env(
+            "CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER",
+            compiler::linker()?,
+        )
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS)
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CARGO_BUILD_TARGET");
+    run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
+    let size = check_object(
+        &std::fs::read(object_path()).context("the kernel object is missing after its build")?,
+    )?;
+    println!(
+        "build  kernel object: {} KiB, {} s ({})",
+        size / 1024,
+        started.elapsed().as_secs(),
+        compiler.version
+    );
+    Ok(())
+}
+
+/// Builds the user-space binaries.
+fn user_space() -> Result<()> {
+    let started = Instant::now();
+    let mut cmd = run::cargo();
+    cmd.args(["build", "--release"]);
+    for package in PACKAGES {
+        cmd.args(["-p", package]);
+    }
+    run::watched("build  user space", &mut cmd, run::cargo_view)?;
+    println!(
+        "build  user space: {} packages, {} s",
+        PACKAGES.len(),
+        started.elapsed().as_secs()
+    );
+    Ok(())
+}
+
+/// A symbol of the panic machinery means a reachable panic: the kernel would refuse the program at load.
+fn check_object(data: &[u8]) -> Result<usize> {
+    let file = object::File::parse(data).context("the kernel object is no ELF file")?;
+    let panics: Vec<_> = file
+        .symbols()
+        .filter_map(|s| s.name().ok())
+        .filter(|n| n.contains("panic"))
+        .collect();
+    if !panics.is_empty() {
+        bail!(
+            "the kernel object can panic ({}): find the index, division or unwrap behind it",
+            panics.join(", ")
+        );
+    }
+    let has = |prefix: &str| file.section_by_name(prefix).is_some();
+    if !has(".BTF") || !has("license") {
+        bail!("the kernel object lacks its `.BTF` or `license` section");
+    }
+    Ok(data.len())
+}

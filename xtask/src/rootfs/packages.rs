@@ -1,0 +1,63 @@
+//! Which Debian packages make up the guest, and which of their files are left out.
+//!
+//! A fixed list instead of a dependency closure: the closure drags in perl through debconf, which only maintainer
+//! scripts need, and none runs here. `base` checks that no library is missing.
+
+/// Everything that a guest program or its libraries need: a login shell's surroundings, then PAM and libraries.
+const NAMES: &str = "\
+    base-files bash bsdutils coreutils dash debianutils diffutils findutils grep hostname libc-bin libc6 \
+    login mawk mount ncurses-base passwd procps sed sudo strace util-linux util-linux-extra \
+    libpam-modules libpam-modules-bin libpam-runtime libpam0g libacl1 libattr1 libaudit1 libblkid1 \
+    libbz2-1.0 libcap-ng0 libcap2 libcrypt1 libdb5.3 libgcc-s1 libgcrypt20 libgmp10 libgpg-error0 \
+    liblz4-1 liblzma5 libmd0 libmount1 libncursesw6 libpcre2-8-0 libproc2-0 libreadline8 libselinux1 \
+    libsemanage2 libsepol2 libsmartcols1 libsystemd0 libtinfo6 libudev1 libunwind8 libuuid1 libzstd1 \
+    zlib1g";
+
+/// The packages by name.
+pub fn packages() -> Vec<&'static str> {
+    NAMES.split_whitespace().collect()
+}
+
+/// Trees without use in a guest that nobody reads manuals in; together they are most of the packages' size.
+const DROPPED: &str = "usr/share/ usr/lib/x86_64-linux-gnu/gconv/ usr/lib/x86_64-linux-gnu/perl usr/lib/systemd/ \
+    usr/lib/tmpfiles.d/ usr/lib/sysusers.d/ usr/lib/udev/ etc/init.d/ etc/cron etc/default/ etc/pam.d/ var/cache/";
+
+/// Programs of a few megabytes that no scenario runs.
+const DROPPED_FILES: &str = "usr/sbin/ldconfig usr/bin/localedef usr/sbin/sudo_logsrvd usr/sbin/sudo_sendlog \
+    usr/bin/sudoreplay usr/sbin/fsck.cramfs usr/sbin/mkfs.cramfs";
+
+/// True if this file (in its place below `/usr`) goes into the guest.
+pub fn is_kept(path: &str) -> bool {
+    !DROPPED_FILES.split_whitespace().any(|f| f == path)
+        && !DROPPED.split_whitespace().any(|d| path.starts_with(d))
+}
+
+/// Debian's merged `/usr`: the packages of this release still carry `bin/`, `sbin/` and `lib*/`.
+pub fn usr_merged(path: &str) -> String {
+    let first = path.split('/').next().unwrap_or_default();
+    if matches!(first, "bin" | "sbin" | "lib" | "lib64") {
+        format!("usr/{path}")
+    } else {
+        path.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_top_level_names_are_moved() {
+        assert_eq!(
+            usr_merged("lib/x86_64-linux-gnu/libc.so.6"),
+            "usr/lib/x86_64-linux-gnu/libc.so.6"
+        );
+        assert_eq!(usr_merged("library/x"), "library/x");
+    }
+
+    #[test]
+    fn the_packages_own_pam_files_do_not_override_ours() {
+        assert!(!is_kept("etc/pam.d/su"));
+        assert!(is_kept("usr/lib/x86_64-linux-gnu/security/pam_loginuid.so"));
+    }
+}
