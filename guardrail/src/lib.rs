@@ -1,1 +1,38 @@
-//! (being written)
+//! The pure core of Stayhand: everything that can be decided without doing anything.
+//!
+//! No input or output, no clock, no randomness: time and ids are arguments, effects are returned as data. No
+//! wire type, no kernel access, no database. What is here is what the tests can prove by themselves.
+//!
+//! # Words
+//!
+//! One spelling per idea, everywhere: policies, Rust, protocol, command line, events.
+//!
+//! | word | meaning | here |
+//! |---|---|---|
+//! | Subject | who acts: a person by login uid, pinned at first sight and inherited at fork | [`subject`] |
+//! | Session | one login: the kernel's audit session id on one boot of one host | [`subject::Subject::session`] |
+//! | Action | one attempt: class (`exec` `file` `net`), operation, object, subject, time | [`action`] |
+//! | Rule, Policy, Revision | a rule maps actions to an effect; a policy holds rules and permissions; each accepted version is an immutable revision | [`id`], `policy` |
+//! | Generation | the number of one desired host state as sent to a host | [`host`] |
+//! | Effect | `deny` · `require-grant` · `hold` · `alert` · `allow` | [`reason::Effect`] |
+//! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |
+//! | Grant | a time-boxed permission that an operator issues | [`grant`] |
+//! | Lease | what a host knows of a grant: subject, permissions, deadlines | [`host::Lease`] |
+//! | Hold | one paused action: `pending` → `approved` · `refused` · `timed-out` · `cancelled` · `void` | [`hold`] |
+//! | Recorded decision | a decision that yields an event | [`event::DecisionEvent`] |
+//!
+//! Rules *deny*, people *refuse*, time *times out*: three words, three outcomes, never mixed.
+
+pub mod action;
+pub mod event;
+pub mod grant;
+pub mod hold;
+pub mod host;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod prefix;
+pub mod reason;
+pub mod subject;
+pub mod text;
+pub mod time;

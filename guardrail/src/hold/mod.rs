@@ -1,0 +1,194 @@
+//! Holds: the life of one paused action.
+//!
+//! A state machine that consumes its state. The kernel's word is the truth: a host's fact (consumed, timed out)
+//! can overtake an answer that did not arrive in time.
+
+mod step;
+#[cfg(test)]
+mod tests;
+
+pub use step::{Effect, Fact, Illegal, Step};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    action::{Object, Operation, ProcessInfo},
+    event::RuleRef,
+    id::{HoldId, HostId, UserName},
+    key::PermissionRef,
+    subject::Subject,
+    time::UnixMs,
+};
+
+/// One paused action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its id
+    pub id: HoldId,
+    /// Where
+    pub host: HostId,
+    /// Who is held
+    pub subject: Subject,
+    /// Which process
+    pub process: ProcessInfo,
+    /// What it attempts
+    pub operation: Operation,
+    /// On what
+    pub object: Object,
+    /// The rule that holds it
+    pub rule: RuleRef,
+    /// The policy's message
+    pub message: Option<String>,
+    /// Permission that would cover it
+    pub permission: Option<PermissionRef>,
+    /// When it was opened
+    pub create_time: UnixMs,
+    /// When it times out
+    pub expire_time: UnixMs,
+    /// Where it is in its life
+    pub state: HoldState,
+}
+
+/// Somebody's decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// Who
+    pub by: UserName,
+    /// Why
+    pub reason: String,
+    /// When
+    pub at: UnixMs,
+}
+
+/// Why a hold was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cancel {
+    /// The process is gone
+    ProcessGone,
+    /// A fatal signal waits for it
+    FatalSignal,
+}
+
+/// Where a hold is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldState {
+    /// The process is stopped and waits
+    Pending,
+    /// Somebody approved
+    Approved {
+        /// Who, why, when
+        decided: Decided,
+        /// When the very same call went on; none until the host says so
+        released: Option<UnixMs>,
+    },
+    /// Somebody refused
+    Refused {
+        /// Who, why, when
+        decided: Decided,
+    },
+    /// Nobody answered in time, or the answer came too late for the kernel
+    TimedOut {
+        /// When
+        at: UnixMs,
+    },
+    /// The process is gone or about to go
+    Cancelled {
+        /// Which of the two
+        cause: Cancel,
+        /// When
+        at: UnixMs,
+    },
+    /// The call never restarted; a late restart finds no approval
+    Void {
+        /// When that was found out
+        at: UnixMs,
+    },
+}
+
+/// The word for a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldPhase {
+    /// See [`HoldState::Pending`]
+    Pending,
+    /// See [`HoldState::Approved`]
+    Approved,
+    /// See [`HoldState::Refused`]
+    Refused,
+    /// See [`HoldState::TimedOut`]
+    TimedOut,
+    /// See [`HoldState::Cancelled`]
+    Cancelled,
+    /// See [`HoldState::Void`]
+    Void,
+}
+
+impl HoldPhase {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Void,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+            Self::TimedOut => "timed-out",
+            Self::Cancelled => "cancelled",
+            Self::Void => "void",
+        }
+    }
+}
+
+impl std::fmt::Display for HoldPhase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl HoldState {
+    /// The word.
+    pub fn phase(&self) -> HoldPhase {
+        match self {
+            Self::Pending => HoldPhase::Pending,
+            Self::Approved { .. } => HoldPhase::Approved,
+            Self::Refused { .. } => HoldPhase::Refused,
+            Self::TimedOut { .. } => HoldPhase::TimedOut,
+            Self::Cancelled { .. } => HoldPhase::Cancelled,
+            Self::Void { .. } => HoldPhase::Void,
+        }
+    }
+
+    /// Whoever decided, if somebody did.
+    pub fn decided(&self) -> Option<&Decided> {
+        match self {
+            Self::Approved { decided, .. } | Self::Refused { decided } => Some(decided),
+            _ => None,
+        }
+    }
+
+    /// Whether the approved call went on.
+    pub fn is_released(&self) -> bool {
+        matches!(
+            self,
+            Self::Approved {
+                released: Some(_),
+                ..
+            }
+        )
+    }
+
+    /// Whether nothing can happen to it any more.
+    pub fn is_over(&self) -> bool {
+        !matches!(self, Self::Pending | Self::Approved { released: None, .. })
+    }
+}

@@ -1,0 +1,290 @@
+//! The transitions of a hold. Total: every pair of state and fact is either a step or a typed refusal.
+
+use super::{Cancel, Decided, Hold, HoldPhase, HoldState};
+use crate::{
+    event::HoldChanged,
+    host::{Answer, HoldAnswer},
+    id::{HoldId, UserName},
+    limits::REASON_BYTES_MAX,
+    time::UnixMs,
+};
+
+/// What can happen to a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Somebody approves
+    Approve {
+        /// Who
+        by: UserName,
+        /// Why
+        reason: String,
+    },
+    /// Somebody refuses
+    Refuse {
+        /// Who
+        by: UserName,
+        /// Why
+        reason: String,
+    },
+    /// The deadline passed: said by the host's kernel, or by the caller's clock for a hold that is still pending
+    Deadline,
+    /// The process is gone
+    ProcessGone,
+    /// A fatal signal waits for the process
+    FatalSignal,
+    /// The approved call went on
+    Consumed,
+    /// The call never restarted
+    NeverRestarted,
+}
+
+/// What the caller does after it persisted the hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Append this audit record
+    Record(HoldChanged),
+    /// Make the answer part of the host's desired state
+    Answer(HoldAnswer),
+    /// Take the answer out of the host's desired state
+    DropAnswer(HoldId),
+}
+
+/// A hold after a step, and what is to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Step {
+    /// The hold now
+    pub hold: Hold,
+    /// In this order
+    pub effects: Vec<Effect>,
+}
+
+/// A fact that cannot happen in this state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Illegal {
+    /// Somebody already decided.
+    #[error("hold `{hold}` was already {phase} by {by} at {at}: {}", crate::text::safe(.reason))]
+    AlreadyDecided {
+        /// The hold
+        hold: HoldId,
+        /// Approved or refused
+        phase: HoldPhase,
+        /// By whom
+        by: UserName,
+        /// When
+        at: UnixMs,
+        /// With what reason
+        reason: String,
+    },
+    /// It ended without anybody's decision.
+    #[error("hold `{hold}` is over: it {} at {at}; the program has to be started again", over(*.phase))]
+    Over {
+        /// The hold
+        hold: HoldId,
+        /// Timed out, cancelled or void
+        phase: HoldPhase,
+        /// When
+        at: UnixMs,
+    },
+    /// Its deadline passed, though no host has said so yet.
+    #[error("hold `{hold}` timed out at {at}; the program has to be started again")]
+    PastDeadline {
+        /// The hold
+        hold: HoldId,
+        /// The deadline
+        at: UnixMs,
+    },
+    /// Its deadline has not come.
+    #[error("hold `{hold}` times out at {at}, which has not come")]
+    NotYet {
+        /// The hold
+        hold: HoldId,
+        /// The deadline
+        at: UnixMs,
+    },
+    /// A call cannot go on that nobody approved.
+    #[error("hold `{hold}` is {phase}: nobody approved what its host says went on")]
+    NotApproved {
+        /// The hold
+        hold: HoldId,
+        /// Its state
+        phase: HoldPhase,
+    },
+    /// A decision without a reason.
+    #[error(
+        "a decision on a hold needs a reason of at most {REASON_BYTES_MAX} bytes; give one with --reason"
+    )]
+    Reason,
+}
+
+fn over(phase: HoldPhase) -> &'static str {
+    match phase {
+        HoldPhase::TimedOut => "timed out",
+        HoldPhase::Cancelled => "was cancelled because its process went away",
+        HoldPhase::Void => "became void because its call never restarted",
+        HoldPhase::Pending | HoldPhase::Approved | HoldPhase::Refused => "was answered",
+    }
+}
+
+impl Hold {
+    /// Lets a fact happen.
+    pub fn step(self, fact: Fact, now: UnixMs) -> Result<Step, Illegal> {
+        match &self.state {
+            HoldState::Pending => self.pending(fact, now),
+            HoldState::Approved {
+                decided,
+                released: None,
+            } => {
+                let decided = decided.clone();
+                self.approved(decided, fact, now)
+            }
+            _ => Err(self.finished(&fact)),
+        }
+    }
+
+    fn pending(self, fact: Fact, now: UnixMs) -> Result<Step, Illegal> {
+        let next = match fact {
+            Fact::Approve { .. } | Fact::Refuse { .. } if now >= self.expire_time => {
+                return Err(Illegal::PastDeadline {
+                    hold: self.id,
+                    at: self.expire_time,
+                });
+            }
+            Fact::Approve { by, reason } => return self.answer(Answer::Approved, by, reason, now),
+            Fact::Refuse { by, reason } => return self.answer(Answer::Refused, by, reason, now),
+            Fact::Deadline if now < self.expire_time => {
+                return Err(Illegal::NotYet {
+                    hold: self.id,
+                    at: self.expire_time,
+                });
+            }
+            Fact::Deadline => HoldState::TimedOut { at: now },
+            Fact::ProcessGone => HoldState::Cancelled {
+                cause: Cancel::ProcessGone,
+                at: now,
+            },
+            Fact::FatalSignal => HoldState::Cancelled {
+                cause: Cancel::FatalSignal,
+                at: now,
+            },
+            Fact::Consumed => {
+                return Err(Illegal::NotApproved {
+                    hold: self.id,
+                    phase: HoldPhase::Pending,
+                });
+            }
+            Fact::NeverRestarted => HoldState::Void { at: now },
+        };
+        Ok(self.move_on(next, vec![]))
+    }
+
+    fn answer(
+        self,
+        answer: Answer,
+        by: UserName,
+        reason: String,
+        now: UnixMs,
+    ) -> Result<Step, Illegal> {
+        if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+            return Err(Illegal::Reason);
+        }
+        let effect = Effect::Answer(HoldAnswer {
+            hold: self.id,
+            answer,
+            by: by.clone(),
+            reason: reason.clone(),
+        });
+        let decided = Decided {
+            by,
+            reason,
+            at: now,
+        };
+        let next = match answer {
+            Answer::Approved => HoldState::Approved {
+                decided,
+                released: None,
+            },
+            Answer::Refused => HoldState::Refused { decided },
+        };
+        Ok(self.move_on(next, vec![effect]))
+    }
+
+    /// Approved, but the call has not gone on: the host may still say that the approval came too late.
+    fn approved(self, decided: Decided, fact: Fact, now: UnixMs) -> Result<Step, Illegal> {
+        let next = match fact {
+            Fact::Approve { .. } | Fact::Refuse { .. } => return Err(self.finished(&fact)),
+            Fact::Deadline if now < self.expire_time => {
+                return Err(Illegal::NotYet {
+                    hold: self.id,
+                    at: self.expire_time,
+                });
+            }
+            Fact::Deadline => HoldState::TimedOut { at: now },
+            Fact::Consumed => HoldState::Approved {
+                decided,
+                released: Some(now),
+            },
+            Fact::ProcessGone | Fact::FatalSignal | Fact::NeverRestarted => {
+                HoldState::Void { at: now }
+            }
+        };
+        let answered = Effect::DropAnswer(self.id);
+        Ok(self.move_on(next, vec![answered]))
+    }
+
+    fn move_on(mut self, next: HoldState, mut effects: Vec<Effect>) -> Step {
+        let from = self.state.phase();
+        let decided = next.decided();
+        let record = HoldChanged {
+            hold: self.id,
+            from,
+            to: next.phase(),
+            released: next.is_released(),
+            by: decided.map(|decided| decided.by.clone()),
+            reason: decided.map(|decided| decided.reason.clone()),
+        };
+        self.state = next;
+        // Record before privilege: the answer goes out after it is written down.
+        effects.insert(0, Effect::Record(record));
+        Step {
+            hold: self,
+            effects,
+        }
+    }
+
+    /// Why nothing can happen any more.
+    fn finished(&self, fact: &Fact) -> Illegal {
+        let (hold, phase) = (self.id, self.state.phase());
+        match &self.state {
+            HoldState::Refused { .. } if *fact == Fact::Consumed => {
+                Illegal::NotApproved { hold, phase }
+            }
+            HoldState::Approved { decided, .. } | HoldState::Refused { decided } => {
+                Illegal::AlreadyDecided {
+                    hold,
+                    phase,
+                    by: decided.by.clone(),
+                    at: decided.at,
+                    reason: decided.reason.clone(),
+                }
+            }
+            HoldState::TimedOut { at }
+            | HoldState::Cancelled { at, .. }
+            | HoldState::Void { at } => Illegal::Over {
+                hold,
+                phase,
+                at: *at,
+            },
+            HoldState::Pending => Illegal::NotApproved { hold, phase },
+        }
+    }
+
+    /// Time left, nothing if it is over.
+    pub fn left(&self, now: UnixMs) -> crate::time::DurationMs {
+        if self.state.is_over() {
+            crate::time::DurationMs(0)
+        } else {
+            self.expire_time.since(now)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What one host is to enforce, and how far it has come: desired state with a generation, never commands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{Generation, GrantId, HoldId, PolicyName, Revision, UserName},
+    key::PermissionRef,
+    time::{DurationMs, UnixMs},
+};
+
+/// The whole desired state of one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostState {
+    /// Higher than every earlier state of this host; a host refuses a lower one
+    pub generation: Generation,
+    /// Policies by name, each once
+    pub policies: Vec<PolicyRevision>,
+    /// Live grants as far as this host needs them
+    pub leases: Vec<Lease>,
+    /// Answers to holds that the host has not yet carried out
+    pub answers: Vec<HoldAnswer>,
+}
+
+/// One accepted version of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRevision {
+    /// The policy
+    pub name: PolicyName,
+    /// Its version
+    pub revision: Revision,
+    /// The YAML document, byte for byte
+    pub source: String,
+}
+
+/// What a host knows of a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The grant
+    pub grant: GrantId,
+    /// Whose it is
+    pub user: UserName,
+    /// What it permits
+    pub permissions: Vec<PermissionRef>,
+    /// When it ends, on the control plane's clock
+    pub expire_time: UnixMs,
+    /// The control plane's clock when the state was sent: the host measures what is left by the difference, so a
+    /// wrong wall clock on the host cannot lengthen a lease
+    pub server_time: UnixMs,
+}
+
+impl Lease {
+    /// What is left of it when the state is sent.
+    pub fn left(&self) -> DurationMs {
+        self.expire_time.since(self.server_time)
+    }
+}
+
+/// What somebody decided on a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// The very same call may go on, once
+    Approved,
+    /// The call gets `EPERM`
+    Refused,
+}
+
+/// The answer to one hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldAnswer {
+    /// The hold
+    pub hold: HoldId,
+    /// The answer
+    pub answer: Answer,
+    /// Who decided
+    pub by: UserName,
+    /// Why
+    pub reason: String,
+}
+
+/// A host's word on a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// The generation
+    pub generation: Generation,
+    /// How far it is
+    pub phase: Phase,
+}
+
+/// How far a host is with a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Stored on the host
+    Received,
+    /// In the kernel, read back
+    Enforced,
+    /// Refused; the last good generation stays
+    Rejected {
+        /// Every reason
+        reasons: Vec<String>,
+    },
+}
+
+impl Phase {
+    /// The word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Enforced => "enforced",
+            Self::Rejected { .. } => "rejected",
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Stable 64-bit keys under which the kernel knows rules and permissions, and references to both by name.
+//!
+//! A key depends on the names only, never on a revision or a position, so that a lease and a record mean the
+//! same rule before and after a swap.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::id::{IdError, PermissionName, PolicyName, RuleId};
+
+macro_rules! key {
+    ($(#[$doc:meta])* $name:ident, $tag:literal, $of:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Derives the key.
+            pub fn of(policy: &PolicyName, id: &$of) -> Self {
+                Self(derive($tag, policy.as_str(), id.as_str()))
+            }
+
+            /// The number that the kernel sees; never 0.
+            pub fn get(self) -> u64 {
+                self.0
+            }
+
+            /// Reads the kernel's number; 0 is none.
+            pub fn from_raw(raw: u64) -> Option<Self> {
+                (raw != 0).then_some(Self(raw))
+            }
+        }
+    };
+}
+
+key!(
+    /// Key of `policy/rule`.
+    RuleKey, "rule", RuleId
+);
+key!(
+    /// Key of `policy/permission`.
+    PermissionKey, "permission", PermissionName
+);
+
+/// First eight bytes of SHA-256 over `tag NUL policy NUL id`. Names cannot contain NUL, so no two pairs collide
+/// by concatenation; 0 would read as none in the kernel.
+fn derive(tag: &str, policy: &str, id: &str) -> u64 {
+    let digest = Sha256::new()
+        .chain_update(tag)
+        .chain_update([0])
+        .chain_update(policy)
+        .chain_update([0])
+        .chain_update(id);
+    let first = digest
+        .finalize()
+        .iter()
+        .take(8)
+        .fold(0u64, |key, byte| (key << 8) | u64::from(*byte));
+    first.max(1)
+}
+
+/// A permission by name: `policy/permission`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PermissionRef {
+    /// The policy that defines it
+    pub policy: PolicyName,
+    /// Its name there
+    pub permission: PermissionName,
+}
+
+impl PermissionRef {
+    /// Its key.
+    pub fn key(&self) -> PermissionKey {
+        PermissionKey::of(&self.policy, &self.permission)
+    }
+}
+
+impl fmt::Display for PermissionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.policy, self.permission)
+    }
+}
+
+impl FromStr for PermissionRef {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let Some((policy, permission)) = text.split_once('/') else {
+            return Err(IdError::Malformed {
+                what: "permission",
+                shown: crate::text::Safe(text.as_bytes()).to_string(),
+                rule: "write it as `policy/permission`",
+            });
+        };
+        Ok(Self {
+            policy: policy.parse()?,
+            permission: permission.parse()?,
+        })
+    }
+}
+
+impl TryFrom<String> for PermissionRef {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<PermissionRef> for String {
+    fn from(reference: PermissionRef) -> Self {
+        reference.to_string()
+    }
+}

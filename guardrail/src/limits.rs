@@ -1,0 +1,46 @@
+//! Every bound of policies, grants and holds, each with its reason. Kernel bounds are `abi`'s.
+
+use crate::time::DurationMs;
+
+/// Bytes of one policy document: far beyond what people review, small enough to parse on every host.
+pub const SOURCE_BYTES_MAX: usize = 1 << 20;
+/// Nesting of one document: the language needs 7 levels; more is an attack on the parser.
+pub const NESTING_MAX: usize = 16;
+/// Nodes of one document (keys, values, items): bounds memory at some 100 MiB.
+pub const DOCUMENT_NODES_MAX: usize = 200_000;
+/// Findings that one check reports: more is noise.
+pub const DIAGNOSTICS_MAX: usize = 100;
+/// Bytes of an excerpt in a finding: one terminal line.
+pub const EXCERPT_BYTES_MAX: usize = 80;
+
+/// Rules of one policy: the first performance bar is set at 1,000 rules, and the image has room for 16,384
+/// entries.
+pub const RULES_MAX: usize = 2_000;
+/// Permissions of one policy.
+pub const PERMISSIONS_MAX: usize = 500;
+/// Items of one list: paths, groups, users, ranges, ports.
+pub const LIST_MAX: usize = 256;
+/// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.
+pub const PATH_BYTES_MAX: usize = 4_095;
+/// Bytes of a component: `NAME_MAX` (linux/limits.h).
+pub const NAME_BYTES_MAX: usize = 255;
+/// Components of a path: the kernel's walk covers 64 levels with the root.
+pub const DEPTH_MAX: usize = 48;
+/// Bytes of a message: a few terminal lines.
+pub const MESSAGE_BYTES_MAX: usize = 500;
+/// Bytes of a reason that somebody gives for a grant, an approval or a refusal.
+pub const REASON_BYTES_MAX: usize = 1_000;
+
+/// Shortest hold: below this nobody can answer.
+pub const HOLD_TIMEOUT_MIN: DurationMs = DurationMs::from_secs(1);
+/// Longest hold: a process that is stopped for more than a day has lost its connections and its caller.
+pub const HOLD_TIMEOUT_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// Hold that says nothing about time.
+pub const HOLD_TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(300);
+
+/// Shortest grant: below this the host's acknowledgement takes longer than the grant.
+pub const GRANT_DURATION_MIN: DurationMs = DurationMs::from_secs(1);
+/// Longest grant: a week; a longer need is a change of policy.
+pub const GRANT_DURATION_MAX: DurationMs = DurationMs::from_secs(7 * 86_400);
+/// Permissions of one grant.
+pub const GRANT_PERMISSIONS_MAX: usize = 64;
