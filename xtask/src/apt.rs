@@ -33,7 +33,7 @@ impl Apt {
         for sub in ["sources", "lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(sub))?;
         }
-        let text = private_sources(&host_sources(Path::new("/etc/apt"))?)?;
+        let text = private_sources(&host_sources(Path::new("/etc/apt")))?;
         fs::write(dir.join("sources/stayhand.sources"), text)?;
         Ok(Self { dir })
     }
@@ -176,7 +176,7 @@ fn stanza(text: &mut String, source: &Source, suites: &str) -> Result<()> {
     Ok(())
 }
 
-fn host_sources(etc: &Path) -> Result<Vec<Source>> {
+fn host_sources(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(dir) = fs::read_dir(etc.join("sources.list.d")) {
         files.extend(dir.filter_map(|e| Some(e.ok()?.path())));
@@ -191,7 +191,7 @@ fn host_sources(etc: &Path) -> Result<Vec<Source>> {
             _ => {}
         }
     }
-    Ok(found)
+    found
 }
 
 /// `Types: deb` stanzas. Keys that we do not need are ignored.

@@ -84,7 +84,7 @@ pub fn kernel_object() -> Result<()> {
 }
 
 /// Builds the user-space binaries.
-fn user_space() -> Result<()> {
+pub fn user_space() -> Result<()> {
     let started = Instant::now();
     let mut cmd = run::cargo();
     cmd.args(["build", "--release"]);

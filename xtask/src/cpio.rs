@@ -97,7 +97,6 @@ impl<W: Write> Cpio<W> {
         let size = u32::try_from(data.len()).map_err(too_long)?;
         let name = u32::try_from(path.len() + 1).map_err(too_long)?;
         self.inode += 1;
-        let mut header = String::from("070701");
         let fields = [
             self.inode,
             kind | meta.mode,
@@ -113,9 +112,9 @@ impl<W: Write> Cpio<W> {
             name,
             0,
         ];
-        for field in fields {
-            header.push_str(&format!("{field:08x}"));
-        }
+        let header = fields.iter().fold(String::from("070701"), |all, field| {
+            all + &format!("{field:08x}")
+        });
         self.put(header.as_bytes())?;
         self.put(path.as_bytes())?;
         self.put(&[0])?;

@@ -51,6 +51,15 @@ impl Series {
             .with_context(|| format!("no kernel series `{name}`; there are {}", known.join(", ")))
     }
 
+    /// The named ones, or all if none is named.
+    pub fn all_or_named(names: &[&str]) -> Result<Vec<Self>> {
+        if names.is_empty() {
+            Ok(ALL.to_vec())
+        } else {
+            names.iter().map(|n| Self::named(n)).collect()
+        }
+    }
+
     /// The newest image in the cache, if any. No network.
     pub fn cached(self) -> Result<Option<Kernel>> {
         let current = paths::cache_dir("kernels")?.join(format!("{}.current", self.name));

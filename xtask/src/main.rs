@@ -13,6 +13,7 @@ mod compile;
 mod compiler;
 mod cpio;
 mod deb;
+mod demo;
 mod host;
 mod kernels;
 mod linker;
@@ -20,10 +21,12 @@ mod paths;
 mod rootfs;
 mod run;
 mod setup;
+mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -42,7 +45,48 @@ enum Verb {
         refresh: bool,
     },
     /// Build the kernel object and all binaries (release)
-    Build,
+    Build {
+        /// Only the kernel object
+        #[arg(long)]
+        object: bool,
+    },
+    /// Run scenarios in a guest
+    Vm(VmArgs),
+    /// Play the story of the README in a guest
+    Demo {
+        /// Kernel series: 6.1 or 6.12
+        #[arg(long, default_value = "6.12")]
+        kernel: String,
+        /// Stay in the guest with a shell afterwards (`login-as alice`; Ctrl-A X ends it)
+        #[arg(long)]
+        keep: bool,
+    },
+}
+
+/// Everything about one VM run
+#[derive(clap::Args)]
+struct VmArgs {
+    /// Kernel series, repeatable; all if none is named
+    #[arg(long)]
+    kernel: Vec<String>,
+    /// Run only this scenario, repeatable
+    #[arg(long)]
+    scenario: Vec<String>,
+    /// Print the scenarios' names and end
+    #[arg(long)]
+    list: bool,
+    /// Stay in the guest with a shell afterwards (one kernel; Ctrl-A X ends it)
+    #[arg(long)]
+    keep: bool,
+    /// Number of the guest's processors
+    #[arg(long, default_value_t = 2)]
+    smp: u32,
+    /// Boot this program or script as /init, for work on the guest itself
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Use what is built already
+    #[arg(long)]
+    no_build: bool,
 }
 
 fn main() -> ExitCode {
@@ -63,14 +107,58 @@ fn run_verb() -> Result<()> {
                 ..Default::default()
             })?;
         }
-        Verb::Build => {
+        Verb::Build { object } => {
             setup::run(setup::Options {
                 build_only: true,
                 quiet: true,
                 ..Default::default()
             })?;
-            compile::all()?;
+            compile::kernel_object()?;
+            if !object {
+                compile::user_space()?;
+            }
         }
+        Verb::Vm(args) => vm_verb(args)?,
+        Verb::Demo { kernel, keep } => {
+            let series = kernels::Series::named(&kernel)?;
+            let ready = setup::ready()?;
+            compile::all()?;
+            demo::play(&ready, series.name, keep)?;
+        }
+    }
+    Ok(())
+}
+
+fn vm_verb(args: VmArgs) -> Result<()> {
+    let names: Vec<&str> = args.kernel.iter().map(String::as_str).collect();
+    let series = kernels::Series::all_or_named(&names)?;
+    if args.keep && series.len() != 1 {
+        bail!("`--keep` needs exactly one `--kernel`: there is one terminal");
+    }
+    let ready = setup::ready()?;
+    if !args.no_build && args.init.is_none() {
+        compile::all()?;
+    }
+    if args.list {
+        for name in vm::suite::list()? {
+            println!("{name}");
+        }
+        return Ok(());
+    }
+    let kernels = series
+        .iter()
+        .map(|s| ready.kernel(s.name))
+        .collect::<Result<Vec<_>>>()?;
+    let options = vm::suite::Options {
+        scenarios: args.scenario,
+        keep: args.keep,
+        smp: args.smp,
+        init: args.init,
+    };
+    let counts = vm::suite::run_on(&ready, &kernels, &options)?;
+    println!("{counts}");
+    if !counts.is_green() {
+        bail!("not every scenario held");
     }
     Ok(())
 }

@@ -47,17 +47,6 @@ pub fn output(cmd: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Runs with our own terminal.
-pub fn inherit(cmd: &mut Command) -> Result<()> {
-    let status = cmd
-        .status()
-        .with_context(|| format!("cannot start `{}`", show(cmd)))?;
-    if !status.success() {
-        bail!("`{}` failed ({status})", show(cmd));
-    }
-    Ok(())
-}
-
 /// Runs with a progress line made from the command's own output by `view`; quotes the tail on failure.
 pub fn watched(label: &str, cmd: &mut Command, view: fn(&str) -> Option<String>) -> Result<()> {
     let mut child = cmd

@@ -210,5 +210,8 @@ fn recipe_key() -> Result<String> {
 
 /// Enough of a digest for a file name.
 fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    digest
+        .iter()
+        .take(8)
+        .fold(String::new(), |all, b| all + &format!("{b:02x}"))
 }

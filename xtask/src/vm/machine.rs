@@ -1,0 +1,242 @@
+//! One emulated machine: QEMU's command line and the watch over it.
+//!
+//! Software emulation only, no privilege, no network. Never left running: the emulator ends with the watch, unless a
+//! person asked for a shell in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::console;
+use super::protocol::Line;
+use super::tail::Tail;
+use crate::kernels::Kernel;
+use crate::run;
+use crate::setup::EMULATOR;
+
+/// The order of security modules, with ours (`bpf`) last as distributions have it.
+const LSM: &str = "lockdown,capability,landlock,yama,apparmor,bpf";
+/// The base, the project and what scenarios write, all in memory.
+const MEMORY_MIB: &str = "2048";
+/// Its string-operation features count instructions differently between versions; without them they agree.
+const CPU: &str = "max,fsrm=off,fzrm=off,fsrs=off";
+/// How often logs are looked at.
+const TICK: Duration = Duration::from_millis(40);
+/// After a crash sign: let the kernel finish its report.
+const CRASH_GRACE: Duration = Duration::from_secs(2);
+/// After `@done`: time to power off by itself.
+const POWER_OFF: Duration = Duration::from_secs(20);
+
+/// How long a guest may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Without any protocol line.
+    pub silence: Duration,
+    /// From start to `@done`.
+    pub overall: Duration,
+}
+
+/// What to boot.
+pub struct Machine<'a> {
+    /// Kernel image.
+    pub kernel: &'a Kernel,
+    /// Initial RAM disk.
+    pub initrd: &'a Path,
+    /// Where logs go.
+    pub dir: PathBuf,
+    /// Words for the kernel command line, among them the guest's mode.
+    pub append: String,
+    /// Number of processors.
+    pub smp: u32,
+    /// Count instructions: one nanosecond of guest time is one instruction.
+    pub counting: bool,
+    /// The user's terminal is the guest's console.
+    pub interactive: bool,
+    /// Time limits.
+    pub limits: Limits,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// `@done` was said.
+    Done,
+    /// The kernel reported this line.
+    Crashed(String),
+    /// Nothing was said for that long.
+    Silent(Duration),
+    /// It did not finish in that time.
+    Overtime(Duration),
+    /// The machine went away before `@done`.
+    Exited,
+}
+
+impl Machine<'_> {
+    /// The console's log.
+    pub fn console_log(&self) -> PathBuf {
+        self.dir.join("console.log")
+    }
+
+    /// The protocol's log.
+    pub fn guest_log(&self) -> PathBuf {
+        self.dir.join("guest.log")
+    }
+
+    /// Boots and watches to the end, handing over each protocol line.
+    pub fn run(&self, each: &mut dyn FnMut(&Line)) -> Result<Ending> {
+        std::fs::create_dir_all(&self.dir)?;
+        for old in [self.console_log(), self.guest_log()] {
+            if old.exists() {
+                std::fs::remove_file(&old)?;
+            }
+        }
+        let mut cmd = self.command();
+        let errors = std::fs::File::create(self.dir.join("emulator.log"))?;
+        cmd.stderr(errors);
+        if !self.interactive {
+            cmd.stdin(Stdio::null()).stdout(Stdio::null());
+        }
+        let mut child = cmd
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", run::show(&cmd)))?;
+        let ending = self.watch(&mut child, each);
+        if child.try_wait()?.is_none() {
+            child.kill().ok();
+        }
+        child.wait()?;
+        ending
+    }
+
+    fn command(&self) -> Command {
+        let mut cmd = Command::new(EMULATOR);
+        let accel = if self.counting {
+            "tcg"
+        } else {
+            "tcg,thread=multi"
+        };
+        cmd.args([
+            "-accel",
+            accel,
+            "-cpu",
+            CPU,
+            "-m",
+            MEMORY_MIB,
+            "-smp",
+            &self.smp.to_string(),
+        ]);
+        if self.counting {
+            cmd.args(["-icount", "shift=0,sleep=off"]);
+        }
+        cmd.args([
+            "-display",
+            "none",
+            "-no-reboot",
+            "-nodefaults",
+            "-nic",
+            "none",
+        ]);
+        let console = self.console_log();
+        if self.interactive {
+            let chardev = format!(
+                "stdio,id=console,mux=on,signal=off,logfile={}",
+                console.display()
+            );
+            cmd.args([
+                "-chardev",
+                &chardev,
+                "-serial",
+                "chardev:console",
+                "-mon",
+                "chardev=console",
+            ]);
+        } else {
+            cmd.args(["-serial", &format!("file:{}", console.display())]);
+        }
+        cmd.args(["-serial", &format!("file:{}", self.guest_log().display())]);
+        // Level 5: kernel warnings reach the console, notices do not slow it down.
+        let append = format!(
+            "console=ttyS0 lsm={LSM} panic=-1 quiet loglevel=5 {}",
+            self.append
+        );
+        cmd.arg("-kernel")
+            .arg(&self.kernel.image)
+            .arg("-initrd")
+            .arg(self.initrd)
+            .args(["-append", &append]);
+        cmd
+    }
+
+    fn watch(&self, child: &mut Child, each: &mut dyn FnMut(&Line)) -> Result<Ending> {
+        let mut guest = Tail::new(&self.guest_log());
+        let mut console = Tail::new(&self.console_log());
+        let started = Instant::now();
+        let mut heard = started;
+        let mut crash: Option<(String, Instant)> = None;
+        let mut done = None;
+        loop {
+            let exited = child.try_wait()?.is_some();
+            for line in guest.lines()? {
+                heard = Instant::now();
+                let Some(line) = Line::parse(&line) else {
+                    continue;
+                };
+                if line == Line::Done {
+                    done = Some(heard);
+                }
+                each(&line);
+            }
+            for line in console.lines()? {
+                if crash.is_none() && console::marker(&line).is_some() {
+                    crash = Some((line, Instant::now()));
+                }
+            }
+            if let Some((line, at)) = &crash {
+                if exited || at.elapsed() > CRASH_GRACE {
+                    return Ok(Ending::Crashed(line.trim().to_owned()));
+                }
+            } else if exited {
+                return Ok(if done.is_some() {
+                    Ending::Done
+                } else {
+                    Ending::Exited
+                });
+            } else if let Some(at) = done {
+                if !self.interactive && at.elapsed() > POWER_OFF {
+                    return Ok(Ending::Done);
+                }
+            } else if heard.elapsed() > self.limits.silence {
+                return Ok(Ending::Silent(self.limits.silence));
+            } else if started.elapsed() > self.limits.overall {
+                return Ok(Ending::Overtime(self.limits.overall));
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// The end of the console, for a report of a crash or a silence.
+    pub fn console_end(&self, lines: usize) -> String {
+        let bytes = std::fs::read(self.console_log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let all: Vec<_> = text.lines().collect();
+        let end = all[all.len().saturating_sub(lines)..].join("\n");
+        end.chars()
+            .filter(|c| *c == '\n' || !c.is_control())
+            .collect()
+    }
+}
+
+impl std::fmt::Display for Ending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => write!(f, "done"),
+            Self::Crashed(line) => write!(f, "the guest kernel reported: {line}"),
+            Self::Silent(limit) => write!(f, "the guest said nothing for {} s", limit.as_secs()),
+            Self::Overtime(limit) => {
+                write!(f, "the guest was not done after {} s", limit.as_secs())
+            }
+            Self::Exited => write!(f, "the guest went away before it was done"),
+        }
+    }
+}
