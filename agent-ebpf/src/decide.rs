@@ -10,6 +10,7 @@ use crate::abi::{
 };
 
 /// One attempt as far as rules look at it.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// Operations that this attempt comprises, see `code::op`
@@ -21,6 +22,7 @@ pub struct Attempt {
 }
 
 /// Both clocks, read once per attempt.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// `CLOCK_BOOTTIME`
@@ -36,6 +38,7 @@ pub trait Tables {
 }
 
 /// A matched entry, as much of it as the decision keeps.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matched {
     /// Stable key of the rule
@@ -55,6 +58,7 @@ pub struct Matched {
 const NOTHING: Matched = Matched { rule: 0, permission: 0, effect: 0, order: u32::MAX, timeout_ms: 0, flags: 0 };
 
 /// The outcome.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {
@@ -71,6 +75,7 @@ pub struct Decision {
 }
 
 /// Collects entries one by one; all fields are scalars so that the verifier can follow them.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
     deny: Matched,

@@ -21,6 +21,7 @@ pub trait Levels {
 }
 
 /// States of the automaton at one level: at most one by identity and one by name.
+#[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct States {
     /// By the label of the directory itself

@@ -3,7 +3,14 @@
 //! Two images live side by side, told apart by `slot` (0 or 1) in every key or index. The agent builds the
 //! idle one and then writes the single `u64` of the `ACTIVE` map, so that no decision sees a mixture.
 
-/// `ACTIVE` holds `generation << 1 | slot`; zero means that no image was ever installed.
+/// `ACTIVE[ACTIVE_IMAGE]` holds `generation << 1 | slot`; zero means that no image was ever installed.
+pub const ACTIVE_IMAGE: u32 = 0;
+/// `ACTIVE[ACTIVE_BUILDING]` is `slot + 1` from before the first write to an idle slot until after the flip,
+/// else 0. A decision that finds its own slot under construction when it ends is void and restricts.
+pub const ACTIVE_BUILDING: u32 = 1;
+/// Entries of the `ACTIVE` map.
+pub const ACTIVE_ENTRIES: u32 = 2;
+/// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 
 /// Rule and permission entries per slot; bounds the array at 2 x 16384 x 56 bytes = 1.75 MiB.
@@ -139,6 +146,11 @@ pub struct SubjectKey {
 pub struct Subject {
     /// Subject sets to which the login uid belongs; none = guarded by no policy
     pub sets: u64,
+    /// Operations that any entry of these sets names: nothing else is looked up at all
+    pub ops: u32,
+    /// Operations that a deny, require-grant or hold entry outside monitor mode names: only these are
+    /// restricted when an attempt cannot be judged
+    pub restricted_ops: u32,
 }
 
 /// Key of a row of leases.
@@ -202,6 +214,7 @@ const _: () = assert!(size_of::<LabelKey>() == 24);
 const _: () = assert!(size_of::<EdgeKey>() == 16);
 const _: () = assert!(size_of::<Node>() == 16);
 const _: () = assert!(size_of::<Entry>() == 56);
+const _: () = assert!(size_of::<Subject>() == 16);
 const _: () = assert!(size_of::<LeaseKey>() == 16);
 const _: () = assert!(size_of::<LeaseRow>() == 128);
 const _: () = assert!(size_of::<NetKey>() == 20);

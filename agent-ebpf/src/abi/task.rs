@@ -1,14 +1,18 @@
 //! What the kernel keeps per guarded task: the pin, the answers of the current call, and scratch.
 //!
-//! Scratch lives here and never in per-CPU maps: LSM programs are preemptible, and another task on the same
-//! CPU could swap a buffer between its check and its use.
+//! Scratch lives here and never in per-CPU maps or on the 512-byte stack: LSM programs are preemptible, and
+//! another task on the same CPU could swap a buffer between its check and its use.
+
+use super::image::{LabelKey, Range};
+use crate::decide::{Attempt, Decision, Judge, Now};
+use crate::path::States;
 
 /// Directory levels that one walk covers. Deeper objects fail closed for restricting rules.
 pub const DEPTH_MAX: usize = 64;
 /// `NAME_MAX` (linux/limits.h).
 pub const NAME_MAX: usize = 255;
-/// Room for one component, a multiple of eight for the hash.
-pub const NAME_BYTES: usize = 264;
+/// Words of a buffer for one component or one piece of an argument: 256 bytes and one word of slack.
+pub const NAME_WORDS: usize = 33;
 /// Entry ranges that one attempt may match.
 pub const RANGES_MAX: usize = 16;
 /// Answers that one call can need: a script and its interpreters (`BINPRM_MAX_RECURSION` 4 + 1) are the most
@@ -33,6 +37,8 @@ pub struct Answered {
     pub digest: [u64; 2],
     /// The hold that was approved; 0 = free place
     pub hold: u64,
+    /// Registers of the call that asked (hash): a restart of the same call has the same
+    pub call: u64,
     /// 1 once this attempt has used it
     pub seen: u32,
     /// Zero
@@ -49,6 +55,56 @@ pub struct Level {
     pub name_len: u32,
     /// Node by identity label, 0 for none
     pub label: u32,
+    /// `dentry.d_seq` when the level was read; a rename changes it
+    pub seq: u32,
+    /// Zero
+    pub pad: u32,
+}
+
+/// What one hook works with while it judges. Meaningless between hooks.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Current {
+    /// `ACTIVE[ACTIVE_IMAGE]` when judging began
+    pub active: u64,
+    /// Both clocks when judging began
+    pub now: Now,
+    /// What is judged
+    pub attempt: Attempt,
+    /// Object; for a creation, the directory
+    pub object: LabelKey,
+    /// Size, change time and version of an executable's content
+    pub content: [u64; 4],
+    /// Keyed hash of a created name
+    pub name_hash: u64,
+    /// Destination, IPv4 as mapped IPv6
+    pub dest_addr: [u8; 16],
+    /// Digest of the action
+    pub digest: [u64; 2],
+    /// Registers of this call (hash)
+    pub call: u64,
+    /// Hold that this attempt opened, met or used
+    pub hold: u64,
+    /// Its deadline
+    pub boot_deadline_ns: u64,
+    /// Open flags of a file action
+    pub open_flags: u32,
+    /// See `code::hook`
+    pub hook: u32,
+    /// Levels in `levels`
+    pub depth: u32,
+    /// Ranges in `ranges`
+    pub range_count: u32,
+    /// States of the path automaton on the way down
+    pub states: States,
+    /// Not zero: the walk cannot be judged
+    pub walk_failed: u32,
+    /// Zero
+    pub pad: u32,
+    /// Entries seen so far
+    pub judge: Judge,
+    /// The outcome
+    pub decision: Decision,
 }
 
 /// Per-task state; created at `task_alloc` or at first sight, zeroed by the kernel.
@@ -69,29 +125,23 @@ pub struct TaskState {
     pub process_cookie: u64,
     /// Answers of the current call
     pub answered: [Answered; ANSWERS_MAX],
-    /// Loader passes seen in the current `execve`
-    pub exec_pass: u32,
-    /// Levels in `levels`
-    pub depth: u32,
-    /// Parent inode of a creation that `inode_create` allowed in this call, 0 for none
-    pub created_dir_ino: u64,
-    /// Its device
-    pub created_dir_dev: u32,
-    /// Ranges in `ranges`
-    pub range_count: u32,
+    /// Directory of a creation that `inode_create` allowed in this call; all zero for none
+    pub created_in: LabelKey,
     /// Hash of the created name
     pub created_name_hash: u64,
+    /// Scratch
+    pub current: Current,
     /// Walk scratch
     pub levels: [Level; DEPTH_MAX],
     /// Matched entry ranges
-    pub ranges: [super::image::Range; RANGES_MAX],
-    /// One component
-    pub name: [u8; NAME_BYTES],
-    /// Argument scratch of the digest
-    pub arg: [u8; NAME_BYTES],
+    pub ranges: [Range; RANGES_MAX],
+    /// One component, or one piece of an argument
+    pub name: [u64; NAME_WORDS],
 }
 
-const _: () = assert!(size_of::<TaskState>() % 8 == 0);
+const _: () = assert!(size_of::<TaskState>().is_multiple_of(8));
+const _: () = assert!(size_of::<Answered>() == 40);
+const _: () = assert!(size_of::<Level>() == 24);
 
 /// Identity of the object that the agent's labelling thread just opened.
 #[repr(C)]
