@@ -9,6 +9,8 @@
 )]
 
 mod apt;
+mod bench;
+mod check;
 mod compile;
 mod compiler;
 mod cpio;
@@ -21,6 +23,7 @@ mod paths;
 mod rootfs;
 mod run;
 mod setup;
+mod suite;
 mod vm;
 
 use std::path::PathBuf;
@@ -52,6 +55,25 @@ enum Verb {
     },
     /// Run scenarios in a guest
     Vm(VmArgs),
+    /// Format, lints, licences, advisories and the rules about the tree itself
+    Check,
+    /// Run all tests of the CI tier: checks, cargo test, and guests on every kernel
+    Test {
+        /// Everything on every kernel (so far the same kernels as without)
+        #[arg(long)]
+        full: bool,
+        /// Leave out the guests
+        #[arg(long)]
+        no_vm: bool,
+        /// Leave out the checks
+        #[arg(long)]
+        no_check: bool,
+    },
+    /// Measure in a guest
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Play the story of the README in a guest
     Demo {
         /// Kernel series: 6.1 or 6.12
@@ -60,6 +82,22 @@ enum Verb {
         /// Stay in the guest with a shell afterwards (`login-as alice`; Ctrl-A X ends it)
         #[arg(long)]
         keep: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Guest instructions per action, with and without the agent
+    Hooks {
+        /// Kernel series: 6.1 or 6.12
+        #[arg(long, default_value = "6.12")]
+        kernel: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Run twice and fail if the runs differ by more than 0.5 %
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -117,6 +155,31 @@ fn run_verb() -> Result<()> {
             if !object {
                 compile::user_space()?;
             }
+        }
+        Verb::Check => {
+            let counts = check::all();
+            println!("{counts}");
+            if !counts.is_green() {
+                bail!("not every check passed");
+            }
+        }
+        Verb::Test {
+            full: _,
+            no_vm,
+            no_check,
+        } => suite::run(suite::Options { no_vm, no_check })?,
+        Verb::Bench {
+            what:
+                Bench::Hooks {
+                    kernel,
+                    json,
+                    check,
+                },
+        } => {
+            let series = kernels::Series::named(&kernel)?;
+            let ready = setup::ready()?;
+            compile::all()?;
+            bench::hooks(&ready, series.name, json, check)?;
         }
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {

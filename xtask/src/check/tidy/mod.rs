@@ -1,0 +1,42 @@
+//! Rules about the tree itself. Each is a function from the tree to findings, run by `check` and as a unit test.
+
+mod edges;
+mod invariants;
+pub mod longest;
+mod orphans;
+mod places;
+mod top_docs;
+pub mod tree;
+pub mod workspace;
+
+use anyhow::Result;
+
+use super::Verdict;
+
+/// A rule's name and itself.
+pub type Rule = (&'static str, &'static dyn Fn() -> Result<Verdict>);
+
+/// All rules, in the order of printing.
+pub const RULES: [Rule; 5] = [
+    ("edges", &edges::check),
+    ("module docs", &top_docs::check),
+    ("orphans", &orphans::check),
+    ("invariants", &invariants::check),
+    ("places", &places::check),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_keeps_every_rule() {
+        let mut findings = Vec::new();
+        for (name, rule) in RULES {
+            if let Verdict::Bad(found) = rule().unwrap() {
+                findings.extend(found.into_iter().map(|f| format!("{name}: {f}")));
+            }
+        }
+        assert!(findings.is_empty(), "{}", findings.join("\n"));
+    }
+}

@@ -1,0 +1,168 @@
+//! `test`: the CI tier. Checks, `cargo test`, build, scenarios on every kernel; ends with one line of counts.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::kernels::ALL;
+use crate::vm::report::Counts;
+use crate::{check, compile, run, setup, vm};
+
+/// Lines quoted when cargo fails without a test that failed.
+const TAIL_LINES: usize = 60;
+
+/// What a person asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Leave out the guests.
+    pub no_vm: bool,
+    /// Leave out the checks.
+    pub no_check: bool,
+}
+
+/// Runs all stages, whatever earlier ones found, and prints the count as the last line.
+pub fn run(options: Options) -> Result<()> {
+    let mut total = Counts::default();
+    if !options.no_check {
+        total = total.plus(stage("check", || Ok(check::all())));
+    }
+    total = total.plus(stage("cargo test", cargo_test));
+    if !options.no_vm {
+        total = total.plus(stage("guests", guests));
+    }
+    println!("{total}");
+    if !total.is_green() {
+        bail!("the tree is not green");
+    }
+    Ok(())
+}
+
+/// A stage that cannot run counts as one failure.
+fn stage(name: &str, what: impl FnOnce() -> Result<Counts>) -> Counts {
+    let started = Instant::now();
+    println!("== {name}");
+    let counts = what().unwrap_or_else(|e| {
+        println!("{name}: FAIL: {e:#}");
+        Counts {
+            failed: 1,
+            ..Counts::default()
+        }
+    });
+    println!("== {name}: {counts} in {} s", started.elapsed().as_secs());
+    counts
+}
+
+fn guests() -> Result<Counts> {
+    let ready = setup::ready()?;
+    compile::all()?;
+    let kernels = ALL
+        .iter()
+        .map(|s| ready.kernel(s.name))
+        .collect::<Result<Vec<_>>>()?;
+    let options = vm::suite::Options {
+        smp: 2,
+        ..Default::default()
+    };
+    vm::suite::run_on(&ready, &kernels, &options)
+}
+
+/// `cargo test --workspace`, its counts added up; the output of a failed target is shown whole.
+fn cargo_test() -> Result<Counts> {
+    // One pipe for both streams: the target's name is on one, its result on the other.
+    let (read, write) = std::io::pipe()?;
+    let mut cmd = run::cargo();
+    cmd.args(["test", "--workspace", "--no-fail-fast", "--color=never"])
+        .stdin(Stdio::null())
+        .stdout(write.try_clone()?)
+        .stderr(write);
+    let mut child = cmd.spawn().context("cannot start cargo")?;
+    // The command holds the pipe's writing ends; reading must see its end.
+    drop(cmd);
+    let mut output = TestOutput::default();
+    for line in BufReader::new(read).split(b'\n') {
+        output.take(&String::from_utf8_lossy(&line?));
+    }
+    let status = child.wait()?;
+    if !status.success() && output.counts.failed == 0 {
+        let tail = output.pending.len().saturating_sub(TAIL_LINES);
+        println!("{}", output.pending[tail..].join("\n"));
+        output.counts.failed = 1;
+    }
+    Ok(output.counts)
+}
+
+/// Reads libtest's output as it comes.
+#[derive(Default)]
+struct TestOutput {
+    counts: Counts,
+    target: String,
+    pending: Vec<String>,
+}
+
+impl TestOutput {
+    fn take(&mut self, line: &str) {
+        let trimmed = line.trim();
+        if trimmed.starts_with("Running ") || trimmed.starts_with("Doc-tests ") {
+            // "Running unittests src/lib.rs (target/debug/deps/name-hash)": the binary names the crate.
+            let name = trimmed
+                .rsplit('/')
+                .next()
+                .unwrap_or(trimmed)
+                .trim_end_matches(')');
+            name.clone_into(&mut self.target);
+            self.pending.clear();
+        }
+        self.pending.push(line.to_owned());
+        let Some(counts) = result_line(trimmed) else {
+            return;
+        };
+        if counts.failed > 0 {
+            println!("{}", self.pending.join("\n"));
+        }
+        if counts != Counts::default() {
+            println!("test   {}: {counts}", self.target);
+        }
+        self.counts = self.counts.plus(counts);
+        self.pending.clear();
+    }
+}
+
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; …`
+fn result_line(line: &str) -> Option<Counts> {
+    let rest = line.strip_prefix("test result: ")?;
+    let number = |what: &str| {
+        rest.split([';', '.'])
+            .find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
+    };
+    Some(Counts {
+        passed: number("passed")?,
+        failed: number("failed")?,
+        skipped: number("ignored")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_tests_are_counted_as_skipped() {
+        let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(
+            result_line(line),
+            Some(Counts {
+                passed: 3,
+                failed: 2,
+                skipped: 1
+            })
+        );
+    }
+
+    #[test]
+    fn a_test_that_prints_a_result_is_not_a_result() {
+        assert_eq!(result_line("saw test result: ok. 3 passed"), None);
+        assert_eq!(result_line("test result: nonsense"), None);
+    }
+}
