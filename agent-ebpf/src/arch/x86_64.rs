@@ -1,0 +1,131 @@
+//! x86-64: `struct pt_regs` and the calls whose restart is shown to be without effect (docs/hold.md).
+
+use aya_ebpf::helpers::generated::bpf_task_pt_regs;
+use stayhand_agent_ebpf::siphash::Sip;
+
+use crate::offsets::{Addr, OFF_TASK_STATUS, load};
+
+/// `ENOSYS`: what `pt_regs.ax` holds (negated) from system call entry until the call returns.
+const ENOSYS: u64 = 38;
+/// `TS_COMPAT` (arch/x86/include/asm/thread_info.h): a 32-bit system call is active.
+const TS_COMPAT: u32 = 0x2;
+
+// Byte offsets in struct pt_regs (arch/x86/include/asm/ptrace.h); part of the kernel's user ABI.
+const R10: usize = 56;
+const BX: usize = 40;
+const R8: usize = 72;
+const AX: usize = 80;
+const CX: usize = 88;
+const DX: usize = 96;
+const SI: usize = 104;
+const DI: usize = 112;
+const ORIG_AX: usize = 120;
+const IP: usize = 128;
+const SP: usize = 152;
+
+/// Calls that may be held, 64-bit table (arch/x86/entry/syscalls/syscall_64.tbl).
+mod call64 {
+    pub const OPEN: u64 = 2;
+    pub const CONNECT: u64 = 42;
+    pub const EXECVE: u64 = 59;
+    pub const CREAT: u64 = 85;
+    pub const OPENAT: u64 = 257;
+    pub const EXECVEAT: u64 = 322;
+    pub const OPENAT2: u64 = 437;
+}
+
+/// Calls that may be held, 32-bit table (arch/x86/entry/syscalls/syscall_32.tbl).
+mod call32 {
+    pub const OPEN: u64 = 5;
+    pub const CREAT: u64 = 8;
+    pub const OPENAT: u64 = 295;
+}
+
+/// The registers of the current system call.
+#[derive(Clone, Copy)]
+pub struct Call {
+    regs: Addr,
+    compat: bool,
+}
+
+/// User addresses of the argument and environment vectors of an exec call.
+#[derive(Clone, Copy)]
+pub struct Vectors {
+    /// `argv`
+    pub argv: u64,
+    /// `envp`
+    pub envp: u64,
+}
+
+impl Call {
+    /// Registers of the current task.
+    #[inline(always)]
+    pub fn current(task: Addr) -> Self {
+        // SAFETY: `task` is the current task; the helper returns its typed user registers.
+        let regs = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as Addr;
+        // SAFETY: typed task pointer.
+        let status: u32 = unsafe { load(task, &OFF_TASK_STATUS) };
+        Self { regs, compat: status & TS_COMPAT != 0 }
+    }
+
+    #[inline(always)]
+    fn reg(self, offset: usize) -> u64 {
+        // SAFETY: typed `pt_regs` pointer and an offset inside the structure.
+        unsafe { core::ptr::read_volatile(self.regs.add(offset).cast()) }
+    }
+
+    /// True inside the body of a call, false in work that runs on its exit (linked io_uring requests).
+    #[inline(always)]
+    pub fn in_body(self) -> bool {
+        self.reg(AX) == 0u64.wrapping_sub(ENOSYS)
+    }
+
+    /// Whether the restart of this call is shown to be without effect.
+    #[inline(always)]
+    pub fn restartable(self) -> bool {
+        let number = self.reg(ORIG_AX);
+        if self.compat {
+            return matches!(number, call32::OPEN | call32::CREAT | call32::OPENAT);
+        }
+        matches!(
+            number,
+            call64::OPEN
+                | call64::CONNECT
+                | call64::EXECVE
+                | call64::CREAT
+                | call64::OPENAT
+                | call64::EXECVEAT
+                | call64::OPENAT2
+        )
+    }
+
+    /// Vectors of `execve` and `execveat`; `None` in any other call.
+    #[inline(always)]
+    pub fn vectors(self) -> Option<Vectors> {
+        if self.compat {
+            return None;
+        }
+        match self.reg(ORIG_AX) {
+            call64::EXECVE => Some(Vectors { argv: self.reg(SI), envp: self.reg(DX) }),
+            call64::EXECVEAT => Some(Vectors { argv: self.reg(DX), envp: self.reg(R10) }),
+            _ => None,
+        }
+    }
+
+    /// Identity of the call: a restart has the same registers.
+    #[inline(always)]
+    pub fn identity(self, secret: [u64; 2]) -> u64 {
+        let mut sip = Sip::narrow(secret);
+        sip.word(self.reg(ORIG_AX) | (u64::from(self.compat) << 63));
+        sip.word(self.reg(IP));
+        sip.word(self.reg(SP));
+        sip.word(self.reg(DI));
+        sip.word(self.reg(SI));
+        sip.word(self.reg(DX));
+        sip.word(self.reg(R10));
+        sip.word(self.reg(R8));
+        sip.word(self.reg(BX));
+        sip.word(self.reg(CX) & if self.compat { u64::MAX } else { 0 }); // `syscall` puts the ip into cx
+        sip.finish(0, 0)
+    }
+}

@@ -1,0 +1,144 @@
+//! The keyed digest that binds an approval to one exact action. Whatever is too long or unreadable has no
+//! digest and therefore cannot be held.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_probe_read_user_str};
+use stayhand_agent_ebpf::{
+    abi::{
+        code::op,
+        task::{NAME_WORDS, TaskState},
+    },
+    siphash::Sip,
+};
+
+use crate::{arch::{Call, Vectors}, maps::SETTINGS};
+
+/// Pieces of up to [`PIECE`] bytes over all arguments and environment strings: covers 512 KiB of long strings
+/// or 2,000 short ones, far beyond interactive use, and bounds the loop.
+const PIECES_MAX: u32 = 2_048;
+/// Bytes per piece; the scratch buffer has one word of slack behind it.
+const PIECE: u32 = 256;
+
+#[repr(C)]
+struct Strings {
+    state: *mut TaskState,
+    sip: Sip,
+    vectors: [u64; 2],
+    index: u64,
+    offset: u64,
+    /// 0 arguments, 1 environment, 2 finished
+    phase: u32,
+    failed: u32,
+}
+
+/// Puts the digest of the current action into the state; false if there is none.
+#[inline(always)]
+pub fn digest(state: *mut TaskState, call: Call) -> bool {
+    let Some(settings) = SETTINGS.get(0) else { return false };
+    // SAFETY: the state is live.
+    unsafe {
+        let current = &raw mut (*state).current;
+        let mut sip = Sip::wide(settings.secret);
+        sip.word(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
+        sip.word((*current).decision.by.rule);
+        sip.word((*current).object.ino);
+        sip.word(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
+        sip.word((*current).name_hash);
+        for word in &(*current).content {
+            sip.word(*word);
+        }
+        for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
+            sip.word(*word);
+        }
+        sip.word(u64::from((*current).attempt.port));
+        if (*current).attempt.ops & op::EXEC != 0 {
+            let Some(vectors) = call.vectors() else { return false };
+            let Some(with_strings) = strings(state, sip, vectors) else { return false };
+            sip = with_strings;
+        }
+        (*current).digest = sip.finish_wide();
+    }
+    true
+}
+
+#[inline(always)]
+fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
+    let vectors = [vectors.argv, vectors.envp];
+    let mut walk = Strings { state, sip, vectors, index: 0, offset: 0, phase: 0, failed: 0 };
+    let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
+    // SAFETY: the context outlives the loop, which runs before this returns.
+    unsafe { bpf_loop(PIECES_MAX, callback as *mut c_void, (&raw mut walk).cast(), 0) };
+    if walk.phase < 2 || walk.failed != 0 {
+        return None;
+    }
+    Some(walk.sip)
+}
+
+/// One piece of one string; 1 ends the loop.
+unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
+    let walk = context.cast::<Strings>();
+    // SAFETY: the context is `strings`'s, on its stack; user memory is read by checked helpers only.
+    unsafe {
+        let vector = if (*walk).phase == 0 { (*walk).vectors[0] } else { (*walk).vectors[1] };
+        let mut string = 0u64;
+        let slot = vector.wrapping_add((*walk).index.wrapping_mul(8));
+        if vector != 0 && bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0 {
+            (*walk).failed = 1;
+            return 1;
+        }
+        if string == 0 {
+            (*walk).sip.word((*walk).index); // the number of strings separates arguments from environment
+            (*walk).phase += 1;
+            (*walk).index = 0;
+            return c_long::from((*walk).phase >= 2);
+        }
+        let buffer = (&raw mut (*(*walk).state).name).cast::<u64>();
+        let source = string.wrapping_add((*walk).offset);
+        let read = bpf_probe_read_user_str(buffer.cast(), PIECE, source as *const c_void);
+        if read <= 0 {
+            (*walk).failed = 1;
+            return 1;
+        }
+        let read = read as u64;
+        (*walk).sip = take_in((*walk).sip, buffer, read);
+        let last = *buffer.cast::<u8>().add(((read - 1) & 0xff) as usize) == 0 && read < u64::from(PIECE);
+        if last || read == u64::from(PIECE) && ends_here(source) {
+            (*walk).offset = 0;
+            (*walk).index += 1;
+        } else {
+            (*walk).offset += u64::from(PIECE) - 1; // the helper always writes a NUL as the last byte
+        }
+    }
+    0
+}
+
+/// A string that fills the piece exactly ends there if the byte under the helper's NUL is a NUL, too.
+#[inline(always)]
+unsafe fn ends_here(source: u64) -> bool {
+    let mut byte = 1u8;
+    let at = source.wrapping_add(u64::from(PIECE) - 1);
+    // SAFETY: one byte of user memory by a checked helper; unreadable counts as not ended and fails next.
+    unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
+}
+
+/// Takes in `len` (1 to 256) bytes, the last word masked, preceded by the length.
+#[inline(always)]
+unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
+    sip.word(len);
+    let whole = len / 8;
+    for index in 0..(NAME_WORDS as u64 - 1) {
+        if index >= whole {
+            break;
+        }
+        // SAFETY: index below the buffer's 33 words.
+        sip.word(unsafe { core::ptr::read_volatile(buffer.add(index as usize)) });
+    }
+    let rest = len % 8;
+    if rest != 0 {
+        // SAFETY: `whole` is at most 31 here.
+        let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
+        sip.word(last & ((1u64 << (rest * 8)) - 1));
+    }
+    sip
+}

@@ -1,0 +1,53 @@
+//! `capable(const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)`: a guarded subject
+//! never has the capability that rewrites login uids and audit rules.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::{
+    abi::{
+        code::{class, hook, reason, verdict},
+        image::ACTIVE_IMAGE,
+        task::TaskState,
+    },
+    decide::{Attempt, unjudged},
+};
+
+use crate::{
+    emit::{Said, emit},
+    hold::EPERM,
+    judge::{guarded, stamp},
+    maps::ACTIVE,
+    who::{Who, current_task, who},
+};
+
+/// `CAP_AUDIT_CONTROL` (include/uapi/linux/capability.h)
+const CAP_AUDIT_CONTROL: u32 = 30;
+/// `CAP_OPT_NOAUDIT` (include/linux/security.h): a question, not an attempt.
+const CAP_OPT_NOAUDIT: u32 = 2;
+
+#[lsm(hook = "capable")]
+pub fn capable(ctx: LsmContext) -> i32 {
+    let capability: u32 = ctx.arg(2);
+    if capability != CAP_AUDIT_CONTROL {
+        return 0;
+    }
+    match who(current_task()) {
+        Who::Pinned(state) if guarded(state) => refuse(state, ctx.arg(3)),
+        Who::Failed => EPERM,
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn refuse(state: *mut TaskState, options: u32) -> i32 {
+    if options & CAP_OPT_NOAUDIT == 0 {
+        let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
+        // SAFETY: the state is live.
+        unsafe {
+            stamp(state, active, hook::CAPABLE, Attempt { ops: 0, port: 0, subjects: 0 });
+            (*state).current.decision = unjudged(reason::CAP_AUDIT_CONTROL);
+        }
+        let said = Said { class: class::A, verdict: verdict::DENIED, reason: reason::CAP_AUDIT_CONTROL, flags: 0 };
+        let _counted_if_lost = emit(state, said);
+    }
+    EPERM
+}

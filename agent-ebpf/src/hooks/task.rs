@@ -1,0 +1,44 @@
+//! `task_alloc(struct task_struct *task, unsigned long clone_flags)`: a new task inherits the pin. If its
+//! state cannot be made, there is no new task.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::abi::{code::counter, task::pin};
+
+use crate::{
+    maps::{count, task_state, task_state_or_new},
+    offsets::Addr,
+    who::{Who, cookie, current_task, who},
+};
+
+/// `CLONE_THREAD` (include/uapi/linux/sched.h)
+const CLONE_THREAD: u64 = 0x0001_0000;
+const ENOMEM: i32 = 12;
+
+#[lsm(hook = "task_alloc")]
+pub fn task_alloc(ctx: LsmContext) -> i32 {
+    let parent = match who(current_task()) {
+        Who::Pinned(state) => state,
+        Who::Failed => return -ENOMEM,
+        Who::Unguarded | Who::Agent => return 0,
+    };
+    let child: Addr = ctx.arg(0);
+    let flags: u64 = ctx.arg(1);
+    if !task_state(child).is_null() {
+        return 0; // a newer program has done it
+    }
+    let state = task_state_or_new(child);
+    if state.is_null() {
+        count(counter::STORAGE_FAILED);
+        return -ENOMEM;
+    }
+    let cookie = cookie();
+    // SAFETY: both states are live and checked for null; the child does not run yet.
+    unsafe {
+        (*state).auid = (*parent).auid;
+        (*state).session = (*parent).session;
+        (*state).task_cookie = cookie;
+        (*state).process_cookie = if flags & CLONE_THREAD != 0 { (*parent).process_cookie } else { cookie };
+        (*state).pin = pin::LOGIN;
+    }
+    0
+}

@@ -1,0 +1,134 @@
+//! Every map of the object. The agent pins all of them by name; their shapes are the contract.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
+    helpers::generated::bpf_task_storage_get,
+    macros::btf_map,
+};
+use stayhand_agent_ebpf::abi::{
+    code::counter,
+    hold::{AnswerEntry, HOLDS_MAX, HoldEntry, HoldKey},
+    image::{
+        ACTIVE_ENTRIES, EDGES_MAX, ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelKey,
+        LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings, Subject,
+        SubjectKey,
+    },
+    record::Record,
+    task::{Identity, TaskState},
+};
+
+/// `BPF_F_NO_PREALLOC`: memory on demand for maps that only the agent writes.
+const ON_DEMAND: usize = 1;
+/// Ring bytes: A about 220 records, B and C about as many; each is drained within milliseconds.
+const RING_BYTES: usize = 512 * 1024;
+
+#[btf_map]
+pub static ACTIVE: Array<u64, { ACTIVE_ENTRIES as usize }> = Array::new();
+#[btf_map]
+pub static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+pub static LABELS: HashMap<LabelKey, Label, { LABELS_MAX as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static EDGES: HashMap<EdgeKey, u32, { EDGES_MAX as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static NODES: Array<Node, { 2 * NODES_PER_SLOT as usize }> = Array::new();
+#[btf_map]
+pub static ENTRIES: Array<Entry, { 2 * ENTRIES_PER_SLOT as usize }> = Array::new();
+#[btf_map]
+pub static SUBJECTS: HashMap<SubjectKey, Subject, { SUBJECTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static NETS: LpmTrie<NetKey, Range, { NETS_MAX as usize }> = LpmTrie::new();
+#[btf_map]
+pub static HOLDS: HashMap<HoldKey, HoldEntry, { HOLDS_MAX as usize }> = HashMap::new();
+#[btf_map]
+pub static ANSWERS: HashMap<HoldKey, AnswerEntry, { HOLDS_MAX as usize }> = HashMap::new();
+#[btf_map]
+pub static HOLD_COUNTS: HashMap<u32, u32, { HOLDS_MAX as usize }> = HashMap::new();
+#[btf_map]
+pub static COUNTERS: PerCpuArray<u64, { counter::COUNT as usize }> = PerCpuArray::new();
+#[btf_map]
+pub static RING_A: RingBuf<Record, RING_BYTES> = RingBuf::new();
+#[btf_map]
+pub static RING_B: RingBuf<Record, RING_BYTES> = RingBuf::new();
+#[btf_map]
+pub static RING_C: RingBuf<Record, RING_BYTES> = RingBuf::new();
+#[btf_map]
+pub static IDENTITY: Array<Identity, 1> = Array::new();
+
+/// `BPF_MAP_TYPE_TASK_STORAGE` (linux/bpf.h); aya has no wrapper for it.
+const TASK_STORAGE: usize = 29;
+/// `BPF_LOCAL_STORAGE_GET_F_CREATE` (linux/bpf.h).
+const CREATE: u64 = 1;
+
+/// BTF definition of a task storage map, in the flat shape that loaders read.
+#[repr(C)]
+pub struct TaskStorage<T> {
+    r#type: *const [i32; TASK_STORAGE],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; ON_DEMAND],
+}
+
+// SAFETY: only a definition; the program uses its address, the kernel owns the data.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static TASKS: TaskStorage<TaskState> = TaskStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};
+
+/// State of `task`, null if it has none.
+#[inline(always)]
+pub fn task_state(task: *const u8) -> *mut TaskState {
+    storage(task, 0)
+}
+
+/// State of `task`, made and zeroed if need be; null if that failed.
+#[inline(always)]
+pub fn task_state_or_new(task: *const u8) -> *mut TaskState {
+    storage(task, CREATE)
+}
+
+#[inline(always)]
+fn storage(task: *const u8, flags: u64) -> *mut TaskState {
+    let map = (&raw const TASKS).cast_mut().cast::<c_void>();
+    // SAFETY: `task` is a task pointer typed by the verifier; the helper returns null or a whole value that
+    // lives as long as the task, which is the current one or one under construction in our hands.
+    unsafe { bpf_task_storage_get(map, task.cast_mut().cast(), core::ptr::null_mut(), flags).cast() }
+}
+
+/// Adds one to a counter. Atomic although per CPU: another task may preempt us between load and store.
+#[inline(always)]
+pub fn count(index: u32) {
+    if let Some(value) = COUNTERS.get_ptr_mut(index) {
+        add(value, 1);
+    }
+}
+
+/// Adds to a number in a map value.
+#[inline(always)]
+pub fn add(value: *mut u64, amount: u64) {
+    // SAFETY: `value` is a live, aligned map value.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(value, amount);
+    }
+}
+
+/// Adds to a 32-bit number in a map value; `u32::MAX` takes one away.
+#[inline(always)]
+pub fn add32(value: *mut u32, amount: u32) {
+    // SAFETY: `value` is a live, aligned map value.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(value, amount);
+    }
+}

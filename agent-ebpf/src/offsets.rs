@@ -1,0 +1,42 @@
+//! Globals that the agent fills with member offsets of the running kernel (`abi::offsets::MEMBERS`), and the
+//! one way to read through them. The section is frozen before loading, so the verifier sees constants and
+//! walked pointers keep their types.
+
+use aya_ebpf::Global;
+
+macro_rules! offsets {
+    ($($name:ident),* $(,)?) => {
+        $(#[unsafe(no_mangle)] pub static $name: Global<u32> = Global::new(0);)*
+    };
+}
+
+offsets!(
+    OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID,
+    OFF_TASK_GROUP_LEADER, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_STATUS, OFF_SIGNAL_TTY,
+    OFF_TTY_NAME, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_FILE_MODE, OFF_FILE_FLAGS, OFF_DENTRY_PARENT,
+    OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_SEQ, OFF_INODE_SB, OFF_INODE_INO,
+    OFF_INODE_GENERATION, OFF_INODE_SIZE, OFF_INODE_CTIME_SEC, OFF_INODE_CTIME_NSEC, OFF_INODE_VERSION,
+    OFF_INODE_MODE, OFF_SB_FLAGS, OFF_SB_DEV, OFF_SB_ROOT, OFF_BPRM_FILE,
+);
+
+/// Generation of this program (see `TaskState::judged_by`).
+#[unsafe(no_mangle)]
+pub static PROGRAM_GENERATION: Global<u32> = Global::new(0);
+
+/// Layout version, read by the agent from the object before it loads it.
+#[unsafe(no_mangle)]
+pub static ABI_VERSION: Global<u32> = Global::new(stayhand_agent_ebpf::abi::ABI_VERSION as u32);
+
+/// An address inside a kernel object, typed by the verifier.
+pub type Addr = *const u8;
+
+/// Reads a member by a load that the verifier types.
+///
+/// # Safety
+/// `base` must be a pointer that the verifier tracks to the structure that `offset` belongs to. Loads through
+/// such pointers are exception-safe: a bad address reads as zero.
+#[inline(always)]
+pub unsafe fn load<T: Copy>(base: Addr, offset: &Global<u32>) -> T {
+    // SAFETY: volatile so that LLVM neither merges nor splits the load: its width must equal the member's.
+    unsafe { core::ptr::read_volatile(base.add(offset.load() as usize).cast::<T>()) }
+}

@@ -1,0 +1,261 @@
+//! The walk from a dentry to its superblock's root, and the way back down through the path automaton.
+//!
+//! Up: one typed load per member, names only by address, the label of every directory. Down: names are hashed
+//! only below matched directories. Afterwards every `d_seq` is compared: a rename in between voids the walk;
+//! it is tried once more and then fails closed. Reads no path string and resolves nothing.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use stayhand_agent_ebpf::{
+    abi::{
+        image::{ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range},
+        task::{DEPTH_MAX, Level, NAME_MAX, NAME_WORDS, RANGES_MAX, TaskState},
+    },
+    path::{Levels, States, step},
+    siphash::Sip,
+};
+
+use crate::{
+    maps::{EDGES, LABELS, NODES, SETTINGS},
+    offsets::{
+        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT, OFF_DENTRY_SEQ,
+        OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB, OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
+    },
+};
+
+/// `SB_NOUSER` (include/linux/fs.h): a mount inside the kernel (pipes, sockets, memfd) that no path names.
+const SB_NOUSER: u64 = 1 << 31;
+
+/// Identity of an inode, as it keys labels.
+///
+/// # Safety
+/// `inode` must be a typed inode pointer.
+#[inline(always)]
+pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
+    // SAFETY: typed pointer by contract; a superblock outlives its inodes.
+    unsafe {
+        let sb: Addr = load(inode, &OFF_INODE_SB);
+        LabelKey {
+            ino: load(inode, &OFF_INODE_INO),
+            dev: load(sb, &OFF_SB_DEV),
+            igen: load(inode, &OFF_INODE_GENERATION),
+            slot,
+            pad: 0,
+        }
+    }
+}
+
+/// Collects the entry ranges that `dentry` meets into the task's state; false if it cannot be judged.
+///
+/// # Safety
+/// `dentry` must be a typed dentry pointer and `anchor` a typed inode pointer on the same superblock.
+#[inline(always)]
+pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let sb: Addr = load(anchor, &OFF_INODE_SB);
+        if load::<u64>(sb, &OFF_SB_FLAGS) & SB_NOUSER != 0 {
+            (*state).current.range_count = 0;
+            return true;
+        }
+        let root: Addr = load(sb, &OFF_SB_ROOT);
+        (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
+            || (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
+    }
+}
+
+/// Up: names, labels and sequence numbers of every level. False if the root is not reached in time.
+#[inline(always)]
+unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+    // SAFETY: typed pointers by contract; `state` is live.
+    unsafe {
+        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
+        let mut at = dentry;
+        for index in 0..DEPTH_MAX {
+            let inode: Addr = load(at, &OFF_DENTRY_INODE);
+            let level = (&raw mut (*state).levels).cast::<Level>().add(index);
+            (*level).seq = load(at, &OFF_DENTRY_SEQ);
+            (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
+            (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
+            (*level).label = if inode.is_null() { 0 } else { label(inode, slot) };
+            let parent: Addr = load(at, &OFF_DENTRY_PARENT);
+            if parent == at {
+                (*state).current.depth = index as u32 + 1;
+                return at == root;
+            }
+            at = parent;
+        }
+    }
+    false
+}
+
+#[inline(always)]
+unsafe fn label(inode: Addr, slot: u32) -> u32 {
+    // SAFETY: typed inode pointer by contract; the value is read at once, never kept.
+    unsafe { LABELS.get(identity(inode, slot)).map_or(0, |label| label.node) }
+}
+
+/// The second look: no dentry on the way was renamed or replaced since the first one.
+#[inline(always)]
+unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
+    // SAFETY: typed pointers by contract; `state` is live.
+    unsafe {
+        let mut at = dentry;
+        for index in 0..DEPTH_MAX {
+            let level = (&raw mut (*state).levels).cast::<Level>().add(index);
+            let seq: u32 = load(at, &OFF_DENTRY_SEQ);
+            if seq != (*level).seq || seq & 1 != 0 {
+                return false;
+            }
+            let parent: Addr = load(at, &OFF_DENTRY_PARENT);
+            if parent == at {
+                return true;
+            }
+            at = parent;
+        }
+    }
+    false
+}
+
+/// Down: the path automaton, one level per round, from the root to the object.
+#[inline(always)]
+fn descend(state: *mut TaskState) -> bool {
+    // SAFETY: `state` is live.
+    unsafe {
+        (*state).current.range_count = 0;
+        (*state).current.states = States::default();
+        (*state).current.walk_failed = 0;
+        let mut context = Context { state };
+        let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_level;
+        let rounds = (*state).current.depth;
+        bpf_loop(rounds, callback as *mut c_void, (&raw mut context).cast(), 0);
+        (*state).current.walk_failed == 0
+    }
+}
+
+#[repr(C)]
+struct Context {
+    state: *mut TaskState,
+}
+
+/// One round of [`descend`]; 1 ends the loop.
+unsafe extern "C" fn one_level(round: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `descend`'s, on its stack; the state is live.
+    unsafe {
+        let state = (*context.cast::<Context>()).state;
+        let depth = (*state).current.depth;
+        let level = depth.wrapping_sub(1).wrapping_sub(round as u32);
+        if level >= DEPTH_MAX as u32 {
+            return 1;
+        }
+        let mut view = View { state, slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32 };
+        match step(&mut view, (*state).current.states, level) {
+            Some(states) => (*state).current.states = states,
+            None => {
+                (*state).current.walk_failed = 1;
+                return 1;
+            }
+        }
+    }
+    0
+}
+
+/// The kernel's tables behind [`Levels`].
+struct View {
+    state: *mut TaskState,
+    slot: u32,
+}
+
+impl View {
+    #[inline(always)]
+    fn level(&self, level: u32) -> Option<*mut Level> {
+        if level >= DEPTH_MAX as u32 {
+            return None;
+        }
+        // SAFETY: index checked; the state is live.
+        unsafe { Some((&raw mut (*self.state).levels).cast::<Level>().add(level as usize)) }
+    }
+}
+
+impl Levels for View {
+    #[inline(always)]
+    fn label(&mut self, level: u32) -> u32 {
+        // SAFETY: points into the live state.
+        self.level(level).map_or(0, |level| unsafe { (*level).label })
+    }
+
+    #[inline(always)]
+    fn name_hash(&mut self, level: u32) -> Option<u64> {
+        let level = self.level(level)?;
+        // SAFETY: points into the live state.
+        let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
+        name_hash(self.state, pointer, len)
+    }
+
+    #[inline(always)]
+    fn edge(&mut self, node: u32, name_hash: u64) -> u32 {
+        // SAFETY: the value is copied at once.
+        unsafe { EDGES.get(EdgeKey { name_hash, node, slot: self.slot }).map_or(0, |node| *node) }
+    }
+
+    #[inline(always)]
+    fn node(&mut self, node: u32) -> Option<Node> {
+        if node >= NODES_PER_SLOT {
+            return None;
+        }
+        NODES.get(self.slot * NODES_PER_SLOT + node).copied()
+    }
+
+    #[inline(always)]
+    fn matched(&mut self, range: Range) -> bool {
+        // SAFETY: the state is live; the index is checked.
+        unsafe {
+            let count = (*self.state).current.range_count;
+            if count >= RANGES_MAX as u32 {
+                return false;
+            }
+            *(&raw mut (*self.state).ranges).cast::<Range>().add(count as usize) = range;
+            (*self.state).current.range_count = count + 1;
+        }
+        true
+    }
+}
+
+/// Hash of a component, read by a checked helper. `None` if it is unreadable or longer than any name.
+#[inline(always)]
+pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
+    if len > NAME_MAX as u32 {
+        return None;
+    }
+    let secret = SETTINGS.get(0)?.secret;
+    // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address.
+    unsafe {
+        let words = (&raw mut (*state).name).cast::<u64>();
+        if bpf_probe_read_kernel(words.cast(), len, pointer as *const c_void) != 0 {
+            return None;
+        }
+        Some(hash_words(words, len, secret))
+    }
+}
+
+/// SipHash of the first `len` (at most 255) bytes behind `words`.
+#[inline(always)]
+unsafe fn hash_words(words: *const u64, len: u32, secret: [u64; 2]) -> u64 {
+    let mut sip = Sip::narrow(secret);
+    let whole = len / 8;
+    for index in 0..(NAME_WORDS as u32 - 1) {
+        if index >= whole {
+            break;
+        }
+        // SAFETY: index below the buffer's 33 words.
+        sip.word(unsafe { core::ptr::read_volatile(words.add(index as usize)) });
+    }
+    let rest = len % 8;
+    if rest == 0 {
+        return sip.finish(0, 0);
+    }
+    // SAFETY: `whole` is at most 31.
+    let last = unsafe { core::ptr::read_volatile(words.add((whole & 31) as usize)) };
+    sip.finish(last & ((1u64 << (rest * 8)) - 1), u64::from(rest))
+}

@@ -1,0 +1,134 @@
+//! Who acts: the pin in task storage, set at first sight and inherited at fork.
+//!
+//! Unguarded tasks leave here after a few loads. Never trusts the login uid of a task that is pinned.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_get_prandom_u32, bpf_ktime_get_boot_ns};
+use stayhand_agent_ebpf::abi::{
+    UNSET,
+    code::counter,
+    task::{TaskState, pin},
+};
+
+use crate::{
+    maps::{count, task_state, task_state_or_new},
+    offsets::{Addr, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, PROGRAM_GENERATION, load},
+};
+
+/// Outcome of asking who acts.
+pub enum Who {
+    /// Neither a person nor a service: nothing is judged.
+    Unguarded,
+    /// The agent's labelling thread.
+    Agent,
+    /// Pinned; the state may be used until the hook returns.
+    Pinned(*mut TaskState),
+    /// A person, but the pin could not be stored: refuse.
+    Failed,
+}
+
+/// The current task, typed.
+#[inline(always)]
+pub fn current_task() -> Addr {
+    // SAFETY: always succeeds in a tracing-capable program.
+    unsafe { bpf_get_current_task_btf() as Addr }
+}
+
+/// Who the current task is; pins it at first sight.
+#[inline(always)]
+pub fn who(task: Addr) -> Who {
+    let state = task_state(task);
+    if state.is_null() {
+        return first_sight(task);
+    }
+    // SAFETY: checked for null; the value lives as long as the task.
+    match unsafe { (*state).pin } {
+        pin::LOGIN => Who::Pinned(state),
+        pin::AGENT => Who::Agent,
+        _ => Who::Unguarded,
+    }
+}
+
+#[inline(always)]
+fn first_sight(task: Addr) -> Who {
+    // SAFETY: typed task pointer.
+    let auid: u32 = unsafe { load(task, &OFF_TASK_LOGINUID) };
+    // SAFETY: typed task pointer; a live task always has a leader.
+    let leader: Addr = unsafe { load(task, &OFF_TASK_GROUP_LEADER) };
+    if leader != task {
+        return thread_of(task, leader, auid);
+    }
+    if auid == UNSET {
+        return Who::Unguarded;
+    }
+    // SAFETY: typed task pointer.
+    pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0)
+}
+
+/// A thread that was there before the agent takes over its leader's pin, which the scan set.
+#[inline(always)]
+fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
+    let state = task_state(leader);
+    if state.is_null() {
+        if auid == UNSET {
+            return Who::Unguarded;
+        }
+        // SAFETY: typed task pointer.
+        return pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0);
+    }
+    // SAFETY: checked for null; the leader outlives its threads' hooks.
+    let (kind, auid, session, process) =
+        unsafe { ((*state).pin, (*state).auid, (*state).session, (*state).process_cookie) };
+    match kind {
+        pin::LOGIN => pin_new(task, auid, session, process),
+        pin::AGENT => Who::Agent,
+        _ => Who::Unguarded,
+    }
+}
+
+#[inline(always)]
+fn pin_new(task: Addr, auid: u32, session: u32, process_cookie: u64) -> Who {
+    let state = task_state_or_new(task);
+    if state.is_null() {
+        count(counter::STORAGE_FAILED);
+        return Who::Failed;
+    }
+    let cookie = cookie();
+    // SAFETY: checked for null; only this task writes its own state.
+    unsafe {
+        (*state).auid = auid;
+        (*state).session = session;
+        (*state).task_cookie = cookie;
+        (*state).process_cookie = if process_cookie == 0 { cookie } else { process_cookie };
+        (*state).pin = pin::LOGIN;
+    }
+    Who::Pinned(state)
+}
+
+/// Unique on this boot: nanoseconds of the boot clock in the low bits, randomness against two at once above.
+#[inline(always)]
+pub fn cookie() -> u64 {
+    // SAFETY: helpers without arguments.
+    unsafe { bpf_ktime_get_boot_ns() ^ (u64::from(bpf_get_prandom_u32()) << 40) }
+}
+
+/// False if a newer program that runs before this one has just judged and allowed the same attempt.
+#[inline(always)]
+pub fn my_turn(state: *mut TaskState) -> bool {
+    // SAFETY: live state of the current task.
+    unsafe {
+        if (*state).judged_by > PROGRAM_GENERATION.load() {
+            (*state).judged_by = 0;
+            return false;
+        }
+        (*state).judged_by = 0;
+    }
+    true
+}
+
+/// Notes that this program judged and allowed, so that an older one behind it stands back.
+#[inline(always)]
+pub fn allowed(state: *mut TaskState) -> i32 {
+    // SAFETY: live state of the current task.
+    unsafe { (*state).judged_by = PROGRAM_GENERATION.load() };
+    0
+}
