@@ -18,7 +18,8 @@ use crate::{paths, run};
 struct Source {
     uri: String,
     suites: Vec<String>,
-    signed_by: Option<String>,
+    /// Its other settings (key, proxy, validity), as lines that go into our copy unread.
+    settings: String,
 }
 
 /// Handle on the private view; made by [`Apt::open`].
@@ -55,6 +56,8 @@ impl Apt {
             "Acquire::Languages=none".to_owned(),
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
             "Acquire::Retries=3".to_owned(),
+            // A fresh machine may be busy with its own upgrades.
+            "DPkg::Lock::Timeout=300".to_owned(),
         ] {
             cmd.args(["-o", &opt]);
         }
@@ -169,9 +172,7 @@ fn stanza(text: &mut String, source: &Source, suites: &str) -> Result<()> {
         "Types: deb\nURIs: {}\nSuites: {suites}\nComponents: main",
         source.uri
     )?;
-    if let Some(key) = &source.signed_by {
-        writeln!(text, "Signed-By: {key}")?;
-    }
+    text.push_str(&source.settings);
     writeln!(text)?;
     Ok(())
 }
@@ -222,9 +223,37 @@ fn deb822_stanza(stanza: &str) -> Option<Source> {
             .split_whitespace()
             .map(str::to_owned)
             .collect(),
-        // A key in the stanza itself spans lines and has no name; apt's default keyrings then serve.
-        signed_by: field("Signed-By").filter(|k| k.starts_with('/')),
+        settings: settings(stanza),
     })
+}
+
+/// A stanza without the fields that we set ourselves; continuation lines go with their field.
+fn settings(stanza: &str) -> String {
+    const OURS: [&str; 6] = [
+        "types",
+        "uris",
+        "suites",
+        "components",
+        "architectures",
+        "enabled",
+    ];
+    let mut keep = false;
+    let mut kept = String::new();
+    for line in stanza.lines() {
+        if !line.starts_with([' ', '\t']) {
+            let key = line
+                .split(':')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase();
+            keep = !key.is_empty() && !OURS.contains(&key.as_str());
+        }
+        if keep {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 /// `deb [signed-by=/x] URI SUITE COMPONENT…`
@@ -238,10 +267,13 @@ fn one_line(line: &str) -> Option<Source> {
     Some(Source {
         uri: words.next()?.to_owned(),
         suites: vec![words.next()?.to_owned()],
-        signed_by: options
+        settings: options
             .split_whitespace()
-            .find_map(|o| o.strip_prefix("signed-by="))
-            .map(str::to_owned),
+            .filter_map(|o| o.split_once('='))
+            .filter(|(key, _)| *key != "arch")
+            .fold(String::new(), |all, (key, value)| {
+                all + &format!("{key}: {value}\n")
+            }),
     })
 }
 
@@ -283,15 +315,19 @@ mod tests {
     #[test]
     fn one_line_entries_with_options_are_understood() {
         let source = one_line("deb [arch=amd64 signed-by=/k.gpg] mirror:/x bookworm main").unwrap();
-        assert_eq!(
-            source,
-            Source {
-                uri: "mirror:/x".into(),
-                suites: vec!["bookworm".into()],
-                signed_by: Some("/k.gpg".into())
-            }
-        );
+        assert_eq!(source.uri, "mirror:/x");
+        assert_eq!(source.suites, ["bookworm"]);
+        assert_eq!(source.settings, "signed-by: /k.gpg\n");
         assert_eq!(one_line("# deb mirror:/x bookworm main"), None);
+    }
+
+    #[test]
+    fn a_key_inside_the_entry_is_copied_whole() {
+        let text = "Types: deb\nURIs: mirror:/m\nSuites: bookworm\nSigned-By:\n BEGIN\n .\n END\nTrusted: no\n";
+        assert_eq!(
+            deb822(text)[0].settings,
+            "Signed-By:\n BEGIN\n .\n END\nTrusted: no\n"
+        );
     }
 
     #[test]
