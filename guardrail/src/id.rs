@@ -48,7 +48,7 @@ pub enum IdError {
 
 const NAME_RULE: &str = "use lower-case letters, digits, `-`, `_` and `.`, starting and ending with a letter or a digit";
 const HOST_RULE: &str = "use a host name of lower-case letters, digits, `-` and `.`";
-const USER_RULE: &str = "use printable ASCII without spaces, quotes, `/`, `:`, `,` or `\\`-escapes, not starting with `-`";
+const USER_RULE: &str = "use letters, digits, `_`, `.`, `-`, `@`, `+`, `\\` and a `$` at the end, starting with a letter, a digit or `_`";
 
 fn is_name(text: &str) -> bool {
     let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -62,12 +62,14 @@ fn is_host(text: &str) -> bool {
     is_name(text) && !text.contains('_') && !text.contains("..")
 }
 
+/// Also covers `DOMAIN\\user`, `user@domain` and machine accounts (`host$`).
 fn is_user(text: &str) -> bool {
-    !text.starts_with('-')
-        && text.bytes().all(|byte| {
-            byte.is_ascii_graphic()
-                && !matches!(byte, b'/' | b':' | b',' | b'"' | b'\'' | b'`' | b'\\')
-        })
+    let text = text.strip_suffix('$').unwrap_or(text);
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.bytes().next().is_some_and(word)
+        && text
+            .bytes()
+            .all(|byte| word(byte) || matches!(byte, b'.' | b'-' | b'@' | b'+' | b'\\'))
 }
 
 fn checked(

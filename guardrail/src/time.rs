@@ -82,7 +82,8 @@ impl fmt::Display for DurationMs {
         let mut text = String::new();
         for (unit, ms) in UNITS {
             if rest >= ms {
-                text.push_str(&format!("{}{unit}", rest / ms));
+                text.push_str(&(rest / ms).to_string());
+                text.push_str(unit);
                 rest %= ms;
             }
         }

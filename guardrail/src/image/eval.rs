@@ -1,0 +1,160 @@
+//! The compiled image judged without a kernel: drives the kernel's own automaton and `decide()` over a tree of
+//! names and labels in memory.
+//!
+//! Stands in for the maps only. The walk's rules and the decision are the code that the kernel runs.
+
+use std::collections::BTreeMap;
+
+use stayhand_agent_ebpf::{
+    abi::{
+        code::reason,
+        image::{ENTRIES_PER_ATTEMPT_MAX, LeaseRow, Node, Range},
+        task::{DEPTH_MAX, RANGES_MAX},
+    },
+    decide::{Attempt, Decision, Judge, Now, Tables, unjudged},
+    path::{Levels, States, step},
+};
+
+use super::Image;
+
+/// Leases of one subject by permission key.
+#[derive(Clone, Debug, Default)]
+pub struct Leases(pub BTreeMap<u64, LeaseRow>);
+
+impl Tables for Leases {
+    fn leases(&self, permission: u64) -> Option<&LeaseRow> {
+        self.0.get(&permission)
+    }
+}
+
+/// One level of the way down to an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Component; empty for the root
+    pub name: Vec<u8>,
+    /// Node that labels the object there, 0 for none
+    pub label: u32,
+}
+
+/// Judges an attempt on the object at the end of `levels`, which start at the root.
+pub fn judge_path<T: Tables>(
+    image: &Image,
+    levels: &[Level],
+    attempt: &Attempt,
+    now: Now,
+    tables: &T,
+) -> Decision {
+    if levels.len() > DEPTH_MAX {
+        return unjudged(reason::WALK_FAILED);
+    }
+    let mut walk = Walk {
+        image,
+        levels,
+        ranges: Vec::new(),
+    };
+    let mut states = States::default();
+    // The kernel counts levels from the object up, and goes down.
+    for level in (0..u32::try_from(levels.len()).unwrap_or(u32::MAX)).rev() {
+        match step(&mut walk, states, level) {
+            Some(next) => states = next,
+            None => return unjudged(reason::WALK_FAILED),
+        }
+    }
+    judge(image, &walk.ranges, attempt, now, tables)
+}
+
+/// Judges an attempt on an address (mapped IPv6, network order).
+pub fn judge_address<T: Tables>(
+    image: &Image,
+    addr: [u8; 16],
+    attempt: &Attempt,
+    now: Now,
+    tables: &T,
+) -> Decision {
+    let address = u128::from_be_bytes(addr);
+    let covers = |bits: u32, network: [u8; 16]| {
+        let mask = u128::MAX.checked_shl(128 - bits.min(128)).unwrap_or(0);
+        address & mask == u128::from_be_bytes(network)
+    };
+    // Longest prefix only, as the kernel's trie does.
+    let longest = image
+        .nets
+        .iter()
+        .filter(|net| covers(net.bits, net.addr))
+        .max_by_key(|net| net.bits);
+    let ranges: Vec<Range> = longest.map(|net| net.range).into_iter().collect();
+    judge(image, &ranges, attempt, now, tables)
+}
+
+fn judge<T: Tables>(
+    image: &Image,
+    ranges: &[Range],
+    attempt: &Attempt,
+    now: Now,
+    tables: &T,
+) -> Decision {
+    let mut judge = Judge::new();
+    let mut left = ENTRIES_PER_ATTEMPT_MAX;
+    for range in ranges {
+        for entry in image.entries(*range) {
+            if left == 0 {
+                return unjudged(reason::WALK_FAILED);
+            }
+            left -= 1;
+            judge.consider(tables, attempt, now, entry);
+        }
+    }
+    judge.finish()
+}
+
+struct Walk<'a> {
+    image: &'a Image,
+    levels: &'a [Level],
+    ranges: Vec<Range>,
+}
+
+impl Walk<'_> {
+    fn at(&self, level: u32) -> Option<&Level> {
+        self.levels
+            .len()
+            .checked_sub(level as usize + 1)
+            .and_then(|index| self.levels.get(index))
+    }
+}
+
+/// Without a boot secret a component's edge is its own hash: the position of the edge that has it.
+const NAME_UNKNOWN: u64 = u64::MAX;
+
+impl Levels for Walk<'_> {
+    fn label(&mut self, level: u32) -> u32 {
+        self.at(level).map_or(0, |level| level.label)
+    }
+
+    fn name_hash(&mut self, level: u32) -> Option<u64> {
+        let name = &self.at(level)?.name;
+        let first = self.image.edges.iter().position(|edge| edge.name == *name);
+        Some(first.map_or(NAME_UNKNOWN, |index| index as u64))
+    }
+
+    fn edge(&mut self, node: u32, name_hash: u64) -> u32 {
+        let name = usize::try_from(name_hash)
+            .ok()
+            .and_then(|index| self.image.edges.get(index))
+            .map(|edge| &edge.name);
+        let found = self
+            .image
+            .edges
+            .iter()
+            .find(|edge| edge.from == node && Some(&edge.name) == name);
+        found.map_or(0, |edge| edge.to)
+    }
+
+    fn node(&mut self, node: u32) -> Option<Node> {
+        self.image.nodes.get(node as usize).copied()
+    }
+
+    fn matched(&mut self, range: Range) -> bool {
+        self.ranges.push(range);
+        self.ranges.len() <= RANGES_MAX
+    }
+}

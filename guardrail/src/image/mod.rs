@@ -1,0 +1,193 @@
+//! The compiled image: what the agent turns into map rows, and what the evaluator without a kernel reads.
+
+pub mod eval;
+pub mod leases;
+pub(crate) mod nets;
+#[cfg(test)]
+mod tests;
+pub(crate) mod trie;
+
+use std::collections::BTreeMap;
+
+use stayhand_agent_ebpf::abi::image::{
+    EDGES_MAX, Entry, LABELS_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range,
+};
+
+use crate::{
+    id::{GroupName, PolicyName, Revision, RuleId, UserName},
+    key::{PermissionKey, PermissionRef, RuleKey},
+    policy::{Subjects, compile::CompileError, compile::too_large as exceeds},
+    reason::Effect,
+    time::DurationMs,
+};
+
+/// Node of the file system's root; always there.
+pub const ROOT: u32 = 1;
+
+/// Everything that the kernel looks up, but for slot, secret and object identities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// By node index; index 0 is no node, index 1 is the root
+    pub nodes: Vec<Node>,
+    /// Steps of the path automaton; exactly one leads to every node but the root, in the order of the nodes
+    pub edges: Vec<Edge>,
+    /// Entries, to which the ranges of nodes and address ranges point
+    pub entries: Vec<Entry>,
+    /// Address ranges, each with every entry of the ranges that cover it
+    pub nets: Vec<NetRange>,
+    /// By bit in `Entry::subjects`
+    pub subject_sets: Vec<SubjectSet>,
+    /// What a rule's key means
+    pub rules: BTreeMap<RuleKey, RuleInfo>,
+    /// What a permission's key means
+    pub permissions: BTreeMap<PermissionKey, PermissionRef>,
+}
+
+/// One step of the path automaton.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Node of the directory
+    pub from: u32,
+    /// Component; the kernel knows its hash under the boot secret
+    pub name: Vec<u8>,
+    /// Node of the object
+    pub to: u32,
+}
+
+/// One address range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetRange {
+    /// Mapped IPv6 address, network order
+    pub addr: [u8; 16],
+    /// Length of the prefix
+    pub bits: u32,
+    /// Its entries
+    pub range: Range,
+}
+
+/// Whom one policy guards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectSet {
+    /// The policy
+    pub policy: PolicyName,
+    /// By name
+    pub users: Vec<UserName>,
+    /// By group
+    pub groups: Vec<GroupName>,
+}
+
+/// What a rule's key means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// Its policy
+    pub policy: PolicyName,
+    /// Version of the policy
+    pub revision: Revision,
+    /// Its id
+    pub rule: RuleId,
+    /// What it demands
+    pub effect: Effect,
+    /// What the guarded person is told
+    pub message: Option<String>,
+    /// The permission that it names
+    pub permission: Option<PermissionRef>,
+    /// How long a hold waits
+    pub timeout: DurationMs,
+    /// Whether its policy only records
+    pub monitor: bool,
+}
+
+impl RuleInfo {
+    /// `policy/rule`.
+    pub fn shown(&self) -> String {
+        format!("{}/{}", self.policy, self.rule)
+    }
+}
+
+impl Image {
+    /// Every path whose object is labelled with a node: each path of a rule and each directory above it, from
+    /// the root down. An object that does not exist has no label, and its name decides.
+    pub fn labels(&self) -> impl Iterator<Item = (Vec<u8>, u32)> {
+        let mut paths: Vec<Vec<u8>> = vec![Vec::new(); 2];
+        for edge in &self.edges {
+            let mut path = paths.get(edge.from as usize).cloned().unwrap_or_default();
+            path.push(b'/');
+            path.extend_from_slice(&edge.name);
+            paths.push(path);
+        }
+        let named = paths.into_iter().enumerate().skip(ROOT as usize);
+        named.map(|(node, path)| {
+            (
+                if path.is_empty() { b"/".to_vec() } else { path },
+                u32::try_from(node).unwrap_or(0),
+            )
+        })
+    }
+
+    /// Subject sets of a user, as bits of `Subject::sets`; 0 = no policy guards this user.
+    pub fn subject_sets_of(&self, user: &UserName, groups: &[GroupName]) -> u64 {
+        let bits = self.subject_sets.iter().enumerate().map(|(bit, set)| {
+            let subjects = Subjects {
+                users: set.users.clone(),
+                groups: set.groups.clone(),
+            };
+            u64::from(subjects.include(user, groups)) << bit
+        });
+        bits.fold(0, |sets, bit| sets | bit)
+    }
+
+    /// What a kernel record's rule means.
+    pub fn rule(&self, raw: u64) -> Option<&RuleInfo> {
+        self.rules.get(&RuleKey::from_raw(raw)?)
+    }
+
+    /// What a kernel record's permission means.
+    pub fn permission(&self, raw: u64) -> Option<&PermissionRef> {
+        self.permissions.get(&PermissionKey::from_raw(raw)?)
+    }
+
+    /// The entries of a range; nothing if it does not lie in the image.
+    pub fn entries(&self, range: Range) -> &[Entry] {
+        let start = range.start as usize;
+        self.entries
+            .get(start..start.saturating_add(range.len as usize))
+            .unwrap_or(&[])
+    }
+}
+
+/// Maps that both slots share have to hold two images.
+const SLOTS: usize = 2;
+
+pub(crate) fn too_large(nodes: &[Node], edges: &[Edge], nets: &[NetRange]) -> Vec<CompileError> {
+    let found = [
+        exceeds(nodes.len(), "path nodes", NODES_PER_SLOT as usize),
+        exceeds(nodes.len(), "labelled objects", LABELS_MAX as usize / SLOTS),
+        exceeds(edges.len(), "path components", EDGES_MAX as usize / SLOTS),
+        exceeds(nets.len(), "address ranges", NETS_MAX as usize / SLOTS),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+/// Appends entries and says where they are. The caller checks the total against the kernel's bound.
+pub(crate) fn append(entries: &mut Vec<Entry>, list: &[Entry]) -> Range {
+    let start = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+    let len = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    entries.extend_from_slice(list);
+    if len == 0 {
+        Range::default()
+    } else {
+        Range { start, len }
+    }
+}
+
+/// Names some rules of a list of entries for an error.
+pub(crate) fn some_rules(entries: &[Entry], name: &dyn Fn(u64) -> String) -> String {
+    /// Enough to find the place.
+    const SHOWN: usize = 5;
+    let mut names: Vec<String> = entries.iter().map(|entry| name(entry.rule)).collect();
+    names.sort();
+    names.dedup();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    names.truncate(SHOWN);
+    format!("{}{more}", names.join(", "))
+}

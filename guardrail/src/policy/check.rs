@@ -1,0 +1,153 @@
+//! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
+
+use super::{Diagnostic, PathPattern, Policy, Rule, Scope, Target};
+use crate::reason::Effect;
+
+/// Comparisons of two paths or ranges that the search for shadowed rules makes; bounds it to some 100 ms. A
+/// policy beyond that gets the warnings found so far.
+const COMPARISONS_MAX: usize = 2_000_000;
+
+/// Warnings about a policy, in document order.
+pub fn check(policy: &Policy) -> Vec<Diagnostic> {
+    let mut warnings: Vec<Diagnostic> = Vec::new();
+    for rule in &policy.rules {
+        warnings.extend(denies_identity(policy, rule));
+        warnings.extend(cannot_be_granted(policy, rule));
+    }
+    warnings.extend(shadowed(policy));
+    warnings.sort_by_key(|warning| warning.at);
+    warnings
+}
+
+/// Denying an executable stops that object, not the program in it.
+fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let by_identity = |target: &Target| match target {
+        Target::Exec { paths } => paths.iter().any(|path| !path.is_below()),
+        _ => false,
+    };
+    let denied = rule.effect == Effect::Deny && policy.targets(rule).iter().any(by_identity);
+    denied.then(|| {
+        let message = format!(
+            "rule `{}` denies a program by where it is: a copy elsewhere runs",
+            rule.id
+        );
+        let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+        warning.suggest("put a rule on the file or the address that the program is wanted for, too")
+    })
+}
+
+fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let Scope::Inline(target) = &rule.scope else {
+        return None;
+    };
+    if rule.effect != Effect::RequireGrant {
+        return None;
+    }
+    let permitted = policy
+        .permissions
+        .iter()
+        .flat_map(|permission| &permission.targets);
+    if permitted.into_iter().any(|other| overlaps(other, target)) {
+        return None;
+    }
+    let message = format!(
+        "rule `{}` requires a grant, but no permission of this policy covers its actions",
+        rule.id
+    );
+    let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+    Some(
+        warning
+            .suggest("define the actions under `permissions` and name the permission in the rule"),
+    )
+}
+
+fn overlaps(a: &Target, b: &Target) -> bool {
+    if a.operations() & b.operations() == 0 {
+        return false;
+    }
+    let paths = |a: &[PathPattern], b: &[PathPattern]| {
+        a.iter()
+            .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a)))
+    };
+    match (a, b) {
+        (Target::Exec { paths: a }, Target::Exec { paths: b }) => paths(a, b),
+        (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
+        (Target::Net { cidrs: a, .. }, Target::Net { cidrs: b, .. }) => a
+            .iter()
+            .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a))),
+        _ => false,
+    }
+}
+
+/// A rule that never decides, because another one always comes first.
+fn shadowed(policy: &Policy) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    let mut left = COMPARISONS_MAX;
+    for (index, rule) in policy.rules.iter().enumerate() {
+        for (other_index, other) in policy.rules.iter().enumerate() {
+            let first = other.effect == rule.effect && other_index < index;
+            let stricter = other.effect == Effect::Deny && rule.effect != Effect::Deny;
+            if !(first || stricter) {
+                continue;
+            }
+            let (a, b) = (policy.targets(other), policy.targets(rule));
+            let cost: usize = size(a).saturating_mul(size(b));
+            if cost > left {
+                return warnings;
+            }
+            left -= cost;
+            if !b.is_empty() && b.iter().all(|b| a.iter().any(|a| covers(a, b))) {
+                warnings.push(shadow(rule, other));
+                break;
+            }
+        }
+    }
+    warnings
+}
+
+fn shadow(rule: &Rule, by: &Rule) -> Diagnostic {
+    let message = format!(
+        "rule `{}` never decides: rule `{}` (line {}) has effect `{}` on all of its actions",
+        rule.id, by.id, by.at.line, by.effect
+    );
+    Diagnostic::warning(rule.at, rule.id.as_str(), message).suggest("take one of the two out")
+}
+
+fn size(targets: &[Target]) -> usize {
+    let of = |target: &Target| match target {
+        Target::Exec { paths } | Target::File { paths, .. } => paths.len(),
+        Target::Net { cidrs, ports, .. } => cidrs.len().saturating_mul(ports.len()),
+    };
+    targets.iter().map(of).fold(1, usize::saturating_add)
+}
+
+/// Whether every action of `b` is one of `a`.
+fn covers(a: &Target, b: &Target) -> bool {
+    if b.operations() & !a.operations() != 0 {
+        return false;
+    }
+    let paths =
+        |a: &[PathPattern], b: &[PathPattern]| b.iter().all(|b| a.iter().any(|a| a.covers(b)));
+    match (a, b) {
+        (Target::Exec { paths: a }, Target::Exec { paths: b }) => paths(a, b),
+        (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
+        (
+            Target::Net {
+                cidrs: a,
+                ports: ap,
+                ..
+            },
+            Target::Net {
+                cidrs: b,
+                ports: bp,
+                ..
+            },
+        ) => {
+            b.iter().all(|b| a.iter().any(|a| a.covers(b)))
+                && bp
+                    .iter()
+                    .all(|b| ap.iter().any(|a| a.first <= b.first && b.last <= a.last))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,288 @@
+//! A set of policies to the image that the kernel looks up.
+//!
+//! Independent of slot, boot secret and object identities: those are the agent's to add. Refuses a set that the
+//! kernel could not judge within its bounds, rather than leaving it to fail closed at run time.
+
+use std::collections::BTreeMap;
+
+use stayhand_agent_ebpf::abi::{
+    code::{effect, op},
+    image::{ENTRIES_PER_SLOT, Entry, SUBJECT_SETS_MAX, entry_flag},
+};
+
+use super::{Mode, Permission, Policy, PortRange, Rule, Scope, Target, Versioned};
+use crate::{
+    id::PolicyName,
+    image::{Image, RuleInfo, SubjectSet, nets::Nets, trie::Trie},
+    key::{PermissionKey, PermissionRef, RuleKey},
+    reason::Effect,
+};
+
+/// Why a set of policies cannot be enforced on one host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The same name twice.
+    #[error("policy `{0}` is there twice")]
+    Duplicate(PolicyName),
+    /// More policies than bits.
+    #[error("{0} policies are more than the {SUBJECT_SETS_MAX} that one host can have")]
+    TooManyPolicies(usize),
+    /// Some object meets too many entries or ranges.
+    #[error(
+        "{place} meets {count} {what}, more than the {max} that the kernel judges; put fewer rules on it and above it: {rules}"
+    )]
+    TooMuchAtOnce {
+        /// The path or the address range
+        place: String,
+        /// How many
+        count: usize,
+        /// Entries or directories
+        what: &'static str,
+        /// The bound
+        max: usize,
+        /// Some of the rules
+        rules: String,
+    },
+    /// The image is larger than the kernel's maps.
+    #[error(
+        "the policies compile to {count} {what}, more than the {max} that the kernel has room for"
+    )]
+    TooLarge {
+        /// How many
+        count: usize,
+        /// Of what
+        what: &'static str,
+        /// The bound
+        max: usize,
+    },
+    /// Two names have the same key.
+    #[error("`{0}` and `{1}` have the same key in the kernel; rename one of them")]
+    SameKey(String, String),
+}
+
+/// Compiles every policy of one host.
+pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
+    let mut sorted: Vec<&Versioned> = policies.iter().collect();
+    sorted.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+    let mut compiler = Compiler::default();
+    if sorted.len() > SUBJECT_SETS_MAX as usize {
+        return Err(vec![CompileError::TooManyPolicies(sorted.len())]);
+    }
+    for (index, one) in sorted.iter().enumerate() {
+        if index > 0
+            && sorted
+                .get(index - 1)
+                .is_some_and(|before| before.policy.name == one.policy.name)
+        {
+            compiler
+                .errors
+                .push(CompileError::Duplicate(one.policy.name.clone()));
+        }
+        compiler.policy(one, 1 << index);
+    }
+    compiler.finish()
+}
+
+#[derive(Default)]
+struct Compiler {
+    trie: Trie,
+    nets: Nets,
+    rules: BTreeMap<RuleKey, RuleInfo>,
+    permissions: BTreeMap<PermissionKey, PermissionRef>,
+    subject_sets: Vec<SubjectSet>,
+    order: u32,
+    errors: Vec<CompileError>,
+}
+
+impl Compiler {
+    fn policy(&mut self, one: &Versioned, subjects: u64) {
+        let policy = &one.policy;
+        self.subject_sets.push(SubjectSet {
+            policy: policy.name.clone(),
+            users: policy.subjects.users.clone(),
+            groups: policy.subjects.groups.clone(),
+        });
+        for permission in &policy.permissions {
+            self.permission(policy, permission, subjects);
+        }
+        for rule in &policy.rules {
+            self.rule(one, rule, subjects);
+        }
+    }
+
+    /// A permission needs entries of its own only where no rule's entries carry it.
+    fn permission(&mut self, policy: &Policy, permission: &Permission, subjects: u64) {
+        let reference = PermissionRef {
+            policy: policy.name.clone(),
+            permission: permission.name.clone(),
+        };
+        let key = reference.key();
+        if let Some(other) = self.permissions.insert(key, reference.clone())
+            && other != reference
+        {
+            self.errors.push(CompileError::SameKey(
+                other.to_string(),
+                reference.to_string(),
+            ));
+        }
+        if policy
+            .rules
+            .iter()
+            .any(|rule| rule.permission() == Some(&permission.name))
+        {
+            return;
+        }
+        let entry = Entry {
+            effect: effect::PERMISSION,
+            permission: key.get(),
+            subjects,
+            order: u32::MAX - 1,
+            ..EMPTY
+        };
+        for target in &permission.targets {
+            self.target(target, entry);
+        }
+    }
+
+    fn rule(&mut self, one: &Versioned, rule: &Rule, subjects: u64) {
+        let policy = &one.policy;
+        let key = RuleKey::of(&policy.name, &rule.id);
+        let permission = match &rule.scope {
+            Scope::Permission(name) => Some(PermissionRef {
+                policy: policy.name.clone(),
+                permission: name.clone(),
+            }),
+            Scope::Inline(_) => None,
+        };
+        let info = RuleInfo {
+            policy: policy.name.clone(),
+            revision: one.revision,
+            rule: rule.id.clone(),
+            effect: rule.effect,
+            message: rule.message.clone(),
+            permission: permission.clone(),
+            timeout: rule.timeout,
+            monitor: policy.mode == Mode::Monitor,
+        };
+        let name = info.shown();
+        if let Some(other) = self.rules.insert(key, info) {
+            self.errors.push(CompileError::SameKey(other.shown(), name));
+        }
+        let entry = Entry {
+            rule: key.get(),
+            permission: permission.map_or(0, |reference| reference.key().get()),
+            subjects,
+            effect: rule.effect.code(),
+            order: self.order,
+            timeout_ms: hold_ms(rule),
+            flags: flags(policy, rule),
+            ..EMPTY
+        };
+        // Cannot reach the end: 64 policies of 2,000 rules.
+        self.order = self.order.saturating_add(1);
+        for target in policy.targets(rule) {
+            self.target(target, entry);
+        }
+    }
+
+    fn target(&mut self, target: &Target, entry: Entry) {
+        let entry = Entry {
+            ops: target.operations(),
+            ..entry
+        };
+        match target {
+            Target::Exec { paths } | Target::File { paths, .. } => {
+                for path in paths {
+                    self.trie.add(path, entry);
+                }
+            }
+            Target::Net { cidrs, ports, .. } => {
+                for cidr in cidrs {
+                    for PortRange { first, last } in ports {
+                        self.nets.add(
+                            *cidr,
+                            Entry {
+                                port_first: *first,
+                                port_last: *last,
+                                ..entry
+                            },
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Image, Vec<CompileError>> {
+        let name = |rule: u64| {
+            let info = RuleKey::from_raw(rule).and_then(|key| self.rules.get(&key));
+            info.map_or_else(|| "a permission".to_owned(), RuleInfo::shown)
+        };
+        self.errors.extend(self.trie.check(&name));
+        let mut entries = Vec::new();
+        let (nodes, edges) = self.trie.flatten(&mut entries);
+        let nets = self.nets.flatten(&mut entries, &name, &mut self.errors);
+        self.errors.extend(too_large(
+            entries.len(),
+            "entries",
+            ENTRIES_PER_SLOT as usize,
+        ));
+        self.errors
+            .extend(crate::image::too_large(&nodes, &edges, &nets));
+        if !self.errors.is_empty() {
+            return Err(self.errors);
+        }
+        let Self {
+            rules,
+            permissions,
+            subject_sets,
+            ..
+        } = self;
+        Ok(Image {
+            nodes,
+            edges,
+            entries,
+            nets,
+            subject_sets,
+            rules,
+            permissions,
+        })
+    }
+}
+
+/// What `count` exceeds, if it does.
+pub(crate) fn too_large(count: usize, what: &'static str, max: usize) -> Option<CompileError> {
+    (count > max).then_some(CompileError::TooLarge { count, what, max })
+}
+
+const EMPTY: Entry = Entry {
+    rule: 0,
+    permission: 0,
+    subjects: 0,
+    effect: effect::DENY,
+    ops: op::EXEC,
+    order: u32::MAX - 1,
+    timeout_ms: 0,
+    flags: 0,
+    port_first: PortRange::ANY.first,
+    port_last: PortRange::ANY.last,
+    pad: 0,
+};
+
+fn hold_ms(rule: &Rule) -> u32 {
+    if rule.effect == Effect::Hold {
+        u32::try_from(rule.timeout.0).unwrap_or(u32::MAX)
+    } else {
+        0
+    }
+}
+
+fn flags(policy: &Policy, rule: &Rule) -> u32 {
+    let monitor = if policy.mode == Mode::Monitor {
+        entry_flag::MONITOR
+    } else {
+        0
+    };
+    let record = if rule.record { entry_flag::RECORD } else { 0 };
+    monitor | record
+}

@@ -1,0 +1,205 @@
+//! The policy language: what one YAML document says, as a tree that every other step reads.
+//!
+//! [`parse()`] makes it from text, [`check`] warns, [`explain`] says what it means, [`compile()`] turns a set of
+//! policies into what the kernel looks up. What this build cannot enforce is refused, never accepted and ignored.
+
+pub mod check;
+pub mod compile;
+pub mod diagnostic;
+pub mod explain;
+pub mod net;
+mod parse;
+pub mod path;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+pub use check::check;
+pub use compile::compile;
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use net::{Cidr, PortRange};
+pub use parse::parse;
+pub use path::PathPattern;
+
+use crate::{
+    action::{Object, Operation},
+    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, UserName},
+    reason::Effect,
+    time::DurationMs,
+};
+
+/// One policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name
+    pub name: PolicyName,
+    /// Whether it restricts
+    pub mode: Mode,
+    /// Whom it guards
+    pub subjects: Subjects,
+    /// In document order
+    pub permissions: Vec<Permission>,
+    /// In document order
+    pub rules: Vec<Rule>,
+}
+
+/// A policy as it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned {
+    /// Its version
+    pub revision: Revision,
+    /// What it says
+    pub policy: Policy,
+}
+
+/// Whether a policy restricts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It does
+    Enforce,
+    /// It records what it would have restricted
+    Monitor,
+}
+
+/// Whom a policy guards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subjects {
+    /// Members of these groups on the host
+    pub groups: Vec<GroupName>,
+    /// These users
+    pub users: Vec<UserName>,
+}
+
+impl Subjects {
+    /// Whether it guards a user who is in `groups`.
+    pub fn include<'g>(
+        &self,
+        user: &UserName,
+        groups: impl IntoIterator<Item = &'g GroupName>,
+    ) -> bool {
+        self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
+    }
+}
+
+/// A named set of actions, which a grant can permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permission {
+    /// Its name
+    pub name: PermissionName,
+    /// The actions, at least one
+    pub targets: Vec<Target>,
+    /// Where it is written
+    pub at: Place,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its id
+    pub id: RuleId,
+    /// What it demands
+    pub effect: Effect,
+    /// Of which actions
+    pub scope: Scope,
+    /// What the guarded person is told
+    pub message: Option<String>,
+    /// How long a hold waits
+    pub timeout: DurationMs,
+    /// Whether an allow is recorded
+    pub record: bool,
+    /// Where it is written
+    pub at: Place,
+}
+
+/// The actions of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Written in the rule
+    Inline(Target),
+    /// Those of a permission of the same policy
+    Permission(PermissionName),
+}
+
+/// A set of actions of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Execute one of these
+    Exec {
+        /// Programs, scripts, interpreters
+        paths: Vec<PathPattern>,
+    },
+    /// Do one of these to one of those
+    File {
+        /// Operations
+        operations: Vec<Operation>,
+        /// Files
+        paths: Vec<PathPattern>,
+    },
+    /// Connect to one of these
+    Net {
+        /// Operations
+        operations: Vec<Operation>,
+        /// Addresses
+        cidrs: Vec<Cidr>,
+        /// Ports; never empty
+        ports: Vec<PortRange>,
+    },
+}
+
+impl Target {
+    /// Its operations as bits of `abi::code::op`.
+    pub fn operations(&self) -> u32 {
+        match self {
+            Self::Exec { .. } => Operation::Exec.bit(),
+            Self::File { operations, .. } | Self::Net { operations, .. } => operations
+                .iter()
+                .fold(0, |bits, operation| bits | operation.bit()),
+        }
+    }
+
+    /// Whether an attempt of these operations on this object is in the set.
+    pub fn matches(&self, operations: u32, object: &Object) -> bool {
+        if self.operations() & operations == 0 {
+            return false;
+        }
+        match (self, object) {
+            (Self::Exec { paths } | Self::File { paths, .. }, Object::Path { bytes }) => {
+                paths.iter().any(|path| path.matches(bytes))
+            }
+            (Self::Net { cidrs, ports, .. }, Object::Address { ip, port }) => {
+                cidrs.iter().any(|cidr| cidr.contains(*ip))
+                    && ports.iter().any(|range| range.contains(*port))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Policy {
+    /// The actions of a rule.
+    pub fn targets<'p>(&'p self, rule: &'p Rule) -> &'p [Target] {
+        match &rule.scope {
+            Scope::Inline(target) => std::slice::from_ref(target),
+            Scope::Permission(name) => self
+                .permission(name)
+                .map_or(&[], |permission| &permission.targets),
+        }
+    }
+
+    /// A permission by its name.
+    pub fn permission(&self, name: &PermissionName) -> Option<&Permission> {
+        self.permissions
+            .iter()
+            .find(|permission| permission.name == *name)
+    }
+}
+
+impl Rule {
+    /// The permission that it names.
+    pub fn permission(&self) -> Option<&PermissionName> {
+        match &self.scope {
+            Scope::Permission(name) => Some(name),
+            Scope::Inline(_) => None,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! YAML tree to policy: a closed schema, every finding at once.
+//!
+//! Never guesses and never ignores: a key or value of the language that this build cannot enforce is an error
+//! that says so.
+
+mod reader;
+mod rule;
+mod target;
+
+use self::reader::{Fields, Reader};
+use super::{
+    Diagnostic, Mode, Permission, Policy, Rule, Subjects,
+    yaml::{self, Node, Value},
+};
+use crate::{
+    id::{GroupName, PermissionName, PolicyName, UserName},
+    limits::{PERMISSIONS_MAX, RULES_MAX},
+};
+
+/// The version of the language.
+const API_VERSION: &str = "stayhand/v1";
+/// The kind of document.
+const KIND: &str = "Policy";
+
+/// Reads a policy document. Either the policy, or every finding in the order of the document.
+pub fn parse(source: &str) -> Result<Policy, Vec<Diagnostic>> {
+    let root = yaml::read(source).map_err(|finding| vec![finding])?;
+    let mut reader = Reader::default();
+    let policy = document(&mut reader, &root);
+    reader.finish(policy)
+}
+
+fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
+    let mut fields = Fields::of(
+        r,
+        root,
+        "a policy",
+        &["apiVersion", "kind", "metadata", "spec"],
+        &[],
+    )?;
+    let version = fields
+        .require(r, "apiVersion")
+        .map(|node| r.word(node, "apiVersion", &[(API_VERSION, ())], &[]));
+    let kind = fields
+        .require(r, "kind")
+        .map(|node| r.word(node, "kind", &[(KIND, ())], &[]));
+    let name = fields
+        .require(r, "metadata")
+        .and_then(|node| metadata(r, node));
+    let spec = fields.require(r, "spec").and_then(|node| spec(r, node));
+    version.flatten()?;
+    kind.flatten()?;
+    let (mode, subjects, permissions, rules) = spec?;
+    Some(Policy {
+        name: name?,
+        mode,
+        subjects,
+        permissions,
+        rules,
+    })
+}
+
+fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {
+    let mut fields = Fields::of(r, node, "metadata", &["name"], &["labels", "annotations"])?;
+    let name = fields.require(r, "name")?;
+    r.parsed(name, "name")
+}
+
+type Spec = (Mode, Subjects, Vec<Permission>, Vec<Rule>);
+
+/// Keys of the language that later builds enforce.
+const SPEC_LATER: &[&str] = &[
+    "hosts",
+    "onLoss",
+    "profiles",
+    "approvals",
+    "tests",
+    "extends",
+    "flags",
+    "windows",
+];
+
+fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
+    let known = ["mode", "subjects", "default", "permissions", "rules"];
+    let mut fields = Fields::of(r, node, "spec", &known, SPEC_LATER)?;
+    let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
+    let mode = match fields.take("mode") {
+        Some(node) => r.word(node, "mode", &modes, &[]),
+        None => Some(Mode::Enforce),
+    };
+    if let Some(node) = fields.take("default") {
+        r.word(node, "default", &[("allow", ())], &["deny", "hold"]);
+    }
+    let subjects = fields
+        .require(r, "subjects")
+        .and_then(|node| subjects(r, node));
+    let permissions = fields
+        .take("permissions")
+        .map_or_else(Vec::new, |node| permissions(r, node));
+    let rules = fields
+        .require(r, "rules")
+        .and_then(|node| rules(r, node, &permissions));
+    Some((mode?, subjects?, permissions, rules?))
+}
+
+fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {
+    let later = ["services", "uids", "cgroups", "hosts", "all"];
+    let mut fields = Fields::of(r, node, "subjects", &["groups", "users"], &later)?;
+    let groups: Vec<GroupName> = fields
+        .take("groups")
+        .map_or_else(Vec::new, |node| names(r, node, "groups"));
+    let users: Vec<UserName> = fields
+        .take("users")
+        .map_or_else(Vec::new, |node| names(r, node, "users"));
+    if !fields.had("groups") && !fields.had("users") {
+        let error = Diagnostic::error(node.at, "", "the policy guards nobody");
+        r.report(error.suggest("name `groups`, `users` or both"));
+    }
+    Some(Subjects { groups, users })
+}
+
+fn names<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(
+    r: &mut Reader,
+    node: &Node,
+    what: &str,
+) -> Vec<T> {
+    let mut names: Vec<T> = Vec::new();
+    for item in r.list(node, what) {
+        if let Some(name) = r.parsed::<T>(item, what) {
+            r.unless_repeated(&mut names, name, item, what);
+        }
+    }
+    names
+}
+
+fn permissions(r: &mut Reader, node: &Node) -> Vec<Permission> {
+    let Value::Map(pairs) = &node.value else {
+        r.wrong_type(node, "permissions", "a mapping of names to actions");
+        return vec![];
+    };
+    if pairs.is_empty() || pairs.len() > PERMISSIONS_MAX {
+        let message = format!(
+            "permissions has {} entries, which is not between 1 and {PERMISSIONS_MAX}",
+            pairs.len()
+        );
+        r.report(
+            Diagnostic::error(node.at, "", message).suggest("leave the key out if there are none"),
+        );
+    }
+    let mut permissions: Vec<Permission> = Vec::new();
+    for (key, value) in pairs.iter().take(PERMISSIONS_MAX) {
+        let name: Option<PermissionName> = r.parsed(key, "permission name");
+        if let Some(name) = &name
+            && permissions.iter().any(|known| known.name == *name)
+        {
+            r.report(Diagnostic::error(
+                key.at,
+                name.as_str(),
+                format!("permission `{name}` is defined twice"),
+            ));
+            continue;
+        }
+        let targets = target::permission(r, value);
+        if let Some(name) = name {
+            permissions.push(Permission {
+                name,
+                targets,
+                at: key.at,
+            });
+        }
+    }
+    permissions
+}
+
+fn rules(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Vec<Rule>> {
+    let items = r.list_up_to(node, "rules", RULES_MAX)?;
+    let mut rules: Vec<Rule> = Vec::new();
+    let mut seen = std::collections::BTreeMap::new();
+    for item in items {
+        let Some(rule) = rule::rule(r, item, permissions) else {
+            continue;
+        };
+        if let Some(line) = seen.insert(rule.id.clone(), rule.at.line) {
+            let message = format!("rule id `{}` is used twice, first in line {line}", rule.id);
+            r.report(
+                Diagnostic::error(rule.at, rule.id.as_str(), message)
+                    .suggest("give each rule an id of its own"),
+            );
+        }
+        rules.push(rule);
+    }
+    Some(rules)
+}

@@ -1,0 +1,159 @@
+//! One rule of the list.
+
+use super::{
+    reader::{Fields, Reader, either},
+    target::{self, TARGETS},
+};
+use crate::{
+    id::{PermissionName, RuleId},
+    limits::{HOLD_TIMEOUT_DEFAULT, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, MESSAGE_BYTES_MAX},
+    policy::{Diagnostic, Permission, Place, Rule, Scope, diagnostic::nearest, yaml::Node},
+    reason::Effect,
+    time::DurationMs,
+};
+
+const KNOWN: &[&str] = &[
+    "id",
+    "effect",
+    "exec",
+    "file",
+    "net",
+    "permission",
+    "message",
+    "timeout",
+    "record",
+];
+/// Keys of the language that later builds enforce.
+const LATER: &[&str] = &[
+    "when", "approval", "rate", "flags", "hosts", "subjects", "system", "then", "windows",
+];
+
+pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
+    let mut fields = Fields::of(r, node, "a rule", KNOWN, LATER)?;
+    let id: Option<RuleId> = fields
+        .require(r, "id")
+        .and_then(|node| r.parsed(node, "id"));
+    let effects = Effect::ALL.map(|effect| (effect.as_str(), effect));
+    let effect = fields
+        .require(r, "effect")
+        .and_then(|node| r.word(node, "effect", &effects, &["throttle"]));
+    let scope = scope(r, node.at, &mut fields, permissions);
+    let message = fields.take("message").and_then(|node| message(r, node));
+    let timeout = fields.take("timeout").map(|node| (node, timeout(r, node)));
+    let record = fields
+        .take("record")
+        .map(|node| (node, r.flag(node, "record")));
+    let effect = effect?;
+    if let Some((node, _)) = timeout
+        && effect != Effect::Hold
+    {
+        only(r, node, "timeout", Effect::Hold, effect);
+    }
+    if let Some((node, _)) = record
+        && effect != Effect::Allow
+    {
+        only(r, node, "record", Effect::Allow, effect);
+    }
+    let timeout = timeout.map_or(Some(HOLD_TIMEOUT_DEFAULT), |(_, timeout)| timeout);
+    let record = record.map_or(Some(false), |(_, record)| record);
+    Some(Rule {
+        id: id?,
+        effect,
+        scope: scope?,
+        message,
+        timeout: timeout?,
+        record: record?,
+        at: node.at,
+    })
+}
+
+fn only(r: &mut Reader, node: &Node, key: &str, of: Effect, effect: Effect) {
+    let message = format!("`{key}` belongs to rules of effect `{of}`, and this one is `{effect}`");
+    r.report(Diagnostic::error(node.at, node.excerpt(), message));
+}
+
+/// Exactly one of the four ways to say which actions are meant.
+fn scope(
+    r: &mut Reader,
+    at: Place,
+    fields: &mut Fields<'_>,
+    permissions: &[Permission],
+) -> Option<Scope> {
+    let choices = [TARGETS.as_slice(), &["permission"]].concat();
+    let given: Vec<&str> = choices
+        .iter()
+        .copied()
+        .filter(|key| fields.had(key))
+        .collect();
+    let [key] = given.as_slice() else {
+        let found = if given.is_empty() {
+            "none of them".to_owned()
+        } else {
+            either(&given).replace(" or ", " and ")
+        };
+        let message = format!(
+            "a rule has exactly one of {}, and this one has {found}",
+            either(&choices)
+        );
+        r.report(Diagnostic::error(at, "", message));
+        return None;
+    };
+    let node = fields.take(key)?;
+    if *key == "permission" {
+        return permission(r, node, permissions).map(Scope::Permission);
+    }
+    target::target(r, node, key).map(Scope::Inline)
+}
+
+fn permission(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<PermissionName> {
+    let name: PermissionName = r.parsed(node, "permission")?;
+    if permissions.iter().all(|permission| permission.name != name) {
+        let known = permissions
+            .iter()
+            .map(|permission| permission.name.as_str());
+        let error = Diagnostic::error(
+            node.at,
+            name.as_str(),
+            format!("the policy has no permission `{name}`"),
+        );
+        r.report(match nearest(name.as_str(), known) {
+            Some(near) => error.suggest(format!("did you mean `{near}`?")),
+            None => error.suggest("define it under `permissions`"),
+        });
+        return None;
+    }
+    Some(name)
+}
+
+fn message(r: &mut Reader, node: &Node) -> Option<String> {
+    let text = r.text(node, "message")?.trim();
+    if text.is_empty() || text.len() > MESSAGE_BYTES_MAX {
+        let message = format!(
+            "a message has 1 to {MESSAGE_BYTES_MAX} bytes, and this one has {}",
+            text.len()
+        );
+        r.report(Diagnostic::error(node.at, text, message));
+        return None;
+    }
+    if text.chars().any(char::is_control) {
+        let error = Diagnostic::error(
+            node.at,
+            text,
+            "a message is one line without control characters",
+        );
+        r.report(error.suggest("fold long text with `>-`"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn timeout(r: &mut Reader, node: &Node) -> Option<DurationMs> {
+    let timeout: DurationMs = r.parsed(node, "timeout")?;
+    if timeout < HOLD_TIMEOUT_MIN || timeout > HOLD_TIMEOUT_MAX {
+        let message =
+            format!("a hold waits from {HOLD_TIMEOUT_MIN} to {HOLD_TIMEOUT_MAX}, not {timeout}");
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+        return None;
+    }
+    Some(timeout)
+}

@@ -1,0 +1,176 @@
+//! The actions of a rule or a permission: `exec`, `file`, `net`.
+
+use super::reader::{Fields, Reader};
+use crate::{
+    action::Operation,
+    policy::{
+        Cidr, Diagnostic, PathPattern, PortRange, Target, net::CidrError, path::PathError,
+        yaml::Node,
+    },
+};
+
+/// The classes that this build enforces.
+pub(super) const TARGETS: [&str; 3] = ["exec", "file", "net"];
+
+/// A permission is one or more sets of actions.
+pub(super) fn permission(r: &mut Reader, node: &Node) -> Vec<Target> {
+    let Some(mut fields) = Fields::of(r, node, "a permission", &TARGETS, &["system"]) else {
+        return vec![];
+    };
+    let given: Vec<&str> = TARGETS.into_iter().filter(|key| fields.had(key)).collect();
+    if given.is_empty() {
+        r.report(Diagnostic::error(
+            node.at,
+            "",
+            "a permission has at least one of `exec`, `file` and `net`",
+        ));
+    }
+    given
+        .into_iter()
+        .filter_map(|key| fields.take(key).and_then(|node| target(r, node, key)))
+        .collect()
+}
+
+/// The set of actions under `key`.
+pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
+    match key {
+        "exec" => exec(r, node),
+        "file" => file(r, node),
+        _ => net(r, node),
+    }
+}
+
+fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
+    let later = [
+        "anyArg",
+        "args",
+        "argv",
+        "hash",
+        "sha256",
+        "env",
+        "regex",
+        "interpreter",
+    ];
+    let mut fields = Fields::of(r, node, "exec", &["path"], &later)?;
+    let paths = fields.require(r, "path")?;
+    Some(Target::Exec {
+        paths: list_of(r, paths, "path", path),
+    })
+}
+
+fn file(r: &mut Reader, node: &Node) -> Option<Target> {
+    let later = ["content", "owner", "regex"];
+    let mut fields = Fields::of(r, node, "file", &["ops", "path"], &later)?;
+    let operations = fields
+        .require(r, "ops")
+        .map(|node| file_operations(r, node));
+    let paths = fields
+        .require(r, "path")
+        .map(|node| list_of(r, node, "path", path));
+    Some(Target::File {
+        operations: operations?,
+        paths: paths?,
+    })
+}
+
+fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
+    let known = [("write", Operation::Write), ("create", Operation::Create)];
+    let later = [
+        "read", "open", "delete", "rename", "attr", "link", "symlink", "mkdir", "rmdir", "mount",
+        "truncate", "append",
+    ];
+    list_of(r, node, "ops", |r, node| {
+        r.word(node, "operation", &known, &later)
+    })
+}
+
+fn net(r: &mut Reader, node: &Node) -> Option<Target> {
+    let later = ["host", "hosts", "dns", "domain", "protocol", "uid"];
+    let mut fields = Fields::of(r, node, "net", &["ops", "cidr", "ports"], &later)?;
+    let known = [("connect", Operation::Connect)];
+    let later = ["bind", "listen", "accept", "send", "sendto"];
+    let operations = fields.require(r, "ops").map(|node| {
+        list_of(r, node, "ops", |r, node| {
+            r.word(node, "operation", &known, &later)
+        })
+    });
+    let cidrs = fields
+        .require(r, "cidr")
+        .map(|node| list_of(r, node, "cidr", cidr));
+    let ports = match fields.take("ports") {
+        Some(node) => PortRange::merged(list_of(r, node, "ports", port)),
+        None => vec![PortRange::ANY],
+    };
+    Some(Target::Net {
+        operations: operations?,
+        cidrs: cidrs?,
+        ports,
+    })
+}
+
+fn list_of<T: PartialEq>(
+    r: &mut Reader,
+    node: &Node,
+    what: &str,
+    read: impl Fn(&mut Reader, &Node) -> Option<T>,
+) -> Vec<T> {
+    let mut list = Vec::new();
+    for item in r.one_or_list(node, what) {
+        if let Some(value) = read(r, item) {
+            r.unless_repeated(&mut list, value, item, what);
+        }
+    }
+    list
+}
+
+fn path(r: &mut Reader, node: &Node) -> Option<PathPattern> {
+    let text = r.text(node, "path")?;
+    match PathPattern::parse(text) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            let finding = Diagnostic::error(node.at, text, about(text, &error));
+            r.report(match &error {
+                PathError::NotNormal { normal } => {
+                    finding.suggest(format!("write `{}`", crate::text::safe(normal)))
+                }
+                _ => finding,
+            });
+            None
+        }
+    }
+}
+
+fn cidr(r: &mut Reader, node: &Node) -> Option<Cidr> {
+    let text = r.text(node, "cidr")?;
+    match Cidr::parse(text) {
+        Ok(cidr) => Some(cidr),
+        Err(error) => {
+            let finding = Diagnostic::error(node.at, text, about(text, &error));
+            r.report(match &error {
+                CidrError::HostBits { network } => {
+                    finding.suggest(format!("did you mean `{network}`?"))
+                }
+                _ => finding,
+            });
+            None
+        }
+    }
+}
+
+fn port(r: &mut Reader, node: &Node) -> Option<PortRange> {
+    let text = r.text(node, "ports")?;
+    match PortRange::parse(text) {
+        Ok(range) => Some(range),
+        Err(error) => {
+            r.report(Diagnostic::error(node.at, text, about(text, &error)));
+            None
+        }
+    }
+}
+
+fn about(text: &str, error: &dyn std::fmt::Display) -> String {
+    format!(
+        "`{}`: {error}",
+        crate::text::safe_cut(text.as_bytes(), crate::limits::EXCERPT_BYTES_MAX)
+    )
+}
