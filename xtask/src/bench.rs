@@ -10,7 +10,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
 use crate::paths;
-use crate::rootfs::project;
+use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
 use crate::vm::machine::{Ending, Limits, Machine};
 use crate::vm::protocol::Line;
@@ -36,15 +36,15 @@ pub struct Row {
 }
 
 /// Runs it once, or twice with a comparison, and prints a table or JSON.
-pub fn hooks(ready: &Ready, series: &str, json: bool, check: bool) -> Result<()> {
-    let rows = measure(ready, series)?;
+pub fn hooks(ready: &Ready, json: bool, check: bool) -> Result<()> {
+    let rows = measure(ready)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
         println!("{}", table(&rows));
     }
     if check {
-        let again = measure(ready, series)?;
+        let again = measure(ready)?;
         let apart = disagreements(&rows, &again);
         if !apart.is_empty() {
             bail!(
@@ -62,14 +62,13 @@ pub fn hooks(ready: &Ready, series: &str, json: bool, check: bool) -> Result<()>
     Ok(())
 }
 
-fn measure(ready: &Ready, series: &str) -> Result<Vec<Row>> {
-    let kernel = ready.kernel(series)?;
-    let initrd = paths::vm_dir("initrd").join("bench.cpio");
-    project::write_initrd(&ready.base, None, &initrd)?;
+fn measure(ready: &Ready) -> Result<Vec<Row>> {
+    let kernel = ready.kernel()?;
+    let initrd = Initrd::write(&ready.base, None)?;
     let machine = Machine {
         kernel,
-        initrd: &initrd,
-        dir: paths::vm_dir(&format!("bench-{series}")),
+        initrd: initrd.path(),
+        dir: paths::vm_dir(&format!("bench-{}", kernel.series)),
         append: "stayhand.mode=bench".to_owned(),
         smp: 1,
         counting: true,

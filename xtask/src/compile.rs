@@ -66,11 +66,14 @@ pub fn kernel_object() -> Result<()> {
             compiler::linker()?,
         )
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS)
+        // rustup's libraries must not be loaded into another compiler.
+        .env_remove("LD_LIBRARY_PATH")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET");
-    run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
+    let output = run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
+    print_warnings(&output);
     let size = check_object(
         &std::fs::read(object_path()).context("the kernel object is missing after its build")?,
     )?;
@@ -91,13 +94,21 @@ pub fn user_space() -> Result<()> {
     for package in PACKAGES {
         cmd.args(["-p", package]);
     }
-    run::watched("build  user space", &mut cmd, run::cargo_view)?;
+    let output = run::watched("build  user space", &mut cmd, run::cargo_view)?;
+    print_warnings(&output);
     println!(
         "build  user space: {} packages, {} s",
         PACKAGES.len(),
         started.elapsed().as_secs()
     );
     Ok(())
+}
+
+/// Cargo's summaries; the warnings themselves are in `cargo build`'s own output.
+fn print_warnings(output: &[String]) {
+    for line in output.iter().filter(|l| l.starts_with("warning: `")) {
+        println!("build  {line}");
+    }
 }
 
 /// A symbol of the panic machinery means a reachable panic: the kernel would refuse the program at load.

@@ -70,10 +70,9 @@ impl Compiler {
                 rustlib.display()
             );
         }
-        let version = format!(
-            "{}, LLVM {llvm_version}",
-            text.lines().next().unwrap_or("rustc")
-        );
+        // "rustc 1.96.0 (ac68faa20 2026-05-25)": the first two words say it.
+        let name: Vec<_> = text.split_whitespace().take(2).collect();
+        let version = format!("{}, LLVM {llvm_version}", name.join(" "));
         Ok(Self {
             rustc: rustc.to_owned(),
             build_std: !prebuilt,

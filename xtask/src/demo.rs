@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use std::time::Duration;
 
 use crate::paths;
-use crate::rootfs::project;
+use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
 use crate::vm::machine::{Ending, Limits, Machine};
 use crate::vm::protocol::Line;
@@ -19,18 +19,17 @@ const OVERALL: Duration = Duration::from_mins(20);
 const CONSOLE_LINES: usize = 30;
 
 /// Plays it on one kernel; with `keep` the terminal becomes the guest's console and a shell follows.
-pub fn play(ready: &Ready, series: &str, keep: bool) -> Result<()> {
-    let kernel = ready.kernel(series)?;
-    let initrd = paths::vm_dir("initrd").join("demo.cpio");
-    project::write_initrd(&ready.base, None, &initrd)?;
+pub fn play(ready: &Ready, keep: bool) -> Result<()> {
+    let kernel = ready.kernel()?;
+    let initrd = Initrd::write(&ready.base, None)?;
     let mut append = "stayhand.mode=demo".to_owned();
     if keep {
         append.push_str(" stayhand.keep=1");
     }
     let machine = Machine {
         kernel,
-        initrd: &initrd,
-        dir: paths::vm_dir(&format!("demo-{series}")),
+        initrd: initrd.path(),
+        dir: paths::vm_dir(&format!("demo-{}", kernel.series)),
         append,
         smp: 2,
         counting: false,

@@ -46,6 +46,9 @@ enum Verb {
         /// Look for newer guest kernels and packages
         #[arg(long)]
         refresh: bool,
+        /// Kernel series to have, repeatable: 6.1 and 6.12 if none is named
+        #[arg(long)]
+        kernel: Vec<String>,
     },
     /// Build the kernel object and all binaries (release)
     Build {
@@ -59,7 +62,7 @@ enum Verb {
     Check,
     /// Run all tests of the CI tier: checks, cargo test, and guests on every kernel
     Test {
-        /// Everything on every kernel (so far the same kernels as without)
+        /// On every kernel: the tested ones and the newest of Debian's backports
         #[arg(long)]
         full: bool,
         /// Leave out the guests
@@ -76,7 +79,7 @@ enum Verb {
     },
     /// Play the story of the README in a guest
     Demo {
-        /// Kernel series: 6.1 or 6.12
+        /// Kernel series: 6.1, 6.12, another that Debian has such as 7.1, or `newest`
         #[arg(long, default_value = "6.12")]
         kernel: String,
         /// Stay in the guest with a shell afterwards (`login-as alice`; Ctrl-A X ends it)
@@ -89,7 +92,7 @@ enum Verb {
 enum Bench {
     /// Guest instructions per action, with and without the agent
     Hooks {
-        /// Kernel series: 6.1 or 6.12
+        /// Kernel series: 6.1, 6.12, another that Debian has such as 7.1, or `newest`
         #[arg(long, default_value = "6.12")]
         kernel: String,
         /// Print JSON
@@ -104,7 +107,7 @@ enum Bench {
 /// Everything about one VM run
 #[derive(clap::Args)]
 struct VmArgs {
-    /// Kernel series, repeatable; all if none is named
+    /// Kernel series, repeatable; 6.1 and 6.12 if none is named
     #[arg(long)]
     kernel: Vec<String>,
     /// Run only this scenario, repeatable
@@ -139,18 +142,15 @@ fn main() -> ExitCode {
 
 fn run_verb() -> Result<()> {
     match Args::parse().verb {
-        Verb::Setup { refresh } => {
-            setup::run(setup::Options {
+        Verb::Setup { refresh, kernel } => {
+            let options = setup::Options {
                 refresh,
                 ..Default::default()
-            })?;
+            };
+            setup::run(&kernels::Series::tested_or_named(&kernel)?, options)?;
         }
         Verb::Build { object } => {
-            setup::run(setup::Options {
-                build_only: true,
-                quiet: true,
-                ..Default::default()
-            })?;
+            setup::build_tools()?;
             compile::kernel_object()?;
             if !object {
                 compile::user_space()?;
@@ -164,10 +164,14 @@ fn run_verb() -> Result<()> {
             }
         }
         Verb::Test {
-            full: _,
+            full,
             no_vm,
             no_check,
-        } => suite::run(suite::Options { no_vm, no_check })?,
+        } => suite::run(suite::Options {
+            full,
+            no_vm,
+            no_check,
+        })?,
         Verb::Bench {
             what:
                 Bench::Hooks {
@@ -176,29 +180,31 @@ fn run_verb() -> Result<()> {
                     check,
                 },
         } => {
-            let series = kernels::Series::named(&kernel)?;
-            let ready = setup::ready()?;
-            compile::all()?;
-            bench::hooks(&ready, series.name, json, check)?;
+            let ready = built(&[kernels::Series::named(&kernel)?])?;
+            bench::hooks(&ready, json, check)?;
         }
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {
-            let series = kernels::Series::named(&kernel)?;
-            let ready = setup::ready()?;
-            compile::all()?;
-            demo::play(&ready, series.name, keep)?;
+            let ready = built(&[kernels::Series::named(&kernel)?])?;
+            demo::play(&ready, keep)?;
         }
     }
     Ok(())
 }
 
+/// Guests ready and everything in them built.
+fn built(series: &[kernels::Series]) -> Result<setup::Ready> {
+    let ready = setup::ready(series)?;
+    compile::all()?;
+    Ok(ready)
+}
+
 fn vm_verb(args: VmArgs) -> Result<()> {
-    let names: Vec<&str> = args.kernel.iter().map(String::as_str).collect();
-    let series = kernels::Series::all_or_named(&names)?;
+    let series = kernels::Series::tested_or_named(&args.kernel)?;
     if args.keep && series.len() != 1 {
         bail!("`--keep` needs exactly one `--kernel`: there is one terminal");
     }
-    let ready = setup::ready()?;
+    let ready = setup::ready(&series)?;
     if !args.no_build && args.init.is_none() {
         compile::all()?;
     }
@@ -208,17 +214,13 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         }
         return Ok(());
     }
-    let kernels = series
-        .iter()
-        .map(|s| ready.kernel(s.name))
-        .collect::<Result<Vec<_>>>()?;
     let options = vm::suite::Options {
         scenarios: args.scenario,
         keep: args.keep,
         smp: args.smp,
         init: args.init,
     };
-    let counts = vm::suite::run_on(&ready, &kernels, &options)?;
+    let counts = vm::suite::run_on(&ready, &options)?;
     println!("{counts}");
     if !counts.is_green() {
         bail!("not every scenario held");

@@ -2,7 +2,6 @@
 //!
 //! Never hides a failure: every error carries the command and the tail of what it printed.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -47,8 +46,12 @@ pub fn output(cmd: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Runs with a progress line made from the command's own output by `view`; quotes the tail on failure.
-pub fn watched(label: &str, cmd: &mut Command, view: fn(&str) -> Option<String>) -> Result<()> {
+/// Runs with a progress line made from the command's own output by `view`; returns that output, or quotes its tail.
+pub fn watched(
+    label: &str,
+    cmd: &mut Command,
+    view: fn(&str) -> Option<String>,
+) -> Result<Vec<String>> {
     let mut child = cmd
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -62,7 +65,7 @@ pub fn watched(label: &str, cmd: &mut Command, view: fn(&str) -> Option<String>)
     if let Some(err) = child.stderr.take() {
         forward(err, send);
     }
-    let mut tail = VecDeque::new();
+    let mut output = Vec::new();
     let mut progress = Progress::new(label);
     loop {
         match lines.recv_timeout(REDRAW) {
@@ -70,10 +73,7 @@ pub fn watched(label: &str, cmd: &mut Command, view: fn(&str) -> Option<String>)
                 if let Some(what) = view(&line) {
                     progress.say(what);
                 }
-                tail.push_back(line);
-                if tail.len() > TAIL_LINES {
-                    tail.pop_front();
-                }
+                output.push(line);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -83,14 +83,14 @@ pub fn watched(label: &str, cmd: &mut Command, view: fn(&str) -> Option<String>)
     let status = child.wait()?;
     progress.clear();
     if !status.success() {
-        let tail: Vec<_> = tail.into();
+        let tail = &output[output.len().saturating_sub(TAIL_LINES)..];
         bail!(
             "{label}: `{}` failed ({status}):\n{}",
             show(cmd),
             tail.join("\n")
         );
     }
-    Ok(())
+    Ok(output)
 }
 
 /// For `watched`: cargo's `Compiling x` lines and the like.

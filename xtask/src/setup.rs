@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::apt::Apt;
 use crate::compiler::Compiler;
 use crate::host::{Host, SUITE};
-use crate::kernels::{self, Kernel, Series};
+use crate::kernels::{Kernel, Series};
 use crate::rootfs::base;
 use crate::{linker, paths, run};
 
@@ -37,12 +37,9 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// The kernel of one series.
-    pub fn kernel(&self, series: &str) -> Result<&Kernel> {
-        self.kernels
-            .iter()
-            .find(|k| k.series == series)
-            .with_context(|| format!("no guest kernel {series}"))
+    /// The first kernel: the one, where one was asked for.
+    pub fn kernel(&self) -> Result<&Kernel> {
+        self.kernels.first().context("no guest kernel")
     }
 }
 
@@ -51,39 +48,41 @@ impl Ready {
 pub struct Options {
     /// Look for newer kernels and guest packages.
     pub refresh: bool,
-    /// Only what `build` needs.
-    pub build_only: bool,
     /// Say nothing about steps that had nothing to do.
     pub quiet: bool,
 }
 
-/// Runs all steps.
-pub fn run(options: Options) -> Result<Option<Ready>> {
-    let mut setup = Setup {
-        host: Host::detect(),
-        apt: None,
-        options,
-    };
+/// Only what `build` needs: compiler and linker.
+pub fn build_tools() -> Result<()> {
+    Setup::new(Options {
+        quiet: true,
+        ..Options::default()
+    })
+    .compiler()
+}
+
+/// For the verbs that boot guests: the same, silent where there is nothing to do.
+pub fn ready(series: &[Series]) -> Result<Ready> {
+    run(
+        series,
+        Options {
+            quiet: true,
+            ..Options::default()
+        },
+    )
+}
+
+/// Runs all steps, for these kernels.
+pub fn run(series: &[Series], options: Options) -> Result<Ready> {
+    let mut setup = Setup::new(options);
     setup.compiler()?;
-    if options.build_only {
-        return Ok(None);
-    }
     setup.emulator()?;
-    let kernels = kernels::ALL
-        .into_iter()
+    let kernels = series
+        .iter()
         .map(|s| setup.kernel(s))
         .collect::<Result<_>>()?;
     let base = setup.guest_base()?;
-    Ok(Some(Ready { base, kernels }))
-}
-
-/// `setup` for the verbs that boot guests.
-pub fn ready() -> Result<Ready> {
-    run(Options {
-        quiet: true,
-        ..Options::default()
-    })?
-    .context("setup made no guest")
+    Ok(Ready { base, kernels })
 }
 
 struct Setup {
@@ -93,6 +92,14 @@ struct Setup {
 }
 
 impl Setup {
+    fn new(options: Options) -> Self {
+        Self {
+            host: Host::detect(),
+            apt: None,
+            options,
+        }
+    }
+
     fn compiler(&mut self) -> Result<()> {
         if let Err(reason) = Compiler::find() {
             self.install("BPF compiler", &COMPILER_PACKAGES, None, &reason)?;
@@ -125,7 +132,8 @@ impl Setup {
         Ok(())
     }
 
-    fn kernel(&mut self, series: Series) -> Result<Kernel> {
+    fn kernel(&mut self, series: &Series) -> Result<Kernel> {
+        let what = format!("guest kernel {}", series.name);
         let cached = if self.options.refresh {
             None
         } else {
@@ -133,9 +141,15 @@ impl Setup {
         };
         let kernel = match cached {
             Some(kernel) => kernel,
-            None => series.fetch(self.archive(&format!("guest kernel {}", series.name))?)?,
+            None if series.is_tested() => series.fetch(self.archive(&what)?)?,
+            None => {
+                self.archive(&what)?;
+                let newer = Apt::newer_kernels()?;
+                newer.update()?;
+                series.fetch(&newer)?
+            }
         };
-        self.say(&format!("guest kernel {}", series.name), &kernel.release);
+        self.say(&what, &kernel.release);
         Ok(kernel)
     }
 

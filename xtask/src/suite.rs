@@ -6,9 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernels::ALL;
 use crate::vm::report::Counts;
-use crate::{check, compile, run, setup, vm};
+use crate::{check, compile, kernels, run, setup, vm};
 
 /// Lines quoted when cargo fails without a test that failed.
 const TAIL_LINES: usize = 60;
@@ -16,6 +15,8 @@ const TAIL_LINES: usize = 60;
 /// What a person asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// On every kernel, not only the tested ones.
+    pub full: bool,
     /// Leave out the guests.
     pub no_vm: bool,
     /// Leave out the checks.
@@ -30,7 +31,7 @@ pub fn run(options: Options) -> Result<()> {
     }
     total = total.plus(stage("cargo test", cargo_test));
     if !options.no_vm {
-        total = total.plus(stage("guests", guests));
+        total = total.plus(stage("guests", || guests(options.full)));
     }
     println!("{total}");
     if !total.is_green() {
@@ -54,18 +55,20 @@ fn stage(name: &str, what: impl FnOnce() -> Result<Counts>) -> Counts {
     counts
 }
 
-fn guests() -> Result<Counts> {
-    let ready = setup::ready()?;
+fn guests(full: bool) -> Result<Counts> {
+    let ready = setup::ready(&if full {
+        kernels::every()
+    } else {
+        kernels::tested()
+    })?;
     compile::all()?;
-    let kernels = ALL
-        .iter()
-        .map(|s| ready.kernel(s.name))
-        .collect::<Result<Vec<_>>>()?;
-    let options = vm::suite::Options {
-        smp: 2,
-        ..Default::default()
-    };
-    vm::suite::run_on(&ready, &kernels, &options)
+    vm::suite::run_on(
+        &ready,
+        &vm::suite::Options {
+            smp: 2,
+            ..Default::default()
+        },
+    )
 }
 
 /// `cargo test --workspace`, its counts added up; the output of a failed target is shown whole.

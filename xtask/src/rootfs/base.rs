@@ -78,7 +78,20 @@ pub fn make(apt: &Apt) -> Result<PathBuf> {
     fs::rename(&fresh, dir.join(&name))?;
     fs::write(dir.join(format!("{recipe}.current")), &name)?;
     fs::remove_dir_all(&debs)?;
+    remove_older(&dir, &name)?;
     Ok(dir.join(name))
+}
+
+/// Bases of earlier recipes and package versions.
+fn remove_older(dir: &Path, current: &str) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("base-") && name != current {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Our own files for the guest, in the tree beside this package's `src`.

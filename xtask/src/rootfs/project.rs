@@ -3,7 +3,6 @@
 //! The kernel unpacks it over the base, so the base stays cached.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,17 +25,36 @@ const BINARIES: [(&str, &str); 4] = [
 /// Where the agent looks for the kernel object.
 const OBJECT: &str = "usr/lib/stayhand/stayhand-hooks.o";
 
-/// Writes base and project, one after the other, as the initial RAM disk of one boot.
-pub fn write_initrd(base: &Path, init: Option<&Path>, to: &Path) -> Result<()> {
-    if let Some(dir) = to.parent() {
-        fs::create_dir_all(dir)?;
+/// The initial RAM disk of one run. Its file is this process's own and goes away with it.
+pub struct Initrd {
+    path: PathBuf,
+}
+
+impl Initrd {
+    /// Writes base and project, one after the other.
+    pub fn write(base: &Path, init: Option<&Path>) -> Result<Self> {
+        let path = paths::vm_dir("initrd").join(format!("{}.cpio", std::process::id()));
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        fs::copy(base, &path).with_context(|| format!("cannot write `{}`", path.display()))?;
+        let initrd = Self { path };
+        let file = fs::OpenOptions::new().append(true).open(&initrd.path)?;
+        tree(base, init)?.write(std::io::BufWriter::new(file))?;
+        Ok(initrd)
     }
-    fs::copy(base, to).with_context(|| format!("cannot write `{}`", to.display()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(0o644))?;
-    let mut out = std::io::BufWriter::new(fs::OpenOptions::new().append(true).open(to)?);
-    tree(base, init)?.write(&mut out)?;
-    out.flush()?;
-    Ok(())
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Initrd {
+    fn drop(&mut self) {
+        // A file left behind is found below `target/` and does no harm.
+        fs::remove_file(&self.path).ok();
+    }
 }
 
 /// What the build has made so far.

@@ -87,6 +87,7 @@ impl Machine<'_> {
     /// Boots and watches to the end, handing over each protocol line.
     pub fn run(&self, each: &mut dyn FnMut(&Line)) -> Result<Ending> {
         std::fs::create_dir_all(&self.dir)?;
+        let _alone = self.lock()?;
         for old in [self.console_log(), self.guest_log()] {
             if old.exists() {
                 std::fs::remove_file(&old)?;
@@ -107,6 +108,19 @@ impl Machine<'_> {
         }
         child.wait()?;
         ending
+    }
+
+    /// One run at a time per log directory; the lock ends with the file.
+    fn lock(&self) -> Result<std::fs::File> {
+        let lock = std::fs::File::create(self.dir.join("lock"))?;
+        if lock.try_lock().is_err() {
+            println!(
+                "vm     another run uses {}; waiting for it",
+                self.dir.display()
+            );
+            lock.lock()?;
+        }
+        Ok(lock)
     }
 
     fn command(&self) -> Command {

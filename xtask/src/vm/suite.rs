@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::machine::{Ending, Limits, Machine};
 use super::report::{Counts, Report};
 use crate::kernels::Kernel;
-use crate::rootfs::project;
+use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
 use crate::{paths, run};
 
@@ -17,6 +17,8 @@ use crate::{paths, run};
 const SILENCE: Duration = Duration::from_mins(4);
 /// One kernel's share of the CI tier's forty minutes.
 const OVERALL: Duration = Duration::from_mins(25);
+/// Guests at a time: build machines have two processors.
+const SIDE_BY_SIDE: usize = 2;
 /// Console lines quoted after a run that did not end well.
 const CONSOLE_LINES: usize = 30;
 
@@ -45,26 +47,28 @@ pub fn list() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Runs the scenarios on one kernel or, side by side, on several.
-pub fn run_on(ready: &Ready, kernels: &[&Kernel], options: &Options) -> Result<Counts> {
+/// Runs the scenarios on all kernels that are ready, two side by side.
+pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
     let wanted = wanted(options)?;
-    let initrd = paths::vm_dir("initrd").join("suite.cpio");
-    project::write_initrd(&ready.base, options.init.as_deref(), &initrd)?;
-    let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
-        let runs: Vec<_> = kernels
-            .iter()
-            .map(|kernel| scope.spawn(|| one(kernel, &initrd, &wanted, options)))
-            .collect();
-        runs.into_iter()
-            .map(|r| {
-                r.join()
-                    .unwrap_or_else(|_| bail!("the watch over a guest died"))
-            })
-            .collect()
-    });
-    results
-        .into_iter()
-        .try_fold(Counts::default(), |sum, counts| Ok(sum.plus(counts?)))
+    let initrd = Initrd::write(&ready.base, options.init.as_deref())?;
+    let mut sum = Counts::default();
+    for kernels in ready.kernels.chunks(SIDE_BY_SIDE) {
+        let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
+            let (initrd, wanted) = (initrd.path(), &wanted);
+            let run = |kernel| scope.spawn(move || one(kernel, initrd, wanted, options));
+            let runs: Vec<_> = kernels.iter().map(run).collect();
+            runs.into_iter()
+                .map(|r| {
+                    r.join()
+                        .unwrap_or_else(|_| bail!("the watch over a guest died"))
+                })
+                .collect()
+        });
+        for counts in results {
+            sum = sum.plus(counts?);
+        }
+    }
+    Ok(sum)
 }
 
 fn wanted(options: &Options) -> Result<Vec<String>> {
@@ -96,7 +100,7 @@ fn one(kernel: &Kernel, initrd: &Path, wanted: &[String], options: &Options) -> 
     let machine = Machine {
         kernel,
         initrd,
-        dir: paths::vm_dir(kernel.series),
+        dir: paths::vm_dir(&kernel.series),
         append,
         smp: options.smp,
         counting: false,

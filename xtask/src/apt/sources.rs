@@ -1,154 +1,30 @@
-//! A private view of the Debian archive: own source list, own package lists, own cache, the host's trust.
+//! The host's apt sources, read; and our private list, made from them.
 //!
-//! The host's source entries are read to find its mirror and keyring; backports is added in our copy only. Never
-//! writes below `/etc/apt` and never names a mirror by itself. Third-party sources of the host stay out of it.
+//! Never names a mirror by itself and never writes below `/etc/apt`.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::host::SUITE;
-use crate::{paths, run};
+
+/// Where Debian publishes kernels newer than its stable ones.
+const NEWER_KERNELS: &str = "trixie-backports";
 
 /// One entry of the host's source list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Source {
+pub struct Source {
     uri: String,
     suites: Vec<String>,
     /// Its other settings (key, proxy, validity), as lines that go into our copy unread.
     settings: String,
 }
 
-/// Handle on the private view; made by [`Apt::open`].
-pub struct Apt {
-    dir: PathBuf,
-}
-
-impl Apt {
-    /// Writes the private source list (derived from the host's) and returns the view. No network.
-    pub fn open() -> Result<Self> {
-        let dir = paths::cache_dir("apt")?;
-        for sub in ["sources", "lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(dir.join(sub))?;
-        }
-        let text = private_sources(&host_sources(Path::new("/etc/apt")))?;
-        fs::write(dir.join("sources/stayhand.sources"), text)?;
-        Ok(Self { dir })
-    }
-
-    /// `apt-get`, `apt-cache` bound to this view.
-    fn command(&self, program: &str) -> Command {
-        let mut cmd = Command::new(program);
-        cmd.env("DEBIAN_FRONTEND", "noninteractive")
-            .env("LC_ALL", "C.UTF-8");
-        let option = |key: &str, value: &Path| format!("{key}={}", value.display());
-        for opt in [
-            "Dir::Etc::sourcelist=/dev/null".to_owned(),
-            option("Dir::Etc::sourceparts", &self.dir.join("sources")),
-            option("Dir::State::lists", &self.dir.join("lists")),
-            option("Dir::Cache", &self.dir.join("cache")),
-            // The cache is in somebody's home: apt's download user could not enter it.
-            "APT::Sandbox::User=root".to_owned(),
-            // Translations and desktop metadata: megabytes that nobody here reads.
-            "Acquire::Languages=none".to_owned(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-            "Acquire::Retries=3".to_owned(),
-            // A fresh machine may be busy with its own upgrades.
-            "DPkg::Lock::Timeout=300".to_owned(),
-        ] {
-            cmd.args(["-o", &opt]);
-        }
-        cmd
-    }
-
-    /// Fetches the package lists.
-    pub fn update(&self) -> Result<()> {
-        run::watched(
-            "setup  package lists",
-            self.command("apt-get").args(["update", "--error-on=any"]),
-            apt_view,
-        )
-    }
-
-    /// Installs packages on the host (root). `release` prefers one suite, for backports.
-    pub fn install(&self, label: &str, packages: &[&str], release: Option<&str>) -> Result<()> {
-        let mut cmd = self.command("apt-get");
-        cmd.args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "-o",
-            "APT::Status-Fd=1",
-        ]);
-        if let Some(release) = release {
-            cmd.args(["-t", release]);
-        }
-        run::watched(label, cmd.args(packages), apt_view)
-    }
-
-    /// What a package depends on directly: resolves kernel metapackages.
-    pub fn depends(&self, package: &str) -> Result<Vec<String>> {
-        let text = run::output(self.command("apt-cache").args(["depends", package]))?;
-        Ok(text
-            .lines()
-            .filter_map(|l| l.trim().strip_prefix("Depends: "))
-            .map(str::to_owned)
-            .collect())
-    }
-
-    /// Candidate versions as `(package, version)`; a name that the archive does not know is an error.
-    pub fn candidates(&self, packages: &[&str]) -> Result<Vec<(String, String)>> {
-        let text = run::output(self.command("apt-cache").arg("policy").args(packages))?;
-        let mut found = Vec::new();
-        let mut name = String::new();
-        for line in text.lines() {
-            if let Some(head) = line.strip_suffix(':').filter(|l| !l.starts_with(' ')) {
-                head.clone_into(&mut name);
-            } else if let Some(version) = line.trim().strip_prefix("Candidate: ") {
-                found.push((name.clone(), version.to_owned()));
-            }
-        }
-        for package in packages {
-            if !found.iter().any(|(n, v)| n == package && v != "(none)") {
-                bail!("the Debian archive has no package `{package}`; is the mirror complete?");
-            }
-        }
-        Ok(found)
-    }
-
-    /// Downloads `.deb` files into `into` (signatures checked by apt); those already there are kept.
-    pub fn download(&self, label: &str, packages: &[&str], into: &Path) -> Result<()> {
-        fs::create_dir_all(into)?;
-        let mut cmd = self.command("apt-get");
-        cmd.current_dir(into).arg("download").args(packages);
-        run::watched(label, &mut cmd, apt_view)
-    }
-}
-
-/// For `run::watched`: apt's status lines carry a percentage.
-fn apt_view(line: &str) -> Option<String> {
-    if line.starts_with("dlstatus:") || line.starts_with("pmstatus:") {
-        let mut fields = line.splitn(4, ':').skip(2);
-        let percent: f64 = fields.next()?.parse().ok()?;
-        return Some(format!("{percent:.0} % {}", fields.next()?));
-    }
-    (line.starts_with("Get:") || line.starts_with("Unpacking") || line.starts_with("Setting up"))
-        .then(|| line.to_owned())
-}
-
 /// Our source list: the host's Debian entries, and backports from the same place as the main suite.
-fn private_sources(host: &[Source]) -> Result<String> {
-    let main = host
-        .iter()
-        .find(|s| s.suites.iter().any(|x| x == SUITE))
-        .with_context(|| {
-            format!(
-                "no `{SUITE}` entry in the apt sources of this machine; add Debian's own archive"
-            )
-        })?;
+pub fn private(host: &[Source]) -> Result<String> {
+    let main = main_entry(host)?;
     let security_suite = format!("{SUITE}-security");
     let security = host
         .iter()
@@ -166,6 +42,23 @@ fn private_sources(host: &[Source]) -> Result<String> {
     Ok(text)
 }
 
+/// A list with the suite of newer kernels alone, from the same place and with the same key.
+pub fn newer(host: &[Source]) -> Result<String> {
+    let mut text = String::new();
+    stanza(&mut text, main_entry(host)?, NEWER_KERNELS)?;
+    Ok(text)
+}
+
+fn main_entry(host: &[Source]) -> Result<&Source> {
+    host.iter()
+        .find(|s| s.suites.iter().any(|x| x == SUITE))
+        .with_context(|| {
+            format!(
+                "no `{SUITE}` entry in the apt sources of this machine; add Debian's own archive"
+            )
+        })
+}
+
 fn stanza(text: &mut String, source: &Source, suites: &str) -> Result<()> {
     writeln!(
         text,
@@ -177,7 +70,7 @@ fn stanza(text: &mut String, source: &Source, suites: &str) -> Result<()> {
     Ok(())
 }
 
-fn host_sources(etc: &Path) -> Vec<Source> {
+pub fn of_host(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(dir) = fs::read_dir(etc.join("sources.list.d")) {
         files.extend(dir.filter_map(|e| Some(e.ok()?.path())));
@@ -287,7 +180,7 @@ mod tests {
 
     #[test]
     fn backports_comes_from_the_place_of_the_main_suite() {
-        let text = private_sources(&deb822(STANZAS)).unwrap();
+        let text = private(&deb822(STANZAS)).unwrap();
         assert!(
             text.contains(
                 "URIs: mirror:/main\nSuites: bookworm bookworm-updates bookworm-backports"
@@ -305,7 +198,7 @@ mod tests {
     fn a_machine_without_the_security_suite_is_told_so() {
         let only_main = &deb822(STANZAS)[..1];
         assert!(
-            private_sources(only_main)
+            private(only_main)
                 .unwrap_err()
                 .to_string()
                 .contains("bookworm-security")
@@ -327,14 +220,6 @@ mod tests {
         assert_eq!(
             deb822(text)[0].settings,
             "Signed-By:\n BEGIN\n .\n END\nTrusted: no\n"
-        );
-    }
-
-    #[test]
-    fn status_lines_become_a_percentage() {
-        assert_eq!(
-            apt_view("dlstatus:1:12.6:Retrieving file 1 of 9").as_deref(),
-            Some("13 % Retrieving file 1 of 9")
         );
     }
 }
