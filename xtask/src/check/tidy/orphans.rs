@@ -7,11 +7,15 @@ use anyhow::Result;
 use super::super::Verdict;
 use super::{tree, workspace};
 
+/// Where the guest's scenarios are.
+const SCENARIOS: &str = "tests/src/scenarios";
+
 /// Runs the rule.
 pub fn check() -> Result<Verdict> {
     let sources = tree::sources()?;
     let mut findings = modules(&sources)?;
     findings.extend(targets(&sources)?);
+    findings.extend(scenarios(&sources)?);
     Ok(Verdict::of(findings, format!("{} files", sources.len())))
 }
 
@@ -23,7 +27,7 @@ fn modules(sources: &[String]) -> Result<Vec<String>> {
         let Some((parents, name)) = parents(path) else {
             continue;
         };
-        let mut declared = false;
+        let mut declared = by_path_attribute(path, sources)?;
         for parent in parents.iter().filter(|p| all.contains(p.as_str())) {
             declared |= declares(&tree::read(parent)?, &name);
         }
@@ -46,7 +50,7 @@ fn parents(path: &str) -> Option<(Vec<String>, String)> {
         (dir, stem)
     };
     let in_root = home.ends_with("/src") || home == "src";
-    if stem == "mod" && (home.ends_with("/tests") || home == "tests") {
+    if stem == "mod" && !home.contains("/src") {
         // `tests/common/mod.rs`: shared by test targets that declare it.
         return None;
     }
@@ -71,6 +75,23 @@ fn parents(path: &str) -> Option<(Vec<String>, String)> {
         name.to_owned(),
     ))
     .filter(|_| !home.ends_with("/src/bin"))
+}
+
+/// `#[path = "x_tests.rs"] mod tests;` in a file of the same directory.
+fn by_path_attribute(path: &str, sources: &[String]) -> Result<bool> {
+    let Some((dir, file)) = path.rsplit_once('/') else {
+        return Ok(false);
+    };
+    let attribute = format!("#[path = \"{file}\"]");
+    for sibling in sources
+        .iter()
+        .filter(|s| s.rsplit_once('/').is_some_and(|(d, _)| d == dir))
+    {
+        if tree::read(sibling)?.contains(&attribute) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn declares(text: &str, name: &str) -> bool {
@@ -105,14 +126,29 @@ fn targets(sources: &[String]) -> Result<Vec<String>> {
             )
         })
         .collect();
+    // `src/x/tests/y.rs` is a module like any other.
     let direct = |path: &str| {
         path.rsplit_once('/')
-            .is_some_and(|(dir, _)| dir.ends_with("/tests"))
+            .is_some_and(|(dir, _)| dir.ends_with("/tests") && !dir.contains("/src/"))
     };
     Ok(sources
         .iter()
         .filter(|p| direct(p) && !known.contains(*p))
         .map(|p| format!("{p}: no test target of any crate"))
+        .collect())
+}
+
+/// Every file of scenarios is in the registry. (Within a file the compiler warns about functions that nothing uses.)
+fn scenarios(sources: &[String]) -> Result<Vec<String>> {
+    let registry = tree::read(&format!("{SCENARIOS}/mod.rs"))?;
+    Ok(sources
+        .iter()
+        .filter_map(|path| Some((path, path.strip_prefix(SCENARIOS)?.strip_prefix('/')?)))
+        .filter_map(|(path, below)| Some((path, below.split('/').next()?.trim_end_matches(".rs"))))
+        .filter(|(_, module)| *module != "mod" && !registry.contains(&format!("{module}::")))
+        .map(|(path, module)| {
+            format!("{path}: `{module}` is not in the registry of {SCENARIOS}/mod.rs")
+        })
         .collect())
 }
 
