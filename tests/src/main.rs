@@ -1,2 +1,63 @@
-//! (being written)
-fn main() {}
+//! The guest's program: PID 1 of a test machine, its scenarios, its demo, its benchmark and the small programs
+//! that act in them. One binary, because an initial RAM disk wants few and small files.
+//!
+//! Never used outside a throw-away guest, except for `--list`.
+
+#![expect(
+    unreachable_pub,
+    reason = "a binary: `pub` means outside the module, nothing leaves the crate"
+)]
+
+mod actors;
+mod args;
+mod bench;
+mod cleanup;
+mod cmdline;
+mod console;
+mod host;
+mod init;
+mod login;
+mod process;
+mod runner;
+mod scenario;
+mod scenarios;
+mod story;
+mod wait;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args::{Args, Verb};
+
+fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        init::main();
+    }
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stayhand-guest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let args = <Args as clap::Parser>::parse();
+    if args.list {
+        for scenario in scenarios::all() {
+            println!("{}", scenario.name);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    match args.verb {
+        Some(Verb::Run) => runner::run(),
+        Some(Verb::Scenario { name }) => scenario::run_one(&name),
+        Some(Verb::LoginAs { tty, user, command }) => {
+            login::become_user(tty.as_deref(), &user, &command)
+        }
+        Some(Verb::Act { what }) => actors::main(&what),
+        None => anyhow::bail!("nothing to do; see --help"),
+    }
+}

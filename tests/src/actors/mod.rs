@@ -1,0 +1,34 @@
+//! Small programs that do one thing, for scenarios to watch: `stayhand-guest act NAME ARGUMENTS…`.
+//!
+//! They print what came of it and exit with the error number, so that a scenario sees exactly which call failed.
+
+mod basic;
+mod compat;
+pub mod elf;
+mod programs;
+mod puppet;
+mod signals;
+mod sockets;
+pub mod sys;
+mod trace;
+mod uring;
+mod verbs;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// Acts.
+pub fn main(what: &[String]) -> Result<ExitCode> {
+    let words: Vec<&str> = what.iter().map(String::as_str).collect();
+    let Some((name, args)) = words.split_first() else {
+        bail!("no actor named")
+    };
+    if *name == "puppet" {
+        return Ok(puppet::run());
+    }
+    if let Some(code) = basic::act(name, args)? {
+        return Ok(code);
+    }
+    bail!("no actor `{name}`")
+}

@@ -1,0 +1,158 @@
+//! Executions: `execve` and `execveat` from children made by `fork` and `vfork`, and of programs without a name.
+#![expect(unsafe_code, reason = "raw clone and exec")]
+
+use std::ffi::{CStr, CString};
+
+use super::sys::{Ret, c, call, close};
+
+/// Stack of a child that shares memory: it makes a system call or two.
+const STACK_BYTES: usize = 64 * 1024;
+/// Exit status of a child whose exec failed; the real error travels in [`Job::error`].
+const EXEC_FAILED: i32 = 127;
+
+/// What a child is to execute.
+struct Job {
+    how: How,
+    path: CString,
+    fd: Ret,
+    argv: Vec<*const libc::c_char>,
+    envp: [*const libc::c_char; 1],
+    /// Shared with a `vfork` child; a `fork` child writes it into shared memory, too.
+    error: *mut Ret,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Path,
+    Descriptor,
+}
+
+/// Executes in a child: `fork`, `vfork`, `at` (`execveat` with an empty path) or `memfd` (a copy in memory).
+/// Its exit code, or `-errno` of the exec. A signal gives 1000 + its number.
+pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
+    let fd = match how {
+        "at" => super::sys::open(&c(path), libc::O_PATH | libc::O_CLOEXEC, 0),
+        "memfd" => in_memory(path),
+        _ => 0,
+    };
+    if fd < 0 {
+        return fd;
+    }
+    let mut words = vec![c(path)];
+    words.extend(arguments.iter().map(|word| c(word)));
+    let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    argv.push(std::ptr::null());
+    let Some(error) = shared_word() else {
+        return -Ret::from(libc::ENOMEM);
+    };
+    let job = Job {
+        how: if matches!(how, "at" | "memfd") {
+            How::Descriptor
+        } else {
+            How::Path
+        },
+        path: c(path),
+        fd,
+        argv,
+        envp: [std::ptr::null()],
+        error,
+    };
+    let flags = if how == "vfork" {
+        libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD
+    } else {
+        libc::SIGCHLD
+    };
+    let ended = clone_and_wait(&job, flags);
+    if fd > 0 {
+        close(fd);
+    }
+    // SAFETY: the shared word lives as long as the process.
+    let failed = unsafe { error.read_volatile() };
+    if failed < 0 { failed } else { ended }
+}
+
+fn clone_and_wait(job: &Job, flags: i32) -> Ret {
+    let mut stack = vec![0u128; STACK_BYTES / 16];
+    // SAFETY: one past the end of the stack, which is aligned and outlives the child's use of it: with
+    // `CLONE_VM` the child has executed or ended before `clone` returns, without it the child has a copy.
+    let child = unsafe {
+        let top = stack.as_mut_ptr().add(stack.len());
+        libc::clone(
+            run,
+            top.cast(),
+            flags,
+            std::ptr::from_ref(job).cast_mut().cast(),
+        )
+    };
+    if child < 0 {
+        return super::sys::result(-1);
+    }
+    let mut status = 0i32;
+    loop {
+        let waited = call!(libc::SYS_wait4, child, &raw mut status, 0, 0);
+        if waited == -Ret::from(libc::EINTR) {
+            continue;
+        }
+        if waited < 0 {
+            return waited;
+        }
+        break;
+    }
+    if libc::WIFSIGNALED(status) {
+        return 1_000 + Ret::from(libc::WTERMSIG(status));
+    }
+    Ret::from(libc::WEXITSTATUS(status))
+}
+
+/// The child: one exec, then an exit if it failed.
+extern "C" fn run(job: *mut libc::c_void) -> i32 {
+    // SAFETY: `job` is `clone_and_wait`'s argument, alive until the child has executed or ended.
+    let job = unsafe { &*job.cast::<Job>() };
+    let failed = if job.how == How::Descriptor {
+        call!(
+            libc::SYS_execveat,
+            job.fd,
+            c"".as_ptr(),
+            job.argv.as_ptr(),
+            job.envp.as_ptr(),
+            libc::AT_EMPTY_PATH
+        )
+    } else {
+        call!(
+            libc::SYS_execve,
+            job.path.as_ptr(),
+            job.argv.as_ptr(),
+            job.envp.as_ptr()
+        )
+    };
+    // SAFETY: shared memory of the parent.
+    unsafe { job.error.write_volatile(failed) };
+    call!(libc::SYS_exit_group, EXEC_FAILED);
+    EXEC_FAILED
+}
+
+/// A word that a forked child shares with its parent. Never unmapped: one page per execution of a puppet.
+fn shared_word() -> Option<*mut Ret> {
+    let size = std::num::NonZeroUsize::new(4096)?;
+    let protection =
+        nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
+    // SAFETY: a new anonymous mapping, not fixed.
+    let page = unsafe {
+        nix::sys::mman::mmap_anonymous(None, size, protection, nix::sys::mman::MapFlags::MAP_SHARED)
+    };
+    page.ok().map(|page| page.as_ptr().cast())
+}
+
+/// A nameless copy of a program.
+fn in_memory(path: &str) -> Ret {
+    let Ok(program) = std::fs::read(path) else {
+        return -Ret::from(libc::ENOENT);
+    };
+    let name: &CStr = c"copy";
+    let fd = call!(libc::SYS_memfd_create, name.as_ptr(), libc::MFD_CLOEXEC);
+    if fd < 0 {
+        return fd;
+    }
+    let written = super::sys::write(fd, &program);
+    if written < 0 { written } else { fd }
+}

@@ -1,0 +1,192 @@
+//! System calls as the suite makes them: exactly the call that is named, never a library's substitute.
+//!
+//! Results are the kernel's: not negative on success, `-errno` on failure. Nothing here retries or interprets.
+#![expect(unsafe_code, reason = "actors make raw system calls; that is what is tested")]
+
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{FromRawFd, OwnedFd},
+};
+
+/// The kernel's result: `-errno` below zero.
+pub type Ret = i64;
+
+/// `-EPERM`, the one answer that a denied action gets.
+pub const EPERM: Ret = -(libc::EPERM as Ret);
+/// What must never reach a program: the kernel's own restart code.
+pub const RESTART_LEAK: Ret = -513;
+
+/// One call. A macro, because the C function takes any number of words.
+macro_rules! call {
+    ($number:expr $(, $argument:expr)* $(,)?) => {{
+        // SAFETY: every pointer among the arguments comes from a live reference of the caller, and the kernel
+        // checks user memory by itself.
+        let result = unsafe { libc::syscall($number $(, $argument)*) };
+        $crate::actors::sys::result(result)
+    }};
+}
+pub(crate) use call;
+
+/// The result with `errno` put back into it.
+pub fn result(raw: libc::c_long) -> Ret {
+    if raw >= 0 {
+        return raw;
+    }
+    -Ret::from(
+        std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO),
+    )
+}
+
+/// Text for the kernel. Panics are impossible: a NUL in a test's own text cuts it.
+pub fn c(text: &str) -> CString {
+    CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default()
+}
+
+/// `open(2)` by its own number.
+pub fn open(path: &CStr, flags: i32, mode: u32) -> Ret {
+    call!(libc::SYS_open, path.as_ptr(), flags, mode)
+}
+
+/// `openat(2)` below the working directory.
+pub fn openat(path: &CStr, flags: i32, mode: u32) -> Ret {
+    call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode)
+}
+
+/// `openat2(2)` below the working directory.
+pub fn openat2(path: &CStr, flags: i32, mode: u32) -> Ret {
+    let how = [u64::from(flags.cast_unsigned()), u64::from(mode), 0];
+    call!(
+        libc::SYS_openat2,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        how.as_ptr(),
+        size_of_val(&how)
+    )
+}
+
+/// `creat(2)`.
+pub fn creat(path: &CStr, mode: u32) -> Ret {
+    call!(libc::SYS_creat, path.as_ptr(), mode)
+}
+
+/// A call with two paths: `link`, `symlink`, `rename`.
+pub fn two_paths(number: libc::c_long, old: &CStr, new: &CStr) -> Ret {
+    call!(number, old.as_ptr(), new.as_ptr())
+}
+
+/// A call with a path and a number: `mkdir`, `unlink`, `rmdir`, `chroot`, `chdir`.
+pub fn one_path(number: libc::c_long, path: &CStr, word: u32) -> Ret {
+    call!(number, path.as_ptr(), word)
+}
+
+/// `renameat2(2)` with `RENAME_EXCHANGE`.
+pub fn exchange(a: &CStr, b: &CStr) -> Ret {
+    call!(
+        libc::SYS_renameat2,
+        libc::AT_FDCWD,
+        a.as_ptr(),
+        libc::AT_FDCWD,
+        b.as_ptr(),
+        libc::RENAME_EXCHANGE
+    )
+}
+
+/// `mount(2)` without data.
+pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> Ret {
+    call!(
+        libc::SYS_mount,
+        source.as_ptr(),
+        target.as_ptr(),
+        kind.as_ptr(),
+        flags,
+        0
+    )
+}
+
+/// `umount2(2)`, lazily.
+pub fn umount(target: &CStr) -> Ret {
+    call!(libc::SYS_umount2, target.as_ptr(), libc::MNT_DETACH)
+}
+
+/// `unshare(2)`.
+pub fn unshare(flags: i32) -> Ret {
+    call!(libc::SYS_unshare, flags)
+}
+
+/// `write(2)`.
+pub fn write(fd: Ret, text: &[u8]) -> Ret {
+    call!(libc::SYS_write, fd, text.as_ptr(), text.len())
+}
+
+/// Closes a descriptor that a raw call returned.
+pub fn close(fd: Ret) {
+    drop(owned(fd));
+}
+
+/// Takes over a descriptor that a raw call has just returned; none for an error.
+pub fn owned(fd: Ret) -> Option<OwnedFd> {
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just handed it out to this caller.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// One `nanosleep(2)`: 0, or `-EINTR` if something cut it short.
+pub fn nap_ms(ms: u64) -> Ret {
+    let time = [ms / 1_000, ms % 1_000 * 1_000_000];
+    call!(libc::SYS_nanosleep, time.as_ptr(), 0)
+}
+
+/// A handle for a path and the open by that handle, which reaches the object without walking a path.
+pub fn open_by_handle(path: &CStr, flags: i32) -> Ret {
+    /// `MAX_HANDLE_SZ` (linux/exportfs.h), in words.
+    const HANDLE_WORDS: usize = 32;
+    let mut handle = [0u32; 2 + HANDLE_WORDS];
+    handle[0] = (HANDLE_WORDS * 4) as u32;
+    let mut mount_id = 0i32;
+    let named = call!(
+        libc::SYS_name_to_handle_at,
+        libc::AT_FDCWD,
+        path.as_ptr(),
+        handle.as_mut_ptr(),
+        &raw mut mount_id,
+        0
+    );
+    if named < 0 {
+        return named;
+    }
+    let root = open(c"/", libc::O_RDONLY | libc::O_DIRECTORY, 0);
+    if root < 0 {
+        return root;
+    }
+    let opened = call!(
+        libc::SYS_open_by_handle_at,
+        root,
+        handle.as_mut_ptr(),
+        flags
+    );
+    close(root);
+    opened
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: i32, signal: i32) -> Ret {
+    call!(libc::SYS_kill, pid, signal)
+}
+
+/// This thread's id.
+pub fn tid() -> Ret {
+    call!(libc::SYS_gettid)
+}
+
+/// `sendto(2)` to an address.
+pub fn send_to(
+    fd: i32,
+    text: &[u8],
+    address: *const libc::sockaddr,
+    len: libc::socklen_t,
+    flags: i32,
+) -> Ret {
+    call!(libc::SYS_sendto, fd, text.as_ptr(), text.len(), flags, address, len)
+}

@@ -1,0 +1,111 @@
+//! Brings the machine back to how it was before a scenario: no process, no hook, no state of it is left.
+//!
+//! Only ever run by the runner, which no policy guards.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use crate::scenario::LOGS;
+use crate::{console, process, wait};
+
+/// Where the agent pins.
+pub const PINS: &str = "/sys/fs/bpf/stayhand";
+/// Directories of state; emptied.
+const STATE: [&str; 6] = [
+    "/run/stayhand",
+    "/var/lib/stayhand",
+    "/etc/stayhand",
+    "/tmp",
+    LOGS,
+    "/opt/demo",
+];
+/// What scenarios guard; removed.
+const PLACES: [&str; 3] = ["/srv/held", "/srv/vault", "/srv/work"];
+
+/// All of it.
+pub fn everything() -> Result<()> {
+    kill_leftovers()?;
+    uninstall()?;
+    for directory in STATE {
+        empty(Path::new(directory))?;
+    }
+    for place in PLACES {
+        gone(fs::remove_dir_all(place)).with_context(|| format!("cannot remove {place}"))?;
+    }
+    Ok(())
+}
+
+/// Everything but PID 1, this process and the kernel's own threads.
+fn kill_leftovers() -> Result<()> {
+    wait::until(wait::SOON, "the last scenario's processes to go", || {
+        let left = leftovers();
+        for pid in &left {
+            // It may be gone by now.
+            drop(process::signal(*pid, Signal::SIGKILL));
+        }
+        left.is_empty().then_some(())
+    })
+    .with_context(process::listing)
+}
+
+fn leftovers() -> Vec<u32> {
+    let own = std::process::id();
+    let all = procfs::process::all_processes()
+        .into_iter()
+        .flatten()
+        .flatten();
+    let foreign = all.filter(|process| {
+        process
+            .stat()
+            .is_ok_and(|stat| stat.ppid != 2 && stat.pid != 2)
+    });
+    let pids = foreign.filter_map(|process| u32::try_from(process.pid).ok());
+    pids.filter(|pid| *pid != 1 && *pid != own && process::is_alive(*pid))
+        .collect()
+}
+
+/// The documented way first; what it leaves would be reported and is then unlinked by hand.
+fn uninstall() -> Result<()> {
+    let pins = Path::new(PINS);
+    if !pins.exists() {
+        return Ok(());
+    }
+    let mut command = Command::new("stayhand-agent");
+    command.arg("--uninstall");
+    let left = match process::run(&mut command, wait::LONG).and_then(process::Output::ok) {
+        Ok(_) if !pins.exists() => return Ok(()),
+        Ok(_) => "pins are left after `stayhand-agent --uninstall`".to_owned(),
+        Err(error) => format!("`stayhand-agent --uninstall`: {error:#}"),
+    };
+    console::log(&left);
+    gone(fs::remove_dir_all(pins)).with_context(|| format!("cannot remove {PINS}"))
+}
+
+fn empty(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        gone(if is_directory {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        })
+        .with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+    result.or_else(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
+}

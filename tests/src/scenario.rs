@@ -1,0 +1,154 @@
+//! What a scenario is, and how one is run: in a process of its own, its panic caught, its result in a file.
+//!
+//! Names are properties (`expired_grant_is_denied_without_the_agent`); a name is unique in the registry.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{console, scenarios};
+
+/// Where a scenario's process leaves its result.
+pub const RESULT: &str = "/run/stayhand-guest/result";
+/// Logs of the services that a scenario starts.
+pub const LOGS: &str = "/run/stayhand-guest/log";
+/// For scenarios that start services and wait for no time-out.
+pub const LIMIT: Duration = Duration::from_mins(3);
+/// For scenarios that wait for deadlines, too, or repeat themselves often.
+pub const LIMIT_LONG: Duration = Duration::from_mins(8);
+
+/// One property and how to show it.
+pub struct Scenario {
+    /// The property, in words joined by underscores
+    pub name: &'static str,
+    /// What has to be there; skipped, and counted as skipped, without
+    pub needs: &'static [Need],
+    /// Killed and failed after that long
+    pub limit: Duration,
+    /// Shows it
+    pub run: fn(&mut Ctx) -> Result<()>,
+}
+
+impl Scenario {
+    /// One without needs and with the usual limit.
+    pub const fn new(name: &'static str, run: fn(&mut Ctx) -> Result<()>) -> Self {
+        Self {
+            name,
+            needs: &[],
+            limit: LIMIT,
+            run,
+        }
+    }
+
+    /// With needs.
+    pub const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// With another limit.
+    pub const fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The first need that is not met.
+    pub fn unmet(&self) -> Option<String> {
+        self.needs.iter().find_map(Need::unmet)
+    }
+}
+
+/// Something that not every guest has.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// A program or file at this path
+    File(&'static str),
+    /// A kernel of at least this version
+    Kernel(u32, u32),
+}
+
+impl Need {
+    fn unmet(&self) -> Option<String> {
+        match *self {
+            Self::File(path) => {
+                (!Path::new(path).exists()).then(|| format!("no {path} in this guest"))
+            }
+            Self::Kernel(major, minor) => {
+                let at_least = kernel().is_some_and(|version| version >= (major, minor));
+                (!at_least).then(|| format!("needs Linux {major}.{minor}"))
+            }
+        }
+    }
+}
+
+/// Version of the running kernel.
+pub fn kernel() -> Option<(u32, u32)> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = release.split(['.', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// Found out only while running that it cannot be shown here: return it as the error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Skip(pub String);
+
+/// What a scenario is given.
+pub struct Ctx {
+    /// Its own name
+    pub name: &'static str,
+}
+
+impl Ctx {
+    /// Says what is done next; a failure names the last one.
+    pub fn step(&mut self, text: impl AsRef<str>) {
+        console::step(text.as_ref());
+    }
+
+    /// Detail for the log.
+    pub fn log(&self, text: impl AsRef<str>) {
+        console::log(text.as_ref());
+    }
+
+    /// An empty directory that everybody may enter.
+    pub fn directory(&self, name: &str) -> Result<PathBuf> {
+        use std::os::unix::fs::PermissionsExt;
+        let path = Path::new("/tmp").join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+}
+
+/// Runs one scenario in this process and leaves `pass`, `fail …` or `skip …` in [`RESULT`].
+pub fn run_one(name: &str) -> Result<ExitCode> {
+    let Some(scenario) = scenarios::all().find(|scenario| scenario.name == name) else {
+        bail!("no scenario `{name}`; `--list` names them");
+    };
+    let result = std::panic::catch_unwind(|| {
+        (scenario.run)(&mut Ctx {
+            name: scenario.name,
+        })
+    });
+    let text = match result {
+        Ok(Ok(())) => "pass".to_owned(),
+        Ok(Err(error)) => match error.downcast_ref::<Skip>() {
+            Some(skip) => format!("skip {skip}"),
+            None => format!("fail {error:#}"),
+        },
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            format!(
+                "fail panicked: {}",
+                words
+                    .or(panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("?")
+            )
+        }
+    };
+    fs::write(RESULT, text).with_context(|| format!("cannot write {RESULT}"))?;
+    Ok(ExitCode::SUCCESS)
+}

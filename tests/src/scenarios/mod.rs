@@ -1,0 +1,46 @@
+//! The registry: every scenario of every file below this directory, in the order in which they run.
+
+mod guest;
+mod story;
+
+use crate::scenario::Scenario;
+
+/// One list per file; a file that is not named here fails the check of the tree.
+const LISTS: &[&[Scenario]] = &[guest::SCENARIOS, story::SCENARIOS];
+
+/// All of them.
+pub fn all() -> impl Iterator<Item = &'static Scenario> {
+    LISTS.iter().copied().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_words() {
+        let mut seen = BTreeSet::new();
+        for scenario in all() {
+            let words = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            assert!(scenario.name.chars().all(words), "{}", scenario.name);
+            assert!(seen.insert(scenario.name), "twice: {}", scenario.name);
+        }
+    }
+
+    #[test]
+    fn every_file_of_scenarios_is_in_the_registry() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scenarios");
+        let source = std::fs::read_to_string(here.join("mod.rs")).unwrap();
+        for entry in std::fs::read_dir(here).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let stem = name.strip_suffix(".rs").unwrap_or(&name);
+            assert!(
+                stem == "mod" || source.contains(&format!("{stem}::SCENARIOS")),
+                "{stem} is not registered"
+            );
+        }
+    }
+}

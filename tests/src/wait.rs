@@ -1,0 +1,55 @@
+//! Waiting for something to become true, with a bound. Never an unbounded wait and never a bare sleep as proof.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How often is looked.
+pub const TICK: Duration = Duration::from_millis(20);
+/// For what takes milliseconds on a machine, under emulation on a busy host.
+pub const SOON: Duration = Duration::from_secs(20);
+/// For what starts programs, loads kernel objects or crosses several processes.
+pub const LONG: Duration = Duration::from_mins(1);
+/// Time in which something that must not happen would have happened; what it waits for takes milliseconds.
+pub const SETTLE: Duration = Duration::from_millis(700);
+
+/// Asks until there is an answer.
+pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> Result<T> {
+    until_ok(limit, what, || Ok(ask()))
+}
+
+/// Asks until there is an answer; an error ends the wait.
+pub fn until_ok<T>(
+    limit: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if start.elapsed() > limit {
+            bail!(
+                "waited {} s for {what}, and it did not happen",
+                limit.as_secs_f32()
+            );
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// Looks during [`SETTLE`] whether something stays true.
+pub fn stays(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < SETTLE {
+        if !ask()? {
+            bail!(
+                "{what} did not stay so: it changed after {} ms",
+                start.elapsed().as_millis()
+            );
+        }
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
