@@ -16,7 +16,8 @@ const FILES: [&str; 8] = [
 
 fn generate(into: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let descriptors = protox::compile(FILES, [root.join("proto")]).expect("the .proto files compile");
+    let descriptors =
+        protox::compile(FILES, [root.join("proto")]).expect("the .proto files compile");
     tonic_prost_build::configure()
         .out_dir(into)
         .emit_rerun_if_changed(false)
@@ -29,7 +30,12 @@ fn every_proto_file_is_compiled() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/stayhand/v1");
     let mut found: Vec<String> = fs::read_dir(folder)
         .expect("the folder exists")
-        .map(|entry| format!("stayhand/v1/{}", entry.expect("entry").file_name().to_string_lossy()))
+        .map(|entry| {
+            format!(
+                "stayhand/v1/{}",
+                entry.expect("entry").file_name().to_string_lossy()
+            )
+        })
         .collect();
     let mut listed: Vec<String> = FILES.iter().map(ToString::to_string).collect();
     found.sort();
@@ -47,5 +53,8 @@ fn committed_code_matches_the_proto_files() {
         fs::write(&committed, &fresh).expect("write generated code");
     }
     let stored = fs::read_to_string(&committed).unwrap_or_default();
-    assert!(stored == fresh, "run STAYHAND_BLESS=1 cargo test -p stayhand-proto and commit the result");
+    assert!(
+        stored == fresh,
+        "run STAYHAND_BLESS=1 cargo test -p stayhand-proto and commit the result"
+    );
 }

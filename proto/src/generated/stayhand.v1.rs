@@ -89,6 +89,9 @@ pub struct HostEnforcement {
     pub update_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(bool, tag = "6")]
     pub online: bool,
+    /// The generation takes a grant away: enforced means that it is out of the kernel.
+    #[prost(bool, tag = "7")]
+    pub removes: bool,
 }
 /// What one attempt was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -230,6 +233,11 @@ pub struct Grant {
     pub enforcement: ::prost::alloc::vec::Vec<HostEnforcement>,
     #[prost(string, tag = "13")]
     pub etag: ::prost::alloc::string::String,
+    /// Host ids; empty = every host.
+    #[prost(string, repeated, tag = "14")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "15")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {
@@ -294,6 +302,9 @@ pub struct CreateGrantRequest {
     /// Check everything, change nothing.
     #[prost(bool, tag = "6")]
     pub validate_only: bool,
+    /// Host ids; empty = every host.
+    #[prost(string, repeated, tag = "7")]
+    pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetGrantRequest {
@@ -965,6 +976,11 @@ pub struct Hold {
     /// The approved call went on.
     #[prost(bool, tag = "16")]
     pub released: bool,
+    /// When it was released, timed out, was cancelled or found void.
+    #[prost(message, optional, tag = "17")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "hold::CancelCause", tag = "18")]
+    pub cancel_cause: i32,
 }
 /// Nested message and enum types in `Hold`.
 pub mod hold {
@@ -1017,6 +1033,45 @@ pub mod hold {
                 "STATE_TIMED_OUT" => Some(Self::TimedOut),
                 "STATE_CANCELLED" => Some(Self::Cancelled),
                 "STATE_VOID" => Some(Self::Void),
+                _ => None,
+            }
+        }
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum CancelCause {
+        Unspecified = 0,
+        ProcessGone = 1,
+        FatalSignal = 2,
+    }
+    impl CancelCause {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CANCEL_CAUSE_UNSPECIFIED",
+                Self::ProcessGone => "CANCEL_CAUSE_PROCESS_GONE",
+                Self::FatalSignal => "CANCEL_CAUSE_FATAL_SIGNAL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CANCEL_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CANCEL_CAUSE_PROCESS_GONE" => Some(Self::ProcessGone),
+                "CANCEL_CAUSE_FATAL_SIGNAL" => Some(Self::FatalSignal),
                 _ => None,
             }
         }
@@ -1662,7 +1717,7 @@ pub struct Policy {
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub revision: u64,
-    /// The YAML document, byte for byte.
+    /// The YAML document, byte for byte; left out of lists.
     #[prost(string, tag = "3")]
     pub source: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -2204,6 +2259,9 @@ pub struct Host {
     pub events_acknowledged: u64,
     #[prost(uint64, tag = "11")]
     pub events_lost: u64,
+    /// Numbers that a host skipped in its events without a loss record.
+    #[prost(uint64, tag = "12")]
+    pub events_missing: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListHostsRequest {
@@ -2696,6 +2754,9 @@ pub struct DecisionEvent {
     pub monitor: bool,
     #[prost(bool, tag = "17")]
     pub object_cut: bool,
+    /// How many arguments redaction changed.
+    #[prost(uint32, tag = "18")]
+    pub arguments_redacted: u32,
 }
 /// A hold moved on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

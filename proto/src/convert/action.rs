@@ -1,0 +1,250 @@
+//! Operations, verdicts, subjects, objects, processes and rules.
+
+use std::net::IpAddr;
+
+use stayhand_guardrail::{
+    action::{Object, Operation, ProcessInfo},
+    event::RuleRef,
+    id::Revision,
+    reason::Verdict,
+    subject::Subject,
+};
+
+use super::{
+    Invalid,
+    invalid::inside,
+    scalar::{bounded, bytes, id, shown, some_bytes, some_id},
+};
+use crate::{
+    limits::{ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, PATH_BYTES_MAX, SHORT_BYTES_MAX},
+    v1,
+};
+
+impl From<Operation> for v1::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Exec => Self::Exec,
+            Operation::Write => Self::Write,
+            Operation::Create => Self::Create,
+            Operation::Connect => Self::Connect,
+        }
+    }
+}
+
+pub(super) fn operation(field: &str, wire: i32) -> Result<Operation, Invalid> {
+    match v1::Operation::try_from(wire) {
+        Ok(v1::Operation::Exec) => Ok(Operation::Exec),
+        Ok(v1::Operation::Write) => Ok(Operation::Write),
+        Ok(v1::Operation::Create) => Ok(Operation::Create),
+        Ok(v1::Operation::Connect) => Ok(Operation::Connect),
+        Ok(v1::Operation::Unspecified) | Err(_) => {
+            Err(Invalid::new(field, format!("{wire} is no operation")))
+        }
+    }
+}
+
+impl From<Verdict> for v1::Verdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allowed => Self::Allowed,
+            Verdict::Denied => Self::Denied,
+            Verdict::Held => Self::Held,
+        }
+    }
+}
+
+/// Everything unknown is read as denied, as everywhere.
+pub(super) fn verdict(wire: i32) -> Verdict {
+    match v1::Verdict::try_from(wire) {
+        Ok(v1::Verdict::Allowed) => Verdict::Allowed,
+        Ok(v1::Verdict::Held) => Verdict::Held,
+        Ok(v1::Verdict::Denied | v1::Verdict::Unspecified) | Err(_) => Verdict::Denied,
+    }
+}
+
+impl From<Subject> for v1::Subject {
+    fn from(subject: Subject) -> Self {
+        let Subject {
+            auid,
+            user,
+            session,
+        } = subject;
+        Self {
+            auid,
+            user: shown(user.as_ref()),
+            session,
+        }
+    }
+}
+
+impl TryFrom<v1::Subject> for Subject {
+    type Error = Invalid;
+    fn try_from(wire: v1::Subject) -> Result<Self, Invalid> {
+        let v1::Subject {
+            auid,
+            user,
+            session,
+        } = wire;
+        Ok(Self {
+            auid,
+            user: some_id("user", &user)?,
+            session,
+        })
+    }
+}
+
+impl From<Object> for v1::Object {
+    fn from(object: Object) -> Self {
+        let object = match object {
+            Object::Path { bytes } => v1::object::Object::Path(bytes),
+            Object::Address { ip, port } => {
+                let ip = match ip {
+                    IpAddr::V4(ip) => ip.octets().to_vec(),
+                    IpAddr::V6(ip) => ip.octets().to_vec(),
+                };
+                v1::object::Object::Address(v1::Address {
+                    ip,
+                    port: port.into(),
+                })
+            }
+        };
+        Self {
+            object: Some(object),
+        }
+    }
+}
+
+impl TryFrom<v1::Object> for Object {
+    type Error = Invalid;
+    fn try_from(wire: v1::Object) -> Result<Self, Invalid> {
+        match wire.object {
+            None => Err(Invalid::new("object", "is neither a path nor an address")),
+            Some(v1::object::Object::Path(path)) => Ok(Self::Path {
+                bytes: bytes("path", path, PATH_BYTES_MAX)?,
+            }),
+            Some(v1::object::Object::Address(wire)) => inside("address", address(wire)),
+        }
+    }
+}
+
+fn address(wire: v1::Address) -> Result<Object, Invalid> {
+    let v1::Address { ip, port } = wire;
+    let ip = match (
+        <[u8; 4]>::try_from(ip.as_slice()),
+        <[u8; 16]>::try_from(ip.as_slice()),
+    ) {
+        (Ok(four), _) => IpAddr::from(four),
+        (_, Ok(sixteen)) => IpAddr::from(sixteen),
+        _ => {
+            return Err(Invalid::new(
+                "ip",
+                format!("has {} bytes, neither 4 nor 16", ip.len()),
+            ));
+        }
+    };
+    let port =
+        u16::try_from(port).map_err(|_| Invalid::new("port", format!("{port} is no port")))?;
+    Ok(Object::Address { ip, port })
+}
+
+impl From<ProcessInfo> for v1::Process {
+    fn from(process: ProcessInfo) -> Self {
+        let ProcessInfo {
+            pid,
+            tid,
+            ppid,
+            cookie,
+            uid,
+            comm,
+            exe,
+            cwd,
+            tty,
+            args,
+            args_cut,
+        } = process;
+        Self {
+            pid,
+            tid,
+            ppid,
+            uid,
+            cookie,
+            comm,
+            executable: exe.unwrap_or_default(),
+            working_directory: cwd.unwrap_or_default(),
+            terminal: tty.unwrap_or_default(),
+            arguments: args,
+            arguments_cut: args_cut,
+        }
+    }
+}
+
+impl TryFrom<v1::Process> for ProcessInfo {
+    type Error = Invalid;
+    fn try_from(wire: v1::Process) -> Result<Self, Invalid> {
+        let v1::Process {
+            pid,
+            tid,
+            ppid,
+            uid,
+            cookie,
+            comm,
+            executable,
+            working_directory,
+            terminal,
+            arguments,
+            arguments_cut,
+        } = wire;
+        let args = bounded("arguments", arguments, ARGUMENTS_MAX)?;
+        let args_bytes: usize = args.iter().map(Vec::len).sum();
+        if args_bytes > ARGUMENTS_BYTES_MAX {
+            let problem = format!(
+                "have {args_bytes} bytes, more than the {ARGUMENTS_BYTES_MAX} that are allowed"
+            );
+            return Err(Invalid::new("arguments", problem));
+        }
+        Ok(Self {
+            pid,
+            tid,
+            ppid,
+            cookie,
+            uid,
+            comm: bytes("comm", comm, SHORT_BYTES_MAX)?,
+            exe: some_bytes("executable", executable, PATH_BYTES_MAX)?,
+            cwd: some_bytes("working_directory", working_directory, PATH_BYTES_MAX)?,
+            tty: some_bytes("terminal", terminal, SHORT_BYTES_MAX)?,
+            args,
+            args_cut: arguments_cut,
+        })
+    }
+}
+
+impl From<RuleRef> for v1::RuleRef {
+    fn from(reference: RuleRef) -> Self {
+        let RuleRef {
+            policy,
+            revision,
+            rule,
+        } = reference;
+        Self {
+            policy: policy.into(),
+            revision: revision.0,
+            rule: rule.into(),
+        }
+    }
+}
+
+impl TryFrom<v1::RuleRef> for RuleRef {
+    type Error = Invalid;
+    fn try_from(wire: v1::RuleRef) -> Result<Self, Invalid> {
+        let v1::RuleRef {
+            policy,
+            revision,
+            rule,
+        } = wire;
+        Ok(Self {
+            policy: id("policy", &policy)?,
+            revision: Revision(revision),
+            rule: id("rule", &rule)?,
+        })
+    }
+}

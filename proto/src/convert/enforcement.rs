@@ -1,0 +1,130 @@
+//! How far hosts are.
+
+use stayhand_guardrail::{
+    grant::{Enforcement, HostEnforcement},
+    host::{Ack, Phase},
+    id::Generation,
+};
+
+use super::{
+    Invalid,
+    scalar::{id, texts, timestamp, unix_ms},
+};
+use crate::{v1, v1::EnforcementPhase, view::EnforcementView};
+
+/// The phase with its reasons.
+pub(super) fn from_phase(phase: Phase) -> (EnforcementPhase, Vec<String>) {
+    match phase {
+        Phase::Received => (EnforcementPhase::Received, vec![]),
+        Phase::Enforced => (EnforcementPhase::Enforced, vec![]),
+        Phase::Rejected { reasons } => (EnforcementPhase::Rejected, reasons),
+    }
+}
+
+/// What a host can say; it never says what is desired.
+pub(super) fn phase(wire: i32, reasons: Vec<String>) -> Result<Phase, Invalid> {
+    let reasons = texts("reasons", reasons)?;
+    match EnforcementPhase::try_from(wire) {
+        Ok(EnforcementPhase::Received) => Ok(Phase::Received),
+        Ok(EnforcementPhase::Enforced) => Ok(Phase::Enforced),
+        Ok(EnforcementPhase::Rejected) => Ok(Phase::Rejected { reasons }),
+        Ok(EnforcementPhase::Unspecified | EnforcementPhase::Desired) | Err(_) => {
+            Err(Invalid::new(
+                "phase",
+                format!("{wire} is no phase that a host can report"),
+            ))
+        }
+    }
+}
+
+impl From<Ack> for v1::Acknowledgement {
+    fn from(ack: Ack) -> Self {
+        let Ack { generation, phase } = ack;
+        let (phase, reasons) = from_phase(phase);
+        Self {
+            generation: generation.0,
+            phase: phase.into(),
+            reasons,
+        }
+    }
+}
+
+impl TryFrom<v1::Acknowledgement> for Ack {
+    type Error = Invalid;
+    fn try_from(wire: v1::Acknowledgement) -> Result<Self, Invalid> {
+        let v1::Acknowledgement {
+            generation,
+            phase: wire,
+            reasons,
+        } = wire;
+        Ok(Self {
+            generation: Generation(generation),
+            phase: phase(wire, reasons)?,
+        })
+    }
+}
+
+impl From<EnforcementView> for v1::HostEnforcement {
+    fn from(view: EnforcementView) -> Self {
+        let EnforcementView {
+            on,
+            update_time,
+            online,
+        } = view;
+        let HostEnforcement {
+            host,
+            generation,
+            removes,
+            enforcement,
+        } = on;
+        let (phase, reasons) = match enforcement {
+            Enforcement::Desired => (EnforcementPhase::Desired, vec![]),
+            Enforcement::Received => (EnforcementPhase::Received, vec![]),
+            Enforcement::Enforced | Enforcement::Removed => (EnforcementPhase::Enforced, vec![]),
+            Enforcement::Rejected { reasons } => (EnforcementPhase::Rejected, reasons),
+        };
+        Self {
+            host: host.into(),
+            generation: generation.0,
+            phase: phase.into(),
+            reasons,
+            update_time: update_time.map(timestamp),
+            online,
+            removes,
+        }
+    }
+}
+
+impl TryFrom<v1::HostEnforcement> for EnforcementView {
+    type Error = Invalid;
+    fn try_from(wire: v1::HostEnforcement) -> Result<Self, Invalid> {
+        let v1::HostEnforcement {
+            host,
+            generation,
+            phase: wire,
+            reasons,
+            update_time,
+            online,
+            removes,
+        } = wire;
+        let enforcement = match EnforcementPhase::try_from(wire) {
+            Ok(EnforcementPhase::Desired) => Enforcement::Desired,
+            Ok(EnforcementPhase::Enforced) if removes => Enforcement::Removed,
+            _ => match phase(wire, reasons)? {
+                Phase::Received => Enforcement::Received,
+                Phase::Enforced => Enforcement::Enforced,
+                Phase::Rejected { reasons } => Enforcement::Rejected { reasons },
+            },
+        };
+        Ok(Self {
+            on: HostEnforcement {
+                host: id("host", &host)?,
+                generation: Generation(generation),
+                removes,
+                enforcement,
+            },
+            update_time: unix_ms("update_time", update_time)?,
+            online,
+        })
+    }
+}

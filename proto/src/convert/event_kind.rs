@@ -1,0 +1,281 @@
+//! The smaller kinds of events.
+
+use stayhand_guardrail::{
+    event::{
+        AgentState, EnforcementEvent, EventKind, GrantChanged, HoldChanged, Lost, PolicyChanged,
+        Tamper,
+    },
+    grant::GrantChange,
+    id::{Generation, Revision},
+};
+
+use super::{
+    Invalid, enforcement, hold,
+    invalid::optional,
+    name,
+    scalar::{id, ids, shown, some_id, some_text, text, time, timestamp},
+};
+use crate::{v1, v1::grant_changed_event::Change};
+
+impl From<HoldChanged> for v1::HoldChangedEvent {
+    fn from(changed: HoldChanged) -> Self {
+        let HoldChanged {
+            hold,
+            from,
+            to,
+            released,
+            by,
+            reason,
+        } = changed;
+        Self {
+            hold: name::hold(hold),
+            from: v1::hold::State::from(from).into(),
+            to: v1::hold::State::from(to).into(),
+            by: shown(by.as_ref()),
+            reason: reason.unwrap_or_default(),
+            released,
+        }
+    }
+}
+
+impl TryFrom<v1::HoldChangedEvent> for HoldChanged {
+    type Error = Invalid;
+    fn try_from(wire: v1::HoldChangedEvent) -> Result<Self, Invalid> {
+        let v1::HoldChangedEvent {
+            hold: wire_name,
+            from,
+            to,
+            by,
+            reason,
+            released,
+        } = wire;
+        Ok(Self {
+            hold: name::parse("hold", name::HOLDS, &wire_name)?,
+            from: hold::phase("from", from)?,
+            to: hold::phase("to", to)?,
+            released,
+            by: some_id("by", &by)?,
+            reason: some_text("reason", reason)?,
+        })
+    }
+}
+
+impl From<GrantChanged> for v1::GrantChangedEvent {
+    fn from(changed: GrantChanged) -> Self {
+        let GrantChanged {
+            grant,
+            change,
+            user,
+            permissions,
+            by,
+            reason,
+            expire_time,
+        } = changed;
+        let change = match change {
+            GrantChange::Created => Change::Created,
+            GrantChange::Ended => Change::Ended,
+            GrantChange::Revoked => Change::Revoked,
+        };
+        Self {
+            grant: name::grant(grant),
+            change: change.into(),
+            user: user.into(),
+            permissions: permissions.into_iter().map(Into::into).collect(),
+            by: shown(by.as_ref()),
+            reason: reason.unwrap_or_default(),
+            expire_time: Some(timestamp(expire_time)),
+        }
+    }
+}
+
+impl TryFrom<v1::GrantChangedEvent> for GrantChanged {
+    type Error = Invalid;
+    fn try_from(wire: v1::GrantChangedEvent) -> Result<Self, Invalid> {
+        let v1::GrantChangedEvent {
+            grant,
+            change,
+            user,
+            permissions,
+            by,
+            reason,
+            expire_time,
+        } = wire;
+        let change = match Change::try_from(change) {
+            Ok(Change::Created) => GrantChange::Created,
+            Ok(Change::Ended) => GrantChange::Ended,
+            Ok(Change::Revoked) => GrantChange::Revoked,
+            Ok(Change::Unspecified) | Err(_) => {
+                return Err(Invalid::new(
+                    "change",
+                    format!("{change} is no change of a grant"),
+                ));
+            }
+        };
+        Ok(Self {
+            grant: name::parse("grant", name::GRANTS, &grant)?,
+            change,
+            user: id("user", &user)?,
+            permissions: ids("permissions", permissions)?,
+            by: some_id("by", &by)?,
+            reason: some_text("reason", reason)?,
+            expire_time: time("expire_time", expire_time)?,
+        })
+    }
+}
+
+impl From<PolicyChanged> for v1::PolicyChangedEvent {
+    fn from(changed: PolicyChanged) -> Self {
+        let PolicyChanged {
+            policy,
+            revision,
+            by,
+        } = changed;
+        Self {
+            policy: name::policy(&policy),
+            revision: revision.0,
+            by: by.into(),
+        }
+    }
+}
+
+impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
+    type Error = Invalid;
+    fn try_from(wire: v1::PolicyChangedEvent) -> Result<Self, Invalid> {
+        let v1::PolicyChangedEvent {
+            policy,
+            revision,
+            by,
+        } = wire;
+        Ok(Self {
+            policy: name::parse("policy", name::POLICIES, &policy)?,
+            revision: Revision(revision),
+            by: id("by", &by)?,
+        })
+    }
+}
+
+impl From<Lost> for v1::LostEvent {
+    fn from(lost: Lost) -> Self {
+        let Lost {
+            class,
+            count,
+            stage,
+            since,
+        } = lost;
+        Self {
+            event_class: class.as_str().to_owned(),
+            count,
+            stage: stage.as_str().to_owned(),
+            since_time: Some(timestamp(since)),
+        }
+    }
+}
+
+impl TryFrom<v1::LostEvent> for Lost {
+    type Error = Invalid;
+    fn try_from(wire: v1::LostEvent) -> Result<Self, Invalid> {
+        let v1::LostEvent {
+            event_class,
+            count,
+            stage,
+            since_time,
+        } = wire;
+        Ok(Self {
+            class: id("event_class", &event_class)?,
+            count,
+            stage: id("stage", &stage)?,
+            since: time("since_time", since_time)?,
+        })
+    }
+}
+
+pub(super) fn from_agent(state: AgentState, started: bool) -> v1::AgentEvent {
+    let AgentState {
+        version,
+        enforced,
+        detail,
+    } = state;
+    v1::AgentEvent {
+        started,
+        version,
+        enforced,
+        detail,
+    }
+}
+
+pub(super) fn agent(wire: v1::AgentEvent) -> Result<EventKind, Invalid> {
+    let v1::AgentEvent {
+        started,
+        version,
+        enforced,
+        detail,
+    } = wire;
+    let state = AgentState {
+        version: text("version", version)?,
+        enforced,
+        detail: text("detail", detail)?,
+    };
+    Ok(if started {
+        EventKind::AgentStarted(state)
+    } else {
+        EventKind::AgentStopped(state)
+    })
+}
+
+impl From<EnforcementEvent> for v1::EnforcementEvent {
+    fn from(event: EnforcementEvent) -> Self {
+        let EnforcementEvent { generation, phase } = event;
+        let (phase, reasons) = enforcement::from_phase(phase);
+        Self {
+            generation: generation.0,
+            phase: phase.into(),
+            reasons,
+        }
+    }
+}
+
+impl TryFrom<v1::EnforcementEvent> for EnforcementEvent {
+    type Error = Invalid;
+    fn try_from(wire: v1::EnforcementEvent) -> Result<Self, Invalid> {
+        let v1::EnforcementEvent {
+            generation,
+            phase,
+            reasons,
+        } = wire;
+        Ok(Self {
+            generation: Generation(generation),
+            phase: enforcement::phase(phase, reasons)?,
+        })
+    }
+}
+
+impl From<Tamper> for v1::TamperEvent {
+    fn from(tamper: Tamper) -> Self {
+        let Tamper {
+            what,
+            subject,
+            process,
+        } = tamper;
+        Self {
+            what,
+            subject: subject.map(Into::into),
+            process: process.map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::TamperEvent> for Tamper {
+    type Error = Invalid;
+    fn try_from(wire: v1::TamperEvent) -> Result<Self, Invalid> {
+        let v1::TamperEvent {
+            what,
+            subject,
+            process,
+        } = wire;
+        Ok(Self {
+            what: text("what", what)?,
+            subject: optional("subject", subject)?,
+            process: optional("process", process)?,
+        })
+    }
+}

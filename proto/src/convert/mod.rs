@@ -1,0 +1,20 @@
+//! Conversions, one file per subject. Every pattern names every field, so that a new field cannot be forgotten.
+
+mod action;
+mod enforcement;
+mod event;
+mod event_kind;
+mod grant;
+mod hold;
+mod host;
+mod invalid;
+mod local;
+pub mod name;
+mod policy;
+mod scalar;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+pub use invalid::Invalid;
+pub use scalar::{duration, required, timestamp, unix_ms};

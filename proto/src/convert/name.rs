@@ -1,0 +1,67 @@
+//! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`.
+
+use std::{fmt::Display, str::FromStr};
+
+use stayhand_guardrail::id::{GrantId, HoldId, HostId, PolicyName};
+
+use super::Invalid;
+
+/// Collection of grants.
+pub const GRANTS: &str = "grants";
+/// Collection of holds.
+pub const HOLDS: &str = "holds";
+/// Collection of hosts.
+pub const HOSTS: &str = "hosts";
+/// Collection of policies.
+pub const POLICIES: &str = "policies";
+
+/// Name of a grant.
+pub fn grant(id: GrantId) -> String {
+    format!("{GRANTS}/{id}")
+}
+
+/// Name of a hold.
+pub fn hold(id: HoldId) -> String {
+    format!("{HOLDS}/{id}")
+}
+
+/// Name of a host.
+pub fn host(id: &HostId) -> String {
+    format!("{HOSTS}/{id}")
+}
+
+/// Name of a policy.
+pub fn policy(name: &PolicyName) -> String {
+    format!("{POLICIES}/{name}")
+}
+
+/// The part after `collection/`; a bare id is taken as well, because people type those.
+pub fn bare<'n>(collection: &str, name: &'n str) -> &'n str {
+    name.strip_prefix(collection)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .unwrap_or(name)
+}
+
+/// Reads a resource name.
+pub fn parse<T: FromStr<Err: Display>>(
+    field: &str,
+    collection: &str,
+    name: &str,
+) -> Result<T, Invalid> {
+    bare(collection, name)
+        .parse()
+        .map_err(|problem| Invalid::new(field, problem))
+}
+
+/// Reads a resource name that may be empty, which means that there is none.
+pub(super) fn optional<T: FromStr<Err: Display>>(
+    field: &str,
+    collection: &str,
+    name: &str,
+) -> Result<Option<T>, Invalid> {
+    if name.is_empty() {
+        Ok(None)
+    } else {
+        parse(field, collection, name).map(Some)
+    }
+}

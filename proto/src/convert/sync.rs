@@ -1,0 +1,260 @@
+//! The stream between a host and the control plane.
+
+use stayhand_guardrail::{
+    host::{Answer, HoldAnswer, HostState, Lease},
+    id::Generation,
+    time::UnixMs,
+};
+
+use super::{
+    Invalid,
+    invalid::inside,
+    name,
+    scalar::{bounded, id, ids, text, texts, time, timestamp, uuid},
+};
+use crate::{
+    limits::STATE_ITEMS_MAX,
+    message::{FromHost, Hello, ToHost, ToHostMessage},
+    v1,
+    v1::{sync_request, sync_response},
+};
+
+impl From<FromHost> for v1::SyncRequest {
+    fn from(message: FromHost) -> Self {
+        let message = match message {
+            FromHost::Hello(hello) => sync_request::Message::Hello(hello.into()),
+            FromHost::Ack(ack) => sync_request::Message::Acknowledgement(ack.into()),
+            FromHost::Hold(hold) => sync_request::Message::Hold((*hold).into()),
+            FromHost::Heartbeat { events_lost } => {
+                sync_request::Message::Heartbeat(v1::Heartbeat { events_lost })
+            }
+        };
+        Self {
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::SyncRequest> for FromHost {
+    type Error = Invalid;
+    fn try_from(wire: v1::SyncRequest) -> Result<Self, Invalid> {
+        match wire.message {
+            None => Err(Invalid::missing("message")),
+            Some(sync_request::Message::Hello(wire)) => {
+                inside("hello", wire.try_into()).map(Self::Hello)
+            }
+            Some(sync_request::Message::Acknowledgement(wire)) => {
+                inside("acknowledgement", wire.try_into()).map(Self::Ack)
+            }
+            Some(sync_request::Message::Hold(wire)) => {
+                inside("hold", wire.try_into()).map(|hold| Self::Hold(Box::new(hold)))
+            }
+            Some(sync_request::Message::Heartbeat(v1::Heartbeat { events_lost })) => {
+                Ok(Self::Heartbeat { events_lost })
+            }
+        }
+    }
+}
+
+impl From<Hello> for v1::Hello {
+    fn from(hello: Hello) -> Self {
+        let Hello {
+            agent_version,
+            kernel_release,
+            boot_id,
+            hooks,
+            enforced_generation,
+        } = hello;
+        Self {
+            agent_version,
+            kernel_release,
+            boot_id: boot_id.to_string(),
+            hooks,
+            enforced_generation: enforced_generation.0,
+        }
+    }
+}
+
+impl TryFrom<v1::Hello> for Hello {
+    type Error = Invalid;
+    fn try_from(wire: v1::Hello) -> Result<Self, Invalid> {
+        let v1::Hello {
+            agent_version,
+            kernel_release,
+            boot_id,
+            hooks,
+            enforced_generation,
+        } = wire;
+        Ok(Self {
+            agent_version: text("agent_version", agent_version)?,
+            kernel_release: text("kernel_release", kernel_release)?,
+            boot_id: uuid("boot_id", &boot_id)?,
+            hooks: texts("hooks", hooks)?,
+            enforced_generation: Generation(enforced_generation),
+        })
+    }
+}
+
+impl From<ToHost> for v1::SyncResponse {
+    fn from(response: ToHost) -> Self {
+        let ToHost {
+            server_time,
+            message,
+        } = response;
+        let message = match message {
+            ToHostMessage::State(state) => sync_response::Message::State(state.into()),
+            ToHostMessage::Bookmark(generation) => sync_response::Message::Bookmark(v1::Bookmark {
+                generation: generation.0,
+            }),
+        };
+        Self {
+            server_time: Some(timestamp(server_time)),
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::SyncResponse> for ToHost {
+    type Error = Invalid;
+    fn try_from(wire: v1::SyncResponse) -> Result<Self, Invalid> {
+        let v1::SyncResponse {
+            server_time,
+            message,
+        } = wire;
+        let server_time = time("server_time", server_time)?;
+        let message = match message {
+            None => return Err(Invalid::missing("message")),
+            Some(sync_response::Message::State(wire)) => {
+                ToHostMessage::State(inside("state", host_state(wire, server_time))?)
+            }
+            Some(sync_response::Message::Bookmark(v1::Bookmark { generation })) => {
+                ToHostMessage::Bookmark(Generation(generation))
+            }
+        };
+        Ok(Self {
+            server_time,
+            message,
+        })
+    }
+}
+
+impl From<HostState> for v1::HostState {
+    fn from(state: HostState) -> Self {
+        let HostState {
+            generation,
+            policies,
+            leases,
+            answers,
+        } = state;
+        Self {
+            generation: generation.0,
+            policies: policies.into_iter().map(Into::into).collect(),
+            leases: leases.into_iter().map(Into::into).collect(),
+            answers: answers.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// The server's time belongs to the message around the state, see [`Lease::server_time`].
+fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Invalid> {
+    let v1::HostState {
+        generation,
+        policies,
+        leases,
+        answers,
+    } = wire;
+    let policies = bounded("policies", policies, STATE_ITEMS_MAX)?
+        .into_iter()
+        .enumerate();
+    let leases = bounded("leases", leases, STATE_ITEMS_MAX)?
+        .into_iter()
+        .enumerate();
+    let answers = bounded("answers", answers, STATE_ITEMS_MAX)?
+        .into_iter()
+        .enumerate();
+    Ok(HostState {
+        generation: Generation(generation),
+        policies: policies
+            .map(|(at, wire)| inside(&format!("policies[{at}]"), wire.try_into()))
+            .collect::<Result<_, _>>()?,
+        leases: leases
+            .map(|(at, wire)| inside(&format!("leases[{at}]"), lease(wire, server_time)))
+            .collect::<Result<_, _>>()?,
+        answers: answers
+            .map(|(at, wire)| inside(&format!("answers[{at}]"), wire.try_into()))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+impl From<Lease> for v1::Lease {
+    fn from(lease: Lease) -> Self {
+        let Lease {
+            grant,
+            user,
+            permissions,
+            expire_time,
+            server_time: _,
+        } = lease;
+        Self {
+            grant: grant.to_string(),
+            user: user.into(),
+            permissions: permissions.into_iter().map(Into::into).collect(),
+            expire_time: Some(timestamp(expire_time)),
+        }
+    }
+}
+
+fn lease(wire: v1::Lease, server_time: UnixMs) -> Result<Lease, Invalid> {
+    let v1::Lease {
+        grant,
+        user,
+        permissions,
+        expire_time,
+    } = wire;
+    Ok(Lease {
+        grant: name::parse("grant", name::GRANTS, &grant)?,
+        user: id("user", &user)?,
+        permissions: ids("permissions", permissions)?,
+        expire_time: time("expire_time", expire_time)?,
+        server_time,
+    })
+}
+
+impl From<HoldAnswer> for v1::HoldAnswer {
+    fn from(answer: HoldAnswer) -> Self {
+        let HoldAnswer {
+            hold,
+            answer,
+            by,
+            reason,
+        } = answer;
+        Self {
+            hold: hold.to_string(),
+            approved: answer == Answer::Approved,
+            by: by.into(),
+            reason,
+        }
+    }
+}
+
+impl TryFrom<v1::HoldAnswer> for HoldAnswer {
+    type Error = Invalid;
+    fn try_from(wire: v1::HoldAnswer) -> Result<Self, Invalid> {
+        let v1::HoldAnswer {
+            hold,
+            approved,
+            by,
+            reason,
+        } = wire;
+        Ok(Self {
+            hold: name::parse("hold", name::HOLDS, &hold)?,
+            answer: if approved {
+                Answer::Approved
+            } else {
+                Answer::Refused
+            },
+            by: id("by", &by)?,
+            reason: text("reason", reason)?,
+        })
+    }
+}
