@@ -9,3 +9,4 @@ pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod instance;
+pub mod spool;

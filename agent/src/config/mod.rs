@@ -220,6 +220,7 @@ mod as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
     use stayhand_guardrail::time::DurationMs;
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: Serializer>(span: &DurationMs, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(span)
     }
