@@ -110,7 +110,7 @@ pub fn cargo_view(line: &str) -> Option<String> {
 }
 
 /// One progress line: redrawn on a terminal, a sign of life now and then in a log.
-struct Progress {
+pub struct Progress {
     label: String,
     what: String,
     started: Instant,
@@ -119,7 +119,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(label: &str) -> Self {
+    /// Starts counting seconds.
+    pub fn new(label: &str) -> Self {
         let now = Instant::now();
         Self {
             label: label.to_owned(),
@@ -130,11 +131,13 @@ impl Progress {
         }
     }
 
-    fn say(&mut self, what: String) {
+    /// What is being done now.
+    pub fn say(&mut self, what: String) {
         self.what = what;
     }
 
-    fn draw(&mut self) {
+    /// Draws, if it is time.
+    pub fn draw(&mut self) {
         let every = if self.tty { REDRAW } else { SIGN_OF_LIFE };
         if self.drawn.elapsed() < every {
             return;
@@ -159,7 +162,8 @@ impl Progress {
         }
     }
 
-    fn clear(&self) {
+    /// Wipes the line off a terminal.
+    pub fn clear(&self) {
         if self.tty {
             eprint!("\r\x1b[K");
         }

@@ -84,9 +84,17 @@ fn cargo_test() -> Result<Counts> {
     // The command holds the pipe's writing ends; reading must see its end.
     drop(cmd);
     let mut output = TestOutput::default();
+    let mut progress = run::Progress::new("test   cargo");
     for line in BufReader::new(read).split(b'\n') {
-        output.take(&String::from_utf8_lossy(&line?));
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        if let Some(what) = run::cargo_view(&line).or_else(|| test_view(&line)) {
+            progress.say(what);
+            progress.draw();
+        }
+        output.take(&line, &progress);
     }
+    progress.clear();
     let status = child.wait()?;
     if !status.success() && output.counts.failed == 0 {
         let tail = output.pending.len().saturating_sub(TAIL_LINES);
@@ -105,7 +113,7 @@ struct TestOutput {
 }
 
 impl TestOutput {
-    fn take(&mut self, line: &str) {
+    fn take(&mut self, line: &str, progress: &run::Progress) {
         let trimmed = line.trim();
         if trimmed.starts_with("Running ") || trimmed.starts_with("Doc-tests ") {
             // "Running unittests src/lib.rs (target/debug/deps/name-hash)": the binary names the crate.
@@ -121,6 +129,7 @@ impl TestOutput {
         let Some(counts) = result_line(trimmed) else {
             return;
         };
+        progress.clear();
         if counts.failed > 0 {
             println!("{}", self.pending.join("\n"));
         }
@@ -130,6 +139,11 @@ impl TestOutput {
         self.counts = self.counts.plus(counts);
         self.pending.clear();
     }
+}
+
+/// Tests as they end.
+fn test_view(line: &str) -> Option<String> {
+    (line.starts_with("test ") && line.contains(" ... ")).then(|| line.to_owned())
 }
 
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`
@@ -161,6 +175,30 @@ mod tests {
                 skipped: 1
             })
         );
+    }
+
+    #[test]
+    fn results_of_all_targets_are_added_up() {
+        let mut output = TestOutput::default();
+        let progress = run::Progress::new("t");
+        for line in [
+            "     Running unittests src/lib.rs (target/debug/deps/one-abc)",
+            "test a ... ok",
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "   Doc-tests two",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        ] {
+            output.take(line, &progress);
+        }
+        assert_eq!(
+            output.counts,
+            Counts {
+                passed: 3,
+                failed: 0,
+                skipped: 1
+            }
+        );
+        assert_eq!(output.target, "Doc-tests two");
     }
 
     #[test]

@@ -33,10 +33,10 @@ pub struct Initrd {
 impl Initrd {
     /// Writes base and project, one after the other.
     pub fn write(base: &Path, init: Option<&Path>) -> Result<Self> {
-        let path = paths::vm_dir("initrd").join(format!("{}.cpio", std::process::id()));
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
-        }
+        let dir = paths::vm_dir("initrd");
+        fs::create_dir_all(&dir)?;
+        remove_orphaned(&dir)?;
+        let path = dir.join(format!("{}.cpio", std::process::id()));
         fs::copy(base, &path).with_context(|| format!("cannot write `{}`", path.display()))?;
         let initrd = Self { path };
         let file = fs::OpenOptions::new().append(true).open(&initrd.path)?;
@@ -55,6 +55,18 @@ impl Drop for Initrd {
         // A file left behind is found below `target/` and does no harm.
         fs::remove_file(&self.path).ok();
     }
+}
+
+/// Files of runs that were killed before they could clean up.
+fn remove_orphaned(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let owner = path.file_stem().map(|pid| Path::new("/proc").join(pid));
+        if owner.is_some_and(|owner| !owner.exists()) {
+            fs::remove_file(&path).ok();
+        }
+    }
+    Ok(())
 }
 
 /// What the build has made so far.

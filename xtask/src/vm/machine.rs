@@ -105,6 +105,10 @@ impl Machine<'_> {
         let ending = self.watch(&mut child, each);
         if child.try_wait()?.is_none() {
             child.kill().ok();
+            if self.interactive {
+                // A killed emulator leaves the terminal raw.
+                Command::new("stty").arg("sane").status().ok();
+            }
         }
         child.wait()?;
         ending
@@ -169,9 +173,10 @@ impl Machine<'_> {
             cmd.args(["-serial", &format!("file:{}", console.display())]);
         }
         cmd.args(["-serial", &format!("file:{}", self.guest_log().display())]);
-        // Level 5: kernel warnings reach the console, notices do not slow it down.
+        // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
+        let level = if self.interactive { 4 } else { 5 };
         let append = format!(
-            "console=ttyS0 lsm={LSM} panic=-1 quiet loglevel=5 {}",
+            "console=ttyS0 lsm={LSM} panic=-1 quiet loglevel={level} {}",
             self.append
         );
         cmd.arg("-kernel")
