@@ -1,1 +1,154 @@
 //! A guarded host: control plane, agent, policy and CLI, all of them the real binaries.
+//!
+//! Runs them with the shipped paths (`/run/stayhand`, `/var/lib/stayhand`), so that what is typed in scenarios is
+//! what an operator types. One host at a time; the runner cleans up whatever is left.
+
+mod config;
+mod daemon;
+mod holds;
+mod status;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use stayhand_proto::v1::AgentStatus;
+
+pub use config::Config;
+pub use daemon::Daemon;
+pub use holds::Hold;
+
+use crate::{process, wait};
+
+/// Where operators' programs connect.
+pub const CONTROL_SOCKET: &str = "/run/stayhand/control.sock";
+/// Where everybody's programs ask the agent.
+pub const AGENT_SOCKET: &str = "/run/stayhand/agent.sock";
+
+/// The running services. Dropping it kills them; what they pinned stays enforced, as in life.
+pub struct Host {
+    agent: Daemon,
+    control: Option<Daemon>,
+    policies: u32,
+}
+
+impl Host {
+    /// Starts everything and waits until every policy is enforced.
+    pub fn boot(config: &Config) -> Result<Self> {
+        config.write()?;
+        let control = if config.control { Some(start_control()?) } else { None };
+        let agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
+        let mut host = Self { agent, control, policies: 0 };
+        host.wait_ready()?;
+        for policy in &config.policies {
+            host.apply(policy)?;
+        }
+        Ok(host)
+    }
+
+    /// Until the agent says that the kernel enforces, and hears of the control plane if there is one.
+    fn wait_ready(&mut self) -> Result<()> {
+        let wants_control = self.control.is_some();
+        let agent = &mut self.agent;
+        wait::until_ok(wait::LONG, "the agent to enforce", || {
+            agent.check_alive()?;
+            let status = status::ask(Path::new(AGENT_SOCKET)).ok();
+            Ok(status.filter(|status| status.enforced && (status.control_connected || !wants_control)).map(drop))
+        })
+        .with_context(|| format!("the agent's last word: {:?}", status::ask(Path::new(AGENT_SOCKET))))
+    }
+
+    /// Applies a policy as an operator does, and waits until this host enforces it.
+    pub fn apply(&mut self, policy: &str) -> Result<()> {
+        self.policies += 1;
+        let file = PathBuf::from(format!("/tmp/policy-{}.yaml", self.policies));
+        fs::write(&file, policy)?;
+        let file = file.to_string_lossy().into_owned();
+        self.cli(&["policy", "apply", &file, "--wait"])?.ok().context("the policy was not applied")?;
+        Ok(())
+    }
+
+    /// Runs `stayhand` as an operator: root of this guest, whom no policy guards.
+    pub fn cli(&self, args: &[&str]) -> Result<process::Output> {
+        process::run(Command::new("stayhand").args(args), wait::LONG)
+    }
+
+    /// The same, as JSON. Fails if the command does.
+    pub fn json(&self, args: &[&str]) -> Result<serde_json::Value> {
+        let args = [args, &["-o", "json"]].concat();
+        self.cli(&args)?.ok().with_context(|| format!("stayhand {}", args.join(" ")))?.json()
+    }
+
+    /// Every stored event, oldest first.
+    pub fn events(&self) -> Result<Vec<serde_json::Value>> {
+        self.cli(&["events", "tail", "-o", "jsonl"])?.ok().context("stayhand events tail")?.json_lines()
+    }
+
+    /// What the agent says of itself, counters included.
+    pub fn status(&self) -> Result<AgentStatus> {
+        status::ask(Path::new(AGENT_SOCKET))
+    }
+
+    /// One kernel counter.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let status = self.status()?;
+        let known: Vec<&String> = status.counters.keys().collect();
+        status.counters.get(name).copied().with_context(|| format!("no counter `{name}` among {known:?}"))
+    }
+
+    /// Ends the agent as an attacker or the OOM killer does.
+    pub fn kill_agent(&mut self) -> Result<()> {
+        self.agent.kill()?;
+        ensure!(!process::listens(Path::new(AGENT_SOCKET)), "somebody still answers for the agent");
+        Ok(())
+    }
+
+    /// Ends the agent as a service manager does, and waits.
+    pub fn stop_agent(&mut self) -> Result<i32> {
+        self.agent.stop()
+    }
+
+    /// Starts it again and waits until it has taken over.
+    pub fn start_agent(&mut self) -> Result<()> {
+        self.agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
+        self.wait_ready()
+    }
+
+    /// The agent's process.
+    pub fn agent_pid(&self) -> u32 {
+        self.agent.pid()
+    }
+
+    /// Ends the control plane without warning.
+    pub fn kill_control(&mut self) -> Result<()> {
+        if let Some(mut control) = self.control.take() {
+            control.kill()?;
+        }
+        ensure!(!process::listens(Path::new(CONTROL_SOCKET)), "somebody still answers for the control plane");
+        Ok(())
+    }
+
+    /// Starts it again and waits until the agent has found it.
+    pub fn start_control(&mut self) -> Result<()> {
+        self.control = Some(start_control()?);
+        self.wait_ready()
+    }
+
+    /// Leaves the services running for a person who stays.
+    pub fn leave_running(self) {
+        self.agent.leave_running();
+        if let Some(control) = self.control {
+            control.leave_running();
+        }
+    }
+}
+
+fn start_control() -> Result<Daemon> {
+    let mut control = Daemon::start("stayhand-control", &["--config", config::CONTROL])?;
+    wait::until_ok(wait::LONG, "the control plane to listen", || {
+        control.check_alive()?;
+        Ok(process::listens(Path::new(CONTROL_SOCKET)).then_some(()))
+    })?;
+    Ok(control)
+}
