@@ -32,8 +32,23 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
+/// Examples that `--help` ends with.
+const EXAMPLES: &str = "\
+Every verb does what it needs first; the first run on a machine fetches and builds for some minutes.
+
+  cargo xtask demo                     see it work: holds, grants and denials on a real kernel
+  cargo xtask test                     all tests of the CI tier, ends with one line of counts
+  cargo xtask test --no-vm             the quick part of it
+  cargo xtask vm --list                names of the scenarios
+  cargo xtask vm --kernel 6.12 --scenario NAME
+  cargo xtask vm --kernel 6.12 --init ./try.sh      boot a script of your own
+  cargo xtask demo --keep              a shell in the guest after the story
+
+Logs of guests: target/vm/. Cache: $STAYHAND_CACHE, else ~/.cache/stayhand. More: docs/toolchain.md";
+
+/// Stayhand's developer command: tool chain, build, checks, tests, guests, demo, benchmarks
 #[derive(Parser)]
-#[command(name = "cargo xtask", about, long_about = None)]
+#[command(name = "xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Args {
     #[command(subcommand)]
     verb: Verb,
