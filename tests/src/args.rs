@@ -20,10 +20,11 @@ pub struct Args {
 pub enum Verb {
     /// Everything that the kernel's command line asks for (started by PID 1)
     Run,
-    /// One scenario, in a process of its own
+    /// Scenarios that share a machine, up to the first that fails
     Scenario {
-        /// Its name
-        name: String,
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
     },
     /// Log a user in as PAM does, and become the shell or a command
     LoginAs {

@@ -53,7 +53,7 @@ fn run() -> Result<ExitCode> {
     }
     match args.verb {
         Some(Verb::Run) => runner::run(),
-        Some(Verb::Scenario { name }) => scenario::run_one(&name),
+        Some(Verb::Scenario { names }) => scenario::run_all(&names),
         Some(Verb::LoginAs { tty, user, command }) => {
             login::become_user(tty.as_deref(), &user, &command)
         }

@@ -52,51 +52,54 @@ fn suite(wanted: &[String]) -> Result<()> {
     }
     let chosen =
         |scenario: &&Scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name);
-    for scenario in scenarios::all().filter(chosen) {
-        console::begin(scenario.name);
-        match scenario.unmet() {
-            Some(reason) => console::skip(scenario.name, &reason),
-            None => one(scenario),
-        }
+    let mut left: Vec<&Scenario> = scenarios::all().filter(chosen).collect();
+    while let Some(first) = left.first() {
+        let together = |one: &&&Scenario| first.group.is_some() && one.group == first.group;
+        let count = left.iter().take_while(together).count().max(1);
+        let done = some(left.get(..count).unwrap_or_default());
         cleanup::everything().context("the machine cannot be cleaned")?;
+        left.drain(..done);
     }
     Ok(())
 }
 
-fn one(scenario: &Scenario) {
-    let outcome = in_own_process(scenario).unwrap_or_else(|error| format!("fail {error:#}"));
-    let (word, text) = outcome.split_once(' ').unwrap_or((&outcome, ""));
-    match word {
-        "pass" => console::pass(scenario.name),
-        "skip" => console::skip(scenario.name, text),
-        _ => {
-            console::fail(scenario.name, text);
-            console::log(&process::listing());
-            console::log(&service_logs());
-        }
+/// Runs scenarios in one process up to the first that fails; how many were reported.
+fn some(scenarios: &[&Scenario]) -> usize {
+    let ended = in_own_process(scenarios);
+    let results = fs::read_to_string(RESULT).unwrap_or_default();
+    let reported = results.lines().count();
+    let has_failed = results.lines().any(|line| line.starts_with("fail"));
+    let unreported = scenarios.get(reported).filter(|_| !has_failed);
+    if let Some(scenario) = unreported {
+        let why = ended.err().map_or_else(|| "it has no result".to_owned(), |error| format!("{error:#}"));
+        console::fail(scenario.name, &why);
     }
+    if has_failed || unreported.is_some() {
+        console::log(&process::listing());
+        console::log(&service_logs());
+    }
+    reported + usize::from(unreported.is_some())
 }
 
-fn in_own_process(scenario: &Scenario) -> Result<String> {
+fn in_own_process(scenarios: &[&Scenario]) -> Result<()> {
     let result = Path::new(RESULT);
     if result.exists() {
         fs::remove_file(result)?;
     }
     let output = File::create(Path::new(LOGS).join("scenario.log"))?;
     let mut child = Command::new("/proc/self/exe")
-        .args(["scenario", scenario.name])
+        .arg("scenario")
+        .args(scenarios.iter().map(|scenario| scenario.name))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .spawn()?;
-    let status = process::end_of(&mut child, scenario.limit)?;
-    match fs::read_to_string(result) {
-        Ok(text) => Ok(text),
-        Err(_) => bail!(
-            "ended with {} before it had a result",
-            process::code(status)
-        ),
+    let limit = scenarios.iter().map(|scenario| scenario.limit).sum();
+    let status = process::end_of(&mut child, limit)?;
+    if !status.success() {
+        bail!("ended with {} before it had a result", process::code(status));
     }
+    Ok(())
 }
 
 /// The ends of all logs.

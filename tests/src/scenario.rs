@@ -3,6 +3,7 @@
 //! Names are properties (`expired_grant_is_denied_without_the_agent`); a name is unique in the registry.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub needs: &'static [Need],
     /// Killed and failed after that long
     pub limit: Duration,
+    /// Neighbours of the same group share one process and the machine that the first of them sets up
+    pub group: Option<&'static str>,
     /// Shows it
     pub run: fn(&mut Ctx) -> Result<()>,
 }
@@ -39,6 +42,7 @@ impl Scenario {
             name,
             needs: &[],
             limit: LIMIT,
+            group: None,
             run,
         }
     }
@@ -46,6 +50,12 @@ impl Scenario {
     /// With needs.
     pub const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
+        self
+    }
+
+    /// Together with its neighbours, for properties that do not disturb each other and are quick to show.
+    pub const fn group(mut self, group: &'static str) -> Self {
+        self.group = Some(group);
         self
     }
 
@@ -123,32 +133,48 @@ impl Ctx {
     }
 }
 
-/// Runs one scenario in this process and leaves `pass`, `fail …` or `skip …` in [`RESULT`].
-pub fn run_one(name: &str) -> Result<ExitCode> {
-    let Some(scenario) = scenarios::all().find(|scenario| scenario.name == name) else {
-        bail!("no scenario `{name}`; `--list` names them");
-    };
+/// Runs scenarios in this process, one after the other up to the first that fails; says how each ended and leaves
+/// a line for each in [`RESULT`], so that the runner knows which one a crash or a time-out belongs to.
+pub fn run_all(names: &[String]) -> Result<ExitCode> {
+    let mut results = fs::File::create(RESULT).with_context(|| format!("cannot write {RESULT}"))?;
+    for name in names {
+        let Some(scenario) = scenarios::all().find(|scenario| scenario.name == *name) else {
+            bail!("no scenario `{name}`; `--list` names them");
+        };
+        console::begin(name);
+        let (word, text) = outcome(scenario);
+        match word {
+            "pass" => console::pass(name),
+            "skip" => console::skip(name, &text),
+            _ => console::fail(name, &text),
+        }
+        writeln!(results, "{word} {name}")?;
+        if word == "fail" {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn outcome(scenario: &Scenario) -> (&'static str, String) {
+    if let Some(reason) = scenario.unmet() {
+        return ("skip", reason);
+    }
     let result = std::panic::catch_unwind(|| {
         (scenario.run)(&mut Ctx {
             name: scenario.name,
         })
     });
-    let text = match result {
-        Ok(Ok(())) => "pass".to_owned(),
+    match result {
+        Ok(Ok(())) => ("pass", String::new()),
         Ok(Err(error)) => match error.downcast_ref::<Skip>() {
-            Some(skip) => format!("skip {skip}"),
-            None => format!("fail {error:#}"),
+            Some(skip) => ("skip", skip.to_string()),
+            None => ("fail", format!("{error:#}")),
         },
         Err(panic) => {
             let words = panic.downcast_ref::<String>().map(String::as_str);
-            format!(
-                "fail panicked: {}",
-                words
-                    .or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("?")
-            )
+            let words = words.or(panic.downcast_ref::<&str>().copied());
+            ("fail", format!("panicked: {}", words.unwrap_or("?")))
         }
-    };
-    fs::write(RESULT, text).with_context(|| format!("cannot write {RESULT}"))?;
-    Ok(ExitCode::SUCCESS)
+    }
 }

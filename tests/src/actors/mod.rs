@@ -3,6 +3,8 @@
 //! They print what came of it and exit with the error number, so that a scenario sees exactly which call failed.
 
 mod basic;
+pub mod bpf;
+pub mod client;
 mod compat;
 pub mod elf;
 mod programs;

@@ -190,3 +190,18 @@ pub fn send_to(
 ) -> Ret {
     call!(libc::SYS_sendto, fd, text.as_ptr(), text.len(), flags, address, len)
 }
+
+/// `setresuid(2)` with the same id three times, for this thread only.
+pub fn set_uid(uid: u32) -> Ret {
+    call!(libc::SYS_setresuid, uid, uid, uid)
+}
+
+/// `setsid(2)`.
+pub fn set_sid() -> Ret {
+    call!(libc::SYS_setsid)
+}
+
+/// `pidfd_open(2)`.
+pub fn pidfd_open(pid: u32) -> Ret {
+    call!(libc::SYS_pidfd_open, pid, 0)
+}

@@ -118,8 +118,8 @@ fn process(line: &Line) -> Option<Ret> {
         "kill" => sys::kill(line.number(1), line.number(2)),
         "tid" => sys::tid(),
         "forks" => forks(line.number(1)),
-        "setuid" => sys::call!(libc::SYS_setresuid, line.number::<u32>(1), line.number::<u32>(1), line.number::<u32>(1)),
-        "setsid" => sys::call!(libc::SYS_setsid),
+        "setuid" => sys::set_uid(line.number(1)),
+        "setsid" => sys::set_sid(),
         _ => return None,
     })
 }
