@@ -28,6 +28,22 @@ pub struct TimedLease {
     pub tai_deadline_ns: u64,
 }
 
+/// A name by which an object counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The object under that name
+    pub object: Object,
+    /// Components at the start of the path that a moved object or directory has from its label. Rules on
+    /// directories above the label are those of the old place, and do not follow.
+    pub anchor: usize,
+}
+
+impl From<Object> for Known {
+    fn from(object: Object) -> Self {
+        Self { object, anchor: 0 }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -43,7 +59,7 @@ pub struct Question<'a> {
     pub operations: u32,
     /// The object, under every name by which it counts: what it is called now, and what it or a directory above
     /// it was called when the policies were installed
-    pub objects: &'a [Object],
+    pub objects: &'a [Known],
     /// `CLOCK_BOOTTIME`
     pub boot_ns: u64,
     /// `CLOCK_TAI`
@@ -143,7 +159,7 @@ fn meets(target: &super::Target, question: &Question<'_>) -> bool {
     question
         .objects
         .iter()
-        .any(|object| target.matches(question.operations, object))
+        .any(|known| target.matches(question.operations, &known.object, known.anchor))
 }
 
 /// Live leases of the user on a permission to which the action belongs, of a policy that guards the user.

@@ -157,14 +157,14 @@ impl Target {
         }
     }
 
-    /// Whether an attempt of these operations on this object is in the set.
-    pub fn matches(&self, operations: u32, object: &Object) -> bool {
+    /// Whether an attempt of these operations on this object is in the set; see `explain::Known` for `anchor`.
+    pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> bool {
         if self.operations() & operations == 0 {
             return false;
         }
         match (self, object) {
             (Self::Exec { paths } | Self::File { paths, .. }, Object::Path { bytes }) => {
-                paths.iter().any(|path| path.matches(bytes))
+                paths.iter().any(|path| path.matches(bytes, anchor))
             }
             (Self::Net { cidrs, ports, .. }, Object::Address { ip, port }) => {
                 cidrs.iter().any(|cidr| cidr.contains(*ip))

@@ -100,16 +100,18 @@ impl PathPattern {
         self.below
     }
 
-    /// Whether a normalised absolute path is meant. The specification: literal components, nothing else.
-    pub fn matches(&self, path: &[u8]) -> bool {
+    /// Whether a normalised absolute path is meant. The specification: literal components, nothing else. The first
+    /// `anchor` components are a label's, above which no directory's rules count (0 where nothing was moved).
+    pub fn matches(&self, path: &[u8], anchor: usize) -> bool {
         let actual: Vec<&[u8]> = path
             .split(|byte| *byte == b'/')
             .filter(|component| !component.is_empty())
             .collect();
+        let (own, names) = (self.components.len(), actual.len());
         let deep_enough = if self.below {
-            actual.len() > self.components.len()
+            anchor <= own && own < names
         } else {
-            actual.len() == self.components.len()
+            own == names
         };
         deep_enough
             && self

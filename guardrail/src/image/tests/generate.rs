@@ -1,0 +1,229 @@
+//! Generated policies (as text, so that the parser is part of every case), leases, trees and attempts.
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use proptest::prelude::*;
+
+use crate::{
+    id::{GrantId, GroupName, Revision, UserName},
+    key::PermissionRef,
+    policy::{Versioned, explain::TimedLease, parse},
+};
+
+/// Both clocks of every attempt; deadlines lie around it.
+pub(super) const NOW_NS: u64 = 1_000;
+
+const NAMES: [&str; 3] = ["a", "b", "usr"];
+const CIDRS: [&str; 8] = [
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "10.1.0.0/16",
+    "10.1.2.0/24",
+    "10.1.2.3",
+    "::/0",
+    "10.1.2.128/25",
+    "2001:db8::/32",
+];
+const PORTS: [&str; 5] = [
+    "",
+    ", ports: [80]",
+    ", ports: [80, 443]",
+    ", ports: [\"70-90\"]",
+    ", ports: [22, \"400-500\"]",
+];
+
+/// One case.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) sources: Vec<String>,
+    pub(super) policies: Vec<Versioned>,
+    pub(super) leases: Vec<TimedLease>,
+    pub(super) existing: Vec<String>,
+    pub(super) renames: Vec<(String, String)>,
+    pub(super) attempts: Vec<Tried>,
+}
+
+/// One attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) user: UserName,
+    pub(super) groups: Vec<GroupName>,
+    pub(super) what: What,
+}
+
+/// What is tried.
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    Path { operations: u32, path: String },
+    Address { ip: IpAddr, port: u16 },
+}
+
+pub(super) fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(&NAMES[..]), 1..5)
+        .prop_map(|names| format!("/{}", names.join("/")))
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => path(),
+        4 => path().prop_map(|path| format!("{path}/**")),
+        2 => Just("/**".to_owned()),
+    ]
+}
+
+fn joined(mut patterns: Vec<String>) -> String {
+    patterns.sort();
+    patterns.dedup();
+    format!("[{}]", patterns.join(", "))
+}
+
+fn target() -> impl Strategy<Value = String> {
+    let paths = || prop::collection::vec(pattern(), 1..4).prop_map(joined);
+    let ops = prop::sample::select(&["[write]", "[create]", "[write, create]"][..]);
+    let cidrs = prop::collection::vec(
+        prop::sample::select(&CIDRS[..]).prop_map(|cidr| format!("\"{cidr}\"")),
+        1..3,
+    );
+    prop_oneof![
+        paths().prop_map(|paths| format!("exec: {{ path: {paths} }}")),
+        (ops, paths()).prop_map(|(ops, paths)| format!("file: {{ ops: {ops}, path: {paths} }}")),
+        (cidrs.prop_map(joined), prop::sample::select(&PORTS[..]))
+            .prop_map(|(cidrs, ports)| format!("net: {{ ops: [connect], cidr: {cidrs}{ports} }}")),
+    ]
+}
+
+const EFFECTS: [&str; 6] = [
+    "deny",
+    "require-grant",
+    "hold",
+    "alert",
+    "allow",
+    "allow, record: true",
+];
+const SUBJECTS: [&str; 4] = [
+    "{ groups: [dev] }",
+    "{ groups: [dev, ops] }",
+    "{ users: [alice] }",
+    "{ groups: [ops], users: [bob] }",
+];
+
+fn policy(name: &'static str) -> impl Strategy<Value = String> {
+    let permissions = prop::collection::vec(target(), 0..4);
+    let scope = prop_oneof![1 => target().prop_map(Some), 1 => Just(None)];
+    let rules = prop::collection::vec((prop::sample::select(&EFFECTS[..]), scope, 0..4usize), 1..6);
+    let subjects = prop::sample::select(&SUBJECTS[..]);
+    let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
+    (subjects, mode, permissions, rules).prop_map(move |(subjects, mode, permissions, rules)| {
+        let mut text = format!(
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n"
+        );
+        for (index, target) in permissions.iter().enumerate() {
+            let head = if index == 0 { "  permissions:\n" } else { "" };
+            writeln!(text, "{head}    perm{index}: {{ {target} }}").unwrap();
+        }
+        text.push_str("  rules:\n");
+        for (index, (effect, scope, permission)) in rules.iter().enumerate() {
+            let scope = match scope {
+                Some(target) => target.clone(),
+                None if *permission < permissions.len() => format!("permission: perm{permission}"),
+                None => "exec: { path: /b/** }".to_owned(),
+            };
+            writeln!(text, "    - {{ id: r{index}, effect: {effect}, {scope} }}").unwrap();
+        }
+        text
+    })
+}
+
+fn lease() -> impl Strategy<Value = TimedLease> {
+    let user = prop::sample::select(&["alice", "alice", "bob"][..]);
+    let policy = prop::sample::select(&["p0", "p0", "p1", "p2", "p3"][..]);
+    let permission = prop::sample::select(&["perm0", "perm1", "perm2"][..]);
+    // Over, about to be over this very nanosecond, live.
+    let deadline = || prop_oneof![1 => Just(0), 1 => Just(NOW_NS - 1), 1 => Just(NOW_NS), 5 => Just(NOW_NS + 1), 5 => Just(u64::MAX)];
+    (1u128..6, user, policy, permission, deadline(), deadline()).prop_map(
+        |(grant, user, policy, permission, boot, tai)| TimedLease {
+            grant: GrantId(uuid::Uuid::from_u128(grant)),
+            user: user.parse().unwrap(),
+            permissions: vec![PermissionRef {
+                policy: policy.parse().unwrap(),
+                permission: permission.parse().unwrap(),
+            }],
+            boot_deadline_ns: boot,
+            tai_deadline_ns: tai,
+        },
+    )
+}
+
+const WHO: &[(&str, &[&str])] = &[
+    ("alice", &["dev"]),
+    ("alice", &["dev", "ops"]),
+    ("bob", &["ops"]),
+    ("bob", &["dev", "ops"]),
+    ("carol", &[]),
+];
+
+fn attempt() -> impl Strategy<Value = Tried> {
+    use stayhand_agent_ebpf::abi::code::op;
+    let operations =
+        prop::sample::select(&[op::EXEC, op::WRITE, op::CREATE, op::CREATE | op::WRITE][..]);
+    let address = prop_oneof![
+        2 => (0u8..4, 0u8..4, any::<u8>()).prop_map(|(b, c, d)| IpAddr::V4(Ipv4Addr::new(10, b, c, d))),
+        2 => prop::sample::select(&["10.1.2.3", "10.1.2.200", "192.0.2.1", "2001:db8::1", "::1"][..])
+            .prop_map(|text| text.parse().unwrap()),
+    ];
+    let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
+    let what = prop_oneof![
+        3 => (operations, path()).prop_map(|(operations, path)| What::Path { operations, path }),
+        1 => (address, port).prop_map(|(ip, port)| What::Address { ip, port }),
+    ];
+    let who = prop::sample::select(WHO);
+    (who, what).prop_map(|((user, groups), what)| Tried {
+        user: user.parse().unwrap(),
+        groups: groups.iter().map(|group| group.parse().unwrap()).collect(),
+        what,
+    })
+}
+
+/// Whole cases. `moving` says whether directories are renamed after the image was installed.
+pub(super) fn case(moving: bool) -> impl Strategy<Value = Case> {
+    let policies = (
+        policy("p0"),
+        policy("p1"),
+        policy("p2"),
+        policy("p3"),
+        1..5usize,
+    );
+    let sources = policies
+        .prop_map(|(a, b, c, d, count)| [a, b, c, d].into_iter().take(count).collect::<Vec<_>>());
+    let renames = prop::collection::vec((path(), path()), if moving { 1..4 } else { 0..1 });
+    let existing = prop::collection::vec(path(), 0..12);
+    let leases = prop::collection::vec(lease(), 0..16);
+    (
+        sources,
+        leases,
+        existing,
+        renames,
+        prop::collection::vec(attempt(), 1..8),
+    )
+        .prop_map(|(sources, leases, existing, renames, attempts)| {
+            let read = |source: &String| {
+                parse(source).unwrap_or_else(|findings| panic!("{findings:?}\n{source}"))
+            };
+            let number = |(index, policy)| Versioned {
+                revision: Revision(index),
+                policy,
+            };
+            let policies = (1u64..).zip(sources.iter().map(read)).map(number).collect();
+            Case {
+                sources,
+                policies,
+                leases,
+                existing,
+                renames,
+                attempts,
+            }
+        })
+}

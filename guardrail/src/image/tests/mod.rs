@@ -1,0 +1,6 @@
+//! The reference evaluator and the compiled image agree, and the compiler refuses what the kernel cannot judge.
+
+mod agreement;
+mod bounds;
+mod disk;
+mod generate;
