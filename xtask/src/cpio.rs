@@ -10,6 +10,8 @@ const DIR: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
 const LINK: u32 = 0o120_000;
 const CHAR: u32 = 0o020_000;
+/// Length of an entry's header: a magic of six bytes and thirteen fields of eight.
+const HEADER: usize = 6 + 13 * 8;
 /// The kernel's reader and other tools agree on this block size between archives.
 const BLOCK: usize = 512;
 
@@ -134,9 +136,41 @@ impl<W: Write> Cpio<W> {
     }
 }
 
+/// The names in an archive that [`Cpio`] wrote; a damaged one ends early.
+pub fn names(archive: &[u8]) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some((name, next)) = entry_at(archive, at) {
+        found.push(name);
+        at = next;
+    }
+    found
+}
+
+/// The name of the entry at this place, and where the next one starts.
+fn entry_at(archive: &[u8], at: usize) -> Option<(&str, usize)> {
+    let header = std::str::from_utf8(archive.get(at..at + HEADER)?).ok()?;
+    let field = |n: usize| usize::from_str_radix(header.get(6 + 8 * n..14 + 8 * n)?, 16).ok();
+    let (size, length) = (field(6)?, field(11)?);
+    let name = archive.get(at + HEADER..at + HEADER + length.checked_sub(1)?)?;
+    let data = (at + HEADER + length).next_multiple_of(4);
+    Some((
+        std::str::from_utf8(name).ok()?,
+        (data + size).next_multiple_of(4),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_is_read_back_and_damage_is_no_name() {
+        let bytes = sample();
+        assert_eq!(names(&bytes), ["etc", "etc/odd", "bin", "TRAILER!!!"]);
+        assert_eq!(names(&bytes[..150]), ["etc"]);
+        assert!(names(b"no archive").is_empty());
+    }
 
     fn sample() -> Vec<u8> {
         let mut cpio = Cpio::new(Vec::new());

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::needed;
 use super::tree::{Node, Tree};
-use crate::cpio::Meta;
+use crate::cpio::{self, Meta};
 use crate::{paths, run};
 
 /// Binaries and where they live in the guest; `true` = the guest cannot start without it.
@@ -72,11 +72,13 @@ fn remove_orphaned(dir: &Path) -> Result<()> {
 /// What the build has made so far.
 fn tree(base: &Path, init: Option<&Path>) -> Result<Tree> {
     let mut tree = Tree::default();
+    let base = fs::read(base)?;
+    let base = cpio::names(&base);
     for (name, place) in BINARIES {
         let file = paths::target().join("release").join(name);
         if file.is_file() {
             let data = stripped(&file)?;
-            check_libraries(&data, name, base)?;
+            check_libraries(&data, name, &base)?;
             tree.put(place, Node::File(Meta::root(0o755), data));
         }
     }
@@ -129,11 +131,13 @@ fn stripped(file: &Path) -> Result<Vec<u8>> {
     fs::read(&out).with_context(|| format!("cannot read `{}`", out.display()))
 }
 
-fn check_libraries(data: &[u8], name: &str, base: &Path) -> Result<()> {
-    let listing = fs::read(base)?;
+/// Fails if the base lacks a library that this program names.
+fn check_libraries(data: &[u8], name: &str, base: &[&str]) -> Result<()> {
     for library in needed::libraries(data)? {
-        let entry = format!("/{library}\0");
-        if !listing.windows(entry.len()).any(|w| w == entry.as_bytes()) {
+        let is_there = base
+            .iter()
+            .any(|path| path.rsplit('/').next() == Some(library.as_str()));
+        if !is_there {
             bail!("`{name}` needs {library}, which the guest lacks (xtask/src/rootfs/packages.rs)");
         }
     }
