@@ -82,7 +82,7 @@ impl Host {
 
     /// Every stored event, oldest first.
     pub fn events(&self) -> Result<Vec<serde_json::Value>> {
-        self.cli(&["events", "tail", "-o", "jsonl"])?.ok().context("stayhand events tail")?.json_lines()
+        self.cli(&["events", "tail", "--all", "-o", "jsonl"])?.ok().context("stayhand events tail")?.json_lines()
     }
 
     /// What the agent says of itself, counters included.
