@@ -57,7 +57,7 @@ pub fn digest(state: *mut TaskState, call: Call) -> bool {
             let Some(with_strings) = strings(state, sip, vectors) else { return false };
             sip = with_strings;
         }
-        (*current).digest = sip.finish_wide();
+        (*current).digest = sip.finish_wide(0);
     }
     true
 }
@@ -122,23 +122,21 @@ unsafe fn ends_here(source: u64) -> bool {
     unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
 }
 
-/// Takes in `len` (1 to 256) bytes, the last word masked, preceded by the length.
+/// Takes in `len` (1 to 256) bytes: the length, the masked last word, the whole words.
 #[inline(always)]
 unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
     sip.word(len);
-    let whole = len / 8;
+    let (whole, rest) = (len / 8, len % 8);
+    // The tail first: after the loop the verifier would follow every possible `whole` apart.
+    // SAFETY: `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
+    let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
+    sip.word(last & ((1u64 << (rest * 8)) - 1));
     for index in 0..(NAME_WORDS as u64 - 1) {
         if index >= whole {
             break;
         }
         // SAFETY: index below the buffer's 33 words.
         sip.word(unsafe { core::ptr::read_volatile(buffer.add(index as usize)) });
-    }
-    let rest = len % 8;
-    if rest != 0 {
-        // SAFETY: `whole` is at most 31 here.
-        let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
-        sip.word(last & ((1u64 << (rest * 8)) - 1));
     }
     sip
 }

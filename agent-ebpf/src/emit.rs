@@ -1,13 +1,11 @@
 //! Writes one record of a decision into the ring of its class. Counts first, then reserves: a decision that
 //! leaves no record is a counted loss, never silence. A failed reserve never changes a denial.
 
-use core::ffi::c_void;
+use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
-    btf_maps::RingBuf,
     helpers::generated::{
-        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
+        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
         bpf_probe_read_user, bpf_probe_read_user_str,
     },
     maps::ring_buf::RingBufEntry,
@@ -25,75 +23,46 @@ use crate::{
     offsets::{
         Addr, OFF_SIGNAL_TTY, OFF_TASK_PID, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_TGID, OFF_TTY_NAME, load,
     },
+    walk::bounded,
     who::current_task,
 };
-
-const _: u32 = BPF_RB_NO_WAKEUP;
 
 /// Bytes that one component or argument may take: the helpers need a constant bound below the buffer's end.
 const PIECE: usize = 256;
 /// Arguments that a record shows; more are cut and said so.
-const ARGS_MAX: u64 = 64;
-
-/// What a record says beyond the state.
-#[derive(Clone, Copy)]
-pub struct Said {
-    /// See `code::class`
-    pub class: u16,
-    /// See `code::verdict`
-    pub verdict: u32,
-    /// See `code::reason`
-    pub reason: u32,
-    /// Bits of `record_flag`
-    pub flags: u32,
-}
-
-#[inline(always)]
-fn ring(class: u16) -> &'static RingBuf<Record, { 512 * 1024 }> {
-    match class {
-        class::A => &RING_A,
-        class::B => &RING_B,
-        _ => &RING_C,
-    }
-}
+const ARGS_MAX: u32 = 64;
 
 /// Room for one record of `class`, counted as recorded; `None` is counted as lost.
 #[inline(always)]
-pub fn reserve(class: u16) -> Option<RingBufEntry<Record>> {
-    count(counter::RECORDED + u32::from(class));
-    let room = match class {
-        class::A => ring(class::A).reserve(0),
-        class::B => ring(class::B).reserve(0),
-        _ => ring(class::C).reserve(0),
+pub fn reserve(class: u32) -> Option<RingBufEntry<Record>> {
+    let class = if class < class::COUNT as u32 { class } else { u32::from(class::B) };
+    count(counter::RECORDED + class);
+    let room = match class as u16 {
+        class::A => RING_A.reserve(0),
+        class::B => RING_B.reserve(0),
+        _ => RING_C.reserve(0),
     };
     if room.is_none() {
-        count(counter::LOST + u32::from(class));
+        count(counter::LOST + class);
     }
     room
 }
 
-/// Reserves, fills and submits; false if there was no room.
-#[inline(always)]
-pub fn emit(state: *mut TaskState, said: Said) -> bool {
-    let Some(room) = reserve(said.class) else { return false };
-    submit(state, room, said);
-    true
-}
-
 /// Fills and submits a reserved record.
 #[inline(always)]
-pub fn submit(state: *mut TaskState, mut room: RingBufEntry<Record>, said: Said) {
-    fill(state, room.as_mut_ptr(), said);
+pub fn submit(state: *mut TaskState, mut room: RingBufEntry<Record>) {
+    fill(state, room.as_mut_ptr());
     room.submit(0);
 }
 
-#[inline(never)]
-fn fill(state: *mut TaskState, record: *mut Record, said: Said) {
+#[inline(always)]
+fn fill(state: *mut TaskState, record: *mut Record) {
     // SAFETY: `record` is reserved ring memory of exactly this size, `state` is live.
     unsafe {
         let current = &raw const (*state).current;
+        let said = &raw const (*state).current.said;
         (*record).version = ABI_VERSION;
-        (*record).class = said.class;
+        (*record).class = (*said).class as u16;
         (*record).len = size_of::<Record>() as u32;
         (*record).boot_ns = (*current).now.boot_ns;
         (*record).tai_ns = (*current).now.tai_ns;
@@ -108,15 +77,15 @@ fn fill(state: *mut TaskState, record: *mut Record, said: Said) {
         (*record).pad0 = 0;
         (*record).op = (*current).attempt.ops;
         (*record).effect = (*current).decision.by.effect;
-        (*record).verdict = said.verdict;
-        (*record).reason = said.reason;
+        (*record).verdict = (*said).verdict;
+        (*record).reason = (*said).reason;
         (*record).object = (*current).object;
         (*record).dest_addr = (*current).dest_addr;
         (*record).dest_port = (*current).attempt.port;
         (*record).pad1 = 0;
         process(state, record);
-        let flags = path(state, record) | args(record);
-        (*record).flags = said.flags | flags;
+        let flags = path(state, record) | args(state, record);
+        (*record).flags = (*said).flags | flags;
     }
 }
 
@@ -146,78 +115,115 @@ unsafe fn process(state: *mut TaskState, record: *mut Record) {
     }
 }
 
-/// Copies the walk's components, object first; returns flags.
+/// What the two copying loops keep; on the stack of [`fill`].
+#[repr(C)]
+struct Copying {
+    state: *mut TaskState,
+    record: *mut Record,
+    /// `argv` of the caller
+    vector: u64,
+    /// Bytes used
+    at: u64,
+    /// Whole pieces copied
+    count: u32,
+    flags: u32,
+}
+
+type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
+
+/// Copies the walk's components, object first; returns flags. The root, last of all, has no name.
 #[inline(always)]
 unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
-    let (mut at, mut components, mut flags) = (0usize, 0u32, 0u32);
-    // SAFETY: bounds are checked against the record's and the state's arrays before each use.
+    let mut copying = Copying { state, record, vector: 0, at: 0, count: 0, flags: 0 };
+    let callback: Callback = one_component;
+    // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
-        let depth = (*state).current.depth as usize;
-        for index in 0..DEPTH_MAX - 1 {
-            if index + 1 >= depth {
-                break; // the root has no name
-            }
-            if at > PATH_BYTES - PIECE {
-                flags = record_flag::PATH_CUT;
-                break;
-            }
-            let level = (&raw const (*state).levels).cast::<Level>().add(index);
-            let len = (*level).name_len;
-            if len > NAME_MAX as u32 {
-                flags = record_flag::PATH_CUT;
-                break;
-            }
-            let target = (&raw mut (*record).path).cast::<u8>().add(at);
-            if bpf_probe_read_kernel(target.cast(), len, (*level).name_ptr as *const c_void) != 0 {
-                flags = record_flag::PATH_CUT;
-                break;
-            }
-            let end = at + len as usize;
-            if end > PATH_BYTES - 1 {
-                break;
-            }
-            *(&raw mut (*record).path).cast::<u8>().add(end) = 0;
-            at = end + 1;
-            components += 1;
+        let depth = (*state).current.depth;
+        if depth > 1 {
+            bpf_loop(depth - 1, callback as *mut c_void, (&raw mut copying).cast(), 0);
         }
-        (*record).path_components = components;
-        (*record).path_len = at as u32;
+        (*record).path_components = copying.count;
+        (*record).path_len = copying.at as u32;
     }
-    flags
+    copying.flags
+}
+
+/// One component; 1 ends the loop.
+unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
+    let copying = context.cast::<Copying>();
+    // SAFETY: the context is `path`'s; bounds are checked against both arrays before each use.
+    unsafe {
+        let at = (*copying).at;
+        if index >= DEPTH_MAX as u64 || at > (PATH_BYTES - PIECE) as u64 {
+            (*copying).flags = record_flag::PATH_CUT;
+            return 1;
+        }
+        let level = (&raw const (*(*copying).state).levels).cast::<Level>().add(index as usize);
+        let (pointer, len) = ((*level).name_ptr, (*level).name_len);
+        if len > NAME_MAX as u32 {
+            (*copying).flags = record_flag::PATH_CUT;
+            return 1;
+        }
+        let len = bounded(len);
+        let target = (&raw mut (*(*copying).record).path).cast::<u8>().add(at as usize);
+        if bpf_probe_read_kernel(target.cast(), len, pointer as *const c_void) != 0 {
+            (*copying).flags = record_flag::PATH_CUT;
+            return 1;
+        }
+        *target.add(len as usize) = 0;
+        (*copying).at = at + u64::from(len) + 1;
+        (*copying).count += 1;
+    }
+    0
 }
 
 /// Copies the arguments of an exec call from the caller's memory; returns flags.
 #[inline(always)]
-unsafe fn args(record: *mut Record) -> u32 {
-    let (mut at, mut flags) = (0usize, 0u32);
-    // SAFETY: user memory is read by checked helpers into a bounded place of the record.
+unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
+    let mut copying = Copying { state, record, vector: 0, at: 0, count: 0, flags: 0 };
+    let callback: Callback = one_argument;
+    // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
         if (*record).op & op::EXEC != 0
             && let Some(vectors) = Call::current(current_task()).vectors()
         {
-            for index in 0..ARGS_MAX {
-                let mut string = 0u64;
-                let slot = vectors.argv.wrapping_add(index * 8);
-                if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0 || string == 0 {
-                    break;
-                }
-                if at > ARGS_BYTES - PIECE || index == ARGS_MAX - 1 {
-                    flags = record_flag::ARGS_CUT;
-                    break;
-                }
-                let target = (&raw mut (*record).args).cast::<u8>().add(at);
-                let read = bpf_probe_read_user_str(target.cast(), PIECE as u32, string as *const c_void);
-                if read <= 0 || read > PIECE as i64 {
-                    flags = record_flag::ARGS_CUT;
-                    break;
-                }
-                if read == PIECE as i64 {
-                    flags = record_flag::ARGS_CUT; // this one may be longer than its piece
-                }
-                at += read as usize;
+            copying.vector = vectors.argv;
+            bpf_loop(ARGS_MAX, callback as *mut c_void, (&raw mut copying).cast(), 0);
+            if copying.count == ARGS_MAX {
+                copying.flags |= record_flag::ARGS_CUT;
             }
         }
-        (*record).args_len = at as u32;
+        (*record).args_len = copying.at as u32;
     }
-    flags
+    copying.flags
+}
+
+/// One argument; 1 ends the loop.
+unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
+    let copying = context.cast::<Copying>();
+    // SAFETY: the context is `args`'s; user memory is read by checked helpers into a bounded place.
+    unsafe {
+        let mut string = 0u64;
+        let slot = (*copying).vector.wrapping_add(index * 8);
+        if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0 || string == 0 {
+            return 1;
+        }
+        let at = (*copying).at;
+        if at > (ARGS_BYTES - PIECE) as u64 {
+            (*copying).flags |= record_flag::ARGS_CUT;
+            return 1;
+        }
+        let target = (&raw mut (*(*copying).record).args).cast::<u8>().add(at as usize);
+        let read = bpf_probe_read_user_str(target.cast(), PIECE as u32, string as *const c_void);
+        if read <= 0 || read > PIECE as i64 {
+            (*copying).flags |= record_flag::ARGS_CUT;
+            return 1;
+        }
+        if read == PIECE as i64 {
+            (*copying).flags |= record_flag::ARGS_CUT; // this one may be longer than its piece
+        }
+        (*copying).at = at + read as u64;
+        (*copying).count += 1;
+    }
+    0
 }

@@ -4,20 +4,20 @@
 //! answer decides; without one the call stops again until its deadline. Nothing here waits.
 
 use aya_ebpf::{
-    bindings::BPF_ANY,
+    bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::generated::{bpf_get_prandom_u32, bpf_send_signal},
 };
 use stayhand_agent_ebpf::abi::{
     code::{answer, class, counter, reason, verdict},
     hold::{HoldEntry, HoldKey},
     record::record_flag,
-    task::{ANSWERS_MAX, Answered, TaskState},
+    task::{Said, TaskState, plan},
 };
 
 use crate::{
+    answers::{keep_for_restart, used_before},
     arch::Call,
     digest::digest,
-    emit::{Said, emit, reserve, submit},
     maps::{ANSWERS, HOLD_COUNTS, HOLDS, SETTINGS, add32, count},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
 };
@@ -27,7 +27,9 @@ pub const RESTART: i32 = -513;
 /// `-EPERM`
 pub const EPERM: i32 = -1;
 
+const A: u32 = class::A as u32;
 const SIGSTOP: u32 = 19;
+const NS_PER_MS: u64 = 1_000_000;
 
 // Task flags (include/linux/sched.h) of contexts that cannot be stopped and restarted.
 const PF_EXITING: u32 = 0x4;
@@ -37,20 +39,9 @@ const PF_USER_WORKER: u32 = 0x4000;
 const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_UNHOLDABLE: u32 = PF_EXITING | PF_IO_WORKER | PF_DUMPCORE | PF_USER_WORKER | PF_KTHREAD;
 
-/// What the caller of [`hold`] returns to the kernel.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Held {
-    /// Approved: go on.
-    GoOn,
-    /// Stopped: restart.
-    Stopped,
-    /// Denied and recorded.
-    Denied,
-}
-
-/// Holds the current action, or finds that it was answered.
+/// Plans what to do about an action that a rule holds; changes nothing but what an answer or a deadline ends.
 #[inline(always)]
-pub fn hold(state: *mut TaskState, task: Addr) -> Held {
+pub fn hold(state: *mut TaskState, task: Addr) {
     let call = Call::current(task);
     // SAFETY: typed current task.
     let flags: u32 = unsafe { load(task, &OFF_TASK_FLAGS) };
@@ -59,198 +50,124 @@ pub fn hold(state: *mut TaskState, task: Addr) -> Held {
         return deny(state, reason::HOLD_UNAVAILABLE);
     }
     // SAFETY: the state is live.
-    let key = unsafe {
+    unsafe {
         (*state).current.call = call.identity(settings.secret);
-        HoldKey { task_cookie: (*state).task_cookie, digest: (*state).current.digest }
-    };
-    if used_before(state) {
-        return Held::GoOn;
-    }
-    // SAFETY: entries are written by this task and its agent only; all fields are read at once.
-    match unsafe { HOLDS.get_ptr_mut(key) } {
-        Some(entry) => reenter(state, &key, entry, settings.restops_max),
-        None => open(state, task, &key, settings.holds_per_subject),
-    }
-}
-
-/// Looks for the answer among those of this call. A used answer seen again means a new call: start empty.
-#[inline(always)]
-fn used_before(state: *mut TaskState) -> bool {
-    // SAFETY: the state is live; indices are below the array's length.
-    unsafe {
-        let (digest, call) = ((*state).current.digest, (*state).current.call);
-        let answers = (&raw mut (*state).answered).cast::<Answered>();
-        let mut fresh = false;
-        for index in 0..ANSWERS_MAX {
-            let answered = answers.add(index);
-            if (*answered).hold == 0 {
-                continue;
-            }
-            if (*answered).call != call {
-                if (*answered).seen != 0 {
-                    (*answered).hold = 0; // used up by an earlier call
-                }
-                continue;
-            }
-            if (*answered).digest[0] == digest[0] && (*answered).digest[1] == digest[1] {
-                if (*answered).seen == 0 {
-                    (*answered).seen = 1;
-                    (*state).current.hold = (*answered).hold;
-                    return true;
-                }
-                fresh = true;
-            }
+        (*state).current.key = HoldKey { task_cookie: (*state).task_cookie, digest: (*state).current.digest };
+        if used_before(state) {
+            return plan(state, plan::GO_ON, Said::default());
         }
-        if fresh {
-            forget(state);
-        }
-    }
-    false
-}
-
-/// Drops every answer of the current call.
-#[inline(always)]
-unsafe fn forget(state: *mut TaskState) {
-    // SAFETY: the state is live; indices are below the array's length.
-    unsafe {
-        let call = (*state).current.call;
-        let answers = (&raw mut (*state).answered).cast::<Answered>();
-        for index in 0..ANSWERS_MAX {
-            if (*answers.add(index)).call == call {
-                (*answers.add(index)).hold = 0;
-            }
+        match HOLDS.get_ptr_mut(&(*state).current.key) {
+            Some(entry) => reenter(state, entry, settings.restops_max),
+            None => quota(state, settings.holds_per_subject),
         }
     }
 }
 
-/// The attempt stops: what it used so far stays good for the restart of the same call.
+/// Writes the plan where [`crate::hooks`] carries it out.
 #[inline(always)]
-unsafe fn rewind(state: *mut TaskState) {
-    // SAFETY: the state is live; indices are below the array's length.
+pub fn plan(state: *mut TaskState, plan: u32, said: Said) {
+    // SAFETY: the state is live. Volatile: in memory all plans look alike to the verifier.
     unsafe {
-        let call = (*state).current.call;
-        let answers = (&raw mut (*state).answered).cast::<Answered>();
-        for index in 0..ANSWERS_MAX {
-            if (*answers.add(index)).call == call {
-                (*answers.add(index)).seen = 0;
-            }
-        }
-    }
-}
-
-/// Keeps an approval for the rest of this call. Without a free place the action goes on but asks again later.
-#[inline(always)]
-unsafe fn keep(state: *mut TaskState, hold: u64) {
-    // SAFETY: the state is live; indices are below the array's length.
-    unsafe {
-        let (digest, call) = ((*state).current.digest, (*state).current.call);
-        let answers = (&raw mut (*state).answered).cast::<Answered>();
-        for index in 0..ANSWERS_MAX {
-            let answered = answers.add(index);
-            if (*answered).hold == 0 {
-                *answered = Answered { digest, hold, call, seen: 1, pad: 0 };
-                return;
-            }
-        }
+        core::ptr::write_volatile(&raw mut (*state).current.plan, plan);
+        core::ptr::write_volatile(&raw mut (*state).current.said.class, said.class);
+        core::ptr::write_volatile(&raw mut (*state).current.said.verdict, said.verdict);
+        core::ptr::write_volatile(&raw mut (*state).current.said.reason, said.reason);
+        core::ptr::write_volatile(&raw mut (*state).current.said.flags, said.flags);
     }
 }
 
 /// The call came back: answered, late, or continued by somebody else.
 #[inline(always)]
-fn reenter(state: *mut TaskState, key: &HoldKey, entry: *mut HoldEntry, restops_max: u32) -> Held {
+fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
     // SAFETY: live map value and state.
     unsafe {
         let hold = (*entry).hold;
         (*state).current.hold = hold;
         (*state).current.boot_deadline_ns = (*entry).boot_deadline_ns;
-        if let Some(found) = ANSWERS.get(key)
+        if let Some(found) = ANSWERS.get(&(*state).current.key)
             && found.hold == hold
         {
-            return answered(state, key, found.answer);
+            return answered(state, found.answer);
         }
         if (*state).current.now.boot_ns >= (*entry).boot_deadline_ns {
-            close(state, key);
-            return deny(state, reason::HOLD_TIMED_OUT);
+            return over(state, reason::HOLD_TIMED_OUT);
         }
         if (*entry).restops >= restops_max {
-            close(state, key);
-            return deny(state, reason::HOLD_RESTOPS);
+            return over(state, reason::HOLD_RESTOPS);
         }
         add32(&raw mut (*entry).restops, 1);
         count(counter::RESTOPPED);
         if bpf_send_signal(SIGSTOP) != 0 {
-            close(state, key);
-            return deny(state, reason::HOLD_UNAVAILABLE);
+            return over(state, reason::HOLD_UNAVAILABLE);
         }
-        rewind(state);
+        keep_for_restart(state);
     }
-    Held::Stopped
+    plan(state, plan::STOPPED, Said::default());
 }
 
 #[inline(always)]
-fn answered(state: *mut TaskState, key: &HoldKey, answer: u32) -> Held {
-    // SAFETY: the state is live.
-    let hold = unsafe { (*state).current.hold };
+fn answered(state: *mut TaskState, answer: u32) {
     match answer {
         answer::APPROVED => {
-            close(state, key);
-            let said = Said { class: class::A, verdict: verdict::ALLOWED, reason: reason::HOLD_APPROVED, flags: 0 };
-            if !emit(state, said) {
-                return deny(state, reason::NO_RECORD);
-            }
-            // SAFETY: the state is live.
-            unsafe { keep(state, hold) };
-            Held::GoOn
+            close(state);
+            let reason = reason::HOLD_APPROVED;
+            plan(state, plan::APPROVED, Said { class: A, verdict: verdict::ALLOWED, reason, flags: 0 });
         }
-        answer::CANCELLED | answer::VOID => {
-            close(state, key);
-            deny(state, reason::HOLD_CANCELLED)
-        }
-        _ => {
-            close(state, key);
-            deny(state, reason::HOLD_REFUSED)
-        }
+        answer::CANCELLED | answer::VOID => over(state, reason::HOLD_CANCELLED),
+        _ => over(state, reason::HOLD_REFUSED),
     }
+}
+
+/// The hold ends without an approval; its outcome is class A.
+#[inline(always)]
+fn over(state: *mut TaskState, reason: u32) {
+    close(state);
+    plan(state, plan::DENY, Said { class: A, verdict: verdict::DENIED, reason, flags: 0 });
 }
 
 /// Removes the hold and its answer; whoever really removes it takes it off the subject's count.
 #[inline(always)]
-fn close(state: *mut TaskState, key: &HoldKey) {
+fn close(state: *mut TaskState) {
+    // SAFETY: the state is live.
+    let (key, auid) = unsafe { (&(*state).current.key, (*state).auid) };
     let removed = HOLDS.remove(key).is_ok();
     let _answer_may_be_missing = ANSWERS.remove(key);
-    // SAFETY: the state is live.
-    let auid = unsafe { (*state).auid };
     if removed && let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) {
         add32(pending, u32::MAX);
     }
 }
 
-/// A new hold.
+/// Room for one more hold of this subject?
 #[inline(always)]
-fn open(state: *mut TaskState, task: Addr, key: &HoldKey, quota: u32) -> Held {
-    // SAFETY: live state, typed current task, live map values.
+fn quota(state: *mut TaskState, quota: u32) {
+    // SAFETY: the state is live.
+    let auid = unsafe { (*state).auid };
+    if HOLD_COUNTS.get_ptr_mut(auid).is_none() {
+        let _lost_race_is_fine = HOLD_COUNTS.insert(auid, 0, u64::from(BPF_NOEXIST));
+    }
+    let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) else { return deny(state, reason::HOLD_QUOTA) };
+    // SAFETY: live map value, changed by others while we look: the bound is approximate by the number of CPUs.
+    if unsafe { core::ptr::read_volatile(pending) } >= quota {
+        return deny(state, reason::HOLD_QUOTA);
+    }
+    plan(state, plan::OPEN, Said { class: A, ..Said::default() });
+}
+
+/// Opens a new hold, its record being reserved: signal first, then publish. Says what the record is to say.
+#[inline(always)]
+pub fn open(state: *mut TaskState, task: Addr) {
+    let unavailable = Said { class: A, verdict: verdict::DENIED, reason: reason::HOLD_UNAVAILABLE, flags: 0 };
+    // SAFETY: live state, typed current task.
     unsafe {
-        let auid = (*state).auid;
-        if HOLD_COUNTS.get_ptr_mut(auid).is_none() {
-            let _lost_race_is_fine = HOLD_COUNTS.insert(auid, 0, 1);
-        }
-        let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) else { return deny(state, reason::HOLD_QUOTA) };
-        if core::ptr::read_volatile(pending) >= quota {
-            return deny(state, reason::HOLD_QUOTA);
-        }
-        let Some(room) = reserve(class::A) else { return deny(state, reason::NO_RECORD) };
         let current = &raw mut (*state).current;
         let now_ns = (*current).now.boot_ns;
-        let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * 1_000_000;
+        let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * NS_PER_MS;
+        if bpf_send_signal(SIGSTOP) != 0 {
+            return plan(state, plan::DENY, unavailable);
+        }
         let hold = (u64::from(bpf_get_prandom_u32()) << 32) | u64::from(bpf_get_prandom_u32()) | 1;
         (*current).hold = hold;
         (*current).boot_deadline_ns = deadline_ns;
-        if bpf_send_signal(SIGSTOP) != 0 {
-            (*current).hold = 0;
-            let said = Said { class: class::A, verdict: verdict::DENIED, reason: reason::HOLD_UNAVAILABLE, flags: 0 };
-            submit(state, room, said);
-            return Held::Denied;
-        }
         let entry = HoldEntry {
             hold,
             boot_deadline_ns: deadline_ns,
@@ -259,33 +176,28 @@ fn open(state: *mut TaskState, task: Addr, key: &HoldKey, quota: u32) -> Held {
             process_cookie: (*state).process_cookie,
             tgid: load(task, &OFF_TASK_TGID),
             tid: load(task, &OFF_TASK_PID),
-            auid,
+            auid: (*state).auid,
             session: (*state).session,
             restops: 0,
             op: (*current).attempt.ops,
         };
-        let _checked_by_the_next_read = HOLDS.insert(key, entry, u64::from(BPF_ANY));
-        if HOLDS.get_ptr(key).is_none() {
+        let _checked_by_the_next_read = HOLDS.insert(&(*current).key, entry, u64::from(BPF_ANY));
+        if HOLDS.get_ptr(&(*current).key).is_none() {
             count(counter::HOLD_UNPUBLISHED);
             let flags = record_flag::STOPPED_WITHOUT_HOLD;
-            submit(state, room, Said { class: class::A, verdict: verdict::DENIED, reason: reason::HOLD_UNAVAILABLE, flags });
-            return Held::Denied;
+            return plan(state, plan::DENY, Said { flags, ..unavailable });
         }
-        add32(pending, 1);
-        submit(state, room, Said { class: class::A, verdict: verdict::HELD, reason: reason::HOLD_PENDING, flags: 0 });
-        rewind(state);
+        if let Some(pending) = HOLD_COUNTS.get_ptr_mut((*state).auid) {
+            add32(pending, 1);
+        }
+        keep_for_restart(state);
     }
-    Held::Stopped
+    let reason = reason::HOLD_PENDING;
+    plan(state, plan::OPEN, Said { class: A, verdict: verdict::HELD, reason, flags: 0 });
 }
 
-/// Records a denial of class A or B and denies. Outcomes of holds are class A.
+/// A denial of what never became a hold is class B.
 #[inline(always)]
-fn deny(state: *mut TaskState, reason: u32) -> Held {
-    let of_a_hold = matches!(
-        reason,
-        reason::HOLD_REFUSED | reason::HOLD_TIMED_OUT | reason::HOLD_CANCELLED | reason::HOLD_RESTOPS
-    );
-    let class = if of_a_hold { class::A } else { class::B };
-    let _counted_if_lost = emit(state, Said { class, verdict: verdict::DENIED, reason, flags: 0 });
-    Held::Denied
+fn deny(state: *mut TaskState, reason: u32) {
+    plan(state, plan::DENY, Said { class: class::B as u32, verdict: verdict::DENIED, reason, flags: 0 });
 }

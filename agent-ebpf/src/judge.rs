@@ -5,7 +5,7 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ktime_get_tai_ns, bpf_loop};
 use stayhand_agent_ebpf::{
     abi::{
-        code::{reason, verdict},
+        code::{decode_verdict, reason},
         image::{
             ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, LeaseKey,
             LeaseRow, Range, Subject, SubjectKey,
@@ -99,9 +99,11 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
 /// The slot that was judged on is being rebuilt: two flips went by meanwhile.
 #[inline(always)]
 fn stale(active: u64) -> bool {
-    let now = ACTIVE.get(ACTIVE_IMAGE).copied();
-    let building = ACTIVE.get(ACTIVE_BUILDING).copied();
-    now != Some(active) && building != Some(0) && building == Some((active & ACTIVE_SLOT_MASK) + 1)
+    let Some(now) = ACTIVE.get_ptr(ACTIVE_IMAGE) else { return true };
+    let Some(building) = ACTIVE.get_ptr(ACTIVE_BUILDING) else { return true };
+    // SAFETY: live, aligned map values, each written in one piece.
+    let (now, building) = unsafe { (core::ptr::read_volatile(now), core::ptr::read_volatile(building)) };
+    now != active && building == (active & ACTIVE_SLOT_MASK) + 1
 }
 
 #[repr(C)]
@@ -161,12 +163,10 @@ impl Tables for Leases {
 /// Verdict and reason of the decision in the state.
 #[inline(always)]
 pub fn outcome(state: *mut TaskState) -> (u32, u32) {
-    // SAFETY: the state is live.
-    let decision = unsafe { &(*state).current.decision };
-    let known = match decision.verdict {
-        verdict::ALLOWED => verdict::ALLOWED,
-        verdict::HELD => verdict::HELD,
-        _ => verdict::DENIED,
-    };
-    (known, decision.reason)
+    // SAFETY: the state is live. Volatile: in memory all outcomes look alike to the verifier.
+    unsafe {
+        let decision = &raw const (*state).current.decision;
+        let verdict = core::ptr::read_volatile(&raw const (*decision).verdict);
+        (decode_verdict(verdict), core::ptr::read_volatile(&raw const (*decision).reason))
+    }
 }

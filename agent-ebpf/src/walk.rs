@@ -80,14 +80,32 @@ unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
             (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
             (*level).label = if inode.is_null() { 0 } else { label(inode, slot) };
             let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-            if parent == at {
+            if same(state, parent, at) {
                 (*state).current.depth = index as u32 + 1;
-                return at == root;
+                return same(state, at, root);
             }
             at = parent;
         }
     }
     false
+}
+
+/// Compares two pointers through memory: left to itself LLVM compares by xor, which the verifier forbids.
+///
+/// # Safety
+/// `state` must be live.
+#[inline(always)]
+unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
+    // SAFETY: live by contract.
+    unsafe {
+        let equal = &raw mut (*state).current.equal;
+        if left == right {
+            core::ptr::write_volatile(equal, 1);
+        } else {
+            core::ptr::write_volatile(equal, 0);
+        }
+        core::ptr::read_volatile(equal) == 1
+    }
 }
 
 #[inline(always)]
@@ -109,7 +127,7 @@ unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
                 return false;
             }
             let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-            if parent == at {
+            if same(state, parent, at) {
                 return true;
             }
             at = parent;
@@ -232,6 +250,7 @@ pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
     // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address.
     unsafe {
         let words = (&raw mut (*state).name).cast::<u64>();
+        let len = bounded(len);
         if bpf_probe_read_kernel(words.cast(), len, pointer as *const c_void) != 0 {
             return None;
         }
@@ -239,11 +258,24 @@ pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
     }
 }
 
+/// The same length, masked where LLVM cannot see that the mask is redundant: the verifier needs the bound.
+#[inline(always)]
+pub fn bounded(len: u32) -> u32 {
+    let mut bounded = u64::from(len);
+    // SAFETY: one arithmetic instruction on a register.
+    unsafe { core::arch::asm!("{0} &= 255", inout(reg) bounded) };
+    bounded as u32
+}
+
 /// SipHash of the first `len` (at most 255) bytes behind `words`.
 #[inline(always)]
 unsafe fn hash_words(words: *const u64, len: u32, secret: [u64; 2]) -> u64 {
     let mut sip = Sip::narrow(secret);
-    let whole = len / 8;
+    let (whole, rest) = (len / 8, len % 8);
+    // The tail first: after the loop the verifier would follow every possible `whole` apart.
+    // SAFETY: `whole` is at most 31 of the buffer's 33 words.
+    let last = unsafe { core::ptr::read_volatile(words.add((whole & 31) as usize)) };
+    let tail = last & ((1u64 << (rest * 8)) - 1);
     for index in 0..(NAME_WORDS as u32 - 1) {
         if index >= whole {
             break;
@@ -251,11 +283,5 @@ unsafe fn hash_words(words: *const u64, len: u32, secret: [u64; 2]) -> u64 {
         // SAFETY: index below the buffer's 33 words.
         sip.word(unsafe { core::ptr::read_volatile(words.add(index as usize)) });
     }
-    let rest = len % 8;
-    if rest == 0 {
-        return sip.finish(0, 0);
-    }
-    // SAFETY: `whole` is at most 31.
-    let last = unsafe { core::ptr::read_volatile(words.add((whole & 31) as usize)) };
-    sip.finish(last & ((1u64 << (rest * 8)) - 1), u64::from(rest))
+    sip.finish(tail, u64::from(len))
 }

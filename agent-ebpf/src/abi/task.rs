@@ -3,6 +3,7 @@
 //! Scratch lives here and never in per-CPU maps or on the 512-byte stack: LSM programs are preemptible, and
 //! another task on the same CPU could swap a buffer between its check and its use.
 
+use super::hold::HoldKey;
 use super::image::{LabelKey, Range};
 use crate::decide::{Attempt, Decision, Judge, Now};
 use crate::path::States;
@@ -61,6 +62,38 @@ pub struct Level {
     pub pad: u32,
 }
 
+/// What a record says beyond the attempt and the decision.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// See `code::class`
+    pub class: u32,
+    /// See `code::verdict`
+    pub verdict: u32,
+    /// See `code::reason`
+    pub reason: u32,
+    /// Bits of `record_flag`
+    pub flags: u32,
+}
+
+/// What a hook is about to do; kept in memory because the verifier would follow each variant apart.
+pub mod plan {
+    /// Record, then deny whether or not the record found room.
+    pub const DENY: u32 = 0;
+    /// Nothing to record: go on.
+    pub const GO_ON: u32 = 1;
+    /// Nothing to record: stopped again.
+    pub const STOPPED: u32 = 2;
+    /// Record, then go on; without room go on all the same.
+    pub const OBSERVE: u32 = 3;
+    /// Record before the privilege: without room deny.
+    pub const GRANT: u32 = 4;
+    /// As `GRANT`, and keep the answer for the rest of the call.
+    pub const APPROVED: u32 = 5;
+    /// Record before the stop: without room deny.
+    pub const OPEN: u32 = 6;
+}
+
 /// What one hook works with while it judges. Meaningless between hooks.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -99,8 +132,16 @@ pub struct Current {
     pub states: States,
     /// Not zero: the walk cannot be judged
     pub walk_failed: u32,
+    /// Scratch of pointer comparisons
+    pub equal: u32,
+    /// See [`plan`]
+    pub plan: u32,
     /// Zero
     pub pad: u32,
+    /// What the record will say
+    pub said: Said,
+    /// Key of the hold
+    pub key: HoldKey,
     /// Entries seen so far
     pub judge: Judge,
     /// The outcome

@@ -126,6 +126,6 @@ impl Call {
         sip.word(self.reg(R8));
         sip.word(self.reg(BX));
         sip.word(self.reg(CX) & if self.compat { u64::MAX } else { 0 }); // `syscall` puts the ip into cx
-        sip.finish(0, 0)
+        sip.finish(0, 10 * 8)
     }
 }

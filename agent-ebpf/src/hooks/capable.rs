@@ -6,14 +6,14 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{class, hook, reason, verdict},
         image::ACTIVE_IMAGE,
-        task::TaskState,
+        task::{Said, TaskState, plan},
     },
     decide::{Attempt, unjudged},
 };
 
 use crate::{
-    emit::{Said, emit},
-    hold::EPERM,
+    emit::{reserve, submit},
+    hold::{EPERM, plan},
     judge::{guarded, stamp},
     maps::ACTIVE,
     who::{Who, current_task, who},
@@ -46,8 +46,11 @@ fn refuse(state: *mut TaskState, options: u32) -> i32 {
             stamp(state, active, hook::CAPABLE, Attempt { ops: 0, port: 0, subjects: 0 });
             (*state).current.decision = unjudged(reason::CAP_AUDIT_CONTROL);
         }
-        let said = Said { class: class::A, verdict: verdict::DENIED, reason: reason::CAP_AUDIT_CONTROL, flags: 0 };
-        let _counted_if_lost = emit(state, said);
+        let (class, reason) = (u32::from(class::A), reason::CAP_AUDIT_CONTROL);
+        plan(state, plan::DENY, Said { class, verdict: verdict::DENIED, reason, flags: 0 });
+        if let Some(room) = reserve(class) {
+            submit(state, room);
+        }
     }
     EPERM
 }

@@ -5,13 +5,12 @@
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
-    code::{class, hook, op, reason, verdict},
+    code::{hook, op, reason, verdict},
     image::{ACTIVE_SLOT_MASK, LabelKey},
     task::{Level, TaskState},
 };
 
 use crate::{
-    emit::{Said, emit},
     hold::EPERM,
     hooks::act,
     judge::{begin, judge, outcome},
@@ -21,7 +20,7 @@ use crate::{
         OFF_TASK_PID, load,
     },
     walk::{collect, identity, name_hash},
-    who::{Who, allowed, current_task, my_turn, who},
+    who::{Who, current_task, my_turn, who},
 };
 
 // include/linux/fs.h, include/uapi/asm-generic/fcntl.h
@@ -60,7 +59,7 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);
         if mode & FMODE_CREATED != 0 {
-            return created(state, task, dentry);
+            created(state, dentry);
         }
     }
     act(state, task)
@@ -69,10 +68,9 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
 /// The file is new. What `inode_create` let through goes on; a hold that it could not ask (a file system that
 /// creates while opening) is denied.
 #[inline(always)]
-unsafe fn created(state: *mut TaskState, task: Addr, dentry: Addr) -> i32 {
-    let (verdict, _) = outcome(state);
-    if verdict != verdict::HELD {
-        return act(state, task);
+unsafe fn created(state: *mut TaskState, dentry: Addr) {
+    if outcome(state).0 != verdict::HELD {
+        return;
     }
     // SAFETY: typed pointers; the state is live and its first level was just walked.
     unsafe {
@@ -81,21 +79,22 @@ unsafe fn created(state: *mut TaskState, task: Addr, dentry: Addr) -> i32 {
         let expected = (*state).created_in;
         (*state).created_in = LabelKey { ino: 0, dev: 0, igen: 0, slot: 0, pad: 0 };
         let level = (&raw const (*state).levels).cast::<Level>();
-        let hash = name_hash(state, (*level).name_ptr, (*level).name_len);
+        let decision = &raw mut (*state).current.decision;
+        (*decision).verdict = verdict::DENIED;
+        (*decision).reason = reason::HOLD_UNAVAILABLE;
+        let Some(hash) = name_hash(state, (*level).name_ptr, (*level).name_len) else { return };
         if !directory.is_null() {
             let found = identity(directory, 0);
             if found.ino == expected.ino
                 && found.dev == expected.dev
                 && found.igen == expected.igen
-                && hash == Some((*state).created_name_hash)
+                && hash == (*state).created_name_hash
             {
-                return allowed(state);
+                (*decision).verdict = verdict::ALLOWED;
+                (*decision).reason = reason::DEFAULT;
             }
         }
     }
-    let reason = reason::HOLD_UNAVAILABLE;
-    let _counted_if_lost = emit(state, Said { class: class::B, verdict: verdict::DENIED, reason, flags: 0 });
-    EPERM
 }
 
 /// Tells the agent the identity of what it just opened.

@@ -1,0 +1,134 @@
+//! The answers of the current call: one decision per call attempt.
+//!
+//! They stay good across restarts of the same call, are used up by an attempt in which nothing held, and
+//! seeing a used one again means a new call, which starts empty. Loops are kernel loops: unrolled, their
+//! branches would multiply in the verifier.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::helpers::generated::bpf_loop;
+use stayhand_agent_ebpf::abi::task::{ANSWERS_MAX, Answered, TaskState};
+
+type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
+
+#[repr(C)]
+struct Scan {
+    state: *mut TaskState,
+    /// 1: an unused answer was found and is used now; 2: a used one was seen again
+    found: u32,
+    pad: u32,
+}
+
+#[inline(always)]
+fn scan(state: *mut TaskState, each: Callback) -> u32 {
+    let mut context = Scan { state, found: 0, pad: 0 };
+    // SAFETY: the context outlives the loop.
+    unsafe { bpf_loop(ANSWERS_MAX as u32, each as *mut c_void, (&raw mut context).cast(), 0) };
+    context.found
+}
+
+#[inline(always)]
+unsafe fn at(state: *mut TaskState, index: u64) -> Option<*mut Answered> {
+    if index >= ANSWERS_MAX as u64 {
+        return None;
+    }
+    // SAFETY: index checked; live by contract.
+    unsafe { Some((&raw mut (*state).answered).cast::<Answered>().add(index as usize)) }
+}
+
+/// Uses the answer to the current action, if this call has one. A used answer seen again empties the call.
+#[inline(always)]
+pub fn used_before(state: *mut TaskState) -> bool {
+    match scan(state, look) {
+        1 => true,
+        2 => {
+            scan(state, forget);
+            false
+        }
+        _ => false,
+    }
+}
+
+unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
+    let scan = context.cast::<Scan>();
+    // SAFETY: the context is `scan`'s; the state is live.
+    unsafe {
+        let state = (*scan).state;
+        let Some(answered) = at(state, index) else { return 1 };
+        if (*answered).hold == 0 {
+            return 0;
+        }
+        if (*answered).call != (*state).current.call {
+            if (*answered).seen != 0 {
+                (*answered).hold = 0; // used up by an earlier call
+            }
+            return 0;
+        }
+        let same = ((*answered).digest[0] ^ (*state).current.digest[0])
+            | ((*answered).digest[1] ^ (*state).current.digest[1]);
+        if same != 0 {
+            return 0;
+        }
+        if (*answered).seen != 0 {
+            (*scan).found = 2;
+            return 1;
+        }
+        (*answered).seen = 1;
+        (*state).current.hold = (*answered).hold;
+        (*scan).found = 1;
+    }
+    1
+}
+
+unsafe extern "C" fn forget(index: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `scan`'s; the state is live.
+    unsafe {
+        let state = (*context.cast::<Scan>()).state;
+        let Some(answered) = at(state, index) else { return 1 };
+        if (*answered).call == (*state).current.call {
+            (*answered).hold = 0;
+        }
+    }
+    0
+}
+
+/// The attempt stops: what it used so far stays good for the restart of the same call.
+#[inline(always)]
+pub fn keep_for_restart(state: *mut TaskState) {
+    scan(state, rewind);
+}
+
+unsafe extern "C" fn rewind(index: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `scan`'s; the state is live.
+    unsafe {
+        let state = (*context.cast::<Scan>()).state;
+        let Some(answered) = at(state, index) else { return 1 };
+        if (*answered).call == (*state).current.call {
+            (*answered).seen = 0;
+        }
+    }
+    0
+}
+
+/// Keeps an approval for the rest of this call, used by this attempt. Without a free place the action goes on
+/// but a restart asks again.
+#[inline(always)]
+pub fn keep(state: *mut TaskState) {
+    scan(state, take);
+}
+
+unsafe extern "C" fn take(index: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `scan`'s; the state is live.
+    unsafe {
+        let state = (*context.cast::<Scan>()).state;
+        let Some(answered) = at(state, index) else { return 1 };
+        if (*answered).hold != 0 {
+            return 0;
+        }
+        (*answered).digest = (*state).current.digest;
+        (*answered).hold = (*state).current.hold;
+        (*answered).call = (*state).current.call;
+        (*answered).seen = 1;
+    }
+    1
+}
