@@ -1,0 +1,165 @@
+//! The thread of the hold manager: one inbox, one clock, nothing shared.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use stayhand_guardrail::{host::HoldAnswer, reason::Reason};
+
+use super::{Board, Manager, Row, step::Seen, world::RealWorld};
+use crate::{
+    clock::Now,
+    holds::process,
+    kernel::{holds::Pending, pidfd::PidFd},
+    port::SharedHolds,
+    spool::{Spool, SpoolError},
+    tell::Teller,
+};
+
+/// Makes a row of a kernel entry whose record was lost.
+pub type Unknown = Box<dyn Fn(&Pending) -> Option<Row> + Send>;
+
+/// Something for the manager.
+pub enum Message {
+    /// A hold was opened, its record is stored; what to tell the one who waits
+    Opened(Box<Row>, Option<crate::tell::Told>),
+    /// The kernel said what became of a hold
+    Outcome(u64, Reason),
+    /// The answers of the desired state
+    Answers(Vec<HoldAnswer>),
+    /// A process was stopped and no hold could be published: process id and cookie
+    Continue(u32, u64),
+    /// Everything that was in the rings at the start has been read
+    Recover(Unknown),
+    /// End the thread; pending holds stay stopped
+    Stop,
+}
+
+/// Where messages go.
+pub type Inbox = Sender<Message>;
+
+/// Wake-ups of a process that was stopped without a hold: over some seconds.
+const CONTINUES_MAX: u32 = 10;
+
+/// Starts the thread with what the journal has.
+pub fn start(
+    maps: SharedHolds,
+    spool: Arc<Spool>,
+    board: Arc<Board>,
+    teller: Teller,
+) -> Result<(Inbox, JoinHandle<()>), SpoolError> {
+    let mut rows = Vec::new();
+    for (id, bytes) in spool.holds()? {
+        match serde_json::from_slice::<Row>(&bytes) {
+            Ok(row) => rows.push(row),
+            Err(error) => {
+                tracing::error!(hold = format!("{id:016x}"), %error, "a journaled hold is unreadable")
+            }
+        }
+    }
+    rows.iter().for_each(|row| board.put(&row.hold));
+    let (inbox, messages) = channel();
+    let world = RealWorld::new(Arc::clone(&maps), spool, board);
+    let thread = Thread {
+        maps,
+        teller,
+        continues: vec![],
+    };
+    let builder = std::thread::Builder::new().name("holds".into());
+    let handle = builder.spawn(move || thread.run(world, rows, &messages));
+    let directory = std::path::PathBuf::from("a thread");
+    Ok((
+        inbox,
+        handle.map_err(|source| SpoolError::Directory {
+            path: directory,
+            source,
+        })?,
+    ))
+}
+
+struct Thread {
+    maps: SharedHolds,
+    teller: Teller,
+    continues: Vec<Continue>,
+}
+
+struct Continue {
+    process: PidFd,
+    again_at_ns: u64,
+    times: u32,
+}
+
+impl Thread {
+    fn run(mut self, world: RealWorld, rows: Vec<Row>, messages: &Receiver<Message>) {
+        let noter = world.noter();
+        let mut manager = Manager::new(world, rows);
+        loop {
+            let now = Now::read();
+            let next_ns = manager.tick(&now).min(self.continue_again(&now));
+            let wait = Duration::from_nanos(next_ns.saturating_sub(now.boot_ns));
+            let message = match messages.recv_timeout(wait) {
+                Ok(message) => message,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let now = Now::read();
+            match message {
+                Message::Opened(mut row, told) => {
+                    row.ancestors = noter(&row);
+                    manager.opened(*row, &now);
+                    if let Some(told) = told {
+                        self.teller.tell(told);
+                    }
+                }
+                Message::Outcome(id, reason) => manager.outcome(id, reason, &now),
+                Message::Answers(answers) => manager.answers(answers, &now),
+                Message::Continue(tgid, cookie) => self.continue_soon(tgid, cookie, &now),
+                Message::Recover(unknown) => match self.maps.list() {
+                    Ok(pending) => manager.recover(pending, unknown, &now),
+                    Err(error) => tracing::error!(%error, "cannot read pending holds"),
+                },
+                Message::Stop => return,
+            }
+        }
+    }
+
+    fn continue_soon(&mut self, tgid: u32, cookie: u64, now: &Now) {
+        let Ok(Some(process)) = PidFd::open(tgid) else {
+            return;
+        };
+        let pinned = self.maps.pinned(&process).ok().flatten();
+        if pinned.is_some_and(|pinned| pinned.process_cookie == cookie) {
+            self.continues.push(Continue {
+                process,
+                again_at_ns: now.boot_ns,
+                times: 0,
+            });
+        }
+    }
+
+    /// The stop signal may still be on its way when the first `SIGCONT` comes, so it is sent until the process runs.
+    fn continue_again(&mut self, now: &Now) -> u64 {
+        self.continues.retain_mut(|one| {
+            if one.again_at_ns > now.boot_ns {
+                return true;
+            }
+            let (seen, _) = process::look(&one.process, one.process.pid());
+            if one.times == 0 || seen == Seen::Stopped {
+                let _gone_meanwhile = one.process.resume();
+            }
+            one.times += 1;
+            one.again_at_ns = now.boot_ns.saturating_add(2_000_000 << one.times);
+            one.times < CONTINUES_MAX && seen != Seen::Gone
+        });
+        self.continues
+            .iter()
+            .map(|one| one.again_at_ns)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,165 @@
+//! The real world of the hold manager: kernel maps, processes, the journal and the board.
+
+use std::{collections::HashMap, sync::Arc};
+
+use stayhand_agent_ebpf::abi::code::answer;
+
+use super::{
+    Board, World, ancestors, process,
+    row::Row,
+    step::{Look, Seen},
+};
+use crate::{
+    kernel::{holds::KernelAnswer, pidfd::PidFd},
+    port::{PortError, SharedHolds},
+    spool::Spool,
+};
+
+/// See [`World`].
+pub struct RealWorld {
+    maps: SharedHolds,
+    spool: Arc<Spool>,
+    board: Arc<Board>,
+    /// Opened and identified once per hold
+    processes: HashMap<u64, PidFd>,
+}
+
+impl RealWorld {
+    /// Acts through these.
+    pub fn new(maps: SharedHolds, spool: Arc<Spool>, board: Arc<Board>) -> Self {
+        Self {
+            maps,
+            spool,
+            board,
+            processes: HashMap::new(),
+        }
+    }
+
+    /// The held process, if its number still belongs to it: the kernel's cookie says so, not its start time.
+    fn process(&mut self, row: &Row) -> Result<Option<&PidFd>, PortError> {
+        let id = row.id();
+        if !self.processes.contains_key(&id) {
+            let Some(process) = PidFd::open(row.hold.process.pid)? else {
+                return Ok(None);
+            };
+            let pinned = self.maps.pinned(&process)?;
+            if pinned.map(|pinned| pinned.process_cookie) != Some(row.hold.process.cookie) {
+                return Ok(None);
+            }
+            self.processes.insert(id, process);
+        }
+        Ok(self.processes.get(&id))
+    }
+
+    /// Finds which ancestors of a hold will have to be continued; to be asked as soon as a hold is known.
+    pub fn noter(&self) -> impl Fn(&Row) -> Vec<(u32, u64)> + use<> {
+        let maps = Arc::clone(&self.maps);
+        move |row| ancestors::find(row.hold.process.pid, &same_session(&maps, row))
+    }
+}
+
+/// Cookies of processes of the hold's session.
+fn same_session<'r>(maps: &SharedHolds, row: &'r Row) -> impl Fn(&PidFd) -> Option<u64> + use<'r> {
+    let maps = Arc::clone(maps);
+    let subject = &row.hold.subject;
+    move |process| {
+        let pinned = maps.pinned(process).ok()??;
+        let same_session = subject
+            .session
+            .is_none_or(|session| session == pinned.session);
+        (pinned.auid == subject.auid && same_session).then_some(pinned.process_cookie)
+    }
+}
+
+fn warn(row: &Row, doing: &str, error: &dyn std::error::Error) {
+    tracing::warn!(hold = %row.hold.id, error = crate::exit::chain(error), "cannot {doing}");
+}
+
+impl World for RealWorld {
+    fn journal(&mut self, row: &Row) {
+        match serde_json::to_vec(row) {
+            Ok(bytes) => {
+                if let Err(error) = self.spool.put_holds(&[(row.id(), Some(bytes))]) {
+                    warn(row, "journal a hold", &error);
+                }
+            }
+            Err(error) => warn(row, "journal a hold", &error),
+        }
+        self.board.put(&row.hold);
+    }
+
+    fn forget(&mut self, row: &Row) {
+        if let Err(error) = self.spool.put_holds(&[(row.id(), None)]) {
+            warn(row, "forget a hold", &error);
+        }
+        self.board.remove(row.id());
+        self.processes.remove(&row.id());
+    }
+
+    fn write_answer(&mut self, row: &Row, answer: u32) {
+        if let Err(error) = self
+            .maps
+            .answer(&row.key(), row.id(), kernel_answer(answer))
+        {
+            warn(row, "write an answer into the kernel", error.as_ref());
+        }
+    }
+
+    fn withdraw(&mut self, row: &Row) -> bool {
+        self.write_answer(row, answer::VOID);
+        let removed = match self.maps.get(&row.key()) {
+            Ok(Some(pending)) if pending.entry.hold == row.id() => self.maps.remove(&pending),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        };
+        removed.unwrap_or_else(|error| {
+            warn(row, "remove a hold", error.as_ref());
+            false
+        })
+    }
+
+    fn release(&mut self, row: &Row) {
+        self.processes.remove(&row.id());
+    }
+
+    fn wake(&mut self, row: &Row) {
+        match self.process(row) {
+            Ok(Some(process)) => {
+                if let Err(error) = process.resume() {
+                    warn(row, "continue a process", &error);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => warn(row, "find a process", error.as_ref()),
+        }
+        self.wake_ancestors(row);
+    }
+
+    fn wake_ancestors(&mut self, row: &Row) {
+        ancestors::wake(&row.ancestors, &same_session(&self.maps, row));
+    }
+
+    fn look(&mut self, row: &Row) -> Look {
+        let (seen, fatal) = match self.process(row) {
+            Ok(Some(found)) => process::look(found, row.hold.process.tid),
+            Ok(None) => (Seen::Gone, false),
+            Err(_) => (Seen::Unclear, false),
+        };
+        // After the process, see `Look`. A map that cannot be read is no proof that the entry is gone.
+        let entry = match self.maps.get(&row.key()) {
+            Ok(found) => found.is_some_and(|found| found.entry.hold == row.id()),
+            Err(_) => true,
+        };
+        Look { seen, fatal, entry }
+    }
+}
+
+/// Unknown numbers read as refused, as the kernel reads them.
+fn kernel_answer(code: u32) -> KernelAnswer {
+    match code {
+        answer::APPROVED => KernelAnswer::Approved,
+        answer::CANCELLED => KernelAnswer::Cancelled,
+        answer::VOID => KernelAnswer::Void,
+        _ => KernelAnswer::Refused,
+    }
+}
