@@ -1,14 +1,14 @@
 //! Connections as a program makes them, one `connect(2)` each.
 
 use std::{
-    net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd as _,
 };
 
 use nix::{
     errno::Errno,
     sys::socket::{
-        AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, connect, getpeername, send, socket,
+        AddressFamily, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, connect, getpeername, send,
     },
 };
 
@@ -18,7 +18,7 @@ fn failed(error: Errno) -> Ret {
     -Ret::from(error as i32)
 }
 
-/// Connects `tcp` or `udp` and, for UDP, sends one datagram. 0 if the socket then has a peer.
+/// Connects `tcp`, `mptcp` or `udp` and, for UDP, sends one datagram. 0 if the socket then has a peer.
 pub fn connect_to(kind: &str, address: IpAddr, port: u16) -> Ret {
     match SocketAddr::new(address, port) {
         SocketAddr::V4(to) => one(kind, AddressFamily::Inet, &SockaddrIn::from(to)),
@@ -27,12 +27,10 @@ pub fn connect_to(kind: &str, address: IpAddr, port: u16) -> Ret {
 }
 
 fn one<A: SockaddrLike>(kind: &str, family: AddressFamily, to: &A) -> Ret {
+    let protocol = if kind == "mptcp" { libc::IPPROTO_MPTCP } else { 0 };
     let kind = if kind == "udp" { SockType::Datagram } else { SockType::Stream };
-    let made = socket(family, kind, SockFlag::SOCK_CLOEXEC, None);
-    let made = match made {
-        Ok(made) => made,
-        Err(error) => return failed(error),
-    };
+    let made = super::sys::socket(family as i32, kind as i32, protocol);
+    let Some(made) = super::sys::owned(made) else { return made };
     if let Err(error) = connect(made.as_raw_fd(), to) {
         return failed(error);
     }
@@ -55,13 +53,7 @@ pub fn fast_open(address: IpAddr, port: u16) -> Ret {
 
 fn sent<A: SockaddrLike>(family: AddressFamily, to: &A) -> Ret {
     let flags = libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL;
-    match socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None) {
-        Ok(made) => super::sys::send_to(made.as_raw_fd(), b"x", to.as_ptr(), to.len(), flags),
-        Err(error) => failed(error),
-    }
-}
-
-/// The same address with IPv4 written as mapped IPv6.
-pub fn mapped(address: SocketAddrV4) -> SocketAddrV6 {
-    SocketAddrV6::new(address.ip().to_ipv6_mapped(), address.port(), 0, 0)
+    let made = super::sys::socket(family as i32, libc::SOCK_STREAM, 0);
+    let Some(made) = super::sys::owned(made) else { return made };
+    super::sys::send_to(made.as_raw_fd(), b"x", to.as_ptr(), to.len(), flags)
 }

@@ -205,3 +205,19 @@ pub fn set_sid() -> Ret {
 pub fn pidfd_open(pid: u32) -> Ret {
     call!(libc::SYS_pidfd_open, pid, 0)
 }
+
+/// Opens an object by a descriptor that cannot write: `/proc/self/fd/N` of an `O_PATH` descriptor.
+pub fn reopen(path: &CStr, flags: i32) -> Ret {
+    let handle = open(path, libc::O_PATH, 0);
+    if handle < 0 {
+        return handle;
+    }
+    let opened = open(&c(&format!("/proc/self/fd/{handle}")), flags, 0);
+    close(handle);
+    opened
+}
+
+/// `socket(2)`, closed on exec.
+pub fn socket(family: i32, kind: i32, protocol: i32) -> Ret {
+    call!(libc::SYS_socket, family, kind | libc::SOCK_CLOEXEC, protocol)
+}

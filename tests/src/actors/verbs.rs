@@ -32,6 +32,7 @@ fn open(line: &Line) -> Ret {
         "openat" => sys::openat(&path, flags, mode),
         "openat2" => sys::openat2(&path, flags, mode),
         "creat" => sys::creat(&path, mode),
+        "descriptor" => sys::reopen(&path, flags),
         "by-handle" => sys::open_by_handle(&path, flags),
         "open32" => compat::with_path(compat::OPEN, &path, flags, mode),
         "creat32" => compat::with_path(compat::CREAT, &path, flags, mode),
@@ -117,24 +118,26 @@ fn process(line: &Line) -> Option<Ret> {
         "nap" => sys::nap_ms(line.number(1)),
         "kill" => sys::kill(line.number(1), line.number(2)),
         "tid" => sys::tid(),
-        "forks" => forks(line.number(1)),
+        "forks" => forks(line.number(1), line.text(2)),
+        "continue-storm" => (0..line.number::<u32>(2)).map(|_| sys::kill(line.number(1), libc::SIGCONT)).min().unwrap_or(0),
         "setuid" => sys::set_uid(line.number(1)),
         "setsid" => sys::set_sid(),
         _ => return None,
     })
 }
 
-/// Makes a chain of `count` generations; the last one says how far it got. Tests the inheritance, not the load.
-fn forks(count: u32) -> Ret {
-    let mut made = 0;
+/// `forks COUNT PATH`: that many children, each of which executes PATH. How many were denied, or the first
+/// result that is no denial.
+fn forks(count: u32, path: &str) -> Ret {
+    let mut denied = 0;
     for _ in 0..count {
-        let ended = programs::exec("fork", "/bin/true", &[]);
-        if ended != 0 {
-            return ended.min(-1);
+        let ended = programs::exec("fork", path, &[]);
+        if ended != sys::EPERM {
+            return ended.min(-1_000 - ended);
         }
-        made += 1;
+        denied += 1;
     }
-    made
+    denied
 }
 
 fn net(line: &Line) -> Option<Ret> {

@@ -1,12 +1,19 @@
 //! The registry: every scenario of every file below this directory, in the order in which they run.
 
 mod guest;
+mod hold_calls;
+mod hold_context;
 mod story;
 
 use crate::scenario::Scenario;
 
 /// One list per file; a file that is not named here fails the check of the tree.
-const LISTS: &[&[Scenario]] = &[guest::SCENARIOS, story::SCENARIOS];
+const LISTS: &[&[Scenario]] = &[
+    guest::SCENARIOS,
+    story::SCENARIOS,
+    hold_calls::SCENARIOS,
+    hold_context::SCENARIOS,
+];
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {

@@ -1,0 +1,201 @@
+//! The machine of the kernel's scenarios: a policy of every effect enforced, the agent gone, a stand-in with a
+//! hand on every step, alice at a puppet.
+//!
+//! Set up once per process; scenarios of one group share it and leave it as they found it.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use stayhand_agent_ebpf::abi::code::{answer, reason};
+
+use super::{
+    client::{ALICE, Puppet, Ticket},
+    elf,
+    standin::{Pending, StandIn, of_hold},
+    sys::{EPERM, Ret},
+};
+use crate::{
+    host::{Config, Host},
+    process, wait,
+};
+
+/// The policy.
+const POLICY: &str = include_str!("../../fixtures/policies/kernel.yaml");
+/// Where everything is.
+pub const WORK: &str = "/srv/work";
+/// Exit code of the held program.
+pub const PROGRAM_CODE: Ret = 42;
+
+/// The machine.
+pub struct Rig {
+    /// The host, whose services are gone
+    pub host: Host,
+    /// In the agent's place
+    pub agent: StandIn,
+    /// Alice, uid 1001
+    pub alice: Puppet,
+}
+
+/// An action that is held, and how its answer will come.
+#[derive(Debug)]
+pub struct Held {
+    /// In the kernel
+    pub hold: Pending,
+    /// At the puppet
+    pub ticket: Ticket,
+}
+
+/// Runs a scenario on the machine of this process; the first one sets it up.
+pub fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
+    static RIG: Mutex<Option<Rig>> = Mutex::new(None);
+    let mut place = RIG.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut rig = match place.take() {
+        Some(rig) => rig,
+        None => Rig::new()?,
+    };
+    run(&mut rig)?;
+    rig.agent.clear().context("left behind")?;
+    rig.agent.collect();
+    drop(rig.agent.records());
+    *place = Some(rig);
+    Ok(())
+}
+
+impl Rig {
+    fn new() -> Result<Self> {
+        places()?;
+        let mut host = Host::boot(&Config::policy(POLICY))?;
+        let agent = StandIn::take_over(&mut host)?;
+        Ok(Self { host, agent, alice: Puppet::start(ALICE)? })
+    }
+
+    /// Asks alice for something that is held; gives it when it is published and she is stopped.
+    pub fn hold(&mut self, words: &str) -> Result<Held> {
+        let ticket = self.alice.ask(words)?;
+        self.held(ticket).with_context(|| format!("asked `{words}`"))
+    }
+
+    /// Waits until the one thing that is pending has stopped its process.
+    pub fn held(&self, ticket: Ticket) -> Result<Held> {
+        let hold = match self.agent.wait_one() {
+            Ok(hold) => hold,
+            Err(error) => return Err(error.context(format!("the answer so far: {:?}", self.alice.answered(&ticket)))),
+        };
+        process::wait_stopped(hold.entry.tgid, wait::SOON)?;
+        ensure!(self.alice.answered(&ticket).is_none(), "the call returned {:?}", self.alice.answered(&ticket));
+        Ok(Held { hold, ticket })
+    }
+
+    /// Continues the process behind the agent's back, several times: every time it must stop again by itself.
+    pub fn stray_continues(&self, held: &Held, times: u32) -> Result<()> {
+        for _ in 0..times {
+            let before = self.agent.entry(&held.hold).context("the hold is gone")?.restops;
+            self.agent.wake(&held.hold);
+            wait::until(wait::SOON, "the call to be stopped again", || {
+                self.agent.entry(&held.hold).filter(|entry| entry.restops > before)
+            })?;
+            process::wait_stopped(held.hold.entry.tgid, wait::SOON)?;
+            ensure!(self.alice.answered(&held.ticket).is_none(), "a stray SIGCONT let the call return");
+        }
+        Ok(())
+    }
+
+    /// The puppet's answer.
+    pub fn result(&self, held: &Held) -> Result<Ret> {
+        self.alice.answer(&held.ticket, wait::SOON).context("the call does not return")
+    }
+
+    /// The whole property: held without effect, stopped again by every stray `SIGCONT`, refused without effect,
+    /// approved with the right result; each time one announcement and one outcome.
+    pub fn held_without_effect(&mut self, words: &str, effect: &dyn Fn() -> bool, expected: Ret) -> Result<()> {
+        self.refused_without_effect(words, effect)?;
+        drop(self.agent.records());
+        let held = self.hold(words)?;
+        ensure!(!effect(), "`{words}` had its effect before anybody answered");
+        self.stray_continues(&held, 2)?;
+        ensure!(!effect(), "`{words}` had its effect after a stray SIGCONT");
+        self.agent.approve(&held.hold)?;
+        let result = self.result(&held)?;
+        ensure!(result == expected, "`{words}` approved gives {result}, not {expected}");
+        ensure!(effect(), "`{words}` approved has no effect");
+        self.told(&held, reason::HOLD_APPROVED)
+    }
+
+    fn refused_without_effect(&mut self, words: &str, effect: &dyn Fn() -> bool) -> Result<()> {
+        drop(self.agent.records());
+        let held = self.hold(words)?;
+        self.agent.settle(&held.hold, answer::REFUSED)?;
+        let result = self.result(&held)?;
+        ensure!(result == EPERM, "`{words}` refused gives {result}");
+        ensure!(!effect(), "`{words}` had its effect although it was refused");
+        self.told(&held, reason::HOLD_REFUSED)
+    }
+
+    /// Exactly one announcement and this outcome, and nothing left in the kernel.
+    pub fn told(&mut self, held: &Held, outcome: u32) -> Result<()> {
+        let (announced, outcomes) = of_hold(&self.agent.records(), held.hold.entry.hold);
+        ensure!(announced == 1, "announced {announced} times");
+        ensure!(outcomes == [outcome], "outcomes {outcomes:?}, not {outcome}");
+        ensure!(!self.agent.has_answer(&held.hold), "the used answer is still there");
+        Ok(())
+    }
+
+    /// An action that is denied at once, for this reason, with exactly one record.
+    pub fn denied(&mut self, words: &str, reason: u32) -> Result<()> {
+        drop(self.agent.records());
+        let result = self.alice.tell(words)?;
+        ensure!(result == EPERM, "`{words}` gives {result}");
+        let records = self.agent.records();
+        let found = super::standin::denials(&records, reason);
+        let all: Vec<(u32, u32)> = records.iter().map(|record| (record.verdict, record.reason)).collect();
+        ensure!(found == 1, "`{words}`: {found} denials for reason {reason} among {all:x?}");
+        Ok(())
+    }
+}
+
+/// An existing file below the work directory with known content, writable for everybody; its path.
+pub fn file(name: &str) -> Result<String> {
+    let path = format!("{WORK}/{name}");
+    fs::write(&path, "before")?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?;
+    Ok(path)
+}
+
+/// Whether a file has other content than [`file()`] gave it, or is there at all if it did not.
+pub fn changed(path: &str) -> bool {
+    fs::read(path).is_ok_and(|content| content != b"before")
+}
+
+/// A program that ends with [`PROGRAM_CODE`].
+pub fn program(name: &str) -> Result<String> {
+    let path = format!("{WORK}/{name}");
+    write_executable(&path, &elf::exit64(PROGRAM_CODE as u8))?;
+    Ok(path)
+}
+
+/// Any executable file.
+pub fn write_executable(path: &str, content: &[u8]) -> Result<()> {
+    // A running or mapped old one must not make this fail.
+    drop(fs::remove_file(path));
+    fs::write(path, content).with_context(|| format!("cannot write {path}"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn places() -> Result<()> {
+    for name in ["", "held", "brief", "denied", "vault", "seen", "free", "bin"] {
+        let path = Path::new(WORK).join(name);
+        fs::create_dir_all(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
+    }
+    program("bin/held")?;
+    program("bin/denied")?;
+    program("bin/free")?;
+    program("bin/interp")?;
+    write_executable(&format!("{WORK}/bin/script"), format!("#!{WORK}/bin/interp\n").as_bytes())
+}
