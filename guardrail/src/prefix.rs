@@ -87,3 +87,38 @@ impl IdPrefix {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::HoldId;
+
+    #[test]
+    fn a_unique_prefix_names_its_id_and_another_one_none() {
+        let ids = [
+            HoldId(0xaaaa_1111_0000_0000),
+            HoldId(0xaaaa_2222_0000_0000),
+            HoldId(0xbbbb_0000_0000_0000),
+        ];
+        assert_eq!(IdPrefix::parse("BBBB").unwrap().resolve(ids), Ok(ids[2]));
+        assert_eq!(IdPrefix::parse("aaaa2").unwrap().resolve(ids), Ok(ids[1]));
+        let ambiguous = IdPrefix::parse("aaaa").unwrap().resolve(ids).unwrap_err();
+        assert!(
+            ambiguous
+                .to_string()
+                .contains("aaaa111100000000, aaaa222200000000"),
+            "{ambiguous}"
+        );
+        assert!(matches!(
+            IdPrefix::parse("cccc").unwrap().resolve(ids),
+            Err(PrefixError::Unknown { .. })
+        ));
+    }
+
+    #[test]
+    fn short_or_strange_prefixes_are_refused() {
+        for text in ["", "abc", "xyz1", "abcd\n", "../..", &"a".repeat(37)] {
+            assert!(IdPrefix::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -149,3 +149,66 @@ impl FromStr for DurationMs {
         Ok(Self(total))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        for (text, ms) in [
+            ("15s", 15_000),
+            ("10m", 600_000),
+            ("4h", 14_400_000),
+            ("1d", 86_400_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+        ] {
+            assert_eq!(text.parse(), Ok(DurationMs(ms)), "{text}");
+            assert_eq!(DurationMs(ms).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_duration() {
+        for text in [
+            "", "15", "s", "-5s", "5 s", "1.5h", "10x", "1m1h", "1s1s", "٣s", "5s\n", "1h-",
+        ] {
+            assert!(
+                matches!(
+                    text.parse::<DurationMs>(),
+                    Err(DurationError::Malformed { .. })
+                ),
+                "{text:?}"
+            );
+        }
+        for text in ["367d", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(
+                matches!(
+                    text.parse::<DurationMs>(),
+                    Err(DurationError::TooLong { .. })
+                ),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_utc_and_never_panic() {
+        assert_eq!(
+            UnixMs(1_795_222_183_512).to_string(),
+            "2026-11-21T00:49:43.512Z"
+        );
+        assert_eq!(UnixMs(u64::MAX).to_string(), "18446744073709551615 ms");
+        assert_eq!(UnixMs(5).since(UnixMs(9)), DurationMs(0));
+    }
+
+    proptest! {
+        #[test]
+        fn every_duration_reads_back(ms in 0..=DURATION_MAX.0) {
+            prop_assert_eq!(DurationMs(ms).to_string().parse(), Ok(DurationMs(ms)));
+        }
+    }
+}

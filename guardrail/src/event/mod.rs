@@ -1,5 +1,6 @@
-//! Events: what an auditor reads. One model, one encoder to OCSF.
+//! Events: what an auditor reads. One model, and an encoder to OCSF.
 
 pub mod model;
+pub mod ocsf;
 
 pub use model::*;

@@ -1,1 +1,207 @@
-//! (tests)
+//! Every transition of a hold, as a table and as properties.
+
+use super::*;
+use crate::{host::Answer, reason::Verdict};
+
+const OPENED: UnixMs = UnixMs(1_000_000);
+const DEADLINE: UnixMs = UnixMs(1_060_000);
+
+fn name(text: &str) -> UserName {
+    text.parse().unwrap()
+}
+
+fn pending() -> Hold {
+    Hold {
+        id: HoldId(0x0123_4567_89ab_cdef),
+        host: "web-1".parse().unwrap(),
+        subject: Subject {
+            auid: 1001,
+            user: Some(name("alice")),
+            session: Some(3),
+        },
+        process: ProcessInfo {
+            pid: 42,
+            ..ProcessInfo::default()
+        },
+        operation: Operation::Exec,
+        object: Object::Path {
+            bytes: b"/opt/demo/deploy".to_vec(),
+        },
+        rule: RuleRef {
+            policy: "demo".parse().unwrap(),
+            revision: crate::id::Revision(1),
+            rule: "deploy".parse().unwrap(),
+        },
+        message: None,
+        permission: None,
+        create_time: OPENED,
+        expire_time: DEADLINE,
+        state: HoldState::Pending,
+    }
+}
+
+fn facts() -> Vec<(&'static str, Fact)> {
+    let (by, reason) = (name("bob"), "looks right".to_owned());
+    vec![
+        (
+            "approve",
+            Fact::Approve {
+                by: by.clone(),
+                reason: reason.clone(),
+            },
+        ),
+        ("refuse", Fact::Refuse { by, reason }),
+        ("deadline", Fact::Deadline),
+        ("process gone", Fact::ProcessGone),
+        ("fatal signal", Fact::FatalSignal),
+        ("consumed", Fact::Consumed),
+        ("never restarted", Fact::NeverRestarted),
+    ]
+}
+
+fn fact(name: &str) -> Fact {
+    facts()
+        .into_iter()
+        .find(|(known, _)| *known == name)
+        .unwrap()
+        .1
+}
+
+fn after(names: &[&str], now: UnixMs) -> Hold {
+    names.iter().fold(pending(), |hold, name| {
+        hold.step(fact(name), now).unwrap().hold
+    })
+}
+
+fn short(effect: &Effect) -> String {
+    match effect {
+        Effect::Record(record) if record.released => "record released".to_owned(),
+        Effect::Record(record) => format!("record {}", record.to),
+        Effect::Answer(answer) => format!("answer {:?}", answer.answer).to_lowercase(),
+        Effect::DropAnswer(_) => "drop answer".to_owned(),
+    }
+}
+
+fn outcome(step: Result<Step, Illegal>) -> String {
+    match step {
+        Ok(step) => {
+            let released = if step.hold.state.is_released() {
+                ", released"
+            } else {
+                ""
+            };
+            let effects: Vec<String> = step.effects.iter().map(short).collect();
+            format!(
+                "{}{released} [{}]",
+                step.hold.state.phase(),
+                effects.join(", ")
+            )
+        }
+        Err(Illegal::AlreadyDecided { phase, by, .. }) => {
+            format!("refused: already {phase} by {by}")
+        }
+        Err(Illegal::Over { phase, .. }) => format!("refused: over, {phase}"),
+        Err(Illegal::PastDeadline { .. }) => "refused: past its deadline".to_owned(),
+        Err(Illegal::NotYet { .. }) => "refused: its deadline has not come".to_owned(),
+        Err(Illegal::NotApproved { .. }) => "refused: nobody approved".to_owned(),
+        Err(Illegal::Reason) => "refused: no reason".to_owned(),
+    }
+}
+
+#[test]
+fn transition_table() {
+    let states = [
+        ("pending", pending(), OPENED),
+        ("pending, past deadline", pending(), DEADLINE),
+        ("approved", after(&["approve"], OPENED), OPENED),
+        (
+            "approved, past deadline",
+            after(&["approve"], OPENED),
+            DEADLINE,
+        ),
+        (
+            "approved, released",
+            after(&["approve", "consumed"], OPENED),
+            DEADLINE,
+        ),
+        ("refused", after(&["refuse"], OPENED), DEADLINE),
+        ("timed-out", after(&["deadline"], DEADLINE), DEADLINE),
+        ("cancelled", after(&["process gone"], OPENED), DEADLINE),
+        ("void", after(&["never restarted"], OPENED), DEADLINE),
+    ];
+    let mut table = format!("{:<23} | {:<15} | outcome\n", "state", "fact");
+    for (state, hold, now) in &states {
+        for (name, fact) in facts() {
+            let line = format!(
+                "{state:<23} | {name:<15} | {}\n",
+                outcome(hold.clone().step(fact, *now))
+            );
+            table.push_str(&line);
+        }
+    }
+    insta::with_settings!({ snapshot_path => ".", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("transitions", table);
+    });
+}
+
+#[test]
+fn a_second_decision_names_who_already_decided() {
+    let error = after(&["refuse"], OPENED)
+        .step(fact("approve"), OPENED)
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("already refused by bob") && text.contains("looks right"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_answer_needs_a_reason() {
+    let silent = Fact::Approve {
+        by: name("bob"),
+        reason: " ".to_owned(),
+    };
+    assert_eq!(pending().step(silent, OPENED).unwrap_err(), Illegal::Reason);
+}
+
+#[test]
+fn an_answer_is_recorded_before_it_is_sent() {
+    let step = pending().step(fact("approve"), OPENED).unwrap();
+    let [Effect::Record(record), Effect::Answer(answer)] = step.effects.as_slice() else {
+        panic!("{:?}", step.effects)
+    };
+    assert_eq!(
+        (record.from, record.to),
+        (HoldPhase::Pending, HoldPhase::Approved)
+    );
+    assert_eq!(
+        (answer.hold, answer.answer),
+        (pending().id, Answer::Approved)
+    );
+    assert_eq!(record.by, Some(name("bob")));
+}
+
+#[test]
+fn nothing_happens_to_a_hold_that_is_over() {
+    for (last, now) in [
+        ("refuse", OPENED),
+        ("deadline", DEADLINE),
+        ("process gone", OPENED),
+        ("never restarted", OPENED),
+    ] {
+        let over = after(&[last], now);
+        assert!(over.state.is_over());
+        assert_eq!(over.left(OPENED).0, 0);
+        for (_, fact) in facts() {
+            assert!(over.clone().step(fact, DEADLINE).is_err());
+        }
+    }
+}
+
+#[test]
+fn time_left_counts_down_to_nothing() {
+    assert_eq!(pending().left(OPENED).to_string(), "1m");
+    assert_eq!(pending().left(DEADLINE).0, 0);
+    assert_eq!(Verdict::from_code(0), Verdict::Denied);
+}

@@ -1,0 +1,298 @@
+//! A recorded decision: the activity's class with the Security Control profile.
+
+use serde_json::{Value, json};
+
+use super::{
+    Body,
+    class::{Class, action, activity, disposition, severity, status},
+    objects,
+};
+use crate::{
+    action::{Object, Operation},
+    event::{DecisionEvent, Event},
+    reason::{Reason, Verdict},
+};
+
+/// `process.launch_type_id`: exec
+const LAUNCH_EXEC: u32 = 3;
+/// `connection_info.direction_id`: outbound
+const OUTBOUND: u32 = 2;
+
+/// How one decision reads in the Security Control profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Control {
+    pub(super) action: u32,
+    pub(super) disposition: u32,
+    pub(super) status: u32,
+    pub(super) severity: u32,
+    pub(super) alert: bool,
+}
+
+/// The decision table. The verdict is the truth: a reason that contradicts it only adds words.
+pub(super) fn control(verdict: Verdict, reason: Reason) -> Control {
+    match verdict {
+        Verdict::Allowed => allowed(reason),
+        Verdict::Denied => denied(reason),
+        Verdict::Held => Control {
+            action: action::MODIFIED,
+            disposition: disposition::DELAYED,
+            status: status::UNKNOWN,
+            severity: severity::LOW,
+            alert: true,
+        },
+    }
+}
+
+fn allowed(reason: Reason) -> Control {
+    let (action, disposition, severity, alert) = match reason {
+        Reason::HoldApproved => (
+            action::ALLOWED,
+            disposition::APPROVED,
+            severity::INFORMATIONAL,
+            false,
+        ),
+        Reason::RuleAlert => (action::OBSERVED, disposition::ALERT, severity::LOW, true),
+        Reason::WouldHave => (
+            action::OBSERVED,
+            disposition::DETECTED,
+            severity::LOW,
+            false,
+        ),
+        _ => (
+            action::ALLOWED,
+            disposition::ALLOWED,
+            severity::INFORMATIONAL,
+            false,
+        ),
+    };
+    Control {
+        action,
+        disposition,
+        status: status::SUCCESS,
+        severity,
+        alert,
+    }
+}
+
+fn denied(reason: Reason) -> Control {
+    let (disposition, severity) = match reason {
+        Reason::NoGrant | Reason::HoldTimedOut => (disposition::UNAUTHORIZED, severity::MEDIUM),
+        Reason::HoldRefused => (disposition::REJECTED, severity::MEDIUM),
+        Reason::HoldCancelled => (disposition::BLOCKED, severity::LOW),
+        Reason::NoRecord | Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => {
+            (disposition::ERROR, severity::MEDIUM)
+        }
+        Reason::CapAuditControl => (disposition::BLOCKED, severity::HIGH),
+        _ => (disposition::BLOCKED, severity::MEDIUM),
+    };
+    Control {
+        action: action::DENIED,
+        disposition,
+        status: status::FAILURE,
+        severity,
+        alert: true,
+    }
+}
+
+fn action_name(id: u32) -> &'static str {
+    match id {
+        action::ALLOWED => "Allowed",
+        action::DENIED => "Denied",
+        action::OBSERVED => "Observed",
+        _ => "Modified",
+    }
+}
+
+fn disposition_name(id: u32) -> &'static str {
+    match id {
+        disposition::ALLOWED => "Allowed",
+        disposition::BLOCKED => "Blocked",
+        disposition::APPROVED => "Approved",
+        disposition::DELAYED => "Delayed",
+        disposition::DETECTED => "Detected",
+        disposition::ALERT => "Alert",
+        disposition::REJECTED => "Rejected",
+        disposition::UNAUTHORIZED => "Unauthorized",
+        _ => "Error",
+    }
+}
+
+pub(super) fn body(event: &Event, decision: &DecisionEvent) -> Body {
+    let (class, activity) = class_of(decision.operation);
+    let code = format!("{}.{}", decision.operation.class(), decision.verdict);
+    let mut body = Body::new(class, activity, code, sentence(event, decision));
+    let control = control(decision.verdict, decision.reason);
+    body.severity = control.severity;
+    body.status = control.status;
+    body.profiles = vec!["security_control", "linux/linux_users"];
+    body.correlation = correlation(decision);
+    if decision.verdict == Verdict::Denied {
+        body.set("status_code", "EPERM");
+    }
+    body.set("status_detail", decision.reason.as_str());
+    body.set(
+        "actor",
+        objects::actor(event, &decision.subject, &decision.process),
+    );
+    object(&mut body, decision);
+    body.set("action_id", control.action);
+    body.set("action", action_name(control.action));
+    body.set("disposition_id", control.disposition);
+    body.set("disposition", disposition_name(control.disposition));
+    body.set("is_alert", control.alert);
+    rule(&mut body, decision);
+    notes(&mut body, decision);
+    body
+}
+
+fn class_of(operation: Operation) -> (Class, u32) {
+    match operation {
+        Operation::Exec => (Class::PROCESS_ACTIVITY, activity::PROCESS_LAUNCH),
+        Operation::Write => (Class::FILE_SYSTEM_ACTIVITY, activity::FILE_UPDATE),
+        Operation::Create => (Class::FILE_SYSTEM_ACTIVITY, activity::FILE_CREATE),
+        Operation::Connect => (Class::NETWORK_ACTIVITY, activity::NETWORK_OPEN),
+    }
+}
+
+fn sentence(event: &Event, decision: &DecisionEvent) -> String {
+    let DecisionEvent {
+        verdict,
+        reason,
+        operation,
+        object,
+        subject,
+        ..
+    } = decision;
+    let rule = decision
+        .rule
+        .as_ref()
+        .map_or_else(String::new, |rule| format!(", rule {rule}"));
+    format!(
+        "{verdict}: {} (auid {}) {operation} {object} on {}: {reason}{rule}",
+        subject.shown(),
+        subject.auid,
+        event.host
+    )
+}
+
+/// One name joins everything that belongs together: a hold, or else a grant.
+fn correlation(decision: &DecisionEvent) -> Option<String> {
+    let hold = decision
+        .hold
+        .as_ref()
+        .map(|hold| format!("holds/{}", hold.id));
+    hold.or_else(|| decision.grant.map(|grant| format!("grants/{grant}")))
+}
+
+fn object(body: &mut Body, decision: &DecisionEvent) {
+    match (decision.operation, &decision.object) {
+        (Operation::Exec, object) => {
+            body.set("launch_type_id", LAUNCH_EXEC);
+            let program = objects::path_of(object);
+            body.set(
+                "process",
+                objects::launched(&decision.subject, &decision.process, program),
+            );
+        }
+        (Operation::Write | Operation::Create, object) => {
+            body.set("file", objects::regular_file(objects::path_of(object)));
+        }
+        (Operation::Connect, Object::Address { ip, port }) => {
+            body.set(
+                "dst_endpoint",
+                json!({ "ip": ip.to_string(), "port": port }),
+            );
+            body.set("connection_info", json!({ "direction_id": OUTBOUND }));
+        }
+        // A record that contradicts itself: the endpoint is required, and empty is the truth about it.
+        (Operation::Connect, Object::Path { .. }) => {
+            body.set("dst_endpoint", json!({ "name": "unknown" }))
+        }
+    }
+}
+
+fn rule(body: &mut Body, decision: &DecisionEvent) {
+    let mut authorizations: Vec<Value> = Vec::new();
+    if let Some(grant) = decision.grant {
+        authorizations.push(json!({ "decision": "Allowed", "policy": { "uid": format!("grants/{grant}"), "type": "grant" } }));
+    }
+    if let Some(hold) = &decision.hold {
+        let word = match decision.reason {
+            Reason::HoldApproved => "Approved",
+            Reason::HoldRefused => "Refused",
+            Reason::HoldTimedOut => "Timed out",
+            Reason::HoldPending => "Pending",
+            _ => "Cancelled",
+        };
+        authorizations.push(json!({ "decision": word, "policy": { "uid": format!("holds/{}", hold.id), "type": "hold" } }));
+    }
+    if !authorizations.is_empty() {
+        body.set("authorizations", authorizations);
+    }
+    if let Some(rule) = &decision.rule {
+        let policy = format!("policies/{}", rule.policy);
+        body.set(
+            "policy",
+            json!({
+                "uid": policy,
+                "name": rule.policy.as_str(),
+                "version": rule.revision.to_string(),
+                "is_applied": !decision.monitor,
+            }),
+        );
+        let uid = format!("{policy}/rules/{}", rule.rule);
+        body.set(
+            "firewall_rule",
+            json!({ "uid": uid, "name": rule.rule.as_str(), "type": hook(decision.operation) }),
+        );
+    }
+}
+
+/// The hook that judges an operation.
+fn hook(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Exec => "bpf-lsm/bprm_check_security",
+        Operation::Write => "bpf-lsm/file_open",
+        Operation::Create => "bpf-lsm/inode_create",
+        Operation::Connect => "bpf-lsm/socket_connect",
+    }
+}
+
+fn notes(body: &mut Body, decision: &DecisionEvent) {
+    body.note(
+        "enforcement_mode",
+        if decision.monitor {
+            "monitor"
+        } else {
+            "enforce"
+        },
+    );
+    body.note("generation", decision.generation.0);
+    body.note("reason", decision.reason.as_str());
+    if let Some(permission) = &decision.permission {
+        body.note("permission", permission.to_string());
+    }
+    if let Some(message) = &decision.message {
+        body.note("policy_message", crate::text::safe(message));
+    }
+    if let Some(hold) = &decision.hold {
+        body.note(
+            "hold",
+            json!({
+                "id": hold.id.to_string(),
+                "expire_time": hold.deadline.0,
+                "answered_by": hold.answered_by.as_ref().map(|by| by.as_str()),
+                "answer_reason": hold.answer_reason.as_deref().map(crate::text::safe),
+            }),
+        );
+    }
+    if decision.operation != Operation::Exec && !decision.process.args.is_empty() {
+        body.note("actor_cmd_line", objects::command_line(&decision.process));
+    }
+    if decision.args_redacted != 0 {
+        body.note("args_redacted", decision.args_redacted);
+    }
+    if decision.object_cut {
+        body.note("object_cut", true);
+    }
+}

@@ -1,0 +1,287 @@
+//! Redaction of arguments before they leave the host.
+//!
+//! Never changes how many arguments there are, and when in doubt hides too much: a bound that is hit hides the
+//! argument. It is no promise that no secret is left: a program can take one in any form.
+
+use std::ops::Range;
+
+use regex::bytes::{Regex, RegexBuilder};
+use serde::{Deserialize, Serialize};
+
+/// What stands where something was hidden.
+pub const HIDDEN: &[u8] = b"*****";
+/// Patterns of one host, shipped ones included: each one runs over every recorded argument.
+pub const PATTERNS_MAX: usize = 200;
+/// Bytes of one pattern: readable on one screen.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
+/// Compiled size of one pattern, so that a counted repetition cannot eat the agent's memory.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one argument that are searched (`MAX_ARG_STRLEN`, linux/binfmts.h); a longer one is hidden whole.
+pub const ARG_BYTES_MAX: usize = 128 << 10;
+
+/// What to hide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedactConfig {
+    /// Whether the shipped patterns apply, too
+    pub defaults: bool,
+    /// Further patterns
+    pub patterns: Vec<Pattern>,
+}
+
+impl Default for RedactConfig {
+    fn default() -> Self {
+        Self {
+            defaults: true,
+            patterns: vec![],
+        }
+    }
+}
+
+/// One thing to hide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    /// Regular expression over one argument. Its capture groups are hidden, without any the whole match.
+    pub argument: String,
+    /// Hide the argument after the one that matches, instead of the match
+    #[serde(default)]
+    pub hides_next: bool,
+    /// Only after an argument whose last path component matches this as a whole, such as `mysql(dump)?`
+    #[serde(default)]
+    pub program: Option<String>,
+}
+
+/// A pattern that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RedactError {
+    /// Not a regular expression, or one that compiles to too much.
+    #[error("redaction pattern `{pattern}`: {why}")]
+    Pattern {
+        /// The pattern, shown safely
+        pattern: String,
+        /// What is wrong with it
+        why: String,
+    },
+    /// More than the bound.
+    #[error("{0} redaction patterns are more than the {PATTERNS_MAX} that are allowed")]
+    TooMany(usize),
+}
+
+const SECRET_WORD: &str = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|auth[-_]?key|credentials?)";
+
+/// The shipped patterns: argument, hides the next one, program.
+fn shipped() -> Vec<Pattern> {
+    let take = |argument: String| Pattern {
+        argument,
+        hides_next: false,
+        program: None,
+    };
+    let next = |argument: String| Pattern {
+        argument,
+        hides_next: true,
+        program: None,
+    };
+    let of = |program: &str, pattern: Pattern| Pattern {
+        program: Some(program.to_owned()),
+        ..pattern
+    };
+    let mysql = "(?:mysql|mariadb)[a-z_-]*";
+    vec![
+        // --password=x, DB_PASSWORD=x, ?token=x, and the same inside a longer text
+        take(format!(r"(?i)[\w.-]*{SECRET_WORD}[\w.-]*\s*=\s*(.+)$")),
+        take(format!(r#"(?i)["']?[\w.-]*{SECRET_WORD}[\w.-]*["']?\s*:\s*(.+)$"#)),
+        next(format!(r"(?i)^--?[\w.-]*{SECRET_WORD}$")),
+        take(r"(?i)authorization\s*[:=]\s*(.+)$".to_owned()),
+        take(r"(?i)^(?:-H|--header=)?(?:cookie|x-[\w-]*(?:auth|token|key)[\w-]*)\s*:\s*(.+)$".to_owned()),
+        take(r"(?i)[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@".to_owned()),
+        // Forms that are a secret by themselves
+        take(r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk-[\w-]{16,})".to_owned()),
+        take(r"\b(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)".to_owned()),
+        take(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----(.+)".to_owned()),
+        of(mysql, take(r"^-p(.+)$".to_owned())),
+        of("sshpass", take(r"^-p(.+)$".to_owned())),
+        of("sshpass", next(r"^-p$".to_owned())),
+        of("curl|wget", next(r"^(?:-u|--user|--proxy-user|-U)$".to_owned())),
+        of("curl|wget", take(r"^(?:-u|--user=|--proxy-user=)(.+)$".to_owned())),
+        of("docker|podman", next(r"^-p$".to_owned())),
+        of("redis-cli", next(r"^-a$".to_owned())),
+        of("ldap[a-z]+", next(r"^-w$".to_owned())),
+        of("openssl", take(r"^pass:(.+)$".to_owned())),
+    ]
+}
+
+struct Compiled {
+    argument: Regex,
+    hides_next: bool,
+    program: Option<Regex>,
+}
+
+/// Hides what the patterns say.
+pub struct Redactor {
+    patterns: Vec<Compiled>,
+}
+
+impl Redactor {
+    /// Compiles the patterns.
+    pub fn new(config: &RedactConfig) -> Result<Self, RedactError> {
+        let mut all = if config.defaults { shipped() } else { vec![] };
+        all.extend(config.patterns.iter().cloned());
+        if all.len() > PATTERNS_MAX {
+            return Err(RedactError::TooMany(all.len()));
+        }
+        let patterns = all.iter().map(compiled).collect::<Result<_, _>>()?;
+        Ok(Self { patterns })
+    }
+
+    /// The arguments without what is to be hidden, and how many of them were changed.
+    pub fn redact(&self, args: &[Vec<u8>]) -> (Vec<Vec<u8>>, u32) {
+        let mut shown: Vec<Vec<u8>> = args.to_vec();
+        let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        for (index, ranges) in self.hidden(&words).into_iter().enumerate() {
+            let Some(arg) = args.get(index) else { continue };
+            let mut ranges = ranges;
+            // A shell's or a wrapper's command line in one argument: the same again over its words.
+            if arg.len() <= ARG_BYTES_MAX {
+                let inner = words_of(arg);
+                if inner.len() > 1 {
+                    let texts: Vec<&[u8]> = inner
+                        .iter()
+                        .filter_map(|word| arg.get(word.clone()))
+                        .collect();
+                    for (word, hidden) in inner.iter().zip(self.hidden(&texts)) {
+                        ranges.extend(
+                            hidden
+                                .into_iter()
+                                .map(|range| range.start + word.start..range.end + word.start),
+                        );
+                    }
+                }
+            }
+            if let Some(place) = shown.get_mut(index) {
+                *place = without(arg, ranges);
+            }
+        }
+        let changed = shown
+            .iter()
+            .zip(args)
+            .filter(|(shown, arg)| shown != arg)
+            .count();
+        (shown, u32::try_from(changed).unwrap_or(u32::MAX))
+    }
+
+    /// Ranges to hide in each word.
+    fn hidden(&self, words: &[&[u8]]) -> Vec<Vec<Range<usize>>> {
+        let mut hidden: Vec<Vec<Range<usize>>> = vec![Vec::new(); words.len()];
+        for pattern in &self.patterns {
+            let mut in_program = pattern.program.is_none();
+            for (index, word) in words.iter().enumerate() {
+                let matched = in_program.then(|| pattern.ranges(word)).unwrap_or_default();
+                let target = if pattern.hides_next { index + 1 } else { index };
+                if let (Some(place), Some(next)) = (hidden.get_mut(target), words.get(target))
+                    && !matched.is_empty()
+                {
+                    if pattern.hides_next {
+                        place.push(0..next.len())
+                    } else {
+                        place.extend(matched)
+                    }
+                }
+                in_program = in_program
+                    || pattern
+                        .program
+                        .as_ref()
+                        .is_some_and(|program| program.is_match(base_name(word)));
+            }
+        }
+        hidden
+    }
+}
+
+impl Compiled {
+    fn ranges(&self, word: &[u8]) -> Vec<Range<usize>> {
+        if word.len() > ARG_BYTES_MAX {
+            return vec![0..word.len()];
+        }
+        let mut ranges = Vec::new();
+        for captures in self.argument.captures_iter(word) {
+            let before = ranges.len();
+            ranges.extend(captures.iter().skip(1).flatten().map(|group| group.range()));
+            if ranges.len() == before {
+                ranges.extend(captures.get(0).map(|whole| whole.range()));
+            }
+        }
+        ranges
+    }
+}
+
+fn compiled(pattern: &Pattern) -> Result<Compiled, RedactError> {
+    let regex = |text: &str| {
+        let shown = || crate::text::safe_cut(text.as_bytes(), 100);
+        if text.is_empty() || text.len() > PATTERN_BYTES_MAX {
+            let why = format!("it has {} bytes, not 1 to {PATTERN_BYTES_MAX}", text.len());
+            return Err(RedactError::Pattern {
+                pattern: shown(),
+                why,
+            });
+        }
+        let built = RegexBuilder::new(text)
+            .size_limit(COMPILED_BYTES_MAX)
+            .build();
+        built.map_err(|error| RedactError::Pattern {
+            pattern: shown(),
+            why: crate::text::safe(&error.to_string()),
+        })
+    };
+    let program = pattern
+        .program
+        .as_ref()
+        .map(|program| regex(&format!("^(?:{program})$")))
+        .transpose()?;
+    Ok(Compiled {
+        argument: regex(&pattern.argument)?,
+        hides_next: pattern.hides_next,
+        program,
+    })
+}
+
+fn base_name(word: &[u8]) -> &[u8] {
+    word.rsplit(|byte| *byte == b'/').next().unwrap_or(word)
+}
+
+/// Words of a command line inside one argument; quotes hold a word together and stay part of it.
+fn words_of(arg: &[u8]) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    let (mut start, mut quote) = (None, None);
+    for (index, byte) in arg.iter().copied().enumerate() {
+        match (quote, byte) {
+            (Some(open), _) if open == byte => quote = None,
+            (None, b'\'' | b'"') => {
+                quote = Some(byte);
+                start = start.or(Some(index));
+            }
+            (None, _) if byte.is_ascii_whitespace() => {
+                words.extend(start.take().map(|start| start..index))
+            }
+            _ => start = start.or(Some(index)),
+        }
+    }
+    words.extend(start.map(|start| start..arg.len()));
+    words
+}
+
+/// `arg` with every range replaced; ranges may overlap.
+fn without(arg: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut shown = Vec::with_capacity(arg.len());
+    let mut done = 0;
+    for range in ranges {
+        if range.start >= done {
+            shown.extend_from_slice(arg.get(done..range.start).unwrap_or_default());
+            shown.extend_from_slice(HIDDEN);
+        }
+        done = done.max(range.end);
+    }
+    shown.extend_from_slice(arg.get(done..).unwrap_or_default());
+    shown
+}
