@@ -3,6 +3,8 @@
 mod guest;
 mod hold_calls;
 mod hold_context;
+mod service;
+mod service_errors;
 mod story;
 
 use crate::scenario::Scenario;
@@ -11,6 +13,8 @@ use crate::scenario::Scenario;
 const LISTS: &[&[Scenario]] = &[
     guest::SCENARIOS,
     story::SCENARIOS,
+    service::SCENARIOS,
+    service_errors::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
 ];

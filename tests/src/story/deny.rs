@@ -60,7 +60,7 @@ fn after_clearing_the_login_uid(story: &mut Story) -> Result<()> {
     let output = story.alice(CLEARING)?;
     denied(&output)?;
     let expected = [
-        Expected { reason: "cap-audit-control", rule: "", object: "", user: "alice" },
+        Expected { reason: "tamper", rule: "", object: "", user: "alice" },
         Expected::denied("no-forbidden", "/opt/demo/forbidden"),
     ];
     story.step("alice", CLEARING, "4294967295 written to her login uid as root: still alice, still denied", &expected)

@@ -73,14 +73,17 @@ impl Event {
         self.text("/device/hostname")
     }
 
-    /// Whether it is a recorded decision of a kernel.
+    /// Whether it is a recorded decision of a kernel; an attempt on the guardrail itself is one.
     pub fn is_decision(&self) -> bool {
         !self.reason().is_empty()
     }
 
-    /// Stable word.
+    /// Stable word of a decision; `tamper` for work on the guardrail itself.
     pub fn reason(&self) -> &str {
-        self.text("/unmapped/stayhand/reason")
+        match self.text("/metadata/event_code") {
+            "tamper" => "tamper",
+            _ => self.text("/unmapped/stayhand/reason"),
+        }
     }
 
     /// Rule id.
@@ -95,22 +98,24 @@ impl Event {
 
     /// The grant that covered it.
     pub fn grant(&self) -> &str {
-        self.text("/unmapped/stayhand/grant")
+        let covered = self.text("/metadata/correlation_uid");
+        if covered.starts_with("grants/") { covered } else { "" }
     }
 
     /// The hold that it opened or ended.
     pub fn hold(&self) -> &str {
-        self.text("/unmapped/stayhand/hold")
+        self.text("/unmapped/stayhand/hold/id")
     }
 
     /// How many decisions it says were lost.
     pub fn lost(&self) -> Option<u64> {
-        self.number("/unmapped/stayhand/lost")
+        self.number("/unmapped/stayhand/lost/count")
     }
 
     /// Login name of the subject.
     pub fn user(&self) -> &str {
-        self.text("/actor/user/name")
+        let places = ["/actor/user/name", "/evidences/0/actor/user/name"];
+        places.into_iter().map(|place| self.text(place)).find(|name| !name.is_empty()).unwrap_or_default()
     }
 
     /// Path or `address:port`.

@@ -11,9 +11,8 @@ use crate::host::Host;
 use crate::wait;
 
 const SECRETS: [&str; 2] = ["hunter2", "TICKET-4711"];
-/// A program whose own command line has secrets does what needs a grant. `--password` is a built-in pattern,
-/// `--ticket` one of the test's configuration.
-const COMMAND: &str = "bash -c 'echo x > /srv/vault/key' backup --password=hunter2 --ticket=TICKET-4711 --verbose";
+/// `--password` is a built-in pattern, `--ticket` one of the test's configuration.
+const COMMAND: &str = "/opt/demo/forbidden --password=hunter2 --ticket=TICKET-4711 --verbose";
 /// Where services keep what they know.
 const STATE: &str = "/var/lib/stayhand";
 
@@ -41,7 +40,7 @@ fn sum(host: &Host, what: &str) -> Result<u64> {
 
 fn redacted(story: &mut Story) -> Result<()> {
     story.alice(COMMAND)?;
-    let expected = Expected::of("no-grant", "vault", "/srv/vault/key");
+    let expected = Expected::denied("no-forbidden", "/opt/demo/forbidden");
     let event = story.tail.take(&expected, wait::LONG)?;
     let text = event.0.to_string();
     ensure!(text.contains("--verbose") && text.contains("--password"), "no arguments in the event: {text}");
@@ -90,7 +89,8 @@ fn numbered_without_gaps(events: &[Event]) -> Result<()> {
 
 /// What every decision says.
 fn complete(events: &[Event]) -> Result<()> {
-    for event in events.iter().filter(|event| event.is_decision()) {
+    // A finding has another shape; its subject is checked where it is expected.
+    for event in events.iter().filter(|event| event.is_decision() && event.reason() != "tamper") {
         let all = event.0.to_string();
         ensure!(event.text("/metadata/version") == "1.8.0", "not OCSF 1.8: {all}");
         for pointer in ["/class_uid", "/category_uid", "/activity_id", "/type_uid", "/time", "/severity_id"] {
@@ -100,9 +100,8 @@ fn complete(events: &[Event]) -> Result<()> {
         ensure!(event.user() == "alice", "subject: {all}");
         ensure!(event.0.pointer("/actor/session/uid").is_some_and(Value::is_string), "session: {all}");
         ensure!(event.number("/actor/process/pid").is_some_and(|pid| pid > 1), "process: {all}");
-        let by_rule = event.reason() != "cap-audit-control";
-        ensure!(!by_rule || !event.rule().is_empty(), "rule: {all}");
-        ensure!(!by_rule || event.policy() == ("story", "1"), "revision: {all}");
+        ensure!(!event.rule().is_empty(), "rule: {all}");
+        ensure!(event.policy() == ("story", "1"), "revision: {all}");
         ensure!(event.reason() != "grant" || !event.grant().is_empty(), "grant: {all}");
         ensure!(!event.reason().starts_with("hold-") || !event.hold().is_empty(), "hold: {all}");
     }
