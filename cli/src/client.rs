@@ -1,0 +1,39 @@
+//! The services as the commands use them: plain arguments in, views out.
+//!
+//! Together with the view layer the only place that knows wire types. Every call has a deadline.
+
+mod agent;
+mod control;
+
+use std::{future::Future, time::Duration};
+
+use stayhand_guardrail::time::DurationMs;
+use tonic::{Response, Status};
+
+pub(crate) use agent::Agent;
+pub(crate) use control::{Control, NewGrant, Start, Tailed};
+
+use crate::failure::{Failure, Kind};
+
+/// Waits for an answer, but not longer than the caller wants to.
+async fn answer<T>(
+    what: &str,
+    patience: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(patience, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(Failure::of_status(what, &status)),
+        Err(_) => Err(too_slow(what, patience)),
+    }
+}
+
+fn too_slow(what: &str, patience: Duration) -> Failure {
+    let waited = DurationMs(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+    Failure::new(
+        Kind::Unavailable,
+        format!("could not {what}: no answer within {waited}"),
+    )
+    .hint("it may have happened all the same: look before you repeat it")
+    .hint("give it longer with --timeout")
+}

@@ -1,0 +1,369 @@
+//! The control plane, on its socket for operators.
+
+use std::{future::Future, time::Duration};
+
+use stayhand_guardrail::{event::Event, time::DurationMs};
+use stayhand_proto::v1::{
+    event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
+    hold_service_client::HoldServiceClient, host_service_client::HostServiceClient,
+    policy_service_client::PolicyServiceClient,
+};
+use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Status, transport::Channel};
+
+use super::answer;
+use crate::{
+    args::Server,
+    connect::{Listener, connect},
+    failure::Failure,
+    screen::Screen,
+    time::Moment,
+    view::{Applied, Grant, Hold, Host, Policy},
+};
+
+const CONTROL: Listener = Listener {
+    name: "the control plane",
+    unit: "stayhand-control",
+    elsewhere: "another place is named by --server or STAYHAND_SERVER",
+};
+/// Things asked for at once.
+const PAGE: i32 = 200;
+/// Pages of one listing: beyond 200,000 things a listing is of no use, and a server that never ends must not
+/// keep us.
+const PAGES_MAX: usize = 1_000;
+
+/// A connection to the control plane.
+#[derive(Debug)]
+pub(crate) struct Control {
+    channel: Channel,
+    patience: Duration,
+}
+
+/// What a grant is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct NewGrant {
+    pub(crate) user: String,
+    pub(crate) permissions: Vec<String>,
+    /// Empty: every host
+    pub(crate) hosts: Vec<String>,
+    pub(crate) length: DurationMs,
+    pub(crate) reason: String,
+    /// Makes a repetition harmless
+    pub(crate) request_id: String,
+    pub(crate) dry_run: bool,
+}
+
+/// Where a tail of events starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// After this position; 0 is from the oldest on
+    After(u64),
+    /// With the last so many
+    Last(u32),
+}
+
+/// One stored event.
+#[derive(Debug)]
+pub(crate) struct Tailed {
+    /// Where it is in the control plane's store
+    pub(crate) position: u64,
+    /// The event, or why this program cannot read it
+    pub(crate) event: Result<Event, String>,
+}
+
+impl Control {
+    pub(crate) async fn connect(server: &Server, patience: Duration) -> Result<Self, Failure> {
+        let channel = connect(&server.path, CONTROL, patience).await?;
+        Ok(Self { channel, patience })
+    }
+
+    fn grants(&self) -> GrantServiceClient<Channel> {
+        GrantServiceClient::new(self.channel.clone())
+    }
+
+    fn holds(&self) -> HoldServiceClient<Channel> {
+        HoldServiceClient::new(self.channel.clone())
+    }
+
+    fn hosts(&self) -> HostServiceClient<Channel> {
+        HostServiceClient::new(self.channel.clone())
+    }
+
+    fn policies(&self) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) async fn create_grant(&self, new: NewGrant) -> Result<Grant, Failure> {
+        let request = v1::CreateGrantRequest {
+            user: new.user,
+            permissions: new.permissions,
+            ttl: Some(wire_duration(new.length)),
+            reason: new.reason,
+            request_id: new.request_id,
+            validate_only: new.dry_run,
+            hosts: new.hosts,
+        };
+        let mut grants = self.grants();
+        let call = grants.create_grant(request);
+        answer("create the grant", self.patience, call)
+            .await
+            .map(Grant::of)
+    }
+
+    /// One grant, by its id or a unique beginning of it; `what` is what it is wanted for.
+    pub(crate) async fn grant(&self, id: &str, what: &str) -> Result<Grant, Failure> {
+        let name = format!("grants/{id}");
+        let mut grants = self.grants();
+        let call = grants.get_grant(v1::GetGrantRequest { name });
+        answer(what, self.patience, call).await.map(Grant::of)
+    }
+
+    pub(crate) async fn list_grants(&self, all: bool, user: &str) -> Result<Vec<Grant>, Failure> {
+        let listed = pages(async |page_token| {
+            let request = v1::ListGrantsRequest {
+                page_size: PAGE,
+                page_token,
+                show_ended: all,
+                user: user.to_owned(),
+            };
+            let mut grants = self.grants();
+            let page = answer(
+                "list the grants",
+                self.patience,
+                grants.list_grants(request),
+            )
+            .await?;
+            Ok((page.grants, page.next_page_token))
+        });
+        Ok(listed.await?.into_iter().map(Grant::of).collect())
+    }
+
+    pub(crate) async fn revoke_grant(&self, id: &str, reason: String) -> Result<Grant, Failure> {
+        let request = v1::RevokeGrantRequest {
+            name: format!("grants/{id}"),
+            reason,
+            etag: String::new(),
+        };
+        let mut grants = self.grants();
+        let call = grants.revoke_grant(request);
+        answer("revoke the grant", self.patience, call)
+            .await
+            .map(Grant::of)
+    }
+
+    /// The grant now and after every change.
+    pub(crate) async fn watch_grant(
+        &self,
+        id: &str,
+    ) -> Result<impl Stream<Item = Result<Grant, Failure>> + Unpin + use<>, Failure> {
+        let name = format!("grants/{id}");
+        let mut grants = self.grants();
+        let call = grants.watch_grant(v1::WatchGrantRequest { name });
+        let stream = answer("watch the grant", self.patience, call).await?;
+        Ok(stream.map(|sent| sent.map(Grant::of).map_err(failed("watch the grant"))))
+    }
+
+    pub(crate) async fn list_holds(
+        &self,
+        all: bool,
+        moment: &Moment,
+    ) -> Result<Vec<Hold>, Failure> {
+        let listed = pages(async |page_token| {
+            let request = v1::ListHoldsRequest {
+                page_size: PAGE,
+                page_token,
+                show_ended: all,
+            };
+            let mut holds = self.holds();
+            let page = answer("list the holds", self.patience, holds.list_holds(request)).await?;
+            Ok((page.holds, page.next_page_token))
+        });
+        let listed = listed.await?.into_iter();
+        Ok(listed.map(|hold| Hold::of(hold, moment)).collect())
+    }
+
+    /// One hold, by its id or a unique beginning of it; `what` is what it is wanted for.
+    pub(crate) async fn hold(
+        &self,
+        id: &str,
+        what: &str,
+        moment: &Moment,
+    ) -> Result<Hold, Failure> {
+        let name = format!("holds/{id}");
+        let mut holds = self.holds();
+        let call = holds.get_hold(v1::GetHoldRequest { name });
+        let hold = answer(what, self.patience, call).await?;
+        Ok(Hold::of(hold, moment))
+    }
+
+    pub(crate) async fn approve_hold(
+        &self,
+        id: &str,
+        reason: String,
+        moment: &Moment,
+    ) -> Result<Hold, Failure> {
+        let name = format!("holds/{id}");
+        let mut holds = self.holds();
+        let call = holds.approve_hold(v1::ApproveHoldRequest { name, reason });
+        let hold = answer("approve the hold", self.patience, call).await?;
+        Ok(Hold::of(hold, moment))
+    }
+
+    pub(crate) async fn refuse_hold(
+        &self,
+        id: &str,
+        reason: String,
+        moment: &Moment,
+    ) -> Result<Hold, Failure> {
+        let name = format!("holds/{id}");
+        let mut holds = self.holds();
+        let call = holds.refuse_hold(v1::RefuseHoldRequest { name, reason });
+        let hold = answer("refuse the hold", self.patience, call).await?;
+        Ok(Hold::of(hold, moment))
+    }
+
+    /// Every pending hold, then each change.
+    pub(crate) async fn watch_holds<'s>(
+        &self,
+        screen: &'s Screen,
+    ) -> Result<impl Stream<Item = Result<Hold, Failure>> + Unpin + use<'s>, Failure> {
+        let mut holds = self.holds();
+        let call = holds.watch_holds(v1::WatchHoldsRequest {});
+        let stream = answer("watch the holds", self.patience, call).await?;
+        Ok(stream.map(|sent| {
+            sent.map(|hold| Hold::of(hold, &screen.moment()))
+                .map_err(failed("watch the holds"))
+        }))
+    }
+
+    pub(crate) async fn list_hosts(&self) -> Result<Vec<Host>, Failure> {
+        let listed = pages(async |page_token| {
+            let request = v1::ListHostsRequest {
+                page_size: PAGE,
+                page_token,
+            };
+            let mut hosts = self.hosts();
+            let page = answer("list the hosts", self.patience, hosts.list_hosts(request)).await?;
+            Ok((page.hosts, page.next_page_token))
+        });
+        Ok(listed.await?.into_iter().map(Host::of).collect())
+    }
+
+    pub(crate) async fn host(&self, id: &str) -> Result<Host, Failure> {
+        let name = format!("hosts/{id}");
+        let mut hosts = self.hosts();
+        let call = hosts.get_host(v1::GetHostRequest { name });
+        answer("find the host", self.patience, call)
+            .await
+            .map(Host::of)
+    }
+
+    pub(crate) async fn apply_policy(
+        &self,
+        source: String,
+        dry_run: bool,
+    ) -> Result<Applied, Failure> {
+        let request = v1::ApplyPolicyRequest {
+            source,
+            validate_only: dry_run,
+            etag: String::new(),
+        };
+        let mut policies = self.policies();
+        let call = policies.apply_policy(request);
+        let applied = answer("apply the policy", self.patience, call).await?;
+        Ok(Applied::of(applied, dry_run))
+    }
+
+    /// A revision of a policy; 0 is the newest.
+    pub(crate) async fn policy(&self, name: &str, revision: u64) -> Result<Policy, Failure> {
+        let name = format!("policies/{name}");
+        let mut policies = self.policies();
+        let call = policies.get_policy(v1::GetPolicyRequest { name, revision });
+        answer("find the policy", self.patience, call)
+            .await
+            .map(Policy::of)
+    }
+
+    pub(crate) async fn list_policies(&self) -> Result<Vec<Policy>, Failure> {
+        let listed = pages(async |page_token| {
+            let request = v1::ListPoliciesRequest {
+                page_size: PAGE,
+                page_token,
+            };
+            let mut policies = self.policies();
+            let call = policies.list_policies(request);
+            let page = answer("list the policies", self.patience, call).await?;
+            Ok((page.policies, page.next_page_token))
+        });
+        Ok(listed.await?.into_iter().map(Policy::of).collect())
+    }
+
+    /// Stored events with their positions, and with `follow` those to come.
+    pub(crate) async fn tail_events(
+        &self,
+        follow: bool,
+        start: Start,
+        host: &str,
+    ) -> Result<impl Stream<Item = Result<Tailed, Failure>> + Unpin + use<>, Failure> {
+        let (after, last) = match start {
+            Start::After(position) => (position, 0),
+            Start::Last(count) => (0, count),
+        };
+        let request = v1::TailEventsRequest {
+            follow,
+            after,
+            last,
+            host: host.to_owned(),
+        };
+        let mut events = EventServiceClient::new(self.channel.clone());
+        let stream = answer(
+            "read the events",
+            self.patience,
+            events.tail_events(request),
+        )
+        .await?;
+        Ok(stream.map(|sent| {
+            let sent = sent.map_err(failed("read the events"))?;
+            let event = sent.event.ok_or_else(|| Invalid::missing("event"));
+            Ok(Tailed {
+                position: sent.position,
+                event: event
+                    .and_then(Event::try_from)
+                    .map_err(|invalid| invalid.to_string()),
+            })
+        }))
+    }
+}
+
+fn failed(what: &'static str) -> impl Fn(Status) -> Failure {
+    move |status| Failure::of_status(what, &status)
+}
+
+/// Reads a listing to its end.
+async fn pages<T, F: Future<Output = Result<(Vec<T>, String), Failure>>>(
+    page: impl Fn(String) -> F,
+) -> Result<Vec<T>, Failure> {
+    let mut all = Vec::new();
+    let mut token = String::new();
+    for _ in 0..PAGES_MAX {
+        let (mut items, next) = page(token).await?;
+        all.append(&mut items);
+        if next.is_empty() {
+            return Ok(all);
+        }
+        token = next;
+    }
+    Err(Failure::general(format!(
+        "the listing does not end after {PAGES_MAX} pages"
+    )))
+}
+
+fn wire_duration(length: DurationMs) -> prost_types::Duration {
+    let seconds = i64::try_from(length.0 / 1_000).unwrap_or(i64::MAX);
+    let ms = i32::try_from(length.0 % 1_000).unwrap_or(0);
+    prost_types::Duration {
+        seconds,
+        nanos: ms * 1_000_000,
+    }
+}

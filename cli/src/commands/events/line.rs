@@ -1,0 +1,143 @@
+//! One event as one line for people. Columns are padded, not measured: the next event is not known yet.
+
+use stayhand_guardrail::{
+    event::{AgentState, DecisionEvent, Event, EventKind, GrantChanged, HoldChanged},
+    id::{PolicyName, UserName},
+    reason::Verdict,
+    text::safe,
+};
+
+use crate::{
+    screen::{Screen, Tone},
+    time::Moment,
+    view::Time,
+};
+
+/// `12:00:03 CET  db1  DENIED  alice exec /usr/bin/nc · baseline/no-netcat · rule-deny`
+pub(super) fn of(event: &Event, screen: &Screen) -> String {
+    let time = stamp(event.time.0, &screen.moment());
+    let (word, tone, text) = told(&event.kind);
+    let word = screen.paint(&format!("{word:<9}"), tone);
+    let host = &event.host;
+    format!("{time}  {host:<12}  {word}  {text}")
+}
+
+fn stamp(ms: u64, moment: &Moment) -> String {
+    let time = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map(|time| moment.clock(Time(time)))
+        .unwrap_or_default()
+}
+
+fn told(kind: &EventKind) -> (&'static str, Tone, String) {
+    match kind {
+        EventKind::Decision(decision) => self::decision(decision),
+        EventKind::HoldChanged(changed) => ("HOLD", Tone::Strong, hold(changed)),
+        EventKind::GrantChanged(changed) => ("GRANT", Tone::Strong, grant(changed)),
+        EventKind::PolicyChanged(changed) => {
+            let (name, by): (&PolicyName, &UserName) = (&changed.policy, &changed.by);
+            let text = format!("{name} revision {} applied by {by}", changed.revision);
+            ("POLICY", Tone::Strong, text)
+        }
+        EventKind::Lost(lost) => {
+            let count = match lost.count {
+                0 => "an unknown number of".to_owned(),
+                count => count.to_string(),
+            };
+            let text = format!(
+                "{count} events of class {} at {}",
+                lost.class.as_str(),
+                lost.stage.as_str()
+            );
+            ("LOST", Tone::Bad, text)
+        }
+        EventKind::AgentStarted(state) => ("AGENT", Tone::Strong, agent("started", state)),
+        EventKind::AgentStopped(state) => ("AGENT", Tone::Care, agent("stopped", state)),
+        EventKind::Enforcement(at) => {
+            let text = format!("generation {} {}", at.generation, at.phase.as_str());
+            ("STATE", Tone::Strong, text)
+        }
+        EventKind::Tamper(tamper) => {
+            let who = tamper
+                .subject
+                .as_ref()
+                .map(|subject| format!(" by {}", subject.shown()));
+            (
+                "TAMPER",
+                Tone::Bad,
+                format!("{}{}", safe(&tamper.what), who.unwrap_or_default()),
+            )
+        }
+    }
+}
+
+fn decision(decision: &DecisionEvent) -> (&'static str, Tone, String) {
+    let (word, tone) = match decision.verdict {
+        Verdict::Denied => ("DENIED", Tone::Bad),
+        Verdict::Held => ("HELD", Tone::Care),
+        Verdict::Allowed if decision.monitor => ("WATCHED", Tone::Care),
+        Verdict::Allowed => ("ALLOWED", Tone::Good),
+    };
+    let who = decision.subject.shown();
+    let mut text = format!("{who} {} {}", decision.operation, decision.object);
+    if let Some(rule) = &decision.rule {
+        text.push_str(&format!(" · {rule}"));
+    }
+    text.push_str(&format!(" · {}", decision.reason));
+    if let Some(hold) = &decision.hold {
+        text.push_str(&format!(" · hold {}", hold.id));
+    }
+    if let Some(grant) = decision.grant {
+        text.push_str(&format!(" · grant {grant}"));
+    }
+    (word, tone, text)
+}
+
+fn hold(changed: &HoldChanged) -> String {
+    let mut text = format!("{} {}", changed.hold, changed.to);
+    if changed.released {
+        text.push_str(", went on");
+    }
+    by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+    text
+}
+
+fn grant(changed: &GrantChanged) -> String {
+    let permissions: Vec<String> = changed
+        .permissions
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let mut text = format!(
+        "{} {}: {} {}",
+        changed.grant,
+        changed.change.as_str(),
+        changed.user,
+        permissions.join(", ")
+    );
+    by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+    text
+}
+
+fn by(text: &mut String, who: Option<&UserName>, why: Option<&str>) {
+    if let Some(who) = who {
+        text.push_str(&format!(" · by {who}"));
+    }
+    if let Some(why) = why.filter(|why| !why.is_empty()) {
+        text.push_str(&format!(": {}", safe(why)));
+    }
+}
+
+fn agent(did: &str, state: &AgentState) -> String {
+    let enforced = if state.enforced {
+        "enforced"
+    } else {
+        "NOT ENFORCED"
+    };
+    format!(
+        "{did}, version {}, {enforced}; {}",
+        safe(&state.version),
+        safe(&state.detail)
+    )
+}

@@ -1,0 +1,39 @@
+//! `stayhand hold watch`: what waits, and every change, until interrupted.
+
+use tokio_stream::StreamExt as _;
+
+use crate::{
+    args::{Format, Global},
+    failure::{Failure, Kind},
+    render::View as _,
+    screen::Screen,
+    view::Hold,
+};
+
+/// Follow the holds live: every pending one, then each change
+#[derive(Debug, clap::Args)]
+pub(crate) struct Watch {}
+
+pub(super) async fn run(_: &Watch, global: &Global, screen: &Screen) -> Result<(), Failure> {
+    let control = global.control().await?;
+    let mut changes = control.watch_holds(screen).await?;
+    screen.note("watching; end with Ctrl-C");
+    while let Some(change) = changes.next().await {
+        let hold = change?;
+        match screen.format_or(Format::Table) {
+            Format::Table => screen.data(&line(&hold, screen))?,
+            _ => screen.streamed(&hold)?,
+        }
+    }
+    Err(Failure::new(
+        Kind::Unavailable,
+        "the control plane stopped telling about holds",
+    )
+    .hint("start again: stayhand hold watch"))
+}
+
+/// One line, because columns cannot be known before the last change.
+fn line(hold: &Hold, screen: &Screen) -> String {
+    let cells = hold.row(&screen.moment());
+    cells.join("  ")
+}

@@ -1,0 +1,69 @@
+//! `stayhand policy`: check, apply and show policies.
+
+mod apply;
+mod check;
+mod findings;
+mod show;
+
+use std::io::Read as _;
+
+use stayhand_guardrail::{limits::SOURCE_BYTES_MAX, text::safe};
+
+use crate::{
+    args::Global,
+    failure::{Failure, Kind},
+    screen::Screen,
+};
+
+/// Check, apply and show policies
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Check(check::Check),
+    Apply(apply::Apply),
+    Show(show::Show),
+}
+
+pub(crate) async fn run(
+    command: &Command,
+    global: &Global,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    match command {
+        Command::Check(arguments) => check::run(arguments, screen),
+        Command::Apply(arguments) => apply::run(arguments, global, screen).await,
+        Command::Show(arguments) => show::run(arguments, global, screen).await,
+    }
+}
+
+/// Reads a policy source; `-` is standard input. Never more than the bound of the language.
+fn read(file: &str) -> Result<String, Failure> {
+    let shown = safe(file);
+    let unreadable = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::General,
+        };
+        Failure::new(kind, format!("could not read `{shown}`: {error}"))
+    };
+    let source: Box<dyn std::io::Read> = if file == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(file).map_err(unreadable)?)
+    };
+    let mut bytes = Vec::new();
+    let bound = u64::try_from(SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
+    source
+        .take(bound.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() > SOURCE_BYTES_MAX {
+        return Err(Failure::general(format!(
+            "`{shown}` has more than the {SOURCE_BYTES_MAX} bytes that a policy may have"
+        ))
+        .hint("split it: a host takes several policies"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::general(format!("`{shown}` is not UTF-8: byte {} is wrong", at + 1))
+    })
+}

@@ -1,0 +1,107 @@
+//! `stayhand policy apply`: makes a document the newest revision of the policy that it names.
+
+use std::time::Duration;
+
+use stayhand_guardrail::{policy, text::safe};
+
+use super::{super::rollout::Rollout, findings, read};
+use crate::{
+    args::{Format, Global},
+    client::Control,
+    failure::Failure,
+    screen::Screen,
+    view::{Applied, Finding},
+};
+
+/// Between two looks at the hosts.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Make a document the newest revision of the policy that it names
+///
+/// What the document says is checked here first, with the same findings as `policy check`. The hosts take the
+/// revision over by themselves; --wait waits until every online host enforces it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stayhand policy apply prod.yaml --dry-run
+  stayhand policy apply prod.yaml --wait --timeout 1m")]
+pub(crate) struct Apply {
+    /// Policy document; - is standard input
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Check everything, change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait until every online host enforces it
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+}
+
+pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Result<(), Failure> {
+    let source = read(&apply.file)?;
+    check(&apply.file, &source, screen)?;
+    let control = global.control().await?;
+    let mut applied = control.apply_policy(source.clone(), apply.dry_run).await?;
+    for found in &applied.warnings {
+        screen.note(&findings::shown(&apply.file, &source, found, screen));
+    }
+    let outcome = if apply.wait {
+        wait(&mut applied, &control, global, screen).await
+    } else {
+        Ok(())
+    };
+    match screen.format_or(Format::Table) {
+        Format::Table => screen.data(&sentence(&applied))?,
+        _ => screen.one(&applied)?,
+    }
+    outcome
+}
+
+/// The control plane decides; asking it about what cannot be read would only cost the place of the finding.
+fn check(file: &str, source: &str, screen: &Screen) -> Result<(), Failure> {
+    let Err(errors) = policy::parse(source) else {
+        return Ok(());
+    };
+    for found in &errors {
+        let found = Finding::of_diagnostic(found);
+        screen.note(&findings::shown(file, source, &found, screen));
+    }
+    let count = errors.len();
+    let plural = if count == 1 { "" } else { "s" };
+    Err(Failure::general(format!(
+        "`{}` was not applied: {count} error{plural}",
+        safe(file)
+    )))
+}
+
+async fn wait(
+    applied: &mut Applied,
+    control: &Control,
+    global: &Global,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let (name, revision) = (applied.policy.name.clone(), applied.policy.revision);
+    let mut rollout = Rollout::new(screen, "the policy");
+    let until = tokio::time::Instant::now() + global.patience();
+    loop {
+        applied.policy = control.policy(&name, revision).await?;
+        if rollout.settled(&applied.policy.enforcement) || tokio::time::Instant::now() >= until {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let remedy = "`stayhand host ls` shows what each host enforces".to_owned();
+    rollout.verdict(global.patience(), remedy)
+}
+
+fn sentence(applied: &Applied) -> String {
+    let policy = applied.policy.shown();
+    match (applied.dry_run, applied.changed) {
+        (true, true) => format!("policy {policy} would be applied (dry run: nothing was changed)"),
+        (true, false) => {
+            format!("policy {policy} already says this (dry run: nothing was changed)")
+        }
+        (false, true) => format!("policy {policy} applied"),
+        (false, false) => format!("policy {policy} already says this; nothing was changed"),
+    }
+}

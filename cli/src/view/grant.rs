@@ -1,0 +1,118 @@
+//! A grant: a time-boxed permission, and where it is enforced.
+
+use serde::Serialize;
+use stayhand_guardrail::text::safe;
+use stayhand_proto::v1;
+
+use super::parts::{self, HostEnforcement, Time};
+use crate::{render::View, time::Moment};
+
+/// One grant.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Grant {
+    pub(crate) id: String,
+    pub(crate) user: String,
+    pub(crate) permissions: Vec<String>,
+    /// Empty: on every host
+    pub(crate) hosts: Vec<String>,
+    pub(crate) state: &'static str,
+    pub(crate) reason: String,
+    pub(crate) created_by: String,
+    pub(crate) create_time: Option<Time>,
+    pub(crate) expire_time: Option<Time>,
+    /// When it ended by itself
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revoked_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revoke_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revoke_time: Option<Time>,
+    pub(crate) enforcement: Vec<HostEnforcement>,
+}
+
+impl Grant {
+    pub(crate) fn of(wire: v1::Grant) -> Self {
+        Self {
+            id: parts::bare(&wire.name, "grants/"),
+            state: state(wire.state()),
+            user: wire.user,
+            permissions: wire.permissions,
+            hosts: wire.hosts,
+            reason: wire.reason,
+            created_by: wire.created_by,
+            create_time: parts::time(wire.create_time),
+            expire_time: parts::time(wire.expire_time),
+            end_time: parts::time(wire.end_time),
+            revoked_by: parts::text(wire.revoked_by),
+            revoke_reason: parts::text(wire.revoke_reason),
+            revoke_time: parts::time(wire.revoke_time),
+            enforcement: wire
+                .enforcement
+                .into_iter()
+                .map(HostEnforcement::of)
+                .collect(),
+        }
+    }
+
+    fn permits(&self) -> String {
+        safe(&self.permissions.join(", "))
+    }
+}
+
+fn state(wire: v1::grant::State) -> &'static str {
+    match wire {
+        v1::grant::State::Active => "active",
+        v1::grant::State::Ended => "ended",
+        v1::grant::State::Revoked => "revoked",
+        v1::grant::State::Unspecified => "unknown",
+    }
+}
+
+impl View for Grant {
+    const KIND: &'static str = "Grant";
+    const HEADS: &'static [&'static str] = &[
+        "ID", "USER", "PERMITS", "STATE", "UNTIL", "ENFORCED", "BY", "REASON",
+    ];
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn row(&self, moment: &Moment) -> Vec<String> {
+        vec![
+            safe(&self.id),
+            parts::cell(&self.user),
+            parts::cut(&self.permits()),
+            self.state.into(),
+            self.expire_time
+                .map(|end| moment.short(end))
+                .unwrap_or_default(),
+            parts::enforced_on(&self.enforcement),
+            parts::cell(&self.created_by),
+            parts::cell(&self.reason),
+        ]
+    }
+
+    fn details(&self, moment: &Moment) -> Vec<(&'static str, String)> {
+        let stamp = |time: Option<Time>| time.map(|time| moment.full(time)).unwrap_or_default();
+        let shown = |text: &Option<String>| text.as_deref().map(safe).unwrap_or_default();
+        vec![
+            ("grant", safe(&self.id)),
+            ("user", safe(&self.user)),
+            ("permits", self.permits()),
+            ("state", self.state.into()),
+            ("until", stamp(self.expire_time)),
+            ("reason", safe(&self.reason)),
+            ("created by", safe(&self.created_by)),
+            ("created", stamp(self.create_time)),
+            ("ended", stamp(self.end_time)),
+            ("revoked by", shown(&self.revoked_by)),
+            ("revoked", stamp(self.revoke_time)),
+            ("because", shown(&self.revoke_reason)),
+            ("only on", safe(&self.hosts.join(", "))),
+            ("hosts", parts::host_lines(&self.enforcement)),
+        ]
+    }
+}

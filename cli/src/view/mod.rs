@@ -1,0 +1,22 @@
+//! What programs and people are shown: views made from wire types, written as a versioned contract.
+//!
+//! A field is only ever added, never renamed or removed while `api_version` is `stayhand/v1`. Nothing is decided
+//! here, and nothing is made up: what the wire does not say is left out.
+
+mod explanation;
+mod grant;
+mod hold;
+mod host;
+mod parts;
+mod policy;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use explanation::Explanation;
+pub(crate) use grant::Grant;
+pub(crate) use hold::Hold;
+pub(crate) use host::Host;
+pub(crate) use parts::{HostEnforcement, Subject, Time, prose};
+pub(crate) use policy::{Applied, Finding, Policy};
+pub(crate) use status::{AgentStatus, Identity};

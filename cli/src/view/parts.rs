@@ -1,0 +1,277 @@
+//! Parts that several views share: time, subject, process, rule, enforcement on a host.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use stayhand_guardrail::text::{Safe, safe, safe_args, safe_cut};
+use stayhand_proto::v1;
+
+/// Characters of one cell: a path of 4,095 bytes in a table helps nobody; `show` and JSON have it whole.
+const CELL_MAX: usize = 80;
+
+/// A point in time; RFC 3339 in UTC with milliseconds in documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Time(pub(crate) Timestamp);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:.3}", self.0))
+    }
+}
+
+/// Reads a time of the wire; what is out of range is left out.
+pub(crate) fn time(wire: Option<prost_types::Timestamp>) -> Option<Time> {
+    let wire = wire?;
+    Timestamp::new(wire.seconds, wire.nanos).ok().map(Time)
+}
+
+/// A text of the wire; the empty one says nothing.
+pub(crate) fn text(wire: String) -> Option<String> {
+    (!wire.is_empty()).then_some(wire)
+}
+
+/// An id without its collection.
+pub(crate) fn bare(name: &str, collection: &str) -> String {
+    name.strip_prefix(collection).unwrap_or(name).to_owned()
+}
+
+/// Hostile bytes as documents have them: text, with everything that is not printable escaped.
+pub(crate) fn bytes(wire: &[u8]) -> Option<String> {
+    (!wire.is_empty()).then(|| Safe(wire).to_string())
+}
+
+/// Prose of a service of ours, line by line. Backslashes stay: it quotes names that were escaped before.
+pub(crate) fn prose(text: &str) -> String {
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| safe(line).replace("\\\\", "\\"))
+        .collect();
+    lines.join("\n")
+}
+
+/// One cell of a text from elsewhere.
+pub(crate) fn cell(text: &str) -> String {
+    safe_cut(text.as_bytes(), CELL_MAX)
+}
+
+/// One cell of a text that was escaped when it was read.
+pub(crate) fn cut(escaped: &str) -> String {
+    if escaped.chars().count() <= CELL_MAX {
+        return escaped.to_owned();
+    }
+    escaped.chars().take(CELL_MAX - 1).chain(['…']).collect()
+}
+
+/// What was attempted, as policies write it.
+pub(crate) fn operation(wire: i32) -> &'static str {
+    match v1::Operation::try_from(wire) {
+        Ok(v1::Operation::Exec) => "exec",
+        Ok(v1::Operation::Write) => "write",
+        Ok(v1::Operation::Create) => "create",
+        Ok(v1::Operation::Connect) => "connect",
+        Ok(v1::Operation::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+/// What became of it; everything unknown was denied.
+pub(crate) fn verdict(wire: i32) -> &'static str {
+    match v1::Verdict::try_from(wire) {
+        Ok(v1::Verdict::Allowed) => "allowed",
+        Ok(v1::Verdict::Held) => "held",
+        Ok(v1::Verdict::Denied | v1::Verdict::Unspecified) | Err(_) => "denied",
+    }
+}
+
+/// A path, escaped, or `address:port`.
+pub(crate) fn object(wire: Option<v1::Object>) -> String {
+    match wire.and_then(|object| object.object) {
+        Some(v1::object::Object::Path(path)) => Safe(&path).to_string(),
+        Some(v1::object::Object::Address(address)) => destination(&address),
+        None => String::new(),
+    }
+}
+
+fn destination(address: &v1::Address) -> String {
+    let v4 = <[u8; 4]>::try_from(&*address.ip).map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
+    let v6 = <[u8; 16]>::try_from(&*address.ip).map(|ip| IpAddr::V6(Ipv6Addr::from(ip)));
+    match (v4.or(v6), u16::try_from(address.port)) {
+        (Ok(ip), Ok(port)) => SocketAddr::new(ip, port).to_string(),
+        _ => "unreadable address".into(),
+    }
+}
+
+/// Who acted, from the kernel's pin.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Subject {
+    pub(crate) auid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<u32>,
+}
+
+impl Subject {
+    pub(crate) fn of(wire: v1::Subject) -> Self {
+        Self {
+            auid: wire.auid,
+            user: text(wire.user),
+            session: wire.session,
+        }
+    }
+
+    /// The name, or the login uid where the host knows none.
+    pub(crate) fn shown(&self) -> String {
+        match &self.user {
+            Some(user) => safe(user),
+            None => format!("login uid {}", self.auid),
+        }
+    }
+}
+
+/// A process as it was when it acted. Its strings are escaped: they were bytes that anybody chose.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) parent_pid: u32,
+    pub(crate) uid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executable: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) working_directory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) terminal: Option<String>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments_cut: bool,
+    #[serde(skip)]
+    pub(crate) command_line: String,
+}
+
+impl Process {
+    pub(crate) fn of(wire: &v1::Process) -> Self {
+        let cut = if wire.arguments_cut { " …" } else { "" };
+        Self {
+            pid: wire.pid,
+            parent_pid: wire.ppid,
+            uid: wire.uid,
+            command: bytes(&wire.comm),
+            executable: bytes(&wire.executable),
+            working_directory: bytes(&wire.working_directory),
+            terminal: bytes(&wire.terminal),
+            arguments: wire
+                .arguments
+                .iter()
+                .map(|arg| Safe(arg).to_string())
+                .collect(),
+            arguments_cut: wire.arguments_cut,
+            command_line: format!("{}{cut}", safe_args(&wire.arguments)),
+        }
+    }
+
+    /// `vim (pid 4321)`.
+    pub(crate) fn shown(&self) -> String {
+        let command = self.command.as_deref().unwrap_or("a program");
+        format!("{command} (pid {})", self.pid)
+    }
+}
+
+/// A rule within an immutable policy revision.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Rule {
+    pub(crate) policy: String,
+    pub(crate) revision: u64,
+    #[serde(rename = "rule")]
+    pub(crate) id: String,
+}
+
+impl Rule {
+    pub(crate) fn of(wire: Option<v1::RuleRef>) -> Option<Self> {
+        let wire = wire.filter(|rule| !rule.rule.is_empty())?;
+        Some(Self {
+            policy: wire.policy,
+            revision: wire.revision,
+            id: wire.rule,
+        })
+    }
+
+    /// `policy/rule`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", safe(&self.policy), safe(&self.id))
+    }
+
+    /// `policy/rule (revision 3)`.
+    pub(crate) fn full(&self) -> String {
+        format!("{} (revision {})", self.shown(), self.revision)
+    }
+}
+
+/// How far one host has come.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostEnforcement {
+    pub(crate) host: String,
+    pub(crate) online: bool,
+    pub(crate) phase: &'static str,
+    pub(crate) generation: u64,
+    pub(crate) reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) update_time: Option<Time>,
+}
+
+impl HostEnforcement {
+    pub(crate) fn of(wire: v1::HostEnforcement) -> Self {
+        Self {
+            phase: phase(wire.phase, wire.removes),
+            host: bare(&wire.host, "hosts/"),
+            online: wire.online,
+            generation: wire.generation,
+            reasons: wire.reasons,
+            update_time: time(wire.update_time),
+        }
+    }
+
+    /// Whether the host's kernel has it.
+    pub(crate) fn enforced(&self) -> bool {
+        self.phase == "enforced"
+    }
+
+    /// Whether the host did what was wanted: has it, or has it out again.
+    pub(crate) fn done(&self) -> bool {
+        self.enforced() || self.phase == "removed"
+    }
+
+    /// `db1: enforced`, with everything that stands against it.
+    pub(crate) fn shown(&self) -> String {
+        let offline = if self.online { "" } else { ", offline" };
+        let reasons: String = self
+            .reasons
+            .iter()
+            .map(|reason| format!("; {}", safe(reason)))
+            .collect();
+        format!("{}: {}{offline}{reasons}", safe(&self.host), self.phase)
+    }
+}
+
+fn phase(wire: i32, removes: bool) -> &'static str {
+    match v1::EnforcementPhase::try_from(wire) {
+        Ok(v1::EnforcementPhase::Received) => "received",
+        Ok(v1::EnforcementPhase::Enforced) if removes => "removed",
+        Ok(v1::EnforcementPhase::Enforced) => "enforced",
+        Ok(v1::EnforcementPhase::Rejected) => "rejected",
+        // What this build does not know is not enforced.
+        Ok(v1::EnforcementPhase::Desired | v1::EnforcementPhase::Unspecified) | Err(_) => "desired",
+    }
+}
+
+/// `1/2`: hosts that enforce, of all.
+pub(crate) fn enforced_on(hosts: &[HostEnforcement]) -> String {
+    let enforced = hosts.iter().filter(|host| host.enforced()).count();
+    format!("{enforced}/{}", hosts.len())
+}
+
+/// One line per host.
+pub(crate) fn host_lines(hosts: &[HostEnforcement]) -> String {
+    let lines: Vec<String> = hosts.iter().map(HostEnforcement::shown).collect();
+    lines.join("\n")
+}

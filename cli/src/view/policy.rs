@@ -1,0 +1,142 @@
+//! A policy revision, what became of applying one, and the findings in a source.
+
+use serde::Serialize;
+use stayhand_guardrail::text::safe;
+use stayhand_proto::v1;
+
+use super::parts::{self, HostEnforcement, Time};
+use crate::{render::View, time::Moment};
+
+/// One revision of one policy.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Policy {
+    pub(crate) name: String,
+    pub(crate) revision: u64,
+    pub(crate) applied_by: String,
+    pub(crate) create_time: Option<Time>,
+    pub(crate) enforcement: Vec<HostEnforcement>,
+    pub(crate) source: String,
+}
+
+/// What became of applying a source.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Applied {
+    /// False where the newest revision already had this source, or where nothing was to be changed.
+    pub(crate) changed: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) warnings: Vec<Finding>,
+    pub(crate) policy: Policy,
+}
+
+/// One finding in a policy source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) severity: &'static str,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) suggestion: Option<String>,
+}
+
+impl Policy {
+    pub(crate) fn of(wire: v1::Policy) -> Self {
+        Self {
+            name: parts::bare(&wire.name, "policies/"),
+            revision: wire.revision,
+            applied_by: wire.applied_by,
+            create_time: parts::time(wire.create_time),
+            enforcement: wire
+                .enforcement
+                .into_iter()
+                .map(HostEnforcement::of)
+                .collect(),
+            source: wire.source,
+        }
+    }
+
+    /// `prod-baseline revision 3`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{} revision {}", safe(&self.name), self.revision)
+    }
+}
+
+impl Applied {
+    pub(crate) fn of(wire: v1::ApplyPolicyResponse, dry_run: bool) -> Self {
+        Self {
+            changed: wire.changed,
+            dry_run,
+            warnings: wire
+                .warnings
+                .into_iter()
+                .map(|found| Finding::of(found, "warning"))
+                .collect(),
+            policy: Policy::of(wire.policy.unwrap_or_default()),
+        }
+    }
+}
+
+impl Finding {
+    fn of(wire: v1::Diagnostic, severity: &'static str) -> Self {
+        Self {
+            severity,
+            line: wire.line,
+            column: wire.column,
+            message: wire.message,
+            suggestion: parts::text(wire.suggestion),
+        }
+    }
+}
+
+impl View for Policy {
+    const KIND: &'static str = "Policy";
+    const HEADS: &'static [&'static str] = &["NAME", "REVISION", "APPLIED", "BY", "ENFORCED"];
+
+    fn id(&self) -> String {
+        self.name.clone()
+    }
+
+    fn row(&self, moment: &Moment) -> Vec<String> {
+        vec![
+            parts::cell(&self.name),
+            self.revision.to_string(),
+            self.create_time
+                .map(|time| moment.short(time))
+                .unwrap_or_default(),
+            parts::cell(&self.applied_by),
+            parts::enforced_on(&self.enforcement),
+        ]
+    }
+
+    fn details(&self, moment: &Moment) -> Vec<(&'static str, String)> {
+        vec![
+            ("policy", safe(&self.name)),
+            ("revision", self.revision.to_string()),
+            ("applied by", safe(&self.applied_by)),
+            (
+                "applied",
+                self.create_time
+                    .map(|time| moment.full(time))
+                    .unwrap_or_default(),
+            ),
+            ("hosts", parts::host_lines(&self.enforcement)),
+        ]
+    }
+}
+
+impl View for Applied {
+    const KIND: &'static str = "AppliedPolicy";
+    const HEADS: &'static [&'static str] = Policy::HEADS;
+
+    fn id(&self) -> String {
+        self.policy.id()
+    }
+
+    fn row(&self, moment: &Moment) -> Vec<String> {
+        self.policy.row(moment)
+    }
+
+    fn details(&self, moment: &Moment) -> Vec<(&'static str, String)> {
+        self.policy.details(moment)
+    }
+}

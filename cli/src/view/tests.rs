@@ -1,0 +1,207 @@
+//! What people see, as it looks. The moment and the zone are fixed, so a change here is a change of the layout.
+
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "parts are made as the wire has them"
+)]
+
+use insta::assert_snapshot;
+use jiff::tz::TimeZone;
+use stayhand_proto::v1;
+
+use super::{Explanation, Grant, Hold};
+use crate::{
+    render::{View as _, pairs, table},
+    time::Moment,
+};
+
+/// 2026-11-21 11:00:00 UTC, noon in Berlin.
+const NOW: i64 = 1_795_258_800;
+
+fn moment() -> Moment {
+    Moment {
+        now: jiff::Timestamp::from_second(NOW).unwrap(),
+        zone: TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap(),
+    }
+}
+
+fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp {
+        seconds: NOW + seconds,
+        nanos: 0,
+    })
+}
+
+fn rule() -> Option<v1::RuleRef> {
+    Some(v1::RuleRef {
+        policy: "baseline".into(),
+        revision: 3,
+        rule: "db".into(),
+    })
+}
+
+fn destination() -> Option<v1::Object> {
+    let address = v1::Address {
+        ip: vec![10, 20, 0, 5],
+        port: 5432,
+    };
+    Some(v1::Object {
+        object: Some(v1::object::Object::Address(address)),
+    })
+}
+
+fn process() -> Option<v1::Process> {
+    Some(v1::Process {
+        pid: 4321,
+        ppid: 4000,
+        uid: 1000,
+        comm: b"psql".to_vec(),
+        executable: b"/usr/bin/psql".to_vec(),
+        terminal: b"pts/3".to_vec(),
+        arguments: vec![b"psql".to_vec(), b"-c".to_vec(), b"select 'x'\n".to_vec()],
+        arguments_cut: true,
+        ..Default::default()
+    })
+}
+
+fn hold() -> Hold {
+    let wire = v1::Hold {
+        name: "holds/3f2a9c1d00000001".into(),
+        host: "db1".into(),
+        subject: Some(v1::Subject {
+            auid: 1000,
+            user: "alice".into(),
+            session: Some(12),
+        }),
+        process: process(),
+        operation: v1::Operation::Connect.into(),
+        object: destination(),
+        rule: rule(),
+        message: "a second person looks at production".into(),
+        permission: "baseline/prod-db".into(),
+        state: v1::hold::State::Pending.into(),
+        create_time: at(-8),
+        expire_time: at(252),
+        ..Default::default()
+    };
+    Hold::of(wire, &moment())
+}
+
+#[test]
+fn a_hold_as_a_row() {
+    assert_snapshot!(table(&[hold()], true, &moment()), @r#"
+    ID                 STATE     WHO     WHAT                     WHERE   WHY                                                SINCE                   LEFT
+    3f2a9c1d00000001   pending   alice   connect 10.20.0.5:5432   db1     baseline/db: a second person looks at production   11:59:52 CET (8s ago)   4m12s
+    "#);
+}
+
+#[test]
+fn a_hold_in_full() {
+    assert_snapshot!(pairs(&hold().details(&moment())), @r#"
+    hold        3f2a9c1d00000001
+    state       pending
+    who         alice
+    what        connect 10.20.0.5:5432
+    where       db1
+    rule        baseline/db (revision 3)
+    message     a second person looks at production
+    permission  baseline/prod-db
+    since       2026-11-21 11:59:52 CET (8s ago)
+    times out   2026-11-21 12:04:12 CET (in 4m12s)
+    process     psql (pid 4321)
+    program     /usr/bin/psql
+    command     psql -c 'select \'x\'\n' …
+    terminal    pts/3
+    "#);
+}
+
+#[test]
+fn a_grant_in_full() {
+    let enforced = v1::HostEnforcement {
+        host: "db1".into(),
+        phase: v1::EnforcementPhase::Enforced.into(),
+        online: true,
+        ..Default::default()
+    };
+    let rejected = v1::HostEnforcement {
+        host: "db2".into(),
+        phase: v1::EnforcementPhase::Rejected.into(),
+        reasons: vec!["no room for 9 leases".into()],
+        ..Default::default()
+    };
+    let wire = v1::Grant {
+        name: "grants/0192f0c1-5e7a-7cc0-8000-000000000001".into(),
+        user: "alice".into(),
+        permissions: vec!["baseline/prod-db".into(), "baseline/nginx".into()],
+        reason: "INC-17".into(),
+        created_by: "bob".into(),
+        create_time: at(0),
+        expire_time: at(86_400),
+        state: v1::grant::State::Active.into(),
+        enforcement: vec![enforced, rejected],
+        ..Default::default()
+    };
+    assert_snapshot!(pairs(&Grant::of(wire).details(&moment())), @r#"
+    grant       0192f0c1-5e7a-7cc0-8000-000000000001
+    user        alice
+    permits     baseline/prod-db, baseline/nginx
+    state       active
+    until       2026-11-22 12:00:00 CET (in 1d)
+    reason      INC-17
+    created by  bob
+    created     2026-11-21 12:00:00 CET (now)
+    hosts       db1: enforced
+                db2: rejected, offline; no room for 9 leases
+    "#);
+}
+
+#[test]
+fn an_explanation_as_data() {
+    let wire = v1::Explanation {
+        time: at(-8),
+        verdict: v1::Verdict::Denied.into(),
+        reason: "no-grant".into(),
+        operation: v1::Operation::Connect.into(),
+        object: destination(),
+        process: process(),
+        rule: rule(),
+        permission: "baseline/prod-db".into(),
+        command:
+            "stayhand grant create --user alice --permission baseline/prod-db --for 1h --reason '…'"
+                .into(),
+        ..Default::default()
+    };
+    let told = Explanation::of(wire, &moment());
+    assert_snapshot!(serde_json::to_string_pretty(&told).unwrap(), @r#"
+    {
+      "time": "2026-11-21T10:59:52.000Z",
+      "verdict": "denied",
+      "reason": "no-grant",
+      "summary": "connect 10.20.0.5:5432 was denied: it needs a grant, and you have none that covers it (rule baseline/db)",
+      "operation": "connect",
+      "object": "10.20.0.5:5432",
+      "process": {
+        "pid": 4321,
+        "parent_pid": 4000,
+        "uid": 1000,
+        "command": "psql",
+        "executable": "/usr/bin/psql",
+        "terminal": "pts/3",
+        "arguments": [
+          "psql",
+          "-c",
+          "select 'x'\\n"
+        ],
+        "arguments_cut": true
+      },
+      "rule": {
+        "policy": "baseline",
+        "revision": 3,
+        "rule": "db"
+      },
+      "permission": "baseline/prod-db",
+      "advice": "ask an operator for a grant and try again once they tell you that it is enforced",
+      "command": "stayhand grant create --user alice --permission baseline/prod-db --for 1h --reason '…'"
+    }
+    "#);
+}

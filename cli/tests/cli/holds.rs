@@ -1,0 +1,189 @@
+//! `stayhand hold`: what waits, answers, outcomes.
+
+use stayhand_proto::v1;
+
+use crate::{
+    fake::{Fake, Told},
+    sample::{HOLD, hold, hostile_hold},
+};
+
+fn one(hold: v1::Hold) -> Fake {
+    Fake::new(Told {
+        holds: vec![hold],
+        ..Told::default()
+    })
+}
+
+fn looks(states: &[(v1::hold::State, bool)]) -> Fake {
+    let look = |(state, released): &(v1::hold::State, bool)| v1::Hold {
+        state: (*state).into(),
+        released: *released,
+        ..hold()
+    };
+    Fake::new(Told {
+        holds: vec![hold()],
+        hold_looks: states.iter().map(look).collect(),
+        ..Told::default()
+    })
+}
+
+#[test]
+fn a_row_says_who_what_where_why_since_when_and_how_long_is_left() {
+    let ran = one(hold()).run(&["hold", "ls"]).exits(0);
+    let row = ran.out.lines().nth(1).unwrap();
+    for part in [
+        HOLD,
+        "pending",
+        "alice as root",
+        "write /etc/nginx/nginx.conf",
+        "db1",
+        "baseline/nginx: a second person looks at nginx",
+        "s ago)",
+        "4m1",
+    ] {
+        assert!(row.contains(part), "no `{part}` in {row}");
+    }
+    assert!(row.contains("CET (") || row.contains("CEST ("), "{row}");
+}
+
+#[test]
+fn json_has_the_seconds_left_and_the_process() {
+    let json = one(hold())
+        .run(&["hold", "show", "3f2a", "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(json["kind"], "Hold");
+    assert_eq!(json["id"], HOLD);
+    assert_eq!(
+        json["rule"],
+        serde_json::json!({"policy": "baseline", "revision": 3, "rule": "nginx"})
+    );
+    assert_eq!(json["process"]["arguments"][1], "/etc/nginx/nginx.conf");
+    assert!(
+        (245..=253).contains(&json["seconds_left"].as_u64().unwrap()),
+        "{json}"
+    );
+}
+
+#[test]
+fn approving_resolves_the_beginning_waits_for_the_call_and_prints_the_outcome() {
+    use v1::hold::State::Approved;
+    let fake = looks(&[(Approved, false), (Approved, true)]);
+    fake.run(&["hold", "approve", "3f2a", "--reason", "INC-17"])
+        .exits(0)
+        .prints("approved, went on");
+    let asked = fake.asked();
+    assert_eq!(asked[0], "get holds/3f2a");
+    assert_eq!(asked[1], format!("approve holds/{HOLD}: INC-17"));
+}
+
+#[test]
+fn an_approval_that_came_too_late_is_a_conflict() {
+    use v1::hold::State::{Approved, TimedOut, Void};
+    for state in [TimedOut, Void] {
+        let fake = looks(&[(Approved, false), (state, false)]);
+        fake.run(&["hold", "approve", HOLD, "--reason", "INC-17"])
+            .exits(4)
+            .says("the approval came too late");
+    }
+}
+
+#[test]
+fn an_approval_that_no_host_confirms_in_time_is_said_to_stand() {
+    let fake = looks(&vec![(v1::hold::State::Approved, false); 50]);
+    fake.run(&[
+        "hold",
+        "approve",
+        HOLD,
+        "--reason",
+        "INC-17",
+        "--timeout",
+        "300ms",
+    ])
+    .exits(6)
+    .says("approved, but host `db1` has not said within 300ms that the call went on")
+    .says("hint: the approval stands");
+}
+
+#[test]
+fn refusing_prints_who_and_why() {
+    one(hold())
+        .run(&["hold", "refuse", HOLD, "--reason", "not now"])
+        .exits(0)
+        .prints("refused")
+        .prints("bob: not now");
+}
+
+#[test]
+fn an_answer_needs_a_reason_and_an_id() {
+    let fake = one(hold());
+    fake.run(&["hold", "approve", HOLD])
+        .exits(2)
+        .says("--reason");
+    fake.run(&["hold", "refuse", HOLD, "--reason", " "])
+        .exits(2)
+        .says("a reason cannot be empty");
+    fake.run(&["hold", "approve", "no/such", "--reason", "x"])
+        .exits(2)
+        .says("stayhand hold ls");
+    assert!(fake.asked().is_empty());
+}
+
+#[test]
+fn unknown_and_ambiguous_ids_are_told_apart() {
+    let fake = Fake::new(Told {
+        holds: vec![
+            hold(),
+            v1::Hold {
+                name: "holds/3f2affffffffffff".into(),
+                ..hold()
+            },
+        ],
+        ..Told::default()
+    });
+    fake.run(&["hold", "approve", "dead", "--reason", "x"])
+        .exits(3)
+        .says("hint: `stayhand hold ls`");
+    fake.run(&["hold", "approve", "3f2a", "--reason", "x"])
+        .exits(4)
+        .says("give more of the id");
+    assert!(!fake.asked().iter().any(|call| call.starts_with("approve")));
+    fake.run(&["hold", "show", "3f2af"])
+        .exits(0)
+        .prints("3f2affffffffffff");
+}
+
+#[test]
+fn watching_prints_each_change_and_says_when_it_was_cut_off() {
+    let fake = one(hold());
+    fake.run(&["hold", "watch"])
+        .exits(6)
+        .prints(HOLD)
+        .says("start again");
+    let lines = fake.run(&["hold", "watch", "-o", "jsonl"]).exits(6);
+    assert_eq!(lines.json()["id"], HOLD);
+}
+
+#[test]
+fn a_hostile_hold_is_harmless_in_every_format_and_loses_no_byte() {
+    let fake = one(hostile_hold());
+    for format in ["table", "json", "jsonl", "yaml", "name"] {
+        fake.run(&["hold", "ls", "-o", format])
+            .exits(0)
+            .stays_harmless();
+        fake.run(&["hold", "show", HOLD, "-o", format])
+            .exits(0)
+            .stays_harmless();
+        fake.run(&["hold", "watch", "-o", format])
+            .exits(6)
+            .stays_harmless();
+    }
+    let table = fake.run(&["hold", "ls"]).exits(0);
+    assert_eq!(
+        table.out.lines().count(),
+        2,
+        "a line break makes no row: {table:?}"
+    );
+    let json = fake.run(&["hold", "show", HOLD, "-o", "json"]).json();
+    assert_eq!(json["object"], "/etc/x\\x1b[2J\\x07\\u{202e}\\n\\xff");
+}

@@ -1,0 +1,242 @@
+//! `stayhand policy`: findings with their places, applying, the document back.
+
+use std::{fs, path::Path};
+
+use stayhand_proto::v1::{self, EnforcementPhase as Phase};
+
+use crate::{
+    fake::{Fake, Told},
+    run::alone,
+    sample::enforcement,
+};
+
+const GOOD: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: baseline }
+spec:
+  mode: enforce
+  subjects: { groups: [dev] }
+  rules:
+    - { id: no-netcat, effect: deny, exec: { path: [/usr/bin/nc] }, message: use the bastion }
+";
+const BAD: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: baseline }
+spec:
+  mode: enforce
+  subjects: { groups: [dev] }
+  rules:
+    - id: no-netcat
+      efect: deny
+      exec: { path: [/usr/bin/nc] }
+";
+
+fn file(directory: &Path, source: &[u8]) -> String {
+    let path = directory.join("policy.yaml");
+    fs::write(&path, source).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn stored() -> v1::Policy {
+    v1::Policy {
+        name: "policies/baseline".into(),
+        revision: 4,
+        source: GOOD.into(),
+        applied_by: "bob".into(),
+        create_time: Some(crate::sample::from_now(-60)),
+        enforcement: vec![enforcement("db1", Phase::Enforced)],
+        ..Default::default()
+    }
+}
+
+fn fake() -> Fake {
+    Fake::new(Told {
+        policies: vec![stored()],
+        ..Told::default()
+    })
+}
+
+#[test]
+fn a_finding_has_its_place_the_line_a_caret_and_a_remedy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), BAD.as_bytes());
+    let ran = alone(&["policy", "check", &path])
+        .exits(1)
+        .prints("refused: ");
+    let ran = ran
+        .says(&format!("{path}:9:7: error: "))
+        .says("    9 |       efect: deny\n      |       ^\n")
+        .says("effect");
+    assert!(
+        !ran.err.contains('\u{1b}'),
+        "no colour where there is no terminal"
+    );
+    let json = alone(&["policy", "check", &path, "-o", "json"])
+        .exits(1)
+        .json();
+    assert_eq!(json["kind"], "PolicyCheck");
+    assert_eq!(json["valid"], false);
+    let found = &json["files"][0]["findings"][1];
+    assert_eq!((&found["line"], &found["column"]), (&9.into(), &7.into()));
+    assert_eq!(found["severity"], "error");
+}
+
+#[test]
+fn colour_can_be_forced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), BAD.as_bytes());
+    alone(&["policy", "check", &path, "--color", "always"])
+        .exits(1)
+        .says("\u{1b}[1;31merror\u{1b}[0m");
+}
+
+#[test]
+fn a_good_policy_is_named_with_its_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), GOOD.as_bytes());
+    alone(&["policy", "check", &path])
+        .exits(0)
+        .prints("ok: policy baseline, 1 rule, ");
+    assert_eq!(
+        alone(&["policy", "check", &path, "-o", "name"])
+            .exits(0)
+            .out,
+        "baseline\n"
+    );
+}
+
+#[test]
+fn the_same_name_twice_is_found_only_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), GOOD.as_bytes());
+    alone(&["policy", "check", &path, &path])
+        .exits(1)
+        .says("together: ")
+        .says("baseline");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    alone(&["policy", "check", "/no/such.yaml"])
+        .exits(3)
+        .says("could not read `/no/such.yaml`");
+    let path = file(directory.path(), b"a: \xff\n");
+    alone(&["policy", "check", &path])
+        .exits(1)
+        .says("is not UTF-8: byte 4");
+    let path = file(directory.path(), &vec![b'#'; (1 << 20) + 1]);
+    alone(&["policy", "check", &path])
+        .exits(1)
+        .says("more than the 1048576 bytes");
+    let path = file(directory.path(), b"a: \x1b[2J\n\xe2\x80\xae: b\n");
+    alone(&["policy", "check", &path]).exits(1).stays_harmless();
+}
+
+#[test]
+fn the_fixtures_are_valid() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/policies");
+    let entries = fs::read_dir(&fixtures).expect("the policies that the VM tests use");
+    let mut checked = 0;
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            alone(&["policy", "check", path.to_str().unwrap()]).exits(0);
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no policy in {}", fixtures.display());
+}
+
+#[test]
+fn a_policy_with_errors_never_reaches_the_control_plane() {
+    let fake = fake();
+    let path = file(fake.directory(), BAD.as_bytes());
+    fake.run(&["policy", "apply", &path])
+        .exits(1)
+        .says(":9:7: error")
+        .says("was not applied: 2 errors");
+    assert!(fake.asked().is_empty());
+}
+
+#[test]
+fn applying_says_which_revision_it_became() {
+    let fake = fake();
+    let path = file(fake.directory(), GOOD.as_bytes());
+    let ran = fake.run(&["policy", "apply", &path]).exits(0);
+    assert_eq!(ran.out, "policy baseline revision 4 applied\n");
+    let ran = fake.run(&["policy", "apply", &path, "--dry-run"]).exits(0);
+    assert!(ran.out.contains("would be applied"), "{ran:?}");
+    assert!(fake.asked()[1].ends_with("true"));
+    let json = fake
+        .run(&["policy", "apply", &path, "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&json["changed"], &json["policy"]["revision"]),
+        (&true.into(), &4.into())
+    );
+}
+
+#[test]
+fn applying_can_wait_for_every_host() {
+    let fake = fake();
+    let path = file(fake.directory(), GOOD.as_bytes());
+    fake.run(&["policy", "apply", &path, "--wait"])
+        .exits(0)
+        .says("enforced on 1 of 1 host");
+    let late = v1::Policy {
+        enforcement: vec![enforcement("db1", Phase::Received)],
+        ..stored()
+    };
+    let fake = Fake::new(Told {
+        policies: vec![late],
+        ..Told::default()
+    });
+    let path = file(fake.directory(), GOOD.as_bytes());
+    fake.run(&["policy", "apply", &path, "--wait", "--timeout", "300ms"])
+        .exits(6)
+        .says("the policy was not enforced within 300ms on: db1");
+}
+
+#[test]
+fn warnings_of_the_control_plane_are_shown_at_their_place() {
+    let fake = Fake::new(Told {
+        policies: vec![stored()],
+        warnings: vec![v1::Diagnostic {
+            line: 8,
+            column: 7,
+            message: "rule `no-netcat` never matches".into(),
+            suggestion: "remove it".into(),
+        }],
+        ..Told::default()
+    });
+    let path = file(fake.directory(), GOOD.as_bytes());
+    fake.run(&["policy", "apply", &path])
+        .exits(0)
+        .says(":8:7: warning: rule `no-netcat` never matches")
+        .says("= remove it");
+}
+
+#[test]
+fn the_document_comes_back_byte_for_byte() {
+    let fake = fake();
+    let ran = fake
+        .run(&["policy", "show", "baseline", "--revision", "4"])
+        .exits(0)
+        .says("applied by");
+    assert_eq!(ran.out, GOOD);
+    assert_eq!(fake.asked(), ["get policies/baseline 4"]);
+    fake.run(&["policy", "show"])
+        .exits(0)
+        .prints("baseline")
+        .prints("1/1");
+    fake.run(&["policy", "show", "other"])
+        .exits(3)
+        .says("lists the policies");
+}
