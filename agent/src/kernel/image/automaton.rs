@@ -1,0 +1,101 @@
+//! The path automaton as the kernel walks it, for the objects that are there now: numbered classes, steps between
+//! them, one run of entries per list of rules, and the label of every object.
+//!
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stayhand_agent_ebpf::abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range};
+use stayhand_guardrail::image::Image;
+
+use super::{super::identity::ObjectId, graph::Graph, resolve::Resolved};
+
+/// An image that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the policies need {count} {what} with the mounts and links of this host, more than the {max} that the kernel has \
+     room for; make them smaller"
+)]
+pub struct TooLarge {
+    /// How many
+    pub count: usize,
+    /// Of what
+    pub what: &'static str,
+    /// The bound
+    pub max: usize,
+}
+
+/// The automaton.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Automaton {
+    /// By node index; index 0 is no node
+    pub nodes: Vec<Node>,
+    /// Directory, component, object
+    pub edges: BTreeMap<(u32, Vec<u8>), u32>,
+    /// Entries, the image's first
+    pub entries: Vec<Entry>,
+    /// Nodes of objects
+    pub labels: BTreeMap<ObjectId, u32>,
+}
+
+impl Automaton {
+    /// Numbers the classes of a resolved graph.
+    pub fn build(image: &Image, graph: &Graph, resolved: &Resolved) -> Result<Self, TooLarge> {
+        let classes = graph.classes();
+        let numbers: BTreeMap<u32, u32> = classes.iter().map(|class| class.node).zip(1..).collect();
+        let number = |node: u32| numbers.get(&graph.class_of(node)).copied().unwrap_or(0);
+        let mut runs = Runs { entries: image.entries.clone(), known: BTreeMap::new() };
+        let mut made = Self { nodes: vec![Node::default()], ..Self::default() };
+        for class in &classes {
+            let from = number(class.node);
+            made.nodes.push(Node { here: runs.range(&class.here), below: runs.range(&class.below) });
+            made.edges.extend(class.children.iter().map(|(name, child)| ((from, name.clone()), number(*child))));
+        }
+        made.entries = runs.entries;
+        made.labels = resolved.objects.iter().map(|(object, node)| (*object, number(*node))).collect();
+        fits(made.nodes.len(), "path nodes", NODES_PER_SLOT)?;
+        fits(made.entries.len(), "entries", ENTRIES_PER_SLOT)?;
+        Ok(made)
+    }
+}
+
+fn fits(count: usize, what: &'static str, max: u32) -> Result<(), TooLarge> {
+    if count > max as usize { Err(TooLarge { count, what, max: max as usize }) } else { Ok(()) }
+}
+
+/// Runs of entries: a list that is one range of the image stays it, any other is copied behind, each once.
+struct Runs {
+    entries: Vec<Entry>,
+    known: BTreeMap<Vec<(u32, u32)>, Range>,
+}
+
+impl Runs {
+    fn range(&mut self, list: &BTreeSet<(u32, u32)>) -> Range {
+        let list: Vec<(u32, u32)> = list.iter().copied().collect();
+        match list.as_slice() {
+            [] => return Range::default(),
+            [(start, len)] => return Range { start: *start, len: *len },
+            _ => {}
+        }
+        if let Some(known) = self.known.get(&list) {
+            return *known;
+        }
+        let mut joined: Vec<Entry> = Vec::new();
+        for (start, len) in &list {
+            let start = *start as usize;
+            let part = self.entries.get(start..start.saturating_add(*len as usize)).unwrap_or_default();
+            for entry in part {
+                if !joined.contains(entry) {
+                    joined.push(*entry);
+                }
+            }
+        }
+        let range = Range {
+            start: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+            len: u32::try_from(joined.len()).unwrap_or(u32::MAX),
+        };
+        self.entries.extend(joined);
+        self.known.insert(list, range);
+        range
+    }
+}

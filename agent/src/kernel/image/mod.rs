@@ -1,0 +1,53 @@
+//! From a compiled image to the rows of the kernel's maps: resolve objects, lay out, write aside, read back, flip.
+//!
+//! The active image is never touched but for labels that appear or vanish. Nothing here decides what a policy
+//! means.
+
+pub mod automaton;
+pub mod graph;
+pub mod install;
+pub mod report;
+pub mod resolve;
+pub mod rows;
+pub mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use stayhand_guardrail::{
+    id::{Generation, GrantId},
+    image::Image,
+    key::PermissionKey,
+};
+
+pub use install::{Active, InstallError, Installer};
+pub use report::{InstallReport, Relabelled};
+
+use crate::clock::Deadlines;
+
+/// What is to be enforced, resolved for this host and this boot.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Its number
+    pub generation: Generation,
+    /// The compiled policies
+    pub image: Arc<Image>,
+    /// Subject sets by login uid, see `Image::subject_sets_of`; a login uid without any is not guarded
+    pub subjects: BTreeMap<u32, u64>,
+    /// Live leases, in any order; those that are over are ignored by the kernel
+    pub leases: Vec<InstallLease>,
+}
+
+/// One lease of one login uid on one permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstallLease {
+    /// Whose
+    pub auid: u32,
+    /// On what
+    pub permission: PermissionKey,
+    /// When it ends, on both clocks
+    pub deadlines: Deadlines,
+    /// The grant that it comes from
+    pub grant: GrantId,
+}

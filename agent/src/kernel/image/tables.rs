@@ -1,0 +1,163 @@
+//! The maps of an image, and the four things that are done to one slot of them: clear, write, read, and compare
+//! labels.
+//!
+//! Knows nothing of policies.
+
+use std::collections::BTreeMap;
+
+use stayhand_agent_ebpf::abi::image::{
+    ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range, Subject,
+    SubjectKey,
+};
+
+use super::{
+    super::{
+        pins::Pins,
+        table::{Hash, NetPrefix, Nets, Slots, Table, TableError},
+    },
+    rows::Rows,
+};
+
+type Boxed<K, V> = Box<dyn Table<K, V> + Send>;
+
+/// Keys that belong to one slot.
+trait InSlot {
+    fn slot(&self) -> u32;
+}
+
+macro_rules! in_slot {
+    ($($key:ty),*) => { $(impl InSlot for $key { fn slot(&self) -> u32 { self.slot } })* };
+}
+
+in_slot!(LabelKey, EdgeKey, SubjectKey, LeaseKey);
+
+impl InSlot for NetPrefix {
+    fn slot(&self) -> u32 {
+        u32::from_be_bytes(self.key.slot_be)
+    }
+}
+
+/// The maps.
+pub struct Tables {
+    /// See `ACTIVE_IMAGE` and `ACTIVE_BUILDING`
+    pub active: Boxed<u32, u64>,
+    /// Labelled objects
+    pub labels: Boxed<LabelKey, Label>,
+    /// Steps
+    pub edges: Boxed<EdgeKey, u32>,
+    /// Both slots' nodes
+    pub nodes: Boxed<u32, Node>,
+    /// Both slots' entries
+    pub entries: Boxed<u32, Entry>,
+    /// Subjects
+    pub subjects: Boxed<SubjectKey, Subject>,
+    /// Leases
+    pub leases: Boxed<LeaseKey, LeaseRow>,
+    /// Address ranges
+    pub nets: Boxed<NetPrefix, Range>,
+}
+
+impl Tables {
+    /// Opens the pinned maps.
+    pub fn open(pins: &Pins) -> Result<Self, TableError> {
+        Ok(Self {
+            active: Box::new(Slots::open(pins, "ACTIVE")?),
+            labels: Box::new(Hash::open(pins, "LABELS")?),
+            edges: Box::new(Hash::open(pins, "EDGES")?),
+            nodes: Box::new(Slots::open(pins, "NODES")?),
+            entries: Box::new(Slots::open(pins, "ENTRIES")?),
+            subjects: Box::new(Hash::open(pins, "SUBJECTS")?),
+            leases: Box::new(Hash::open(pins, "LEASES")?),
+            nets: Box::new(Nets::open(pins)?),
+        })
+    }
+
+    /// Removes every row of a slot that can be reached. Nodes and entries stay until they are overwritten: nothing
+    /// leads to them any more.
+    pub fn clear(&mut self, slot: u32) -> Result<(), TableError> {
+        // What leads to others goes first.
+        clear(self.subjects.as_mut(), slot)?;
+        clear(self.labels.as_mut(), slot)?;
+        clear(self.edges.as_mut(), slot)?;
+        clear(self.nets.as_mut(), slot)?;
+        clear(self.leases.as_mut(), slot)
+    }
+
+    /// Writes every row. What leads to others comes last.
+    pub fn write(&mut self, slot: u32, rows: &Rows) -> Result<(), TableError> {
+        write_array(self.entries.as_mut(), slot * ENTRIES_PER_SLOT, &rows.entries)?;
+        write_array(self.nodes.as_mut(), slot * NODES_PER_SLOT, &rows.nodes)?;
+        write(self.leases.as_mut(), &rows.leases)?;
+        write(self.nets.as_mut(), &rows.nets)?;
+        write(self.edges.as_mut(), &rows.edges)?;
+        write(self.labels.as_mut(), &rows.labels)?;
+        write(self.subjects.as_mut(), &rows.subjects)
+    }
+
+    /// Reads a slot: as many nodes and entries as `like` has, and every other row that is there.
+    pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
+        Ok(Rows {
+            nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
+            entries: read_array(self.entries.as_ref(), slot * ENTRIES_PER_SLOT, like.entries.len())?,
+            labels: read(self.labels.as_ref(), slot)?,
+            edges: read(self.edges.as_ref(), slot)?,
+            subjects: read(self.subjects.as_ref(), slot)?,
+            leases: read(self.leases.as_ref(), slot)?,
+            nets: read(self.nets.as_ref(), slot)?,
+        })
+    }
+
+    /// Turns the labels of a live slot from `old` into `new`; yields how many were set and removed. New ones come
+    /// first, so that no object is without one for a moment.
+    pub fn exchange_labels(
+        &mut self,
+        old: &BTreeMap<LabelKey, Label>,
+        new: &BTreeMap<LabelKey, Label>,
+    ) -> Result<(usize, usize), TableError> {
+        let (mut set, mut removed) = (0, 0);
+        for (key, label) in new.iter().filter(|(key, label)| old.get(key) != Some(label)) {
+            self.labels.put(key, label)?;
+            set += 1;
+        }
+        for key in old.keys().filter(|key| !new.contains_key(key)) {
+            self.labels.remove(key)?;
+            removed += 1;
+        }
+        Ok((set, removed))
+    }
+}
+
+fn clear<K: InSlot, V>(table: &mut dyn Table<K, V>, slot: u32) -> Result<(), TableError> {
+    for key in table.keys()?.iter().filter(|key| key.slot() == slot) {
+        table.remove(key)?;
+    }
+    Ok(())
+}
+
+fn write<K, V>(table: &mut dyn Table<K, V>, rows: &BTreeMap<K, V>) -> Result<(), TableError> {
+    rows.iter().try_for_each(|(key, value)| table.put(key, value))
+}
+
+fn write_array<V>(table: &mut dyn Table<u32, V>, first: u32, rows: &[V]) -> Result<(), TableError> {
+    (first..).zip(rows).try_for_each(|(index, value)| table.put(&index, value))
+}
+
+fn read<K: InSlot + Ord, V>(table: &dyn Table<K, V>, slot: u32) -> Result<BTreeMap<K, V>, TableError> {
+    let mut rows = BTreeMap::new();
+    for key in table.keys()? {
+        if key.slot() == slot
+            && let Some(value) = table.get(&key)?
+        {
+            rows.insert(key, value);
+        }
+    }
+    Ok(rows)
+}
+
+fn read_array<V>(table: &dyn Table<u32, V>, first: u32, count: usize) -> Result<Vec<V>, TableError> {
+    let mut rows = Vec::with_capacity(count);
+    for index in (first..).take(count) {
+        rows.extend(table.get(&index)?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,166 @@
+//! A file system in memory: objects with several names, symbolic links, mounts, and places that cannot be opened.
+//! Walks it as the kernel does: from the object to the root of its own file system.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use super::super::super::{
+    identity::{Identified, Identify, IdentityError, ObjectId},
+    mounts::{Mount, Mounts},
+};
+
+#[derive(Default)]
+struct State {
+    /// By path without symbolic links
+    objects: BTreeMap<String, ObjectId>,
+    links: BTreeMap<String, String>,
+    mounts: Vec<(String, &'static str)>,
+    /// Mount points of bind mounts, and what they show
+    binds: BTreeMap<String, String>,
+    shut: Vec<String>,
+    next: u64,
+}
+
+/// The file system; clones share it.
+#[derive(Clone)]
+pub(super) struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    /// With these paths and every directory above them.
+    pub(super) fn new(paths: &[&str]) -> Self {
+        let made = Self(Arc::default());
+        made.0.lock().unwrap().mounts.push(("/".to_owned(), "ext4"));
+        made.add("/");
+        for path in paths {
+            made.add(path);
+        }
+        made
+    }
+
+    fn edit<T>(&self, edit: impl FnOnce(&mut State) -> T) -> T {
+        edit(&mut self.0.lock().unwrap())
+    }
+
+    /// Makes an object and the directories above it.
+    pub(super) fn add(&self, path: &str) {
+        let mut end = 0;
+        while let Some(slash) = path[end..].find('/') {
+            end += slash + 1;
+            self.make(path[..end - 1].trim_end_matches('/'));
+        }
+        self.make(path);
+    }
+
+    fn make(&self, path: &str) {
+        let path = if path.is_empty() { "/" } else { path };
+        self.edit(|state| {
+            state.next += 1;
+            let id = ObjectId { ino: state.next, dev: 1, igen: 0 };
+            state.objects.entry(path.to_owned()).or_insert(id);
+        });
+    }
+
+    /// Another object under the same name.
+    pub(super) fn replace(&self, path: &str) {
+        self.remove(path);
+        self.make(path);
+    }
+
+    pub(super) fn remove(&self, path: &str) {
+        self.edit(|state| state.objects.remove(path));
+    }
+
+    /// A second name of the same object.
+    pub(super) fn hard_link(&self, path: &str, of: &str) {
+        self.edit(|state| {
+            let id = state.objects[of];
+            state.objects.insert(path.to_owned(), id);
+        });
+    }
+
+    pub(super) fn symlink(&self, path: &str, to: &str) {
+        self.edit(|state| state.links.insert(path.to_owned(), to.to_owned()));
+    }
+
+    /// Mounts a file system: its root is a new object.
+    pub(super) fn mount(&self, path: &str, kind: &'static str) {
+        self.add(path);
+        self.replace(path);
+        self.edit(|state| state.mounts.push((path.to_owned(), kind)));
+    }
+
+    /// Shows a directory at a second place.
+    pub(super) fn bind(&self, path: &str, shown: &str) {
+        self.add(path);
+        self.hard_link(path, shown);
+        self.edit(|state| {
+            state.mounts.push((path.to_owned(), "ext4"));
+            state.binds.insert(path.to_owned(), shown.to_owned());
+        });
+    }
+
+    /// Nobody can open it.
+    pub(super) fn shut(&self, path: &str) {
+        self.edit(|state| state.shut.push(path.to_owned()));
+    }
+
+    pub(super) fn mounts(&self) -> Mounts {
+        let mount = |(point, kind): &(String, &'static str)| Mount {
+            dev: 1,
+            root: b"/".to_vec(),
+            point: point.clone().into_bytes(),
+            kind: kind.as_bytes().to_vec(),
+        };
+        self.edit(|state| Mounts(state.mounts.iter().map(mount).collect()))
+    }
+
+    /// The path without symbolic links and bind mounts: as the kernel's dentries have it.
+    fn canonical(&self, path: &str) -> String {
+        let (links, binds) = self.edit(|state| (state.links.clone(), state.binds.clone()));
+        let mut real = String::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            real = format!("{real}/{name}");
+            if let Some(target) = links.get(&real).or(binds.get(&real)) {
+                real.clone_from(target);
+            }
+        }
+        if real.is_empty() { "/".to_owned() } else { real }
+    }
+
+    /// Names and identities from the object up to its file system's root, as the kernel's walk sees them.
+    pub(super) fn walk(&self, path: &str) -> Vec<(Vec<u8>, Option<ObjectId>)> {
+        let mut at = self.canonical(path);
+        let mut levels = Vec::new();
+        loop {
+            let (id, root) = self.edit(|state| {
+                let root = state.mounts.iter().any(|(point, _)| *point == at) && !state.binds.contains_key(&at);
+                (state.objects.get(&at).copied(), root)
+            });
+            let (above, name) = at.rsplit_once('/').unwrap();
+            let name = if root { String::new() } else { name.to_owned() };
+            levels.push((name.into_bytes(), id));
+            if root {
+                return levels;
+            }
+            at = if above.is_empty() { "/".to_owned() } else { above.to_owned() };
+        }
+    }
+}
+
+impl Identify for Disk {
+    fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
+        let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
+        let real = self.canonical(text);
+        self.edit(|state| {
+            if state.shut.contains(&real) {
+                let source = std::io::ErrorKind::PermissionDenied.into();
+                return Err(IdentityError::Open { path: path.to_owned(), source });
+            }
+            Ok(state.objects.get(&real).map_or(Identified::Missing, |id| Identified::Object(*id)))
+        })
+    }
+}

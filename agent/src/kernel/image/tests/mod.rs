@@ -1,0 +1,49 @@
+//! Tests of installing, on maps in memory, a file system in memory, and the kernel's own automaton over the rows.
+
+mod disk;
+mod installing;
+mod meeting;
+mod relabelling;
+mod shared;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use stayhand_guardrail::{
+    id::{Generation, Revision},
+    policy::{Versioned, compile, parse},
+};
+
+use super::{Desired, Installer};
+use disk::Disk;
+use shared::Maps;
+
+const SECRET: [u64; 2] = [0x1234, 0x5678];
+/// The subject that every policy here guards.
+const ALICE: u32 = 1001;
+
+/// A policy with these rules, one line each.
+fn desired(generation: u64, rules: &[&str]) -> Desired {
+    let rules: String = rules.iter().map(|rule| format!("    - {rule}\n")).collect();
+    let source = format!(
+        "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  \
+         subjects: {{ users: [alice] }}\n  permissions:\n    prod: {{ file: {{ ops: [write], path: /srv/prod/** }} }}\n  rules:\n{rules}"
+    );
+    let policy = parse(&source).unwrap_or_else(|found| panic!("{found:?}\n{source}"));
+    let image = compile(&[Versioned { revision: Revision(1), policy }]).unwrap();
+    Desired {
+        generation: Generation(generation),
+        image: Arc::new(image),
+        subjects: BTreeMap::from([(ALICE, 1), (1002, 0)]),
+        leases: Vec::new(),
+    }
+}
+
+fn deny(id: &str, path: &str) -> String {
+    format!("{{ id: {id}, effect: deny, exec: {{ path: {path} }} }}")
+}
+
+fn installer(maps: &Maps, disk: &Disk) -> Installer {
+    let (identify, mounts) = (disk.clone(), disk.clone());
+    let read = Box::new(move || Ok(mounts.mounts()));
+    Installer::with(maps.tables(), Box::new(identify), read, SECRET, Duration::ZERO).unwrap()
+}

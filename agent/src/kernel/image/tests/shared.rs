@@ -1,0 +1,130 @@
+//! Maps in memory that a test can look into while the installer holds them, with a log of what was written.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use stayhand_agent_ebpf::abi::image::{
+    EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, Node, Range, Subject, SubjectKey,
+};
+
+use super::super::{
+    super::table::{NetPrefix, Table, TableError, fake::Fake},
+    tables::Tables,
+};
+
+type Log = Arc<Mutex<Vec<(&'static str, String)>>>;
+
+/// One map. `deaf` ones take writes and forget them.
+pub(super) struct Shared<K, V> {
+    pub(super) fake: Arc<Mutex<Fake<K, V>>>,
+    deaf: Arc<Mutex<bool>>,
+    log: Log,
+}
+
+impl<K, V> Clone for Shared<K, V> {
+    fn clone(&self) -> Self {
+        Self { fake: Arc::clone(&self.fake), deaf: Arc::clone(&self.deaf), log: Arc::clone(&self.log) }
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Shared<K, V> {
+    fn new(name: &'static str, max_entries: usize, log: &Log) -> Self {
+        let fake = Arc::new(Mutex::new(Fake::new(name, max_entries)));
+        Self { fake, deaf: Arc::default(), log: Arc::clone(log) }
+    }
+
+    pub(super) fn rows(&self) -> BTreeMap<K, V> {
+        self.fake.lock().unwrap().rows.clone()
+    }
+
+    pub(super) fn set(&self, key: K, value: V) {
+        self.fake.lock().unwrap().rows.insert(key, value);
+    }
+
+    pub(super) fn bound(&self, max_entries: usize) {
+        self.fake.lock().unwrap().max_entries = max_entries;
+    }
+
+    pub(super) fn deafen(&self) {
+        *self.deaf.lock().unwrap() = true;
+    }
+}
+
+impl<K: Ord + Clone, V: Clone + std::fmt::Debug> Table<K, V> for Shared<K, V> {
+    fn name(&self) -> &'static str {
+        self.fake.lock().unwrap().name
+    }
+
+    fn get(&self, key: &K) -> Result<Option<V>, TableError> {
+        self.fake.lock().unwrap().get(key)
+    }
+
+    fn put(&mut self, key: &K, value: &V) -> Result<(), TableError> {
+        self.log.lock().unwrap().push((self.name(), format!("{value:?}")));
+        if *self.deaf.lock().unwrap() {
+            return Ok(());
+        }
+        self.fake.lock().unwrap().put(key, value)
+    }
+
+    fn remove(&mut self, key: &K) -> Result<bool, TableError> {
+        self.log.lock().unwrap().push((self.name(), "removed".to_owned()));
+        self.fake.lock().unwrap().remove(key)
+    }
+
+    fn keys(&self) -> Result<Vec<K>, TableError> {
+        self.fake.lock().unwrap().keys()
+    }
+}
+
+/// All of them.
+#[derive(Clone)]
+pub(super) struct Maps {
+    pub(super) active: Shared<u32, u64>,
+    pub(super) labels: Shared<LabelKey, Label>,
+    pub(super) edges: Shared<EdgeKey, u32>,
+    pub(super) nodes: Shared<u32, Node>,
+    pub(super) entries: Shared<u32, Entry>,
+    pub(super) subjects: Shared<SubjectKey, Subject>,
+    pub(super) leases: Shared<LeaseKey, LeaseRow>,
+    pub(super) nets: Shared<NetPrefix, Range>,
+    pub(super) log: Log,
+}
+
+impl Maps {
+    pub(super) fn new() -> Self {
+        let log = Log::default();
+        Self {
+            active: Shared::new("ACTIVE", 2, &log),
+            labels: Shared::new("LABELS", 1_000, &log),
+            edges: Shared::new("EDGES", 1_000, &log),
+            nodes: Shared::new("NODES", 1_000_000, &log),
+            entries: Shared::new("ENTRIES", 1_000_000, &log),
+            subjects: Shared::new("SUBJECTS", 1_000, &log),
+            leases: Shared::new("LEASES", 1_000, &log),
+            nets: Shared::new("NETS", 1_000, &log),
+            log,
+        }
+    }
+
+    pub(super) fn tables(&self) -> Tables {
+        Tables {
+            active: Box::new(self.active.clone()),
+            labels: Box::new(self.labels.clone()),
+            edges: Box::new(self.edges.clone()),
+            nodes: Box::new(self.nodes.clone()),
+            entries: Box::new(self.entries.clone()),
+            subjects: Box::new(self.subjects.clone()),
+            leases: Box::new(self.leases.clone()),
+            nets: Box::new(self.nets.clone()),
+        }
+    }
+
+    /// Generation and slot that the kernel would use.
+    pub(super) fn active(&self) -> (u64, u32) {
+        let raw = self.active.rows().get(&0).copied().unwrap_or(0);
+        (raw >> 1, (raw & 1) as u32)
+    }
+}

@@ -1,0 +1,233 @@
+//! Decodes one record of a ring into owned, typed fields. Pure: bytes in, record or error out.
+//!
+//! Trusts nothing in the bytes: lengths are checked, unknown verdicts read as denied, and names stay bytes.
+#![expect(unsafe_code, reason = "copies plain bytes into their aligned structure")]
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use stayhand_agent_ebpf::abi::{
+    ABI_VERSION, UNSET,
+    code::hook,
+    hold::HoldKey,
+    image::LabelKey,
+    record::{ARGS_BYTES, PATH_BYTES, Record, record_flag},
+};
+use stayhand_guardrail::{
+    action::{Object, Operation},
+    event::EventClass,
+    id::{Generation, GrantId, HoldId},
+    key::{PermissionKey, RuleKey},
+    reason::{Reason, Verdict},
+};
+
+use super::mounts::Mounts;
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Too short or too long.
+    #[error("record of {0} bytes, not {size}", size = size_of::<Record>())]
+    Length(usize),
+    /// Written by another build, or not at all.
+    #[error("record of layout {0}, not {ABI_VERSION}")]
+    Version(u16),
+    /// No class of events.
+    #[error("record of unknown class {0}")]
+    Class(u16),
+    /// Path or arguments run out of their place, or have another number of parts than said.
+    #[error("record with damaged {0}")]
+    Strings(&'static str),
+}
+
+/// One recorded decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawRecord {
+    /// Event class, which is also the ring
+    pub class: EventClass,
+    /// `CLOCK_BOOTTIME`
+    pub boot_ns: u64,
+    /// `CLOCK_TAI`
+    pub tai_ns: u64,
+    /// Generation that decided
+    pub generation: Generation,
+    /// Rule that decided
+    pub rule: Option<RuleKey>,
+    /// Permission that would cover it, or that did
+    pub permission: Option<PermissionKey>,
+    /// Grant that covered it
+    pub grant: Option<GrantId>,
+    /// Hold that was opened, met or answered
+    pub hold: Option<HoldId>,
+    /// Key of the hold in the kernel's maps
+    pub hold_key: HoldKey,
+    /// Deadline of the hold on the boot clock, 0 for none
+    pub boot_deadline_ns: u64,
+    /// Unique per thread group on this boot
+    pub process_cookie: u64,
+    /// Thread group
+    pub tgid: u32,
+    /// Thread
+    pub tid: u32,
+    /// Parent's thread group
+    pub ppid: u32,
+    /// Real uid
+    pub uid: u32,
+    /// Pinned login uid
+    pub auid: u32,
+    /// Pinned audit session, where there is one
+    pub session: Option<u32>,
+    /// See `abi::code::hook`
+    pub hook: u16,
+    /// Operations as bits of `abi::code::op`
+    pub ops: u32,
+    /// The operation that the attempt is named after; none for a capability
+    pub operation: Option<Operation>,
+    /// What became of it
+    pub verdict: Verdict,
+    /// Why
+    pub reason: Reason,
+    /// A policy in monitor mode decided
+    pub monitor: bool,
+    /// A stop signal was sent but no hold exists: the process must be continued at once
+    pub stopped_without_hold: bool,
+    /// Identity of the object; for a creation, of the directory
+    pub object: LabelKey,
+    /// Destination of a connection
+    pub destination: Option<(IpAddr, u16)>,
+    /// Components from the file system's root down to the object
+    pub path: Vec<Vec<u8>>,
+    /// Components are missing at the top
+    pub path_cut: bool,
+    /// Name of the task
+    pub comm: Vec<u8>,
+    /// Controlling terminal as below /dev (`pts/3`, `ttyS0`)
+    pub tty: Option<Vec<u8>>,
+    /// Arguments of an execution
+    pub args: Vec<Vec<u8>>,
+    /// Arguments, or parts of one, are missing
+    pub args_cut: bool,
+}
+
+impl RawRecord {
+    /// Reads the bytes of one ring entry.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() != size_of::<Record>() {
+            return Err(Malformed::Length(bytes.len()));
+        }
+        // SAFETY: exactly as many bytes as the structure has, which is `repr(C)`, made of integers only and
+        // valid for every bit pattern; the source may be unaligned.
+        let record = unsafe { Box::new(bytes.as_ptr().cast::<Record>().read_unaligned()) };
+        Self::of(&record)
+    }
+
+    fn of(record: &Record) -> Result<Self, Malformed> {
+        if record.version != ABI_VERSION {
+            return Err(Malformed::Version(record.version));
+        }
+        if record.len as usize != size_of::<Record>() {
+            return Err(Malformed::Length(record.len as usize));
+        }
+        let class = EventClass::from_code(record.class).ok_or(Malformed::Class(record.class))?;
+        Ok(Self {
+            class,
+            boot_ns: record.boot_ns,
+            tai_ns: record.tai_ns,
+            generation: Generation(record.generation),
+            rule: RuleKey::from_raw(record.rule),
+            permission: PermissionKey::from_raw(record.permission),
+            grant: GrantId::from_halves(record.grant),
+            hold: (record.hold != 0).then_some(HoldId(record.hold)),
+            hold_key: HoldKey { task_cookie: record.task_cookie, digest: record.digest },
+            boot_deadline_ns: record.boot_deadline_ns,
+            process_cookie: record.process_cookie,
+            tgid: record.tgid,
+            tid: record.tid,
+            ppid: record.ppid,
+            uid: record.uid,
+            auid: record.auid,
+            session: (record.session != UNSET).then_some(record.session),
+            hook: record.hook,
+            ops: record.op,
+            operation: Operation::from_bits(record.op),
+            verdict: Verdict::from_code(record.verdict),
+            reason: Reason::from_code(record.reason),
+            monitor: record.flags & record_flag::MONITOR != 0,
+            stopped_without_hold: record.flags & record_flag::STOPPED_WITHOUT_HOLD != 0,
+            object: record.object,
+            destination: destination(record),
+            path: path(record)?,
+            path_cut: record.flags & record_flag::PATH_CUT != 0,
+            comm: until_nul(&record.comm).to_vec(),
+            tty: terminal(until_nul(&record.tty)),
+            args: args(record)?,
+            args_cut: record.flags & record_flag::ARGS_CUT != 0,
+        })
+    }
+
+    /// The object, with the path as this mount namespace sees it. `None` where there is none, as for a capability.
+    pub fn object(&self, mounts: &Mounts) -> Option<Object> {
+        if let Some((ip, port)) = self.destination {
+            return Some(Object::Address { ip, port });
+        }
+        if self.object.ino == 0 && self.path.is_empty() {
+            return None;
+        }
+        let inside = [&b"/"[..], &self.path.join(&b'/')].concat();
+        // A path without its top says nothing about its mount.
+        let bytes = if self.path_cut { inside } else { mounts.absolute(self.object.dev, &inside) };
+        Some(Object::Path { bytes })
+    }
+}
+
+fn destination(record: &Record) -> Option<(IpAddr, u16)> {
+    (record.hook == hook::SOCKET_CONNECT)
+        .then(|| (Ipv6Addr::from(record.dest_addr).to_canonical(), record.dest_port))
+}
+
+/// Components in the record go from the object up.
+fn path(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
+    let broken = Malformed::Strings("path");
+    let bytes = used(&record.path, record.path_len, PATH_BYTES).ok_or(broken)?;
+    let mut components = strings(bytes);
+    if components.len() != record.path_components as usize || bytes.last().is_some_and(|last| *last != 0) {
+        return Err(broken);
+    }
+    components.reverse();
+    if components.iter().any(|component| component.is_empty() || component.contains(&b'/')) {
+        return Err(broken);
+    }
+    Ok(components)
+}
+
+fn args(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
+    let bytes = used(&record.args, record.args_len, ARGS_BYTES);
+    bytes.map(strings).ok_or(Malformed::Strings("arguments"))
+}
+
+fn used(bytes: &[u8], len: u32, most: usize) -> Option<&[u8]> {
+    let len = len as usize;
+    bytes.get(..len).filter(|_| len <= most)
+}
+
+/// Parts that end in NUL each; a last one may lack it.
+fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.split_inclusive(|byte| *byte == 0).map(|part| until_nul(part).to_vec()).collect()
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// The kernel's `pts3` is `/dev/pts/3`; every other name is its device's.
+fn terminal(name: &[u8]) -> Option<Vec<u8>> {
+    match name.strip_prefix(b"pts") {
+        Some(number) if !number.is_empty() && number.iter().all(u8::is_ascii_digit) => {
+            Some([&b"pts/"[..], number].concat())
+        }
+        _ => (!name.is_empty()).then(|| name.to_vec()),
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
