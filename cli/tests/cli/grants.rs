@@ -68,12 +68,10 @@ fn hosts_that_are_late_are_named_and_the_grant_is_still_printed() {
         enforcement("db3", Phase::Desired),
     ];
     let fake = told(vec![grant_on(hosts)]);
-    let ran = fake
-        .run(&with(&["--timeout", "300ms", "-o", "name"]))
-        .exits(6);
+    let ran = fake.run(&with(&["--timeout", "2s", "-o", "name"])).exits(6);
     assert_eq!(ran.out, format!("{GRANT}\n"));
     ran.says("enforced on 1 of 3 hosts")
-        .says("error: the grant was not enforced within 300ms on: db2, db3")
+        .says("error: the grant was not enforced within 2s on: db2, db3")
         .says(&format!(
             "hint: take it back with: stayhand grant revoke {GRANT}"
         ));

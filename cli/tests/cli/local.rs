@@ -64,7 +64,7 @@ fn a_program_reads_the_same_as_data() {
             .unwrap()
             .contains("is held until somebody approves it")
     );
-    assert!((245..=253).contains(&one["seconds_left"].as_u64().unwrap()));
+    assert!((240..=259).contains(&one["seconds_left"].as_u64().unwrap()));
 }
 
 #[test]

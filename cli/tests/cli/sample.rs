@@ -103,7 +103,7 @@ pub(crate) fn hold() -> v1::Hold {
         permission: "baseline/nginx-config".into(),
         state: v1::hold::State::Pending.into(),
         create_time: Some(from_now(-8)),
-        expire_time: Some(from_now(252)),
+        expire_time: Some(from_now(258)),
         ..Default::default()
     }
 }
@@ -159,7 +159,7 @@ pub(crate) fn explanation() -> v1::Explanation {
         message: "a second person looks at nginx".into(),
         permission: "baseline/nginx-config".into(),
         hold: format!("holds/{HOLD}"),
-        hold_expire_time: Some(from_now(252)),
+        hold_expire_time: Some(from_now(258)),
         advice: "leave the program as it is and ask an operator to run".into(),
         command: format!("stayhand hold approve {HOLD} --reason '…'"),
         ..Default::default()
