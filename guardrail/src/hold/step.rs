@@ -26,7 +26,8 @@ pub enum Fact {
         /// Why
         reason: String,
     },
-    /// The deadline passed: said by the host's kernel, or by the caller's clock for a hold that is still pending
+    /// The deadline passed: by the caller's clock for a hold that is still pending, or by the kernel's word, for
+    /// which the caller passes at least `expire_time` because its own clock may lag
     Deadline,
     /// The process is gone
     ProcessGone,

@@ -42,7 +42,8 @@ impl Default for RedactConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
-    /// Regular expression over one argument. Its capture groups are hidden, without any the whole match.
+    /// Regular expression over the bytes of one argument (`.` is any byte). Its capture groups are hidden, without
+    /// any the whole match.
     pub argument: String,
     /// Hide the argument after the one that matches, instead of the match
     #[serde(default)]
@@ -98,13 +99,14 @@ fn shipped() -> Vec<Pattern> {
         // Forms that are a secret by themselves
         take(r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk-[\w-]{16,})".to_owned()),
         take(r"\b(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)".to_owned()),
-        take(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----(.+)".to_owned()),
+        take(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.+)".to_owned()),
         of(mysql, take(r"^-p(.+)$".to_owned())),
         of("sshpass", take(r"^-p(.+)$".to_owned())),
         of("sshpass", next(r"^-p$".to_owned())),
         of("curl|wget", next(r"^(?:-u|--user|--proxy-user|-U)$".to_owned())),
         of("curl|wget", take(r"^(?:-u|--user=|--proxy-user=)(.+)$".to_owned())),
-        of("docker|podman", next(r"^-p$".to_owned())),
+        // docker login, podman login
+        of("login", next(r"^-p$".to_owned())),
         of("redis-cli", next(r"^-a$".to_owned())),
         of("ldap[a-z]+", next(r"^-w$".to_owned())),
         of("openssl", take(r"^pass:(.+)$".to_owned())),
@@ -141,6 +143,9 @@ impl Redactor {
         for (index, ranges) in self.hidden(&words).into_iter().enumerate() {
             let Some(arg) = args.get(index) else { continue };
             let mut ranges = ranges;
+            if arg.len() > ARG_BYTES_MAX {
+                ranges = vec![0..arg.len()];
+            }
             // A shell's or a wrapper's command line in one argument: the same again over its words.
             if arg.len() <= ARG_BYTES_MAX {
                 let inner = words_of(arg);
@@ -201,7 +206,7 @@ impl Redactor {
 impl Compiled {
     fn ranges(&self, word: &[u8]) -> Vec<Range<usize>> {
         if word.len() > ARG_BYTES_MAX {
-            return vec![0..word.len()];
+            return vec![];
         }
         let mut ranges = Vec::new();
         for captures in self.argument.captures_iter(word) {
@@ -226,6 +231,8 @@ fn compiled(pattern: &Pattern) -> Result<Compiled, RedactError> {
             });
         }
         let built = RegexBuilder::new(text)
+            .unicode(false)
+            .dot_matches_new_line(true)
             .size_limit(COMPILED_BYTES_MAX)
             .build();
         built.map_err(|error| RedactError::Pattern {
@@ -285,3 +292,6 @@ fn without(arg: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
     shown.extend_from_slice(arg.get(done..).unwrap_or_default());
     shown
 }
+
+#[cfg(test)]
+mod tests;

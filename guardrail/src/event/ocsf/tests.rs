@@ -1,1 +1,321 @@
-//! (tests)
+//! Golden events of every kind, the decision table, and what a SIEM rejects.
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::{
+    super::*,
+    Producer,
+    decision::{Control, control},
+    encode,
+    schema::violations,
+};
+use crate::{
+    action::{Object, Operation, ProcessInfo},
+    grant::GrantChange,
+    hold::HoldPhase,
+    host::Phase,
+    id::{EventSeq, Generation, GrantId, HoldId, Revision},
+    reason::{Reason, Verdict},
+    subject::Subject,
+    time::UnixMs,
+};
+
+const PRODUCER: Producer<'static> = Producer {
+    name: "stayhand-agent",
+    version: "0.1.0",
+};
+
+fn event(kind: EventKind) -> Event {
+    Event {
+        host: "web-017".parse().unwrap(),
+        boot_id: Uuid::from_u128(0xb007),
+        epoch: Uuid::from_u128(0xe90c),
+        seq: EventSeq(48_213),
+        time: UnixMs(1_795_222_183_512),
+        kind,
+    }
+}
+
+fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionEvent {
+    let object = match operation {
+        Operation::Exec => Object::Path {
+            bytes: b"/opt/demo/deploy".to_vec(),
+        },
+        Operation::Write | Operation::Create => Object::Path {
+            bytes: b"/srv/held/a\n\x1b[31m\xff".to_vec(),
+        },
+        Operation::Connect => Object::Address {
+            ip: "127.0.9.1".parse().unwrap(),
+            port: 7000,
+        },
+    };
+    DecisionEvent {
+        verdict,
+        reason,
+        operation,
+        object,
+        object_cut: false,
+        subject: Subject {
+            auid: 1001,
+            user: Some("alice".parse().unwrap()),
+            session: Some(37),
+        },
+        process: ProcessInfo {
+            pid: 4377,
+            tid: 4377,
+            ppid: 4211,
+            cookie: 0x1234,
+            uid: 0,
+            comm: b"bash".to_vec(),
+            exe: Some(b"/usr/bin/bash".to_vec()),
+            cwd: Some(b"/root".to_vec()),
+            tty: Some(b"pts/3".to_vec()),
+            args: vec![
+                b"deploy".to_vec(),
+                b"--password=*****".to_vec(),
+                b"two words".to_vec(),
+            ],
+            args_cut: true,
+        },
+        args_redacted: 1,
+        generation: Generation(12),
+        rule: Some(RuleRef {
+            policy: "demo".parse().unwrap(),
+            revision: Revision(3),
+            rule: "deploy".parse().unwrap(),
+        }),
+        message: Some("deployments need a second person".to_owned()),
+        permission: None,
+        grant: None,
+        hold: None,
+        monitor: false,
+    }
+}
+
+fn hold(answered: bool) -> Option<HoldRef> {
+    Some(HoldRef {
+        id: HoldId(0xfeed_beef),
+        deadline: UnixMs(1_795_222_243_512),
+        answered_by: answered.then(|| "bob".parse().unwrap()),
+        answer_reason: answered.then(|| "ticket 4711\n".to_owned()),
+    })
+}
+
+fn kinds() -> Vec<(&'static str, EventKind)> {
+    let boxed = |decision| EventKind::Decision(Box::new(decision));
+    let grant = GrantId(Uuid::from_u128(0x9a47));
+    let denied = decision(Verdict::Denied, Reason::RuleDeny, Operation::Exec);
+    let held = DecisionEvent {
+        hold: hold(false),
+        ..decision(Verdict::Held, Reason::HoldPending, Operation::Create)
+    };
+    let approved = DecisionEvent {
+        hold: hold(true),
+        ..decision(Verdict::Allowed, Reason::HoldApproved, Operation::Connect)
+    };
+    let granted = DecisionEvent {
+        grant: Some(grant),
+        permission: Some("demo/vault".parse().unwrap()),
+        ..decision(Verdict::Allowed, Reason::Grant, Operation::Write)
+    };
+    let agent = |enforced| AgentState {
+        version: "0.1.0".to_owned(),
+        enforced,
+        detail: "5 hooks".to_owned(),
+    };
+    vec![
+        ("exec-denied", boxed(denied)),
+        ("file-held", boxed(held)),
+        ("net-approved", boxed(approved)),
+        ("file-granted", boxed(granted)),
+        (
+            "hold-approved",
+            EventKind::HoldChanged(HoldChanged {
+                hold: HoldId(0xfeed_beef),
+                from: HoldPhase::Pending,
+                to: HoldPhase::Approved,
+                released: false,
+                by: Some("bob".parse().unwrap()),
+                reason: Some("ticket 4711".to_owned()),
+            }),
+        ),
+        (
+            "grant-revoked",
+            EventKind::GrantChanged(GrantChanged {
+                grant,
+                change: GrantChange::Revoked,
+                user: "alice".parse().unwrap(),
+                permissions: vec!["demo/vault".parse().unwrap()],
+                by: Some("bob".parse().unwrap()),
+                reason: Some("done".to_owned()),
+                expire_time: UnixMs(1_795_222_243_512),
+            }),
+        ),
+        (
+            "policy-applied",
+            EventKind::PolicyChanged(PolicyChanged {
+                policy: "demo".parse().unwrap(),
+                revision: Revision(3),
+                by: "bob".parse().unwrap(),
+            }),
+        ),
+        (
+            "lost",
+            EventKind::Lost(Lost {
+                class: EventClass::B,
+                count: 17,
+                stage: LossStage::Ring,
+                since: UnixMs(1_795_222_000_000),
+            }),
+        ),
+        ("agent-started", EventKind::AgentStarted(agent(true))),
+        ("agent-stopped", EventKind::AgentStopped(agent(false))),
+        (
+            "generation-rejected",
+            EventKind::Enforcement(EnforcementEvent {
+                generation: Generation(12),
+                phase: Phase::Rejected {
+                    reasons: vec!["5:3: unknown key".to_owned()],
+                },
+            }),
+        ),
+        (
+            "generation-enforced",
+            EventKind::Enforcement(EnforcementEvent {
+                generation: Generation(12),
+                phase: Phase::Enforced,
+            }),
+        ),
+        (
+            "tamper",
+            EventKind::Tamper(Tamper {
+                what: "cleared its login uid".to_owned(),
+                subject: Some(decision(Verdict::Denied, Reason::RuleDeny, Operation::Exec).subject),
+                process: Some(ProcessInfo::default()),
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn golden_events() {
+    for (name, kind) in kinds() {
+        let line = encode(&event(kind), PRODUCER);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, serde_json::to_string_pretty(&value).unwrap());
+        });
+    }
+}
+
+#[test]
+fn every_kind_of_event_is_valid_ocsf() {
+    for (name, kind) in kinds() {
+        let line = encode(&event(kind), PRODUCER);
+        assert_eq!(
+            violations(&serde_json::from_str(&line).unwrap()),
+            Vec::<String>::new(),
+            "{name}: {line}"
+        );
+    }
+}
+
+#[test]
+fn the_validator_finds_what_is_missing_or_out_of_range() {
+    let line = encode(&event(kinds().remove(0).1), PRODUCER);
+    let whole: serde_json::Value = serde_json::from_str(&line).unwrap();
+    for field in [
+        "time",
+        "metadata",
+        "actor",
+        "device",
+        "process",
+        "disposition_id",
+    ] {
+        let mut broken = whole.clone();
+        broken.as_object_mut().unwrap().remove(field);
+        assert!(
+            !violations(&broken).is_empty(),
+            "nothing found without {field}"
+        );
+    }
+    let mut broken = whole.clone();
+    broken["disposition_id"] = 77.into();
+    broken["type_uid"] = 1.into();
+    assert_eq!(violations(&broken).len(), 2);
+}
+
+#[test]
+fn decisions_read_as_the_table_says() {
+    let wanted = [
+        (Verdict::Allowed, Reason::Default, [1, 1, 1, 1], false),
+        (Verdict::Allowed, Reason::Grant, [1, 1, 1, 1], false),
+        (Verdict::Denied, Reason::RuleDeny, [2, 2, 2, 3], true),
+        (Verdict::Denied, Reason::NoGrant, [2, 26, 2, 3], true),
+        (Verdict::Held, Reason::HoldPending, [4, 14, 0, 2], true),
+        (Verdict::Allowed, Reason::HoldApproved, [1, 8, 1, 1], false),
+        (Verdict::Denied, Reason::HoldRefused, [2, 25, 2, 3], true),
+        (Verdict::Denied, Reason::HoldTimedOut, [2, 26, 2, 3], true),
+        (Verdict::Allowed, Reason::WouldHave, [3, 15, 1, 2], false),
+        (Verdict::Allowed, Reason::RuleAlert, [3, 19, 1, 2], true),
+    ];
+    for (verdict, reason, [action, disposition, status, severity], alert) in wanted {
+        assert_eq!(
+            control(verdict, reason),
+            Control {
+                action,
+                disposition,
+                status,
+                severity,
+                alert
+            },
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_reason_never_makes_a_denial_look_allowed() {
+    for reason in Reason::ALL {
+        let denied = control(Verdict::Denied, *reason);
+        assert_eq!((denied.action, denied.status), (2, 2), "{reason}");
+        assert_ne!(control(Verdict::Allowed, *reason).action, 2, "{reason}");
+        assert_eq!(control(Verdict::Held, *reason).disposition, 14, "{reason}");
+    }
+}
+
+#[test]
+fn the_identifier_is_stable_and_names_host_epoch_and_sequence() {
+    let event = event(kinds().remove(0).1);
+    assert_eq!(
+        event.uid(),
+        "web-017-0000000000000000000000000000e90c-48213"
+    );
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_give_one_valid_line(
+        path in proptest::collection::vec(any::<u8>(), 0..80),
+        arg in proptest::collection::vec(any::<u8>(), 0..80),
+        message in ".*",
+        index in 0..4usize,
+    ) {
+        let operation = Operation::ALL[index];
+        let mut decision = DecisionEvent {
+            hold: hold(true),
+            message: Some(message.clone()),
+            ..decision(Verdict::Denied, Reason::HoldRefused, operation)
+        };
+        if operation != Operation::Connect {
+            decision.object = Object::Path { bytes: path.clone() };
+        }
+        decision.process.args = vec![arg.clone()];
+        decision.process.comm = arg.clone();
+        decision.process.tty = Some(path.clone());
+        let line = encode(&event(EventKind::Decision(Box::new(decision))), PRODUCER);
+        prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+        prop_assert_eq!(violations(&serde_json::from_str(&line).unwrap()), Vec::<String>::new());
+    }
+}

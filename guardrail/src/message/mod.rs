@@ -250,3 +250,6 @@ fn shell_word(word: &str) -> String {
         format!("'{word}'")
     }
 }
+
+#[cfg(test)]
+mod tests;
