@@ -15,7 +15,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
-use crate::console;
+use crate::{console, init_acts};
 
 /// Source, target, type, options.
 const MOUNTS: [(&str, &str, &str, &str); 10] = [
@@ -52,7 +52,7 @@ const ENVIRONMENT: [(&str, &str); 4] = [
 /// Never returns: the machine is off afterwards.
 pub fn main() -> ! {
     std::panic::set_hook(Box::new(|info| {
-        console::fail("guest", &format!("PID 1 panicked: {info}"))
+        console::fail("guest", &format!("PID 1 panicked: {info}"));
     }));
     let result = std::panic::catch_unwind(|| prepare().and_then(|()| until_runner_ends()));
     if let Ok(Err(error)) = result {
@@ -87,7 +87,8 @@ fn prepare() -> Result<()> {
         drop(std::os::unix::fs::symlink(target, format!("/dev/{link}")));
     }
     nix::unistd::sethostname(HOSTNAME).context("cannot set the host name")?;
-    loopback_up().context("cannot bring `lo` up")
+    loopback_up().context("cannot bring `lo` up")?;
+    init_acts::serve()
 }
 
 /// The guest has no program for it.

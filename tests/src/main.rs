@@ -16,6 +16,7 @@ mod cmdline;
 mod console;
 mod host;
 mod init;
+mod init_acts;
 mod login;
 mod process;
 mod runner;

@@ -30,6 +30,11 @@ impl Output {
         Ok(self)
     }
 
+    /// Whether it ended well and showed this line; others may be between, such as a notice to the terminal.
+    pub fn has_line(&self, text: &str) -> bool {
+        self.code == 0 && self.stdout.lines().any(|line| line.trim() == text)
+    }
+
     /// Both streams, for messages.
     pub fn both(&self) -> String {
         format!("{}{}", self.stdout, self.stderr).trim().to_owned()

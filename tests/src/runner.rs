@@ -71,7 +71,10 @@ fn some(scenarios: &[&Scenario]) -> usize {
     let has_failed = results.lines().any(|line| line.starts_with("fail"));
     let unreported = scenarios.get(reported).filter(|_| !has_failed);
     if let Some(scenario) = unreported {
-        let why = ended.err().map_or_else(|| "it has no result".to_owned(), |error| format!("{error:#}"));
+        let why = ended.err().map_or_else(
+            || "it has no result".to_owned(),
+            |error| format!("{error:#}"),
+        );
         console::fail(scenario.name, &why);
     }
     if has_failed || unreported.is_some() {
@@ -97,7 +100,10 @@ fn in_own_process(scenarios: &[&Scenario]) -> Result<()> {
     let limit = scenarios.iter().map(|scenario| scenario.limit).sum();
     let status = process::end_of(&mut child, limit)?;
     if !status.success() {
-        bail!("ended with {} before it had a result", process::code(status));
+        bail!(
+            "ended with {} before it had a result",
+            process::code(status)
+        );
     }
     Ok(())
 }
@@ -112,11 +118,13 @@ fn service_logs() -> String {
         let end = lines
             .get(lines.len().saturating_sub(LOG_LINES)..)
             .unwrap_or_default();
-        text.push_str(&format!(
-            "== {}\n{}\n",
-            entry.file_name().display(),
-            end.join("\n")
-        ));
+        text.extend([
+            "== ",
+            &entry.file_name().to_string_lossy(),
+            "\n",
+            &end.join("\n"),
+            "\n",
+        ]);
     }
     text
 }

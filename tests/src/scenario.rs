@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -76,8 +76,6 @@ impl Scenario {
 pub enum Need {
     /// A program or file at this path
     File(&'static str),
-    /// A kernel of at least this version
-    Kernel(u32, u32),
 }
 
 impl Need {
@@ -86,19 +84,8 @@ impl Need {
             Self::File(path) => {
                 (!Path::new(path).exists()).then(|| format!("no {path} in this guest"))
             }
-            Self::Kernel(major, minor) => {
-                let at_least = kernel().is_some_and(|version| version >= (major, minor));
-                (!at_least).then(|| format!("needs Linux {major}.{minor}"))
-            }
         }
     }
-}
-
-/// Version of the running kernel.
-pub fn kernel() -> Option<(u32, u32)> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    let mut numbers = release.split(['.', '-']);
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Found out only while running that it cannot be shown here: return it as the error.
@@ -107,11 +94,9 @@ pub fn kernel() -> Option<(u32, u32)> {
 pub struct Skip(pub String);
 
 /// What a scenario is given.
-pub struct Ctx {
-    /// Its own name
-    pub name: &'static str,
-}
+pub struct Ctx;
 
+#[expect(clippy::unused_self, reason = "only a running scenario reports")]
 impl Ctx {
     /// Says what is done next; a failure names the last one.
     pub fn step(&mut self, text: impl AsRef<str>) {
@@ -121,15 +106,6 @@ impl Ctx {
     /// Detail for the log.
     pub fn log(&self, text: impl AsRef<str>) {
         console::log(text.as_ref());
-    }
-
-    /// An empty directory that everybody may enter.
-    pub fn directory(&self, name: &str) -> Result<PathBuf> {
-        use std::os::unix::fs::PermissionsExt;
-        let path = Path::new("/tmp").join(name);
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(path)
     }
 }
 
@@ -160,11 +136,7 @@ fn outcome(scenario: &Scenario) -> (&'static str, String) {
     if let Some(reason) = scenario.unmet() {
         return ("skip", reason);
     }
-    let result = std::panic::catch_unwind(|| {
-        (scenario.run)(&mut Ctx {
-            name: scenario.name,
-        })
-    });
+    let result = std::panic::catch_unwind(|| (scenario.run)(&mut Ctx));
     match result {
         Ok(Ok(())) => ("pass", String::new()),
         Ok(Err(error)) => match error.downcast_ref::<Skip>() {

@@ -35,7 +35,10 @@ impl Default for Config {
 impl Config {
     /// With one policy.
     pub fn policy(text: &str) -> Self {
-        Self { policies: vec![text.to_owned()], ..Self::default() }
+        Self {
+            policies: vec![text.to_owned()],
+            ..Self::default()
+        }
     }
 
     /// Puts the files in their places.

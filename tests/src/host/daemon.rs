@@ -20,7 +20,10 @@ impl Daemon {
     /// Starts it; its output is appended to its log.
     pub fn start(name: &'static str, args: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(LOGS)?;
-        let log = File::options().create(true).append(true).open(log_of(name))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(log_of(name))?;
         let child = Command::new(name)
             .args(args)
             .stdin(Stdio::null())
@@ -28,7 +31,10 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { name, child: Some(child) })
+        Ok(Self {
+            name,
+            child: Some(child),
+        })
     }
 
     /// Its process; 0 if it ended.
@@ -38,11 +44,25 @@ impl Daemon {
 
     /// Fails with the end of its log if it is no longer there.
     pub fn check_alive(&mut self) -> Result<()> {
-        let Some(child) = &mut self.child else { bail!("{} was ended", self.name) };
+        let Some(child) = &mut self.child else {
+            bail!("{} was ended", self.name)
+        };
         if let Some(status) = child.try_wait()? {
             let log = std::fs::read_to_string(log_of(self.name)).unwrap_or_default();
-            let last = log.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>();
-            bail!("{} ended with {}: {}", self.name, process::code(status), last.join(" | "));
+            let last = log
+                .lines()
+                .rev()
+                .take(5)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>();
+            bail!(
+                "{} ended with {}: {}",
+                self.name,
+                process::code(status),
+                last.join(" | ")
+            );
         }
         Ok(())
     }
@@ -58,7 +78,9 @@ impl Daemon {
 
     /// SIGTERM, and its exit code.
     pub fn stop(&mut self) -> Result<i32> {
-        let Some(mut child) = self.child.take() else { bail!("{} was ended before", self.name) };
+        let Some(mut child) = self.child.take() else {
+            bail!("{} was ended before", self.name)
+        };
         process::signal(child.id(), Signal::SIGTERM)?;
         Ok(process::code(process::end_of(&mut child, wait::LONG)?))
     }

@@ -20,7 +20,10 @@ pub struct Hold {
 impl Hold {
     /// A text of it; `pointer` as in JSON pointers.
     pub fn text(&self, pointer: &str) -> &str {
-        self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.json
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// A number of it.
@@ -30,7 +33,9 @@ impl Hold {
 
     /// The held process.
     pub fn pid(&self) -> Result<u32> {
-        let pid = self.number("/process/pid").context("the hold has no process")?;
+        let pid = self
+            .number("/process/pid")
+            .context("the hold has no process")?;
         Ok(u32::try_from(pid)?)
     }
 }
@@ -49,36 +54,55 @@ impl Host {
     /// Waits for one on this object.
     pub fn wait_hold(&self, object: &str) -> Result<Hold> {
         wait::until_ok(wait::LONG, &format!("a hold on {object}"), || {
-            Ok(self.holds()?.into_iter().find(|hold| hold.text("/object") == object))
+            Ok(self
+                .holds()?
+                .into_iter()
+                .find(|hold| hold.text("/object") == object))
         })
     }
 
     /// Waits until a hold has this state.
     pub fn wait_hold_state(&self, id: &str, state: &str, limit: Duration) -> Result<Hold> {
         wait::until_ok(limit, &format!("hold {id} to be {state}"), || {
-            Ok(self.all_holds()?.into_iter().find(|hold| hold.id == id && hold.text("/state") == state))
+            Ok(self
+                .all_holds()?
+                .into_iter()
+                .find(|hold| hold.id == id && hold.text("/state") == state))
         })
     }
 
     /// Approves, and the CLI waits until the call went on.
     pub fn approve(&self, id: &str, reason: &str) -> Result<process::Output> {
-        self.cli(&["hold", "approve", id, "--reason", reason])?.ok().context("the approval failed")
+        self.cli(&["hold", "approve", id, "--reason", reason])?
+            .ok()
+            .context("the approval failed")
     }
 
     /// Refuses.
     pub fn refuse(&self, id: &str, reason: &str) -> Result<process::Output> {
-        self.cli(&["hold", "refuse", id, "--reason", reason])?.ok().context("the refusal failed")
+        self.cli(&["hold", "refuse", id, "--reason", reason])?
+            .ok()
+            .context("the refusal failed")
     }
 }
 
 fn holds_of(json: &Value) -> Result<Vec<Hold>> {
-    let items = json.get("items").and_then(Value::as_array).context("no list of holds")?;
+    let items = json
+        .get("items")
+        .and_then(Value::as_array)
+        .context("no list of holds")?;
     items
         .iter()
         .map(|item| {
-            let id = item.get("id").and_then(Value::as_str).context("a hold without id")?;
+            let id = item
+                .get("id")
+                .and_then(Value::as_str)
+                .context("a hold without id")?;
             ensure!(!id.is_empty(), "a hold with an empty id");
-            Ok(Hold { id: id.to_owned(), json: item.clone() })
+            Ok(Hold {
+                id: id.to_owned(),
+                json: item.clone(),
+            })
         })
         .collect()
 }

@@ -33,13 +33,22 @@ pub struct Host {
     policies: u32,
 }
 
+#[expect(clippy::unused_self, reason = "only a booted host can be asked")]
 impl Host {
     /// Starts everything and waits until every policy is enforced.
     pub fn boot(config: &Config) -> Result<Self> {
         config.write()?;
-        let control = if config.control { Some(start_control()?) } else { None };
+        let control = if config.control {
+            Some(start_control()?)
+        } else {
+            None
+        };
         let agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
-        let mut host = Self { agent, control, policies: 0 };
+        let mut host = Self {
+            agent,
+            control,
+            policies: 0,
+        };
         host.wait_ready()?;
         for policy in &config.policies {
             host.apply(policy)?;
@@ -54,9 +63,16 @@ impl Host {
         wait::until_ok(wait::LONG, "the agent to enforce", || {
             agent.check_alive()?;
             let status = status::ask(Path::new(AGENT_SOCKET)).ok();
-            Ok(status.filter(|status| status.enforced && (status.control_connected || !wants_control)).map(drop))
+            Ok(status
+                .filter(|status| status.enforced && (status.control_connected || !wants_control))
+                .map(drop))
         })
-        .with_context(|| format!("the agent's last word: {:?}", status::ask(Path::new(AGENT_SOCKET))))
+        .with_context(|| {
+            format!(
+                "the agent's last word: {:?}",
+                status::ask(Path::new(AGENT_SOCKET))
+            )
+        })
     }
 
     /// Applies a policy as an operator does, and waits until this host enforces it.
@@ -65,7 +81,9 @@ impl Host {
         let file = PathBuf::from(format!("/tmp/policy-{}.yaml", self.policies));
         fs::write(&file, policy)?;
         let file = file.to_string_lossy().into_owned();
-        self.cli(&["policy", "apply", &file, "--wait"])?.ok().context("the policy was not applied")?;
+        self.cli(&["policy", "apply", &file, "--wait"])?
+            .ok()
+            .context("the policy was not applied")?;
         Ok(())
     }
 
@@ -77,12 +95,18 @@ impl Host {
     /// The same, as JSON. Fails if the command does.
     pub fn json(&self, args: &[&str]) -> Result<serde_json::Value> {
         let args = [args, &["-o", "json"]].concat();
-        self.cli(&args)?.ok().with_context(|| format!("stayhand {}", args.join(" ")))?.json()
+        self.cli(&args)?
+            .ok()
+            .with_context(|| format!("stayhand {}", args.join(" ")))?
+            .json()
     }
 
     /// Every stored event, oldest first.
     pub fn events(&self) -> Result<Vec<serde_json::Value>> {
-        self.cli(&["events", "tail", "--all", "-o", "jsonl"])?.ok().context("stayhand events tail")?.json_lines()
+        self.cli(&["events", "tail", "--all", "-o", "jsonl"])?
+            .ok()
+            .context("stayhand events tail")?
+            .json_lines()
     }
 
     /// What the agent says of itself, counters included.
@@ -94,13 +118,20 @@ impl Host {
     pub fn counter(&self, name: &str) -> Result<u64> {
         let status = self.status()?;
         let known: Vec<&String> = status.counters.keys().collect();
-        status.counters.get(name).copied().with_context(|| format!("no counter `{name}` among {known:?}"))
+        status
+            .counters
+            .get(name)
+            .copied()
+            .with_context(|| format!("no counter `{name}` among {known:?}"))
     }
 
     /// Ends the agent as an attacker or the OOM killer does.
     pub fn kill_agent(&mut self) -> Result<()> {
         self.agent.kill()?;
-        ensure!(!process::listens(Path::new(AGENT_SOCKET)), "somebody still answers for the agent");
+        ensure!(
+            !process::listens(Path::new(AGENT_SOCKET)),
+            "somebody still answers for the agent"
+        );
         Ok(())
     }
 
@@ -125,7 +156,10 @@ impl Host {
         if let Some(mut control) = self.control.take() {
             control.kill()?;
         }
-        ensure!(!process::listens(Path::new(CONTROL_SOCKET)), "somebody still answers for the control plane");
+        ensure!(
+            !process::listens(Path::new(CONTROL_SOCKET)),
+            "somebody still answers for the control plane"
+        );
         Ok(())
     }
 

@@ -15,9 +15,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks once.
 pub(super) fn ask(socket: &Path) -> Result<AgentStatus> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
-        tokio::time::timeout(LIMIT, asked(socket)).await.context("the agent does not say how it is")?
+        tokio::time::timeout(LIMIT, asked(socket))
+            .await
+            .context("the agent does not say how it is")?
     })
 }
 
@@ -28,6 +32,11 @@ async fn asked(socket: &Path) -> Result<AgentStatus> {
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
     });
     // Never resolved: HTTP/2 wants an authority and a socket has none.
-    let channel = Endpoint::from_static("http://stayhand.invalid").connect_with_connector(connector).await?;
-    Ok(LocalServiceClient::new(channel).get_status(GetStatusRequest {}).await?.into_inner())
+    let channel = Endpoint::from_static("http://stayhand.invalid")
+        .connect_with_connector(connector)
+        .await?;
+    Ok(LocalServiceClient::new(channel)
+        .get_status(GetStatusRequest {})
+        .await?
+        .into_inner())
 }

@@ -97,12 +97,12 @@ impl Session {
             loop {
                 match master.read(&mut buffer) {
                     Ok(length) => {
-                        lock(&shown).extend_from_slice(buffer.get(..length).unwrap_or_default())
+                        lock(&shown).extend_from_slice(buffer.get(..length).unwrap_or_default());
                     }
                     // EIO: nobody has the other side open, at the start or for good. The session ends with its
                     // process; until then the login may still be opening its terminal.
                     Err(error) if error.raw_os_error() == Some(libc::EIO) => {
-                        std::thread::sleep(wait::TICK)
+                        std::thread::sleep(wait::TICK);
                     }
                     Err(_) => return,
                 }
@@ -231,8 +231,7 @@ impl Session {
             || {
                 process::with_word(word)
                     .into_iter()
-                    .filter(|pid| process::session(*pid) == Some(self.pid()))
-                    .next_back()
+                    .rfind(|pid| process::session(*pid) == Some(self.pid()))
             },
         )
     }

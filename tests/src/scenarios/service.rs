@@ -9,16 +9,29 @@ use nix::sys::signal::Signal;
 use crate::host::{Config, Host};
 use crate::login::Session;
 use crate::scenario::{Ctx, Scenario};
-use crate::{process, wait};
+use crate::{init_acts, process, wait};
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("a_grant_is_not_reported_before_the_host_enforces_it", grant_waits_for_the_host),
+    Scenario::new(
+        "a_grant_is_not_reported_before_the_host_enforces_it",
+        grant_waits_for_the_host,
+    ),
     Scenario::new("nobody_but_operators_is_heard", only_operators),
     Scenario::new("why_tells_nobody_about_others", why_is_private),
     Scenario::new("hostile_names_do_not_act_on_any_output", hostile_names),
-    Scenario::new("a_rule_on_a_path_that_does_not_exist_yet_applies_once_it_does", future_path),
-    Scenario::new("doctor_says_not_enforced_after_uninstall_and_nothing_is_left", uninstall),
+    Scenario::new(
+        "global_init_is_denied_what_it_cannot_be_held_for",
+        global_init,
+    ),
+    Scenario::new(
+        "a_rule_on_a_path_that_does_not_exist_yet_applies_once_it_does",
+        future_path,
+    ),
+    Scenario::new(
+        "doctor_says_not_enforced_after_uninstall_and_nothing_is_left",
+        uninstall,
+    ),
 ];
 
 /// One rule of each effect.
@@ -39,7 +52,12 @@ pub(super) fn programs() -> Result<()> {
 /// The forbidden program does not run.
 pub(super) fn denied(session: &mut Session) -> Result<()> {
     let output = session.run("/opt/demo/forbidden it ran")?;
-    ensure!(output.code == 126 && !output.stdout.contains("it ran"), "not denied: {} {}", output.code, output.stdout);
+    ensure!(
+        output.code == 126 && !output.stdout.contains("it ran"),
+        "not denied: {} {}",
+        output.code,
+        output.stdout
+    );
     Ok(())
 }
 
@@ -48,18 +66,40 @@ fn grant_waits_for_the_host(ctx: &mut Ctx) -> Result<()> {
     let host = Host::boot(&Config::policy(POLICY))?;
     ctx.step("the agent is stopped: it cannot enforce anything new");
     process::signal(host.agent_pid(), Signal::SIGSTOP)?;
-    let args = ["grant", "create", "--user", "alice", "--permission", "vault", "--for", "5m", "--reason", "x"];
+    let args = [
+        "grant",
+        "create",
+        "--user",
+        "alice",
+        "--permission",
+        "vault",
+        "--for",
+        "5m",
+        "--reason",
+        "x",
+    ];
     let output = host.cli(&[&args[..], &["--timeout", "3s"]].concat())?;
-    ensure!(output.code == 6, "reported before it was enforced: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 6,
+        "reported before it was enforced: exit {} and {}",
+        output.code,
+        output.both()
+    );
     ctx.step("the agent goes on");
     process::signal(host.agent_pid(), Signal::SIGCONT)?;
     wait::until_ok(wait::LONG, "the grant to be enforced", || {
         let list = host.json(&["grant", "ls"])?;
-        let phase = list.pointer("/items/0/enforcement/0/phase").and_then(serde_json::Value::as_str);
+        let phase = list
+            .pointer("/items/0/enforcement/0/phase")
+            .and_then(serde_json::Value::as_str);
         Ok((phase == Some("enforced")).then_some(()))
     })?;
     let output = Session::login("alice")?.run("echo x > /srv/vault/new && cat /srv/vault/new")?;
-    ensure!(output.code == 0, "enforced, but it does not work: {}", output.both());
+    ensure!(
+        output.code == 0,
+        "enforced, but it does not work: {}",
+        output.both()
+    );
     Ok(())
 }
 
@@ -67,17 +107,36 @@ fn only_operators(ctx: &mut Ctx) -> Result<()> {
     programs()?;
     let host = Host::boot(&Config::policy(POLICY))?;
     let create = "stayhand grant create --user alice --permission vault --for 5m --reason x";
-    for (user, command) in [("alice", create.to_owned()), ("alice", format!("sudo {create}")), ("bob", create.to_owned())] {
+    for (user, command) in [
+        ("alice", create.to_owned()),
+        ("alice", format!("sudo {create}")),
+        ("bob", create.to_owned()),
+    ] {
         ctx.step(format!("{user}: {command}"));
         let output = Session::login(user)?.run(&command)?;
-        ensure!(output.code == 5, "{user} `{command}`: exit {} and {}", output.code, output.both());
+        ensure!(
+            output.code == 5,
+            "{user} `{command}`: exit {} and {}",
+            output.code,
+            output.both()
+        );
     }
     for command in ["policy show service", "hold ls", "events tail", "host ls"] {
         let output = Session::login("alice")?.run(&format!("sudo stayhand {command}"))?;
-        ensure!(output.code == 5, "alice as root `{command}`: exit {} and {}", output.code, output.both());
+        ensure!(
+            output.code == 5,
+            "alice as root `{command}`: exit {} and {}",
+            output.code,
+            output.both()
+        );
     }
     let grants = host.json(&["grant", "ls", "--all"])?;
-    ensure!(grants.pointer("/items").is_some_and(|items| items == &serde_json::json!([])), "grants: {grants}");
+    ensure!(
+        grants
+            .pointer("/items")
+            .is_some_and(|items| items == &serde_json::json!([])),
+        "grants: {grants}"
+    );
     Ok(())
 }
 
@@ -92,7 +151,11 @@ fn why_is_private(ctx: &mut Ctx) -> Result<()> {
         Ok(told.pointer("/items/0/rule/rule").is_some().then_some(()))
     })?;
     let told = bob.run("stayhand why --last 100 -o json")?.ok()?.json()?;
-    ensure!(told.pointer("/items").is_some_and(|items| items == &serde_json::json!([])), "bob is told: {told}");
+    ensure!(
+        told.pointer("/items")
+            .is_some_and(|items| items == &serde_json::json!([])),
+        "bob is told: {told}"
+    );
     drop(host);
     Ok(())
 }
@@ -108,26 +171,77 @@ fn hostile_names(ctx: &mut Ctx) -> Result<()> {
     ctx.step("alice creates a file with a hostile name");
     let mut session = Session::login("alice")?;
     let typed = session.type_command(r"touch $'/srv/held/a\n@pass x\e[2J\xff\xfe\u202ez'")?;
-    let hold = wait::until_ok(wait::LONG, "the hold", || Ok(host.holds()?.into_iter().next()))?;
+    let hold = wait::until_ok(wait::LONG, "the hold", || {
+        Ok(host.holds()?.into_iter().next())
+    })?;
     session.wait_since(typed, &hold.id, wait::SOON)?;
     let outputs = [
         ("terminal", session.since(typed)),
         ("table", host.cli(&["hold", "ls"])?.ok()?.stdout),
-        ("details", host.cli(&["hold", "show", &hold.id])?.ok()?.stdout),
-        ("json", host.cli(&["hold", "ls", "-o", "json"])?.ok()?.stdout),
-        ("yaml", host.cli(&["hold", "ls", "-o", "yaml"])?.ok()?.stdout),
-        ("events", host.cli(&["events", "tail", "--all"])?.ok()?.stdout),
-        ("events for people", host.cli(&["events", "tail", "--all", "-o", "table"])?.ok()?.stdout),
-        ("logs", fs::read_to_string(format!("{}/stayhand-agent.log", crate::scenario::LOGS))?),
+        (
+            "details",
+            host.cli(&["hold", "show", &hold.id])?.ok()?.stdout,
+        ),
+        (
+            "json",
+            host.cli(&["hold", "ls", "-o", "json"])?.ok()?.stdout,
+        ),
+        (
+            "yaml",
+            host.cli(&["hold", "ls", "-o", "yaml"])?.ok()?.stdout,
+        ),
+        (
+            "events",
+            host.cli(&["events", "tail", "--all"])?.ok()?.stdout,
+        ),
+        (
+            "events for people",
+            host.cli(&["events", "tail", "--all", "-o", "table"])?
+                .ok()?
+                .stdout,
+        ),
+        (
+            "logs",
+            fs::read_to_string(format!("{}/stayhand-agent.log", crate::scenario::LOGS))?,
+        ),
     ];
     for (what, text) in &outputs {
-        ensure!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{what} acts on a terminal: {text:?}");
-        ensure!(!text.lines().any(|line| line.starts_with("@pass")), "{what} has a line of its own: {text:?}");
+        ensure!(
+            !text.contains('\u{1b}') && !text.contains('\u{202e}'),
+            "{what} acts on a terminal: {text:?}"
+        );
+        ensure!(
+            !text.lines().any(|line| line.starts_with("@pass")),
+            "{what} has a line of its own: {text:?}"
+        );
     }
     host.approve(&hold.id, "an odd name, but hers")?;
     session.finish(typed, wait::LONG)?.ok()?;
     ensure!(path.exists(), "the approved file has another name");
     Ok(())
+}
+
+fn global_init(ctx: &mut Ctx) -> Result<()> {
+    programs()?;
+    let file = std::path::Path::new("/srv/held/file");
+    fs::write(file, "old")?;
+    ctx.step("without a policy PID 1 may");
+    ensure!(
+        init_acts::open_for_writing(file)? == 0,
+        "PID 1 may not open a file"
+    );
+    let host = Host::boot(&Config::policy(POLICY))?;
+    ctx.step("PID 1 opens a held file as alice");
+    let number = init_acts::open_for_writing(file)?;
+    ensure!(number == libc::EPERM, "PID 1 got {number} instead of EPERM");
+    ensure!(host.holds()?.is_empty(), "PID 1 is said to be held");
+    wait::until_ok(wait::LONG, "the event", || {
+        let events = host.events()?;
+        Ok(events
+            .iter()
+            .any(|event| event.to_string().contains("hold-unavailable"))
+            .then_some(()))
+    })
 }
 
 fn future_path(ctx: &mut Ctx) -> Result<()> {
@@ -138,12 +252,22 @@ fn future_path(ctx: &mut Ctx) -> Result<()> {
     fs::copy("/usr/bin/echo", "/opt/demo/later/bin/tool")?;
     let mut alice = Session::login("alice")?;
     let output = alice.run("/opt/demo/later/bin/tool it ran")?;
-    ensure!(output.code == 126 && !output.stdout.contains("it ran"), "not denied: {} {}", output.code, output.stdout);
+    ensure!(
+        output.code == 126 && !output.stdout.contains("it ran"),
+        "not denied: {} {}",
+        output.code,
+        output.stdout
+    );
     ctx.step("it is replaced by renaming another over it");
     fs::copy("/usr/bin/echo", "/opt/demo/other")?;
     fs::rename("/opt/demo/other", "/opt/demo/later/bin/tool")?;
     let output = alice.run("/opt/demo/later/bin/tool it ran")?;
-    ensure!(output.code == 126 && !output.stdout.contains("it ran"), "not denied: {} {}", output.code, output.stdout);
+    ensure!(
+        output.code == 126 && !output.stdout.contains("it ran"),
+        "not denied: {} {}",
+        output.code,
+        output.stdout
+    );
     drop(host);
     Ok(())
 }
@@ -153,17 +277,32 @@ fn uninstall(ctx: &mut Ctx) -> Result<()> {
     let mut host = Host::boot(&Config::policy(POLICY))?;
     let mut alice = Session::login("alice")?;
     let healthy = host.json(&["doctor"])?;
-    ensure!(healthy.get("enforced") == Some(&serde_json::Value::Bool(true)), "{healthy}");
+    ensure!(
+        healthy.get("enforced") == Some(&serde_json::Value::Bool(true)),
+        "{healthy}"
+    );
     ctx.step("the agent ends; the kernel enforces");
     ensure!(host.stop_agent()? == 0, "the agent did not end well");
     let output = host.cli(&["doctor", "--timeout", "3s"])?;
-    ensure!(output.code == 6, "doctor without an agent: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 6,
+        "doctor without an agent: exit {} and {}",
+        output.code,
+        output.both()
+    );
     denied(&mut alice)?;
     ctx.step("uninstall");
     let mut command = std::process::Command::new("stayhand-agent");
     process::run(command.arg("--uninstall"), wait::LONG)?.ok()?;
-    ensure!(!std::path::Path::new(crate::cleanup::PINS).exists(), "pins are left");
+    ensure!(
+        !std::path::Path::new(crate::cleanup::PINS).exists(),
+        "pins are left"
+    );
     let output = alice.run("/opt/demo/forbidden it ran")?;
-    ensure!(output.code == 0 && output.stdout.contains("it ran"), "something is still enforced: {}", output.both());
+    ensure!(
+        output.code == 0 && output.stdout.contains("it ran"),
+        "something is still enforced: {}",
+        output.both()
+    );
     Ok(())
 }

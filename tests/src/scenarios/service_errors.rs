@@ -17,22 +17,43 @@ use crate::{process, wait};
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("malformed_policies_are_refused_and_the_last_good_one_stays", malformed_policies),
-    Scenario::new("senseless_grants_and_stale_holds_are_refused_with_their_own_exit_codes", senseless_requests),
-    Scenario::new("a_second_agent_and_a_bad_configuration_are_refused_and_enforcement_stays", second_agent),
+    Scenario::new(
+        "malformed_policies_are_refused_and_the_last_good_one_stays",
+        malformed_policies,
+    ),
+    Scenario::new(
+        "senseless_grants_and_stale_holds_are_refused_with_their_own_exit_codes",
+        senseless_requests,
+    ),
+    Scenario::new(
+        "a_second_agent_and_a_bad_configuration_are_refused_and_enforcement_stays",
+        second_agent,
+    ),
     Scenario::new("garbage_on_the_sockets_stops_neither_service", garbage),
 ];
 
 /// What is wrong, the document, and a word that the error has.
 const BAD: [(&str, &str, &str); 6] = [
-    ("unknown key", "  rulez: []\n  rules: []", "did you mean `rules`"),
-    ("bad effect", "  rules: [{ id: a, effect: denny, exec: { path: /opt/x } }]", "did you mean `deny`"),
+    (
+        "unknown key",
+        "  rulez: []\n  rules: []",
+        "did you mean `rules`",
+    ),
+    (
+        "bad effect",
+        "  rules: [{ id: a, effect: denny, exec: { path: /opt/x } }]",
+        "did you mean `deny`",
+    ),
     (
         "duplicate id",
         "  rules: [{ id: a, effect: deny, exec: { path: /opt/x } }, { id: a, effect: deny, exec: { path: /opt/y } }]",
         "a",
     ),
-    ("relative path", "  rules: [{ id: a, effect: deny, exec: { path: opt/x } }]", "starts with `/`"),
+    (
+        "relative path",
+        "  rules: [{ id: a, effect: deny, exec: { path: opt/x } }]",
+        "starts with `/`",
+    ),
     ("not YAML", "  rules: [", ":"),
     (
         "absurd time-out",
@@ -51,16 +72,25 @@ fn malformed_policies(ctx: &mut Ctx) -> Result<()> {
             "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: service }}\nspec:\n  subjects: {{ groups: [dev] }}\n{rest}\n"
         );
         fs::write("/tmp/bad.yaml", text)?;
-        for args in [&["policy", "check", "/tmp/bad.yaml"][..], &["policy", "apply", "/tmp/bad.yaml", "--wait"]] {
+        for args in [
+            &["policy", "check", "/tmp/bad.yaml"][..],
+            &["policy", "apply", "/tmp/bad.yaml", "--wait"],
+        ] {
             let output = host.cli(args)?;
             ensure!(output.code != 0, "{what}: {args:?} succeeded");
             let said = output.both();
-            ensure!(said.contains("/tmp/bad.yaml:") && said.contains(word), "{what}: {args:?} said {said:?}");
+            ensure!(
+                said.contains("/tmp/bad.yaml:") && said.contains(word),
+                "{what}: {args:?} said {said:?}"
+            );
         }
         service::denied(&mut alice)?;
     }
     let shown = host.json(&["policy", "show", "service"])?;
-    ensure!(shown.to_string().contains("\"revision\":1"), "another revision than the good one: {shown}");
+    ensure!(
+        shown.to_string().contains("\"revision\":1"),
+        "another revision than the good one: {shown}"
+    );
     Ok(())
 }
 
@@ -68,7 +98,18 @@ fn senseless_requests(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
     let host = Host::boot(&Config::policy(POLICY))?;
     let grant = |user: &str, permission: &str, length: &str| {
-        host.cli(&["grant", "create", "--user", user, "--permission", permission, "--for", length, "--reason", "x"])
+        host.cli(&[
+            "grant",
+            "create",
+            "--user",
+            user,
+            "--permission",
+            permission,
+            "--for",
+            length,
+            "--reason",
+            "x",
+        ])
     };
     for (user, permission, length, code) in [
         ("alice", "vault", "0s", 2),
@@ -79,14 +120,28 @@ fn senseless_requests(ctx: &mut Ctx) -> Result<()> {
     ] {
         ctx.step(format!("grant {permission} to {user} for {length}"));
         let output = grant(user, permission, length)?;
-        ensure!(output.code == code, "{user} {permission} {length}: exit {} and {}", output.code, output.both());
+        ensure!(
+            output.code == code,
+            "{user} {permission} {length}: exit {} and {}",
+            output.code,
+            output.both()
+        );
     }
     ctx.step("a grant for a user whom no host knows");
     let output = grant("nobody-of-that-name", "vault", "5m")?;
-    ensure!(output.code != 0, "a grant for a user that does not exist: {}", output.both());
+    ensure!(
+        output.code != 0,
+        "a grant for a user that does not exist: {}",
+        output.both()
+    );
     ctx.step("answers on holds that are not there");
     let output = host.cli(&["hold", "approve", "feedfacefeedface", "--reason", "x"])?;
-    ensure!(output.code == 3, "a hold that never was: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 3,
+        "a hold that never was: exit {} and {}",
+        output.code,
+        output.both()
+    );
     held_process_is_gone(&host)?;
     held_twice(&host)
 }
@@ -99,7 +154,12 @@ fn held_process_is_gone(host: &Host) -> Result<()> {
     process::signal(hold.pid()?, nix::sys::signal::Signal::SIGKILL)?;
     host.wait_hold_state(&hold.id, "cancelled", wait::LONG)?;
     let output = host.cli(&["hold", "approve", &hold.id, "--reason", "x"])?;
-    ensure!(output.code == 4, "a hold whose process is gone: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 4,
+        "a hold whose process is gone: exit {} and {}",
+        output.code,
+        output.both()
+    );
     Ok(())
 }
 
@@ -111,7 +171,12 @@ fn held_twice(host: &Host) -> Result<()> {
     host.refuse(&hold.id, "no")?;
     session.finish(typed, wait::LONG)?;
     let output = host.cli(&["hold", "approve", &hold.id, "--reason", "yes"])?;
-    ensure!(output.code == 4, "a hold that was refused: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 4,
+        "a hold that was refused: exit {} and {}",
+        output.code,
+        output.both()
+    );
     Ok(())
 }
 
@@ -121,18 +186,40 @@ fn second_agent(ctx: &mut Ctx) -> Result<()> {
     let agent = |args: &[&str]| process::run(Command::new("stayhand-agent").args(args), wait::LONG);
     ctx.step("a second agent");
     let output = agent(&["--config", "/etc/stayhand/agent.toml"])?;
-    ensure!(output.code == 75, "a second agent: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 75,
+        "a second agent: exit {} and {}",
+        output.code,
+        output.both()
+    );
     ctx.step("a configuration with an unknown key");
     fs::write("/tmp/bad.toml", "[kernel]\nlock_login_id = true\n")?;
-    for args in [&["--config", "/tmp/bad.toml", "--check-config"][..], &["--config", "/tmp/bad.toml"]] {
+    for args in [
+        &["--config", "/tmp/bad.toml", "--check-config"][..],
+        &["--config", "/tmp/bad.toml"],
+    ] {
         let output = agent(args)?;
-        ensure!(output.code == 78, "{args:?}: exit {} and {}", output.code, output.both());
-        ensure!(output.both().contains("did you mean `lock_login_uid`"), "{}", output.both());
+        ensure!(
+            output.code == 78,
+            "{args:?}: exit {} and {}",
+            output.code,
+            output.both()
+        );
+        ensure!(
+            output.both().contains("did you mean `lock_login_uid`"),
+            "{}",
+            output.both()
+        );
     }
     ctx.step("without privilege");
     let mut bob = Session::login("bob")?;
     let output = bob.run("stayhand-agent --config /etc/stayhand/agent.toml")?;
-    ensure!(output.code == 77 || output.code == 75, "as bob: exit {} and {}", output.code, output.both());
+    ensure!(
+        output.code == 77 || output.code == 75,
+        "as bob: exit {} and {}",
+        output.code,
+        output.both()
+    );
     let mut alice = Session::login("alice")?;
     service::denied(&mut alice)?;
     ctx.step("the first agent is well, and ends on request");
@@ -151,10 +238,15 @@ fn garbage(ctx: &mut Ctx) -> Result<()> {
     let host = Host::boot(&Config::policy(POLICY))?;
     let mut random = rand::rngs::StdRng::seed_from_u64(SEED);
     ctx.log(format!("seed {SEED:#x}"));
-    for socket in [CONTROL_SOCKET, "/run/stayhand/control-host.sock", AGENT_SOCKET] {
+    for socket in [
+        CONTROL_SOCKET,
+        "/run/stayhand/control-host.sock",
+        AGENT_SOCKET,
+    ] {
         ctx.step(format!("garbage on {socket}"));
         for round in 0..ROUNDS {
-            let mut stream = UnixStream::connect(socket).with_context(|| format!("{socket} in round {round}"))?;
+            let mut stream = UnixStream::connect(socket)
+                .with_context(|| format!("{socket} in round {round}"))?;
             // Half of the rounds begin as HTTP/2 does and go on with noise, to get past the first check.
             if round % 2 == 0 {
                 stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
@@ -164,7 +256,11 @@ fn garbage(ctx: &mut Ctx) -> Result<()> {
             drop(stream.write_all(&noise));
         }
     }
-    ensure!(host.status()?.enforced && host.status()?.control_connected, "the agent is not well: {:?}", host.status()?);
+    ensure!(
+        host.status()?.enforced && host.status()?.control_connected,
+        "the agent is not well: {:?}",
+        host.status()?
+    );
     host.json(&["host", "ls"])?;
     service::denied(&mut Session::login("alice")?)
 }

@@ -10,11 +10,24 @@ use crate::story::{Audience, CHAPTERS, Story};
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     chapter("ordinary_work_is_not_noticed", |ctx| play(ctx, 0)),
-    chapter("deny_holds_through_sudo_su_and_a_cleared_login_uid", |ctx| play(ctx, 1)),
-    chapter("expired_grant_is_denied_without_the_agent", |ctx| play(ctx, 2)),
-    chapter("held_calls_have_no_effect_until_approved", |ctx| play(ctx, 3)),
-    chapter("revoked_at_once_and_enforced_without_control_plane", |ctx| play(ctx, 4)),
-    chapter("every_recorded_decision_is_one_event_or_a_counted_loss", |ctx| play(ctx, 5)),
+    chapter(
+        "deny_holds_through_sudo_su_and_a_cleared_login_uid",
+        |ctx| play(ctx, 1),
+    ),
+    chapter("expired_grant_is_denied_without_the_agent", |ctx| {
+        play(ctx, 2)
+    }),
+    chapter("held_calls_have_no_effect_until_approved", |ctx| {
+        play(ctx, 3)
+    }),
+    chapter(
+        "revoked_at_once_and_enforced_without_control_plane",
+        |ctx| play(ctx, 4),
+    ),
+    chapter(
+        "every_recorded_decision_is_one_event_or_a_counted_loss",
+        |ctx| play(ctx, 5),
+    ),
 ];
 
 const fn chapter(name: &'static str, run: fn(&mut Ctx) -> Result<()>) -> Scenario {

@@ -20,12 +20,22 @@ pub struct Audience {
 impl Audience {
     /// A person at the demo.
     pub fn person() -> Self {
-        Self { person: true, steps: 0, events: 0, rows: Vec::new() }
+        Self {
+            person: true,
+            steps: 0,
+            events: 0,
+            rows: Vec::new(),
+        }
     }
 
     /// The suite.
     pub fn suite() -> Self {
-        Self { person: false, steps: 0, events: 0, rows: Vec::new() }
+        Self {
+            person: false,
+            steps: 0,
+            events: 0,
+            rows: Vec::new(),
+        }
     }
 
     fn say(&self, text: &str) {
@@ -37,14 +47,20 @@ impl Audience {
     /// Before the first chapter.
     pub fn opening(&mut self) {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        self.say(&format!("host   Linux {}, starting stayhand-control and stayhand-agent", kernel.trim()));
+        self.say(&format!(
+            "host   Linux {}, starting stayhand-control and stayhand-agent",
+            kernel.trim()
+        ));
         self.say("who    alice is in group dev, which the policy guards; bob is not; root is the operator");
     }
 
     /// A chapter starts.
     pub fn chapter(&mut self, title: &str) {
         self.say("");
-        self.say(&format!("── {title} {}", "─".repeat(WIDTH.saturating_sub(title.chars().count() + 4))));
+        self.say(&format!(
+            "── {title} {}",
+            "─".repeat(WIDTH.saturating_sub(title.chars().count() + 4))
+        ));
         console::step(title);
     }
 
@@ -53,7 +69,7 @@ impl Audience {
         console::step(&format!("{who}: {command}"));
         let prompt = if who == "root" { '#' } else { '$' };
         self.say(&format!("{who}{prompt} {command}"));
-        let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+        let lines: Vec<&str> = output.lines().filter(|line| !is_ours(line)).collect();
         for line in lines.iter().take(OUTPUT_LINES) {
             self.say(&format!("    {line}"));
         }
@@ -99,7 +115,12 @@ impl Audience {
 
     /// The closing table.
     pub fn closing(&mut self) {
-        let width = self.rows.iter().map(|(title, _)| title.chars().count()).max().unwrap_or(0);
+        let width = self
+            .rows
+            .iter()
+            .map(|(title, _)| title.chars().count())
+            .max()
+            .unwrap_or(0);
         self.say("");
         self.say(&"═".repeat(WIDTH));
         let rows = std::mem::take(&mut self.rows);
@@ -108,4 +129,9 @@ impl Audience {
         }
         self.say(&"═".repeat(WIDTH));
     }
+}
+
+/// Lines that the shell printed for this program and not for the one who typed.
+fn is_ours(line: &str) -> bool {
+    line.trim().is_empty() || line.starts_with("<end-")
 }

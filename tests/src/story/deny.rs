@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::{Expected, Story, stage};
 use crate::login::Session;
 use crate::process::Output;
-use crate::wait;
 
 const COMMAND: &str = "/opt/demo/forbidden /srv/work/ran";
 const TRACE: &str = "/srv/work/ran";
@@ -19,7 +18,8 @@ const WAYS: [(&str, &str); 2] = [
     ("through su", "su -c '/opt/demo/forbidden /srv/work/ran'"),
 ];
 /// One `echo` that, without the pin, makes root nobody.
-const CLEARING: &str = "sudo sh -c 'echo 4294967295 > /proc/self/loginuid; exec /opt/demo/forbidden /srv/work/ran'";
+const CLEARING: &str =
+    "sudo sh -c 'echo 4294967295 > /proc/self/loginuid; exec /opt/demo/forbidden /srv/work/ran'";
 
 /// Plays it.
 pub fn play(story: &mut Story) -> Result<()> {
@@ -29,14 +29,23 @@ pub fn play(story: &mut Story) -> Result<()> {
         let output = story.alice(command)?;
         denied(&output)?;
         let outcome = format!("{way}: still alice, still denied");
-        story.step("alice", command, &outcome, &[Expected::denied("no-forbidden", "/opt/demo/forbidden")])?;
+        story.step(
+            "alice",
+            command,
+            &outcome,
+            &[Expected::denied("no-forbidden", "/opt/demo/forbidden")],
+        )?;
     }
     after_clearing_the_login_uid(story)?;
     bob_is_not_guarded(story)
 }
 
 fn denied(output: &Output) -> Result<()> {
-    ensure!(output.code != 0, "the forbidden program ended with success: {}", output.both());
+    ensure!(
+        output.code != 0,
+        "the forbidden program ended with success: {}",
+        output.both()
+    );
     ensure!(output.stdout.contains(EPERM), "no EPERM: {}", output.both());
     ensure!(!stage::exists(TRACE), "the forbidden program ran");
     Ok(())
@@ -44,38 +53,59 @@ fn denied(output: &Output) -> Result<()> {
 
 /// The system's answer, and on her terminal the rule, the message and what to do.
 fn as_herself(story: &mut Story) -> Result<()> {
-    let typed = story.alice.type_command(COMMAND)?;
-    let output = story.alice.finish(typed, wait::SOON)?;
-    let told = story.alice.wait_since(typed, MESSAGE, wait::SOON)?;
-    story.audience.said("alice", COMMAND, &without_marks(&told));
+    let (output, told) = story.alice_told(COMMAND, MESSAGE)?;
     denied(&output)?;
-    ensure!(output.code == 126, "a shell says 126 to what it may not execute, not {}", output.code);
-    ensure!(told.contains("no-forbidden"), "the terminal does not name the rule: {told}");
-    ensure!(told.contains("stayhand why"), "the terminal does not say what to do: {told}");
+    ensure!(
+        output.code == 126,
+        "a shell says 126 to what it may not execute, not {}",
+        output.code
+    );
+    ensure!(
+        told.contains("no-forbidden"),
+        "the terminal does not name the rule: {told}"
+    );
+    ensure!(
+        told.contains("do it the way the message says"),
+        "the terminal does not say what to do: {told}"
+    );
     let expected = Expected::denied("no-forbidden", "/opt/demo/forbidden");
-    story.step("alice", COMMAND, "EPERM, nothing executed; rule, message and what to do on her terminal", &[expected])
+    story.step(
+        "alice",
+        COMMAND,
+        "EPERM, nothing executed; rule, message and what to do on her terminal",
+        &[expected],
+    )
 }
 
 fn after_clearing_the_login_uid(story: &mut Story) -> Result<()> {
     let output = story.alice(CLEARING)?;
     denied(&output)?;
     let expected = [
-        Expected { reason: "tamper", rule: "", object: "", user: "alice" },
+        Expected {
+            reason: "tamper",
+            rule: "",
+            object: "",
+            user: "alice",
+        },
         Expected::denied("no-forbidden", "/opt/demo/forbidden"),
     ];
-    story.step("alice", CLEARING, "4294967295 written to her login uid as root: still alice, still denied", &expected)
-}
-
-/// Lines that the shell printed for this program, not for her.
-fn without_marks(text: &str) -> String {
-    text.lines().filter(|line| !line.starts_with("<end-")).collect::<Vec<_>>().join("\n")
+    story.step(
+        "alice",
+        CLEARING,
+        "4294967295 written to her login uid as root: still alice, still denied",
+        &expected,
+    )
 }
 
 /// The same as data.
 fn asked_by_a_program(story: &mut Story) -> Result<()> {
     let output = story.alice("stayhand why --last -o json")?.ok()?;
     let json = output.json()?;
-    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        json.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     ensure!(text("/items/0/reason") == "rule-deny", "{json}");
     ensure!(text("/items/0/rule/rule") == "no-forbidden", "{json}");
     ensure!(text("/items/0/rule/policy") == "story", "{json}");
@@ -88,8 +118,20 @@ fn asked_by_a_program(story: &mut Story) -> Result<()> {
 fn bob_is_not_guarded(story: &mut Story) -> Result<()> {
     let mut bob = Session::login("bob")?;
     let output = bob.run("/opt/demo/forbidden /srv/work/ran-by-bob")?;
-    story.audience.said("bob", "/opt/demo/forbidden /srv/work/ran-by-bob", &output.stdout);
+    story.audience.said(
+        "bob",
+        "/opt/demo/forbidden /srv/work/ran-by-bob",
+        &output.stdout,
+    );
     ensure!(output.code == 0, "bob was stopped: {}", output.both());
-    ensure!(stage::exists("/srv/work/ran-by-bob"), "bob's program did nothing");
-    story.step("bob", "the same program", "not in the group, not stopped", &[])
+    ensure!(
+        stage::exists("/srv/work/ran-by-bob"),
+        "bob's program did nothing"
+    );
+    story.step(
+        "bob",
+        "the same program",
+        "not in the group, not stopped",
+        &[],
+    )
 }

@@ -23,12 +23,22 @@ pub struct Expected {
 impl Expected {
     /// A denial by a rule, of alice.
     pub const fn denied(rule: &'static str, object: &'static str) -> Self {
-        Self { reason: "rule-deny", rule, object, user: "alice" }
+        Self {
+            reason: "rule-deny",
+            rule,
+            object,
+            user: "alice",
+        }
     }
 
     /// Any decision about alice.
     pub const fn of(reason: &'static str, rule: &'static str, object: &'static str) -> Self {
-        Self { reason, rule, object, user: "alice" }
+        Self {
+            reason,
+            rule,
+            object,
+            user: "alice",
+        }
     }
 
     /// Whether an event is one.
@@ -45,12 +55,17 @@ impl Expected {
 impl Event {
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self> {
-        serde_json::from_str(line).map(Self).with_context(|| format!("no JSON: {line}"))
+        serde_json::from_str(line)
+            .map(Self)
+            .with_context(|| format!("no JSON: {line}"))
     }
 
     /// A text of it; `pointer` as in JSON pointers.
     pub fn text(&self, pointer: &str) -> &str {
-        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// A number of it.
@@ -99,7 +114,11 @@ impl Event {
     /// The grant that covered it.
     pub fn grant(&self) -> &str {
         let covered = self.text("/metadata/correlation_uid");
-        if covered.starts_with("grants/") { covered } else { "" }
+        if covered.starts_with("grants/") {
+            covered
+        } else {
+            ""
+        }
     }
 
     /// The hold that it opened or ended.
@@ -115,7 +134,11 @@ impl Event {
     /// Login name of the subject.
     pub fn user(&self) -> &str {
         let places = ["/actor/user/name", "/evidences/0/actor/user/name"];
-        places.into_iter().map(|place| self.text(place)).find(|name| !name.is_empty()).unwrap_or_default()
+        places
+            .into_iter()
+            .map(|place| self.text(place))
+            .find(|name| !name.is_empty())
+            .unwrap_or_default()
     }
 
     /// Path or `address:port`.
@@ -124,7 +147,10 @@ impl Event {
         if let Some(path) = path.into_iter().find(|path| !path.is_empty()) {
             return path.to_owned();
         }
-        match (self.text("/dst_endpoint/ip"), self.number("/dst_endpoint/port")) {
+        match (
+            self.text("/dst_endpoint/ip"),
+            self.number("/dst_endpoint/port"),
+        ) {
             (ip, Some(port)) if !ip.is_empty() => format!("{ip}:{port}"),
             _ => String::new(),
         }
@@ -132,8 +158,16 @@ impl Event {
 
     /// For a transcript.
     pub fn line(&self) -> String {
-        let sequence = self.sequence().map_or_else(|| "?".to_owned(), |number| number.to_string());
-        let what = [self.user(), self.reason(), self.rule()].into_iter().filter(|word| !word.is_empty());
-        format!("#{sequence} {} {}", what.collect::<Vec<_>>().join(" "), self.object())
+        let sequence = self
+            .sequence()
+            .map_or_else(|| "?".to_owned(), |number| number.to_string());
+        let what = [self.user(), self.reason(), self.rule()]
+            .into_iter()
+            .filter(|word| !word.is_empty());
+        format!(
+            "#{sequence} {} {}",
+            what.collect::<Vec<_>>().join(" "),
+            self.object()
+        )
     }
 }

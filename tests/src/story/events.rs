@@ -33,8 +33,16 @@ pub fn recorded(host: &Host) -> Result<u64> {
 
 fn sum(host: &Host, what: &str) -> Result<u64> {
     let counters = host.status()?.counters;
-    let of_it: Vec<u64> = counters.iter().filter(|(name, _)| name.starts_with(what)).map(|(_, count)| *count).collect();
-    ensure!(!of_it.is_empty(), "no counter `{what}…` among {:?}", counters.keys());
+    let of_it: Vec<u64> = counters
+        .iter()
+        .filter(|(name, _)| name.starts_with(what))
+        .map(|(_, count)| *count)
+        .collect();
+    ensure!(
+        !of_it.is_empty(),
+        "no counter `{what}…` among {:?}",
+        counters.keys()
+    );
     Ok(of_it.iter().sum())
 }
 
@@ -43,23 +51,36 @@ fn redacted(story: &mut Story) -> Result<()> {
     let expected = Expected::denied("no-forbidden", "/opt/demo/forbidden");
     let event = story.tail.take(&expected, wait::LONG)?;
     let text = event.0.to_string();
-    ensure!(text.contains("--verbose") && text.contains("--password"), "no arguments in the event: {text}");
+    ensure!(
+        text.contains("--verbose") && text.contains("--password"),
+        "no arguments in the event: {text}"
+    );
     for secret in SECRETS {
         ensure!(!text.contains(secret), "`{secret}` is in the event");
         let at = files_with(Path::new(STATE), secret.as_bytes())?;
         ensure!(at.is_empty(), "`{secret}` was stored in {at:?}");
     }
-    story.audience.step("alice", COMMAND, "the event has her arguments, without password and ticket", &[event.line()]);
+    story.audience.step(
+        "alice",
+        COMMAND,
+        "the event has her arguments, without password and ticket",
+        &[event.line()],
+    );
     Ok(())
 }
 
 fn files_with(directory: &Path, needle: &[u8]) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).with_context(|| format!("no {}", directory.display()))? {
+    for entry in
+        std::fs::read_dir(directory).with_context(|| format!("no {}", directory.display()))?
+    {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(files_with(&path, needle)?);
-        } else if std::fs::read(&path)?.windows(needle.len()).any(|window| window == needle) {
+        } else if std::fs::read(&path)?
+            .windows(needle.len())
+            .any(|window| window == needle)
+        {
             found.push(path.display().to_string());
         }
     }
@@ -78,32 +99,71 @@ fn numbered_without_gaps(events: &[Event]) -> Result<()> {
     let mut last: BTreeMap<(String, String), u64> = BTreeMap::new();
     for event in events {
         let source = (event.host().to_owned(), event.epoch().to_owned());
-        let number = event.sequence().with_context(|| format!("no sequence number: {}", event.0))?;
+        let number = event
+            .sequence()
+            .with_context(|| format!("no sequence number: {}", event.0))?;
         let expected = last.get(&source).map_or(1, |number| number + 1);
-        ensure!(number == expected, "{source:?}: {number} follows {}", expected - 1);
+        ensure!(
+            number == expected,
+            "{source:?}: {number} follows {}",
+            expected - 1
+        );
         last.insert(source, number);
     }
-    ensure!(last.keys().any(|(host, _)| host == "stayhand-guest"), "no events of this host");
+    ensure!(
+        last.keys().any(|(host, _)| host == "stayhand-guest"),
+        "no events of this host"
+    );
     Ok(())
 }
 
 /// What every decision says.
 fn complete(events: &[Event]) -> Result<()> {
     // A finding has another shape; its subject is checked where it is expected.
-    for event in events.iter().filter(|event| event.is_decision() && event.reason() != "tamper") {
+    for event in events
+        .iter()
+        .filter(|event| event.is_decision() && event.reason() != "tamper")
+    {
         let all = event.0.to_string();
-        ensure!(event.text("/metadata/version") == "1.8.0", "not OCSF 1.8: {all}");
-        for pointer in ["/class_uid", "/category_uid", "/activity_id", "/type_uid", "/time", "/severity_id"] {
+        ensure!(
+            event.text("/metadata/version") == "1.8.0",
+            "not OCSF 1.8: {all}"
+        );
+        for pointer in [
+            "/class_uid",
+            "/category_uid",
+            "/activity_id",
+            "/type_uid",
+            "/time",
+            "/severity_id",
+        ] {
             ensure!(event.number(pointer).is_some(), "no {pointer}: {all}");
         }
         ensure!(event.host() == "stayhand-guest", "host: {all}");
         ensure!(event.user() == "alice", "subject: {all}");
-        ensure!(event.0.pointer("/actor/session/uid").is_some_and(Value::is_string), "session: {all}");
-        ensure!(event.number("/actor/process/pid").is_some_and(|pid| pid > 1), "process: {all}");
+        ensure!(
+            event
+                .0
+                .pointer("/actor/session/uid")
+                .is_some_and(Value::is_string),
+            "session: {all}"
+        );
+        ensure!(
+            event
+                .number("/actor/process/pid")
+                .is_some_and(|pid| pid > 1),
+            "process: {all}"
+        );
         ensure!(!event.rule().is_empty(), "rule: {all}");
         ensure!(event.policy() == ("story", "1"), "revision: {all}");
-        ensure!(event.reason() != "grant" || !event.grant().is_empty(), "grant: {all}");
-        ensure!(!event.reason().starts_with("hold-") || !event.hold().is_empty(), "hold: {all}");
+        ensure!(
+            event.reason() != "grant" || !event.grant().is_empty(),
+            "grant: {all}"
+        );
+        ensure!(
+            !event.reason().starts_with("hold-") || !event.hold().is_empty(),
+            "hold: {all}"
+        );
     }
     Ok(())
 }
@@ -111,13 +171,24 @@ fn complete(events: &[Event]) -> Result<()> {
 /// Recorded decisions in the kernel = events + counted losses.
 fn sums_up(story: &mut Story) -> Result<()> {
     let recorded = recorded(&story.host)?;
-    let counts = wait::until_ok(wait::LONG, "every recorded decision to be an event or a counted loss", || {
-        let events = story.tail.events()?;
-        let decisions = u64::try_from(events.iter().filter(|event| event.is_decision()).count())?;
-        let lost: u64 = events.iter().filter_map(Event::lost).sum();
-        Ok((decisions + lost >= recorded).then_some((decisions, lost)))
-    })?;
-    ensure!(counts.0 + counts.1 == recorded, "{counts:?} events and losses, {recorded} recorded in the kernel");
-    let outcome = format!("{recorded} recorded in the kernel = {} events + {} counted losses", counts.0, counts.1);
+    let counts = wait::until_ok(
+        wait::LONG,
+        "every recorded decision to be an event or a counted loss",
+        || {
+            let events = story.tail.events()?;
+            let decisions =
+                u64::try_from(events.iter().filter(|event| event.is_decision()).count())?;
+            let lost: u64 = events.iter().filter_map(Event::lost).sum();
+            Ok((decisions + lost >= recorded).then_some((decisions, lost)))
+        },
+    )?;
+    ensure!(
+        counts.0 + counts.1 == recorded,
+        "{counts:?} events and losses, {recorded} recorded in the kernel"
+    );
+    let outcome = format!(
+        "{recorded} recorded in the kernel = {} events + {} counted losses",
+        counts.0, counts.1
+    );
     story.step("root", "stayhand events tail --all", &outcome, &[])
 }

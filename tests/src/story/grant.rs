@@ -30,15 +30,37 @@ pub fn play(story: &mut Story) -> Result<()> {
 }
 
 fn without(story: &mut Story) -> Result<()> {
-    let output = story.alice(COMMAND)?;
-    ensure!(output.stdout.contains("Operation not permitted"), "no EPERM: {}", output.both());
-    ensure!(stage::content(KEY).as_deref() == Some("old\n"), "the vault was written without a grant");
+    let (output, told) = story.alice_told(COMMAND, "needs a grant")?;
+    ensure!(
+        output.stdout.contains("Operation not permitted"),
+        "no EPERM: {}",
+        output.both()
+    );
+    ensure!(
+        told.contains("stayhand grant create --user alice"),
+        "she is not told what to ask for: {told}"
+    );
+    ensure!(
+        stage::content(KEY).as_deref() == Some("old\n"),
+        "the vault was written without a grant"
+    );
     story.step("alice", COMMAND, "denied: it needs a grant", &[DENIED])
 }
 
 /// Issues the grant; gives its end as the control plane names it.
 fn granted(story: &mut Story) -> Result<Duration> {
-    let args = ["grant", "create", "--user", "alice", "--permission", "vault", "--for", "15s", "--reason", "INC-17: rotate the key"];
+    let args = [
+        "grant",
+        "create",
+        "--user",
+        "alice",
+        "--permission",
+        "vault",
+        "--for",
+        "15s",
+        "--reason",
+        "INC-17: rotate the key",
+    ];
     let before = now();
     let json = story.host.json(&args)?;
     let phases: Vec<&str> = json
@@ -48,22 +70,43 @@ fn granted(story: &mut Story) -> Result<Duration> {
         .flatten()
         .filter_map(|host| host.get("phase").and_then(Value::as_str))
         .collect();
-    ensure!(phases == ["enforced"], "the CLI came back before the host enforced: {json}");
-    let end = json.get("expire_time").and_then(Value::as_str).context("no end")?;
+    ensure!(
+        phases == ["enforced"],
+        "the CLI came back before the host enforced: {json}"
+    );
+    let end = json
+        .get("expire_time")
+        .and_then(Value::as_str)
+        .context("no end")?;
     let end = seconds_of(end)?;
     let length = end.saturating_sub(before);
-    ensure!(length >= Duration::from_secs(15) && length < Duration::from_secs(25), "the grant lasts {length:?}");
+    ensure!(
+        length >= Duration::from_secs(15) && length < Duration::from_secs(25),
+        "the grant lasts {length:?}"
+    );
     let command = "stayhand grant create --user alice --permission vault --for 15s --reason 'INC-17: rotate the key'";
     let list = story.host.cli(&["grant", "ls"])?.ok()?;
     story.audience.said("root", command, &list.stdout);
-    story.step("root", command, "the host enforces it: only then the command came back", &[])?;
+    story.step(
+        "root",
+        command,
+        "the host enforces it: only then the command came back",
+        &[],
+    )?;
     Ok(end)
 }
 
 fn with(story: &mut Story) -> Result<()> {
     let output = story.alice(COMMAND)?;
-    ensure!(output.code == 0 && output.stdout == "new", "the grant does not work: {}", output.both());
-    ensure!(stage::content(KEY).as_deref() == Some("new\n"), "the vault has no new content");
+    ensure!(
+        output.has_line("new"),
+        "the grant does not work: {}",
+        output.both()
+    );
+    ensure!(
+        stage::content(KEY).as_deref() == Some("new\n"),
+        "the vault has no new content"
+    );
     story.step("alice", COMMAND, "the same command works", &[COVERED])
 }
 
@@ -75,20 +118,42 @@ fn ends_on_time(story: &mut Story, end: Duration) -> Result<()> {
         let output = story.alice.run(COMMAND)?;
         let ended = now();
         if output.code != 0 || output.stdout.contains("Operation not permitted") {
-            ensure!(output.stdout.contains("Operation not permitted"), "another failure: {}", output.both());
-            ensure!(ended + TOLERANCE > end, "denied {:?} before the end", end.saturating_sub(ended));
+            ensure!(
+                output.stdout.contains("Operation not permitted"),
+                "another failure: {}",
+                output.both()
+            );
+            ensure!(
+                ended + TOLERANCE > end,
+                "denied {:?} before the end",
+                end.saturating_sub(ended)
+            );
             break;
         }
         allowed += 1;
-        ensure!(started < end + TOLERANCE, "still permitted {:?} after the end", started.saturating_sub(end));
+        ensure!(
+            started < end + TOLERANCE,
+            "still permitted {:?} after the end",
+            started.saturating_sub(end)
+        );
         ensure!(started < end + OVERDUE, "the grant never ends");
         std::thread::sleep(Duration::from_millis(100));
     }
-    ensure!(process::with_word("stayhand-agent").is_empty(), "an agent is alive");
-    story.audience.note(&format!("{allowed} more writes went through until the time was over"));
+    ensure!(
+        process::with_word("stayhand-agent").is_empty(),
+        "an agent is alive"
+    );
+    story.audience.note(&format!(
+        "{allowed} more writes went through until the time was over"
+    ));
     let mut expected = vec![COVERED; allowed];
     expected.push(DENIED);
-    story.step_unseen("alice", COMMAND, "denied again at 15 s, and no agent is alive", &expected);
+    story.step_unseen(
+        "alice",
+        COMMAND,
+        "denied again at 15 s, and no agent is alive",
+        &expected,
+    );
     Ok(())
 }
 
@@ -101,27 +166,50 @@ fn agent_comes_back(story: &mut Story) -> Result<()> {
     std::thread::sleep(wait::SETTLE);
     std::fs::write("/srv/work/enough", "")?;
     let output = busy.finish(typed, wait::LONG)?;
-    let count = attempts_of(&output.stdout).with_context(|| format!("no count in {:?}", output.stdout))?;
+    let count =
+        attempts_of(&output.stdout).with_context(|| format!("no count in {:?}", output.stdout))?;
     ensure!(count > 0, "nobody tried anything while the agent came back");
-    ensure!(!stage::exists("/srv/work/ran"), "the forbidden program ran while the agent came back");
+    ensure!(
+        !stage::exists("/srv/work/ran"),
+        "the forbidden program ran while the agent came back"
+    );
     story.catch_up()?;
     let expected = vec![Expected::denied("no-forbidden", "/opt/demo/forbidden"); count];
     let outcome = format!("the agent is back; {count} attempts meanwhile, none went through");
-    story.step("alice", "/opt/demo/forbidden, again and again", &outcome, &expected)
+    story.step(
+        "alice",
+        "/opt/demo/forbidden, again and again",
+        &outcome,
+        &expected,
+    )
 }
 
 fn attempts_of(shown: &str) -> Option<usize> {
     let (_, after) = shown.rsplit_once("attempts=")?;
-    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    after
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 /// Reads `2026-11-21T03:04:05.678Z` (RFC 3339 in UTC, as the CLI prints it) by the system's own `date`.
 fn seconds_of(text: &str) -> Result<Duration> {
-    let output = process::run(std::process::Command::new("date").args(["-d", text, "+%s.%3N"]), wait::SOON)?.ok()?;
-    let seconds: f64 = output.stdout.trim().parse().with_context(|| format!("no time: {text}"))?;
+    let output = process::run(
+        std::process::Command::new("date").args(["-d", text, "+%s.%3N"]),
+        wait::SOON,
+    )?
+    .ok()?;
+    let seconds: f64 = output
+        .stdout
+        .trim()
+        .parse()
+        .with_context(|| format!("no time: {text}"))?;
     Ok(Duration::from_secs_f64(seconds))
 }

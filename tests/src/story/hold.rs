@@ -84,20 +84,44 @@ fn stops(story: &mut Story, act: &'static Act) -> Result<Held> {
     let hold = story.host.wait_hold(act.object)?;
     let told = session.wait_since(typed, &hold.id, wait::SOON)?;
     story.audience.said("alice", act.command, &told);
-    ensure!(told.contains(act.rule), "the terminal does not name the rule {}: {told}", act.rule);
+    ensure!(
+        told.contains(act.rule),
+        "the terminal does not name the rule {}: {told}",
+        act.rule
+    );
     process::wait_stopped(hold.pid()?, wait::SOON)?;
     no_effect(act, &session, typed)?;
-    let outcome = format!("held before it had an effect: {} {}", act.operation, act.object);
-    story.step("alice", act.command, &outcome, &[Expected::of("hold-pending", act.rule, act.object)])?;
+    let outcome = format!(
+        "held before it had an effect: {} {}",
+        act.operation, act.object
+    );
+    story.step(
+        "alice",
+        act.command,
+        &outcome,
+        &[Expected::of("hold-pending", act.rule, act.object)],
+    )?;
     Ok((act, session, typed, hold))
 }
 
 fn no_effect(act: &Act, session: &Session, typed: Typed) -> Result<()> {
-    ensure!(!(act.effect)(), "`{}` had an effect while it was held", act.command);
-    ensure!(session.ended(typed).is_none(), "`{}` ended while it was held", act.command);
+    ensure!(
+        !(act.effect)(),
+        "`{}` had an effect while it was held",
+        act.command
+    );
+    ensure!(
+        session.ended(typed).is_none(),
+        "`{}` ended while it was held",
+        act.command
+    );
     let shown = session.since(typed);
     let alone = shown.lines().any(|line| line.trim() == act.result);
-    ensure!(!alone, "`{}` printed its result while it was held: {shown}", act.command);
+    ensure!(
+        !alone,
+        "`{}` printed its result while it was held: {shown}",
+        act.command
+    );
     Ok(())
 }
 
@@ -105,25 +129,66 @@ fn no_effect(act: &Act, session: &Session, typed: Typed) -> Result<()> {
 fn listed(story: &mut Story, held: &[Held]) -> Result<()> {
     story.operator(&["hold", "ls"])?;
     let list = story.host.holds()?;
-    ensure!(list.len() == held.len(), "{} holds instead of {}", list.len(), held.len());
+    ensure!(
+        list.len() == held.len(),
+        "{} holds instead of {}",
+        list.len(),
+        held.len()
+    );
     for (act, session, _, hold) in held {
-        let now = list.iter().find(|one| one.id == hold.id).context("a hold is missing in the list")?;
+        let now = list
+            .iter()
+            .find(|one| one.id == hold.id)
+            .context("a hold is missing in the list")?;
         ensure!(now.text("/state") == "pending", "{}", now.json);
-        ensure!(now.text("/subject/user") == "alice" && now.number("/subject/auid") == Some(1001), "who: {}", now.json);
-        ensure!(now.text("/operation") == act.operation && now.text("/object") == act.object, "what: {}", now.json);
+        ensure!(
+            now.text("/subject/user") == "alice" && now.number("/subject/auid") == Some(1001),
+            "who: {}",
+            now.json
+        );
+        ensure!(
+            now.text("/operation") == act.operation && now.text("/object") == act.object,
+            "what: {}",
+            now.json
+        );
         ensure!(now.text("/host") == "stayhand-guest", "where: {}", now.json);
-        ensure!(session.tty().ends_with(now.text("/process/terminal").trim_start_matches("/dev/")), "where: {}", now.json);
-        ensure!(now.text("/rule/rule") == act.rule && !now.text("/message").is_empty(), "why: {}", now.json);
-        ensure!(!now.text("/create_time").is_empty(), "since when: {}", now.json);
+        ensure!(
+            session
+                .tty()
+                .ends_with(now.text("/process/terminal").trim_start_matches("/dev/")),
+            "where: {}",
+            now.json
+        );
+        ensure!(
+            now.text("/rule/rule") == act.rule && !now.text("/message").is_empty(),
+            "why: {}",
+            now.json
+        );
+        ensure!(
+            !now.text("/create_time").is_empty(),
+            "since when: {}",
+            now.json
+        );
         let left = now.number("/seconds_left").context("how long is left")?;
-        ensure!((1..=120).contains(&left), "{left} s are left of two minutes");
+        ensure!(
+            (1..=120).contains(&left),
+            "{left} s are left of two minutes"
+        );
     }
-    story.step("root", "stayhand hold ls", "who, what, where, why, since when and how long is left", &[])
+    story.step(
+        "root",
+        "stayhand hold ls",
+        "who, what, where, why, since when and how long is left",
+        &[],
+    )
 }
 
 /// Alice continues her own processes from another terminal.
 fn stray_continue(story: &mut Story, held: &[Held]) -> Result<()> {
-    let pids = held.iter().map(|(.., hold)| hold.pid()).collect::<Result<Vec<_>>>()?;
+    let pids = held
+        .iter()
+        .map(|(.., hold)| hold.pid())
+        .collect::<Result<Vec<_>>>()?;
     let words: Vec<String> = pids.iter().map(u32::to_string).collect();
     let command = format!("kill -CONT {}", words.join(" "));
     let continued = |story: &Story| story.host.counter("restopped");
@@ -141,20 +206,70 @@ fn stray_continue(story: &mut Story, held: &[Held]) -> Result<()> {
         }
         Ok(pids.iter().all(|pid| process::is_alive(*pid)))
     })?;
-    ensure!(story.host.holds()?.len() == held.len(), "a stray SIGCONT changed the list");
-    story.step("alice", &command, "a stray SIGCONT changes nothing: each call is judged again and stops again", &[])
+    ensure!(
+        story.host.holds()?.len() == held.len(),
+        "a stray SIGCONT changed the list"
+    );
+    story.step(
+        "alice",
+        &command,
+        "a stray SIGCONT changes nothing: each call is judged again and stops again",
+        &[],
+    )
 }
 
 /// Approved: the same process ends with the right result.
-fn goes_on(story: &mut Story, act: &Act, session: &Session, typed: Typed, hold: &Hold) -> Result<()> {
-    story.operator(&["hold", "approve", &hold.id, "--reason", "CHG-42, looked at it"])?;
+fn goes_on(
+    story: &mut Story,
+    act: &Act,
+    session: &Session,
+    typed: Typed,
+    hold: &Hold,
+) -> Result<()> {
+    story.operator(&[
+        "hold",
+        "approve",
+        &hold.id,
+        "--reason",
+        "CHG-42, looked at it",
+    ])?;
     let output = session.finish(typed, wait::LONG)?;
-    ensure!(output.code == 0, "`{}` ended with {}: {}", act.command, output.code, output.both());
+    ensure!(
+        output.code == 0,
+        "`{}` ended with {}: {}",
+        act.command,
+        output.code,
+        output.both()
+    );
     let right = output.stdout.lines().any(|line| line.trim() == act.result);
-    ensure!(right, "`{}` did not show {:?} but {:?}", act.command, act.result, output.stdout);
-    ensure!((act.effect)() || act.operation == "exec", "`{}` had no effect", act.command);
-    let again = story.host.all_holds()?.into_iter().filter(|one| one.text("/object") == act.object).count();
-    ensure!(again == 1, "`{}` was asked about {again} times", act.command);
+    ensure!(
+        right,
+        "`{}` did not show {:?} but {:?}",
+        act.command,
+        act.result,
+        output.stdout
+    );
+    ensure!(
+        (act.effect)() || act.operation == "exec",
+        "`{}` had no effect",
+        act.command
+    );
+    let again = story
+        .host
+        .all_holds()?
+        .into_iter()
+        .filter(|one| one.text("/object") == act.object)
+        .count();
+    ensure!(
+        again == 1,
+        "`{}` was asked about {again} times",
+        act.command
+    );
     let outcome = format!("approved; the very same call went on: {:?}", act.result);
-    story.step("alice", act.command, &outcome, &[Expected::of("hold-approved", act.rule, act.object)])
+    story.step(
+        "alice",
+        act.command,
+        &outcome,
+        &[Expected::of("hold-approved", act.rule, act.object)],
+    )
 }

@@ -38,12 +38,30 @@ pub struct Chapter {
 
 /// All chapters, in order.
 pub const CHAPTERS: [Chapter; 6] = [
-    Chapter { title: "1. Ordinary work: nothing is noticed", play: ordinary::play },
-    Chapter { title: "2. deny: never, not as root, not under another name", play: deny::play },
-    Chapter { title: "3. require-grant: for 15 seconds, and not one more", play: grant::play },
-    Chapter { title: "4. hold: stopped before it has an effect, then the very same call", play: hold::play },
-    Chapter { title: "5. Taking back, and going on without a control plane", play: revoke::play },
-    Chapter { title: "6. Everything that was decided is on record", play: events::play },
+    Chapter {
+        title: "1. Ordinary work: nothing is noticed",
+        play: ordinary::play,
+    },
+    Chapter {
+        title: "2. deny: never, not as root, not under another name",
+        play: deny::play,
+    },
+    Chapter {
+        title: "3. require-grant: for 15 seconds, and not one more",
+        play: grant::play,
+    },
+    Chapter {
+        title: "4. hold: stopped before it has an effect, then the very same call",
+        play: hold::play,
+    },
+    Chapter {
+        title: "5. Taking back, and going on without a control plane",
+        play: revoke::play,
+    },
+    Chapter {
+        title: "6. Everything that was decided is on record",
+        play: events::play,
+    },
 ];
 
 /// The machine while the story is played.
@@ -65,14 +83,29 @@ impl Story {
         let host = Host::boot(&Config::policy(POLICY))?;
         let tail = Tail::start()?;
         let alice = Session::login("alice")?;
-        Ok(Self { host, alice, audience, tail, waiting: Vec::new() })
+        Ok(Self {
+            host,
+            alice,
+            audience,
+            tail,
+            waiting: Vec::new(),
+        })
     }
 
     /// One thing that happened, and the events that it left.
-    pub fn step(&mut self, who: &str, command: &str, outcome: &str, expected: &[Expected]) -> Result<()> {
+    pub fn step(
+        &mut self,
+        who: &str,
+        command: &str,
+        outcome: &str,
+        expected: &[Expected],
+    ) -> Result<()> {
         let mut shown = Vec::new();
         for one in expected {
-            let event = self.tail.take(one, wait::LONG).with_context(|| format!("{who}: {command}"))?;
+            let event = self
+                .tail
+                .take(one, wait::LONG)
+                .with_context(|| format!("{who}: {command}"))?;
             shown.push(event.line());
         }
         self.audience.step(who, command, outcome, &shown);
@@ -82,7 +115,12 @@ impl Story {
     /// The same while nobody stores events: they are asked for by [`Story::catch_up`].
     pub fn step_unseen(&mut self, who: &str, command: &str, outcome: &str, expected: &[Expected]) {
         self.waiting.extend_from_slice(expected);
-        self.audience.step(who, command, outcome, &["(comes when the services are back)".to_owned()]);
+        self.audience.step(
+            who,
+            command,
+            outcome,
+            &["(comes when the services are back)".to_owned()],
+        );
     }
 
     /// Events of what happened while the agent or the control plane was away.
@@ -90,7 +128,12 @@ impl Story {
         let waiting = std::mem::take(&mut self.waiting);
         let mut shown = Vec::new();
         for one in &waiting {
-            shown.push(self.tail.take(one, wait::LONG).context("after the services came back")?.line());
+            shown.push(
+                self.tail
+                    .take(one, wait::LONG)
+                    .context("after the services came back")?
+                    .line(),
+            );
         }
         self.audience.events(&shown);
         Ok(())
@@ -99,8 +142,27 @@ impl Story {
     /// An operator's command, shown with its output.
     pub fn operator(&mut self, args: &[&str]) -> Result<crate::process::Output> {
         let output = self.host.cli(args)?;
-        self.audience.said("root", &format!("stayhand {}", quoted(args)), &output.both());
-        output.ok().with_context(|| format!("stayhand {}", args.join(" ")))
+        self.audience.said(
+            "root",
+            &format!("stayhand {}", quoted(args)),
+            &output.both(),
+        );
+        output
+            .ok()
+            .with_context(|| format!("stayhand {}", args.join(" ")))
+    }
+
+    /// What alice types, and what the agent tells her on that terminal, which comes when it comes.
+    pub fn alice_told(
+        &mut self,
+        command: &str,
+        words: &str,
+    ) -> Result<(crate::process::Output, String)> {
+        let typed = self.alice.type_command(command)?;
+        let output = self.alice.finish(typed, wait::LONG)?;
+        let told = self.alice.wait_since(typed, words, wait::SOON)?;
+        self.audience.said("alice", command, &told);
+        Ok((output, told))
     }
 
     /// What alice types at her terminal, and what she sees.
@@ -113,7 +175,13 @@ impl Story {
 
 /// As somebody would type it.
 fn quoted(args: &[&str]) -> String {
-    let word = |arg: &&str| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() };
+    let word = |arg: &&str| {
+        if arg.contains(' ') {
+            format!("'{arg}'")
+        } else {
+            (*arg).to_owned()
+        }
+    };
     args.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 

@@ -28,8 +28,11 @@ const SCRIPT: &str = "#!/opt/demo/interp\necho \"script done: $1\"\n";
 /// Directories in which everybody may write as far as file modes go.
 const DIRECTORIES: [&str; 3] = ["/srv/work", "/srv/held", "/srv/vault"];
 /// Files that are there beforehand.
-const FILES: [(&str, &str); 3] =
-    [("/srv/held/config", "old\n"), ("/srv/held/notes", "old\n"), ("/srv/vault/key", "old\n")];
+const FILES: [(&str, &str); 3] = [
+    ("/srv/held/config", "old\n"),
+    ("/srv/held/notes", "old\n"),
+    ("/srv/vault/key", "old\n"),
+];
 
 /// Makes everything.
 pub fn set() -> Result<()> {
@@ -52,12 +55,14 @@ pub fn set() -> Result<()> {
 }
 
 fn mode(path: &str, mode: u32) -> Result<()> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(|| format!("cannot set mode of {path}"))
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot set mode of {path}"))
 }
 
 /// The database: greets and hangs up.
 fn serve() -> Result<()> {
-    let listener = TcpListener::bind(DATABASE).with_context(|| format!("cannot listen on {DATABASE}"))?;
+    let listener =
+        TcpListener::bind(DATABASE).with_context(|| format!("cannot listen on {DATABASE}"))?;
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             CONNECTIONS.fetch_add(1, Ordering::SeqCst);
