@@ -1,7 +1,10 @@
 //! Pinned maps and rings by raw `bpf(2)`: lets a test stand in for the agent and look over its shoulder.
 //!
 //! Loads and attaches nothing; the real agent has done that before.
-#![expect(unsafe_code, reason = "bpf(2) takes addresses; rings are shared memory")]
+#![expect(
+    unsafe_code,
+    reason = "bpf(2) takes addresses; rings are shared memory"
+)]
 
 use std::{
     ffi::CString,
@@ -43,7 +46,12 @@ struct Element {
 }
 
 fn bpf<T>(command: u32, attributes: &T) -> Ret {
-    call!(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>())
+    call!(
+        libc::SYS_bpf,
+        command,
+        std::ptr::from_ref(attributes),
+        size_of::<T>()
+    )
 }
 
 fn pinned(name: &str) -> Result<OwnedFd> {
@@ -55,12 +63,24 @@ fn pinned(name: &str) -> Result<OwnedFd> {
 impl<K: Copy, V: Copy> Map<K, V> {
     /// By its name.
     pub fn open(name: &str) -> Result<Self> {
-        Ok(Self { fd: pinned(name)?, types: PhantomData })
+        Ok(Self {
+            fd: pinned(name)?,
+            types: PhantomData,
+        })
     }
 
     fn element(&self, command: u32, key: *const K, value: *const V) -> Ret {
         let fd = self.fd.as_raw_fd().cast_unsigned();
-        bpf(command, &Element { fd, pad: 0, key: key as u64, value: value as u64, flags: 0 })
+        bpf(
+            command,
+            &Element {
+                fd,
+                pad: 0,
+                key: key as u64,
+                value: value as u64,
+                flags: 0,
+            },
+        )
     }
 
     /// The value under a key.
@@ -102,7 +122,8 @@ impl<K: Copy, V: Copy> Map<K, V> {
     /// Everything in it.
     pub fn all(&self) -> Vec<(K, V)> {
         let keys = self.keys().into_iter();
-        keys.filter_map(|key| self.get(&key).map(|value| (key, value))).collect()
+        keys.filter_map(|key| self.get(&key).map(|value| (key, value)))
+            .collect()
     }
 }
 
@@ -117,7 +138,10 @@ impl Counters {
     pub fn open() -> Result<Self> {
         let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
         let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
-        Ok(Self { fd: pinned("COUNTERS")?, processors: last.parse::<usize>()? + 1 })
+        Ok(Self {
+            fd: pinned("COUNTERS")?,
+            processors: last.parse::<usize>()? + 1,
+        })
     }
 
     /// One of `abi::code::counter`.
@@ -126,7 +150,16 @@ impl Counters {
         let fd = self.fd.as_raw_fd().cast_unsigned();
         let key = std::ptr::from_ref(&index) as u64;
         let value = values.as_mut_ptr() as u64;
-        let found = bpf(MAP_LOOKUP_ELEM, &Element { fd, pad: 0, key, value, flags: 0 });
+        let found = bpf(
+            MAP_LOOKUP_ELEM,
+            &Element {
+                fd,
+                pad: 0,
+                key,
+                value,
+                flags: 0,
+            },
+        );
         if found != 0 {
             bail!("cannot read counter {index}: {found}");
         }
@@ -168,7 +201,11 @@ impl Ring {
         };
         let consumer = map(PAGE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, 0)?;
         let producer = map(PAGE + 2 * size, ProtFlags::PROT_READ, PAGE as i64)?;
-        Ok(Self { consumer: consumer.as_ptr().cast(), producer: producer.as_ptr().cast(), size })
+        Ok(Self {
+            consumer: consumer.as_ptr().cast(),
+            producer: producer.as_ptr().cast(),
+            size,
+        })
     }
 
     fn position(at: *mut u8) -> &'static AtomicU64 {
@@ -210,7 +247,9 @@ impl Ring {
 /// `max_entries` as the kernel shows it in `/proc`.
 fn ring_size(fd: &OwnedFd) -> Result<usize> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
-    let line = info.lines().find_map(|line| line.strip_prefix("max_entries:"));
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("max_entries:"));
     let size: usize = line.context("no max_entries in fdinfo")?.trim().parse()?;
     if !size.is_power_of_two() {
         bail!("a ring of {size} bytes");

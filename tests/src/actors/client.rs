@@ -26,15 +26,35 @@ pub struct As {
 }
 
 /// Alice at her login.
-pub const ALICE: As = As { login: Some(1001), uid: 1001, groups: &[1001, 2001] };
+pub const ALICE: As = As {
+    login: Some(1001),
+    uid: 1001,
+    groups: &[1001, 2001],
+};
 /// Alice, who has become root.
-pub const ALICE_ROOT: As = As { login: Some(1001), uid: 0, groups: &[0] };
+pub const ALICE_ROOT: As = As {
+    login: Some(1001),
+    uid: 0,
+    groups: &[0],
+};
 /// Bob, whom the test policies do not guard.
-pub const BOB: As = As { login: Some(1002), uid: 1002, groups: &[1002] };
+pub const BOB: As = As {
+    login: Some(1002),
+    uid: 1002,
+    groups: &[1002],
+};
 /// Root's daemons: nobody's login.
-pub const DAEMON: As = As { login: None, uid: 0, groups: &[0] };
+pub const DAEMON: As = As {
+    login: None,
+    uid: 0,
+    groups: &[0],
+};
 /// Uid 1000 without a login, as in the design's reference figures.
-pub const SERVICE: As = As { login: None, uid: 1000, groups: &[1000] };
+pub const SERVICE: As = As {
+    login: None,
+    uid: 1000,
+    groups: &[1000],
+};
 
 /// Answers that have come, by id.
 #[derive(Default)]
@@ -79,7 +99,10 @@ impl Puppet {
     pub fn start_under(who: As, words: &[&str]) -> Result<Self> {
         let (program, rest) = words.split_first().context("no program")?;
         let mut command = Command::new(program);
-        command.args(rest).args([&own_path()?, "act", "puppet"]).current_dir("/");
+        command
+            .args(rest)
+            .args([&own_path()?, "act", "puppet"])
+            .current_dir("/");
         Self::start_by(command, who)
     }
 
@@ -88,7 +111,9 @@ impl Puppet {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: only system calls; this program's allocator survives fork.
         unsafe { command.pre_exec(move || become_them(who)) };
-        let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
         let input = child.stdin.take().context("no pipe")?;
         let output = child.stdout.take().context("no pipe")?;
         let answers = Arc::new(Answers::default());
@@ -96,7 +121,9 @@ impl Puppet {
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 let mut words = line.splitn(3, '\t');
-                let (Some(id), Some(number)) = (words.next(), words.next().and_then(|n| n.parse().ok())) else {
+                let (Some(id), Some(number)) =
+                    (words.next(), words.next().and_then(|n| n.parse().ok()))
+                else {
                     continue;
                 };
                 let text = words.next().unwrap_or_default().to_owned();
@@ -104,8 +131,15 @@ impl Puppet {
                 heard.bell.notify_all();
             }
         });
-        let puppet = Self { child, input, answers, sent: 0 };
-        puppet.answer(&Ticket("ready".into()), wait::LONG).context("the puppet does not start")?;
+        let puppet = Self {
+            child,
+            input,
+            answers,
+            sent: 0,
+        };
+        puppet
+            .answer(&Ticket("ready".into()), wait::LONG)
+            .context("the puppet does not start")?;
         Ok(puppet)
     }
 
@@ -124,21 +158,27 @@ impl Puppet {
         self.sent += 1;
         let id = self.sent.to_string();
         let line = format!("{id}\t{thread}\t{}\n", words.replace('|', "\t"));
-        self.input.write_all(line.as_bytes()).context("the puppet is gone")?;
+        self.input
+            .write_all(line.as_bytes())
+            .context("the puppet is gone")?;
         Ok(Ticket(id))
     }
 
     /// Asks and waits for the answer.
     pub fn tell(&mut self, words: &str) -> Result<Ret> {
         let ticket = self.ask(words)?;
-        self.answer(&ticket, wait::SOON).with_context(|| format!("asked `{words}`"))
+        self.answer(&ticket, wait::SOON)
+            .with_context(|| format!("asked `{words}`"))
     }
 
     /// Asks and waits for the answer's text.
     pub fn text(&mut self, words: &str) -> Result<String> {
         let ticket = self.ask(words)?;
-        self.answer(&ticket, wait::SOON).with_context(|| format!("asked `{words}`"))?;
-        Ok(lock(&self.answers.come).get(&ticket.0).map_or_else(String::new, |(_, text)| text.clone()))
+        self.answer(&ticket, wait::SOON)
+            .with_context(|| format!("asked `{words}`"))?;
+        Ok(lock(&self.answers.come)
+            .get(&ticket.0)
+            .map_or_else(String::new, |(_, text)| text.clone()))
     }
 
     /// Waits for an answer.
@@ -159,7 +199,9 @@ impl Puppet {
 
     /// The answer, if it has come.
     pub fn answered(&self, ticket: &Ticket) -> Option<Ret> {
-        lock(&self.answers.come).get(&ticket.0).map(|(number, _)| *number)
+        lock(&self.answers.come)
+            .get(&ticket.0)
+            .map(|(number, _)| *number)
     }
 
     /// Waits for the end of the program: exit code, 128 + signal.
@@ -191,7 +233,11 @@ fn become_them(who: As) -> std::io::Result<()> {
     if let Some(login) = who.login {
         std::fs::write("/proc/self/loginuid", login.to_string())?;
     }
-    let groups: Vec<nix::unistd::Gid> = who.groups.iter().map(|gid| nix::unistd::Gid::from_raw(*gid)).collect();
+    let groups: Vec<nix::unistd::Gid> = who
+        .groups
+        .iter()
+        .map(|gid| nix::unistd::Gid::from_raw(*gid))
+        .collect();
     nix::unistd::setgroups(&groups)?;
     if let Some(primary) = groups.first() {
         nix::unistd::setresgid(*primary, *primary, *primary)?;

@@ -134,8 +134,7 @@ extern "C" fn run(job: *mut libc::c_void) -> i32 {
 /// A word that a forked child shares with its parent. Never unmapped: one page per execution of a puppet.
 fn shared_word() -> Option<*mut Ret> {
     let size = std::num::NonZeroUsize::new(4096)?;
-    let protection =
-        nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
+    let protection = nix::sys::mman::ProtFlags::PROT_READ | nix::sys::mman::ProtFlags::PROT_WRITE;
     // SAFETY: a new anonymous mapping, not fixed.
     let page = unsafe {
         nix::sys::mman::mmap_anonymous(None, size, protection, nix::sys::mman::MapFlags::MAP_SHARED)

@@ -53,7 +53,10 @@ impl Line {
 
     /// The request inside this one: `fork VERB…`.
     fn inner(&self, from: usize) -> Self {
-        Self { id: self.id.clone(), words: self.words.get(from..).unwrap_or_default().to_vec() }
+        Self {
+            id: self.id.clone(),
+            words: self.words.get(from..).unwrap_or_default().to_vec(),
+        }
     }
 
     fn answer(&self, number: Ret, text: &str) {

@@ -24,8 +24,8 @@ use crate::{
     process, wait,
 };
 
-/// The policy.
-const POLICY: &str = include_str!("../../fixtures/policies/kernel.yaml");
+/// The policy of these machines.
+pub const POLICY: &str = include_str!("../../fixtures/policies/kernel.yaml");
 /// Where everything is.
 pub const WORK: &str = "/srv/work";
 /// Exit code of the held program.
@@ -71,57 +71,93 @@ impl Rig {
         places()?;
         let mut host = Host::boot(&Config::policy(POLICY))?;
         let agent = StandIn::take_over(&mut host)?;
-        Ok(Self { host, agent, alice: Puppet::start(ALICE)? })
+        Ok(Self {
+            host,
+            agent,
+            alice: Puppet::start(ALICE)?,
+        })
     }
 
     /// Asks alice for something that is held; gives it when it is published and she is stopped.
     pub fn hold(&mut self, words: &str) -> Result<Held> {
         let ticket = self.alice.ask(words)?;
-        self.held(ticket).with_context(|| format!("asked `{words}`"))
+        self.held(ticket)
+            .with_context(|| format!("asked `{words}`"))
     }
 
     /// Waits until the one thing that is pending has stopped its process.
     pub fn held(&self, ticket: Ticket) -> Result<Held> {
         let hold = match self.agent.wait_one() {
             Ok(hold) => hold,
-            Err(error) => return Err(error.context(format!("the answer so far: {:?}", self.alice.answered(&ticket)))),
+            Err(error) => {
+                return Err(error.context(format!(
+                    "the answer so far: {:?}",
+                    self.alice.answered(&ticket)
+                )));
+            }
         };
         process::wait_stopped(hold.entry.tgid, wait::SOON)?;
-        ensure!(self.alice.answered(&ticket).is_none(), "the call returned {:?}", self.alice.answered(&ticket));
+        ensure!(
+            self.alice.answered(&ticket).is_none(),
+            "the call returned {:?}",
+            self.alice.answered(&ticket)
+        );
         Ok(Held { hold, ticket })
     }
 
     /// Continues the process behind the agent's back, several times: every time it must stop again by itself.
     pub fn stray_continues(&self, held: &Held, times: u32) -> Result<()> {
         for _ in 0..times {
-            let before = self.agent.entry(&held.hold).context("the hold is gone")?.restops;
+            let before = self
+                .agent
+                .entry(&held.hold)
+                .context("the hold is gone")?
+                .restops;
             self.agent.wake(&held.hold);
             wait::until(wait::SOON, "the call to be stopped again", || {
-                self.agent.entry(&held.hold).filter(|entry| entry.restops > before)
+                self.agent
+                    .entry(&held.hold)
+                    .filter(|entry| entry.restops > before)
             })?;
             process::wait_stopped(held.hold.entry.tgid, wait::SOON)?;
-            ensure!(self.alice.answered(&held.ticket).is_none(), "a stray SIGCONT let the call return");
+            ensure!(
+                self.alice.answered(&held.ticket).is_none(),
+                "a stray SIGCONT let the call return"
+            );
         }
         Ok(())
     }
 
     /// The puppet's answer.
     pub fn result(&self, held: &Held) -> Result<Ret> {
-        self.alice.answer(&held.ticket, wait::SOON).context("the call does not return")
+        self.alice
+            .answer(&held.ticket, wait::SOON)
+            .context("the call does not return")
     }
 
     /// The whole property: held without effect, stopped again by every stray `SIGCONT`, refused without effect,
     /// approved with the right result; each time one announcement and one outcome.
-    pub fn held_without_effect(&mut self, words: &str, effect: &dyn Fn() -> bool, expected: Ret) -> Result<()> {
+    pub fn held_without_effect(
+        &mut self,
+        words: &str,
+        effect: &dyn Fn() -> bool,
+        expected: Ret,
+    ) -> Result<()> {
         self.refused_without_effect(words, effect)?;
         drop(self.agent.records());
         let held = self.hold(words)?;
-        ensure!(!effect(), "`{words}` had its effect before anybody answered");
+        ensure!(
+            !effect(),
+            "`{words}` had its effect before anybody answered"
+        );
         self.stray_continues(&held, 2)?;
         ensure!(!effect(), "`{words}` had its effect after a stray SIGCONT");
         self.agent.approve(&held.hold)?;
         let result = self.result(&held)?;
-        ensure!(result == expected, "`{words}` approved gives {result}, not {expected}");
+        ensure!(
+            result == expected,
+            "`{words}` approved gives {result}, not {expected}"
+        );
         ensure!(effect(), "`{words}` approved has no effect");
         self.told(&held, reason::HOLD_APPROVED)
     }
@@ -132,7 +168,10 @@ impl Rig {
         self.agent.settle(&held.hold, answer::REFUSED)?;
         let result = self.result(&held)?;
         ensure!(result == EPERM, "`{words}` refused gives {result}");
-        ensure!(!effect(), "`{words}` had its effect although it was refused");
+        ensure!(
+            !effect(),
+            "`{words}` had its effect although it was refused"
+        );
         self.told(&held, reason::HOLD_REFUSED)
     }
 
@@ -140,8 +179,14 @@ impl Rig {
     pub fn told(&mut self, held: &Held, outcome: u32) -> Result<()> {
         let (announced, outcomes) = of_hold(&self.agent.records(), held.hold.entry.hold);
         ensure!(announced == 1, "announced {announced} times");
-        ensure!(outcomes == [outcome], "outcomes {outcomes:?}, not {outcome}");
-        ensure!(!self.agent.has_answer(&held.hold), "the used answer is still there");
+        ensure!(
+            outcomes == [outcome],
+            "outcomes {outcomes:?}, not {outcome}"
+        );
+        ensure!(
+            !self.agent.has_answer(&held.hold),
+            "the used answer is still there"
+        );
         Ok(())
     }
 
@@ -152,8 +197,14 @@ impl Rig {
         ensure!(result == EPERM, "`{words}` gives {result}");
         let records = self.agent.records();
         let found = super::standin::denials(&records, reason);
-        let all: Vec<(u32, u32)> = records.iter().map(|record| (record.verdict, record.reason)).collect();
-        ensure!(found == 1, "`{words}`: {found} denials for reason {reason} among {all:x?}");
+        let all: Vec<(u32, u32)> = records
+            .iter()
+            .map(|record| (record.verdict, record.reason))
+            .collect();
+        ensure!(
+            found == 1,
+            "`{words}`: {found} denials for reason {reason} among {all:x?}"
+        );
         Ok(())
     }
 }
@@ -187,15 +238,21 @@ pub fn write_executable(path: &str, content: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn places() -> Result<()> {
-    for name in ["", "held", "brief", "denied", "vault", "seen", "free", "bin"] {
+/// The directories and programs that the policy speaks of.
+pub fn places() -> Result<()> {
+    for name in [
+        "", "held", "brief", "denied", "vault", "seen", "free", "swap", "bin",
+    ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
     }
     program("bin/held")?;
-    program("bin/denied")?;
-    program("bin/free")?;
-    program("bin/interp")?;
-    write_executable(&format!("{WORK}/bin/script"), format!("#!{WORK}/bin/interp\n").as_bytes())
+    for name in ["denied", "gone", "free", "interp"] {
+        program(&format!("bin/{name}"))?;
+    }
+    write_executable(
+        &format!("{WORK}/bin/script"),
+        format!("#!{WORK}/bin/interp\n").as_bytes(),
+    )
 }

@@ -27,10 +27,20 @@ pub fn connect_to(kind: &str, address: IpAddr, port: u16) -> Ret {
 }
 
 fn one<A: SockaddrLike>(kind: &str, family: AddressFamily, to: &A) -> Ret {
-    let protocol = if kind == "mptcp" { libc::IPPROTO_MPTCP } else { 0 };
-    let kind = if kind == "udp" { SockType::Datagram } else { SockType::Stream };
+    let protocol = if kind == "mptcp" {
+        libc::IPPROTO_MPTCP
+    } else {
+        0
+    };
+    let kind = if kind == "udp" {
+        SockType::Datagram
+    } else {
+        SockType::Stream
+    };
     let made = super::sys::socket(family as i32, kind as i32, protocol);
-    let Some(made) = super::sys::owned(made) else { return made };
+    let Some(made) = super::sys::owned(made) else {
+        return made;
+    };
     if let Err(error) = connect(made.as_raw_fd(), to) {
         return failed(error);
     }
@@ -54,6 +64,8 @@ pub fn fast_open(address: IpAddr, port: u16) -> Ret {
 fn sent<A: SockaddrLike>(family: AddressFamily, to: &A) -> Ret {
     let flags = libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL;
     let made = super::sys::socket(family as i32, libc::SOCK_STREAM, 0);
-    let Some(made) = super::sys::owned(made) else { return made };
+    let Some(made) = super::sys::owned(made) else {
+        return made;
+    };
     super::sys::send_to(made.as_raw_fd(), b"x", to.as_ptr(), to.len(), flags)
 }

@@ -34,7 +34,6 @@ pub struct StandIn {
     holds: Map<HoldKey, HoldEntry>,
     answers: Map<HoldKey, AnswerEntry>,
     counts: Map<u32, u32>,
-    settings: Map<u32, Settings>,
     counters: Counters,
     rings: [Ring; 3],
     kept: Vec<Record>,
@@ -49,9 +48,12 @@ impl StandIn {
             holds: Map::open("HOLDS")?,
             answers: Map::open("ANSWERS")?,
             counts: Map::open("HOLD_COUNTS")?,
-            settings: Map::open("SETTINGS")?,
             counters: Counters::open()?,
-            rings: [Ring::open("RING_A")?, Ring::open("RING_B")?, Ring::open("RING_C")?],
+            rings: [
+                Ring::open("RING_A")?,
+                Ring::open("RING_B")?,
+                Ring::open("RING_C")?,
+            ],
             kept: Vec::new(),
         };
         stand_in.rings.iter().for_each(Ring::skip);
@@ -60,7 +62,11 @@ impl StandIn {
 
     /// Everything that waits.
     pub fn pending(&self) -> Vec<Pending> {
-        self.holds.all().into_iter().map(|(key, entry)| Pending { key, entry }).collect()
+        self.holds
+            .all()
+            .into_iter()
+            .map(|(key, entry)| Pending { key, entry })
+            .collect()
     }
 
     /// Waits for exactly this many.
@@ -78,12 +84,21 @@ impl StandIn {
 
     /// What the kernel says of a hold now.
     pub fn entry(&self, hold: &Pending) -> Option<HoldEntry> {
-        self.holds.get(&hold.key).filter(|entry| entry.hold == hold.entry.hold)
+        self.holds
+            .get(&hold.key)
+            .filter(|entry| entry.hold == hold.entry.hold)
     }
 
     /// Writes an answer and wakes nobody.
     pub fn write_answer(&self, hold: &Pending, answer: u32) -> Result<()> {
-        self.answers.put(&hold.key, &AnswerEntry { hold: hold.entry.hold, answer, pad: 0 })
+        self.answers.put(
+            &hold.key,
+            &AnswerEntry {
+                hold: hold.entry.hold,
+                answer,
+                pad: 0,
+            },
+        )
     }
 
     /// Whether an answer is in the map.
@@ -96,8 +111,15 @@ impl StandIn {
         self.write_answer(hold, answer)?;
         let (started, mut pause) = (Instant::now(), Duration::from_micros(200));
         while self.entry(hold).is_some() {
-            ensure!(process::is_alive(hold.entry.tgid), "the held process is gone");
-            ensure!(started.elapsed() < wait::SOON, "the answer is not taken: {:?}", self.entry(hold));
+            ensure!(
+                process::is_alive(hold.entry.tgid),
+                "the held process is gone"
+            );
+            ensure!(
+                started.elapsed() < wait::SOON,
+                "the answer is not taken: {:?}",
+                self.entry(hold)
+            );
             self.wake(hold);
             std::thread::sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
@@ -146,12 +168,13 @@ impl StandIn {
     }
 
     /// Changes the kernel's bounds, and puts them back when the guard is dropped.
-    pub fn with_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<Restore<'_>> {
-        let before = self.settings.get(&0).context("no settings")?;
+    pub fn with_settings(&self, change: impl FnOnce(&mut Settings)) -> Result<Restore> {
+        let settings: Map<u32, Settings> = Map::open("SETTINGS")?;
+        let before = settings.get(&0).context("no settings")?;
         let mut after = before;
         change(&mut after);
-        self.settings.put(&0, &after)?;
-        Ok(Restore { map: &self.settings, before })
+        settings.put(&0, &after)?;
+        Ok(Restore { settings, before })
     }
 
     /// Approves.
@@ -189,28 +212,40 @@ impl StandIn {
 }
 
 /// Puts the settings back.
-pub struct Restore<'a> {
-    map: &'a Map<u32, Settings>,
+pub struct Restore {
+    settings: Map<u32, Settings>,
     before: Settings,
 }
 
-impl Drop for Restore<'_> {
+impl Drop for Restore {
     fn drop(&mut self) {
-        drop(self.map.put(&0, &self.before));
+        drop(self.settings.put(&0, &self.before));
     }
 }
 
 /// Records of one hold: how often it was announced, and its outcomes by reason.
 pub fn of_hold(records: &[Record], hold: u64) -> (usize, Vec<u32>) {
-    let of: Vec<&Record> = records.iter().filter(|record| record.hold == hold).collect();
-    let announced = of.iter().filter(|record| record.verdict == verdict::HELD).count();
-    let outcomes = of.iter().filter(|record| record.verdict != verdict::HELD).map(|record| record.reason).collect();
+    let of: Vec<&Record> = records
+        .iter()
+        .filter(|record| record.hold == hold)
+        .collect();
+    let announced = of
+        .iter()
+        .filter(|record| record.verdict == verdict::HELD)
+        .count();
+    let outcomes = of
+        .iter()
+        .filter(|record| record.verdict != verdict::HELD)
+        .map(|record| record.reason)
+        .collect();
     (announced, outcomes)
 }
 
 /// Number of denials for this reason.
 pub fn denials(records: &[Record], reason: u32) -> usize {
-    let denied = records.iter().filter(|record| record.verdict == verdict::DENIED);
+    let denied = records
+        .iter()
+        .filter(|record| record.verdict == verdict::DENIED);
     denied.filter(|record| record.reason == reason).count()
 }
 

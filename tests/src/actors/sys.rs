@@ -1,7 +1,10 @@
 //! System calls as the suite makes them: exactly the call that is named, never a library's substitute.
 //!
 //! Results are the kernel's: not negative on success, `-errno` on failure. Nothing here retries or interprets.
-#![expect(unsafe_code, reason = "actors make raw system calls; that is what is tested")]
+#![expect(
+    unsafe_code,
+    reason = "actors make raw system calls; that is what is tested"
+)]
 
 use std::{
     ffi::{CStr, CString},
@@ -188,7 +191,15 @@ pub fn send_to(
     len: libc::socklen_t,
     flags: i32,
 ) -> Ret {
-    call!(libc::SYS_sendto, fd, text.as_ptr(), text.len(), flags, address, len)
+    call!(
+        libc::SYS_sendto,
+        fd,
+        text.as_ptr(),
+        text.len(),
+        flags,
+        address,
+        len
+    )
 }
 
 /// `setresuid(2)` with the same id three times, for this thread only.
@@ -219,5 +230,64 @@ pub fn reopen(path: &CStr, flags: i32) -> Ret {
 
 /// `socket(2)`, closed on exec.
 pub fn socket(family: i32, kind: i32, protocol: i32) -> Ret {
-    call!(libc::SYS_socket, family, kind | libc::SOCK_CLOEXEC, protocol)
+    call!(
+        libc::SYS_socket,
+        family,
+        kind | libc::SOCK_CLOEXEC,
+        protocol
+    )
+}
+
+/// Asks the audit socket to change the audit settings; the kernel's own word about it.
+pub fn audit_set() -> Ret {
+    /// `AUDIT_SET` (linux/audit.h) with `NLM_F_REQUEST | NLM_F_ACK`.
+    const AUDIT_SET: u32 = 1001;
+    const REQUEST_ACK: u32 = 1 | 4;
+    /// `NETLINK_AUDIT`
+    const PROTOCOL: i32 = 9;
+    let Some(made) = owned(socket(libc::AF_NETLINK, libc::SOCK_RAW, PROTOCOL)) else {
+        return -Ret::from(libc::EAFNOSUPPORT);
+    };
+    // Header of 16 bytes and an empty `struct audit_status`: a change of nothing, which needs the right all the same.
+    let request = [
+        16 + 40,
+        AUDIT_SET | REQUEST_ACK << 16,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&made);
+    let sent = call!(
+        libc::SYS_sendto,
+        fd,
+        request.as_ptr(),
+        size_of_val(&request),
+        0,
+        0,
+        0
+    );
+    if sent < 0 {
+        return sent;
+    }
+    // `struct nlmsgerr`: the error follows the header.
+    let mut answer = [0i32; 64];
+    let read = call!(
+        libc::SYS_recvfrom,
+        fd,
+        answer.as_mut_ptr(),
+        size_of_val(&answer),
+        0,
+        0,
+        0
+    );
+    if read < 0 { read } else { Ret::from(answer[4]) }
 }

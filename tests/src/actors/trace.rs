@@ -20,7 +20,11 @@ pub fn swallow_stops(child: Pid) -> Ret {
             Ok(WaitStatus::Exited(_, code)) => return stops << 8 | Ret::from(code & 0xff),
             Ok(WaitStatus::Signaled(_, signal, _)) => return 1_000 + signal as Ret,
             Ok(WaitStatus::Stopped(_, signal)) => {
-                let pass = if signal == Signal::SIGSTOP { None } else { Some(signal) };
+                let pass = if signal == Signal::SIGSTOP {
+                    None
+                } else {
+                    Some(signal)
+                };
                 stops += Ret::from(pass.is_none());
                 if ptrace::cont(child, pass).is_err() {
                     return -Ret::from(libc::ESRCH);

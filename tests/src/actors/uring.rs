@@ -106,7 +106,11 @@ impl Kind {
 
 /// Opens through a ring. The completion's own result, exactly as the kernel wrote it.
 pub fn open(kind: Kind, path: &CStr, flags: i32, mode: u32) -> Ret {
-    let setup = if kind == Kind::Poller { SETUP_SQPOLL } else { 0 };
+    let setup = if kind == Kind::Poller {
+        SETUP_SQPOLL
+    } else {
+        0
+    };
     let mut ring = match Ring::new(setup) {
         Ok(ring) => ring,
         Err(error) => return error,
@@ -122,13 +126,23 @@ pub fn open(kind: Kind, path: &CStr, flags: i32, mode: u32) -> Ret {
         ..Sqe::default()
     };
     if kind == Kind::Plain2 {
-        sqe = Sqe { opcode: OP_OPENAT2, offset: how.as_ptr() as u64, len: 24, op_flags: 0, ..sqe };
+        sqe = Sqe {
+            opcode: OP_OPENAT2,
+            offset: how.as_ptr() as u64,
+            len: 24,
+            op_flags: 0,
+            ..sqe
+        };
     }
     if kind == Kind::Worker {
         sqe.flags |= SQE_ASYNC;
     }
     match kind {
-        Kind::Linked => ring.push(Sqe { opcode: OP_NOP, flags: SQE_IO_LINK, ..Sqe::default() }),
+        Kind::Linked => ring.push(Sqe {
+            opcode: OP_NOP,
+            flags: SQE_IO_LINK,
+            ..Sqe::default()
+        }),
         Kind::OnConnect | Kind::OnSendto => return behind_poll(&mut ring, kind, sqe),
         _ => {}
     }
@@ -151,16 +165,29 @@ fn behind_poll(ring: &mut Ring, kind: Kind, open: Sqe) -> Ret {
         Ok(receiver) => receiver,
         Err(error) => return io(error),
     };
-    let polled = if kind == Kind::OnConnect { listener.as_raw_fd() } else { receiver.as_raw_fd() };
+    let polled = if kind == Kind::OnConnect {
+        listener.as_raw_fd()
+    } else {
+        receiver.as_raw_fd()
+    };
     let poll = libc::POLLIN as u32;
-    ring.push(Sqe { opcode: OP_POLL_ADD, flags: SQE_IO_LINK, fd: polled, op_flags: poll, ..Sqe::default() });
+    ring.push(Sqe {
+        opcode: OP_POLL_ADD,
+        flags: SQE_IO_LINK,
+        fd: polled,
+        op_flags: poll,
+        ..Sqe::default()
+    });
     ring.push(open);
     let entered = ring.enter(false);
     if entered < 0 {
         return entered;
     }
     let done = if kind == Kind::OnConnect {
-        listener.local_addr().and_then(std::net::TcpStream::connect).map(drop)
+        listener
+            .local_addr()
+            .and_then(std::net::TcpStream::connect)
+            .map(drop)
     } else {
         let to = receiver.local_addr();
         to.and_then(|to| receiver.send_to(b"x", to)).map(drop)
@@ -182,13 +209,26 @@ struct Ring {
 
 impl Ring {
     fn new(flags: u32) -> Result<Self, Ret> {
-        let mut params = Params { flags, sq_thread_idle: 1_000, ..Params::default() };
+        let mut params = Params {
+            flags,
+            sq_thread_idle: 1_000,
+            ..Params::default()
+        };
         let made = call!(SETUP, ENTRIES, &raw mut params);
-        let Some(fd) = owned(made) else { return Err(made) };
+        let Some(fd) = owned(made) else {
+            return Err(made);
+        };
         let sq = map(&fd, params.sq_off[6] + params.sq_entries * 4, 0)?;
         let cq = map(&fd, params.cq_off[5] + params.cq_entries * 16, 0x800_0000)?;
         let sqes = map(&fd, params.sq_entries * 64, OFF_SQES)?.cast();
-        Ok(Self { fd, params, sq, cq, sqes, pushed: 0 })
+        Ok(Self {
+            fd,
+            params,
+            sq,
+            cq,
+            sqes,
+            pushed: 0,
+        })
     }
 
     fn word(&self, base: *mut u8, offset: u32) -> &AtomicU32 {
@@ -202,7 +242,8 @@ impl Ring {
         let index = at & (self.params.sq_entries - 1);
         // SAFETY: the index is below the number of entries of this mapping.
         unsafe { self.sqes.add(index as usize).write_volatile(sqe) };
-        self.word(self.sq, self.params.sq_off[6] + index * 4).store(index, Ordering::Relaxed);
+        self.word(self.sq, self.params.sq_off[6] + index * 4)
+            .store(index, Ordering::Relaxed);
         tail.store(at.wrapping_add(1), Ordering::Release);
         self.pushed += 1;
     }
@@ -216,8 +257,10 @@ impl Ring {
     fn completion(&self) -> Ret {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let (head, tail) =
-                (self.word(self.cq, self.params.cq_off[0]), self.word(self.cq, self.params.cq_off[1]));
+            let (head, tail) = (
+                self.word(self.cq, self.params.cq_off[0]),
+                self.word(self.cq, self.params.cq_off[1]),
+            );
             let at = head.load(Ordering::Relaxed);
             if at == tail.load(Ordering::Acquire) {
                 // Without waiting: a hold would stop this very call, and the test must see that it does not.
@@ -229,7 +272,10 @@ impl Ring {
             // SAFETY: `struct io_uring_cqe` of 16 bytes inside the mapping; the tail says that it was written.
             let (tag, result) = unsafe {
                 let cqe = self.cq.add((self.params.cq_off[5] + index * 16) as usize);
-                (cqe.cast::<u64>().read_volatile(), cqe.add(8).cast::<i32>().read_volatile())
+                (
+                    cqe.cast::<u64>().read_volatile(),
+                    cqe.add(8).cast::<i32>().read_volatile(),
+                )
             };
             head.store(at.wrapping_add(1), Ordering::Release);
             if tag == OPEN_TAG {
@@ -245,6 +291,17 @@ fn map(fd: &OwnedFd, bytes: u32, offset: i64) -> Result<*mut u8, Ret> {
     let size = NonZeroUsize::new(bytes as usize).unwrap_or(NonZeroUsize::MIN);
     let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: a new shared mapping of the ring, not fixed.
-    let mapped = unsafe { mmap(None, size, protection, MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE, fd, offset) };
-    mapped.map(|at| at.as_ptr().cast()).map_err(|error| -Ret::from(error as i32))
+    let mapped = unsafe {
+        mmap(
+            None,
+            size,
+            protection,
+            MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE,
+            fd,
+            offset,
+        )
+    };
+    mapped
+        .map(|at| at.as_ptr().cast())
+        .map_err(|error| -Ret::from(error as i32))
 }

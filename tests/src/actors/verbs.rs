@@ -16,11 +16,20 @@ const EINVAL: Ret = -(libc::EINVAL as Ret);
 pub fn obey(line: &Line) -> (Ret, String) {
     if line.verb() == "read" {
         return match std::fs::read(line.text(1)) {
-            Ok(bytes) => (bytes.len() as Ret, String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) => (-Ret::from(error.raw_os_error().unwrap_or(libc::EIO)), String::new()),
+            Ok(bytes) => (
+                bytes.len() as Ret,
+                String::from_utf8_lossy(&bytes).into_owned(),
+            ),
+            Err(error) => (
+                -Ret::from(error.raw_os_error().unwrap_or(libc::EIO)),
+                String::new(),
+            ),
         };
     }
-    let number = files(line).or_else(|| places(line)).or_else(|| process(line)).or_else(|| net(line));
+    let number = files(line)
+        .or_else(|| places(line))
+        .or_else(|| process(line))
+        .or_else(|| net(line));
     (number.unwrap_or(EINVAL), String::new())
 }
 
@@ -44,7 +53,11 @@ fn open(line: &Line) -> Ret {
         return fd;
     }
     let text = line.text(5);
-    let written = if text.is_empty() { 0 } else { sys::write(fd, text.as_bytes()) };
+    let written = if text.is_empty() {
+        0
+    } else {
+        sys::write(fd, text.as_bytes())
+    };
     sys::close(fd);
     written
 }
@@ -70,7 +83,10 @@ fn files(line: &Line) -> Option<Ret> {
         "symlink" => sys::two_paths(libc::SYS_symlink, &a, &b),
         "rename" => sys::two_paths(libc::SYS_rename, &a, &b),
         "exchange" => sys::exchange(&a, &b),
-        "exchange-storm" => (0..line.number::<u32>(3)).map(|_| sys::exchange(&a, &b)).min().unwrap_or(0),
+        "exchange-storm" => (0..line.number::<u32>(3))
+            .map(|_| sys::exchange(&a, &b))
+            .min()
+            .unwrap_or(0),
         "unlink" => sys::one_path(libc::SYS_unlink, &a, 0),
         "mkdir" => sys::one_path(libc::SYS_mkdir, &a, 0o777),
         "rmdir" => sys::one_path(libc::SYS_rmdir, &a, 0),
@@ -119,8 +135,12 @@ fn process(line: &Line) -> Option<Ret> {
         "kill" => sys::kill(line.number(1), line.number(2)),
         "tid" => sys::tid(),
         "forks" => forks(line.number(1), line.text(2)),
-        "continue-storm" => (0..line.number::<u32>(2)).map(|_| sys::kill(line.number(1), libc::SIGCONT)).min().unwrap_or(0),
+        "continue-storm" => (0..line.number::<u32>(2))
+            .map(|_| sys::kill(line.number(1), libc::SIGCONT))
+            .min()
+            .unwrap_or(0),
         "setuid" => sys::set_uid(line.number(1)),
+        "audit-set" => sys::audit_set(),
         "setsid" => sys::set_sid(),
         _ => return None,
     })

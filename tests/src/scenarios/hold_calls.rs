@@ -26,21 +26,40 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("held_openat_for_writing_has_no_effect", openat).group("kernel"),
     Scenario::new("held_openat2_for_writing_has_no_effect", openat2).group("kernel"),
     Scenario::new("held_creat_of_an_existing_file_has_no_effect", creat).group("kernel"),
-    Scenario::new("held_truncation_without_write_mode_has_no_effect", truncation).group("kernel"),
+    Scenario::new(
+        "held_truncation_without_write_mode_has_no_effect",
+        truncation,
+    )
+    .group("kernel"),
     Scenario::new("held_exclusive_creation_has_no_effect", exclusive).group("kernel"),
     Scenario::new("held_creation_and_its_open_are_one_question", creation).group("kernel"),
-    Scenario::new("a_creation_that_finds_the_file_there_after_its_approval_is_asked_as_a_write", creation_race)
-        .group("kernel"),
+    Scenario::new(
+        "a_creation_that_finds_the_file_there_after_its_approval_is_asked_as_a_write",
+        creation_race,
+    )
+    .group("kernel"),
     Scenario::new("held_execve_has_no_effect", execve).group("kernel"),
     Scenario::new("held_execve_of_a_vfork_child_has_no_effect", vfork).group("kernel"),
     Scenario::new("held_execveat_has_no_effect", execveat).group("kernel"),
-    Scenario::new("held_script_and_interpreter_take_exactly_two_answers", script).group("kernel"),
-    Scenario::new("a_refused_interpreter_ends_an_approved_script", refused_interpreter).group("kernel"),
+    Scenario::new(
+        "held_script_and_interpreter_take_exactly_two_answers",
+        script,
+    )
+    .group("kernel"),
+    Scenario::new(
+        "a_refused_interpreter_ends_an_approved_script",
+        refused_interpreter,
+    )
+    .group("kernel"),
     Scenario::new("held_tcp_connect_has_no_effect", tcp4).group("kernel"),
     Scenario::new("held_tcp_connect_over_ipv6_has_no_effect", tcp6).group("kernel"),
     Scenario::new("held_tcp_connect_to_a_mapped_address_has_no_effect", mapped).group("kernel"),
     Scenario::new("held_udp_connect_has_no_effect", udp).group("kernel"),
-    Scenario::new("a_used_approval_does_not_serve_the_next_identical_call", used).group("kernel"),
+    Scenario::new(
+        "a_used_approval_does_not_serve_the_next_identical_call",
+        used,
+    )
+    .group("kernel"),
     Scenario::new("what_no_rule_names_is_not_noticed", unnoticed).group("kernel"),
 ];
 
@@ -51,7 +70,11 @@ fn written_by(call: &str, flags: i32) -> Result<()> {
         let path = file("held/f")?;
         let words = format!("open|{call}|{path}|{flags}|420|after");
         rig.held_without_effect(&words, &|| changed(&path), AFTER)?;
-        ensure!(fs::read_to_string(&path)? == "after", "other content: {:?}", fs::read_to_string(&path));
+        ensure!(
+            fs::read_to_string(&path)? == "after",
+            "other content: {:?}",
+            fs::read_to_string(&path)
+        );
         Ok(())
     })
 }
@@ -83,7 +106,10 @@ fn truncation(_: &mut Ctx) -> Result<()> {
 fn created_by(flags: i32, name: &str) -> Result<()> {
     rig::with(|rig| {
         let path = format!("{WORK}/held/{name}");
-        let words = format!("open|open|{path}|{}|420|after", libc::O_CREAT | libc::O_WRONLY | flags);
+        let words = format!(
+            "open|open|{path}|{}|420|after",
+            libc::O_CREAT | libc::O_WRONLY | flags
+        );
         rig.held_without_effect(&words, &|| Path::new(&path).exists(), AFTER)?;
         ensure!(fs::read_to_string(&path)? == "after", "other content");
         fs::remove_file(&path)?;
@@ -103,18 +129,34 @@ fn creation(_: &mut Ctx) -> Result<()> {
 fn creation_race(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let path = format!("{WORK}/held/raced");
-        let words = format!("open|open|{path}|{}|420|after", libc::O_CREAT | libc::O_WRONLY);
+        let words = format!(
+            "open|open|{path}|{}|420|after",
+            libc::O_CREAT | libc::O_WRONLY
+        );
         let created = rig.hold(&words)?;
         fs::write(&path, "before")?;
         std::os::unix::fs::chown(&path, Some(1001), Some(1001))?;
-        rig.agent.write_answer(&created.hold, stayhand_agent_ebpf::abi::code::answer::APPROVED)?;
+        rig.agent.write_answer(
+            &created.hold,
+            stayhand_agent_ebpf::abi::code::answer::APPROVED,
+        )?;
         rig.agent.wake(&created.hold);
         let opened = crate::wait::until(crate::wait::SOON, "a second question", || {
-            rig.agent.pending().into_iter().find(|one| one.entry.hold != created.hold.entry.hold)
+            rig.agent
+                .pending()
+                .into_iter()
+                .find(|one| one.entry.hold != created.hold.entry.hold)
         })?;
-        ensure!(!changed(&path), "the approval of the creation opened another's file");
+        ensure!(
+            !changed(&path),
+            "the approval of the creation opened another's file"
+        );
         rig.agent.refuse(&opened)?;
-        ensure!(rig.result(&created)? == EPERM, "refused, and yet {}", rig.result(&created)?);
+        ensure!(
+            rig.result(&created)? == EPERM,
+            "refused, and yet {}",
+            rig.result(&created)?
+        );
         rig.agent.forget(&created.hold)?;
         fs::remove_file(&path)?;
         Ok(())
@@ -125,20 +167,32 @@ fn creation_race(_: &mut Ctx) -> Result<()> {
 fn executed(rig: &mut Rig, words: &str) -> Result<()> {
     let refused = rig.hold(words)?;
     rig.agent.refuse(&refused.hold)?;
-    ensure!(rig.result(&refused)? == EPERM, "refused gives {}", rig.result(&refused)?);
+    ensure!(
+        rig.result(&refused)? == EPERM,
+        "refused gives {}",
+        rig.result(&refused)?
+    );
     drop(rig.agent.records());
     let held = rig.hold(words)?;
     not_executed(held.hold.entry.tgid)?;
     rig.stray_continues(&held, 2)?;
     not_executed(held.hold.entry.tgid)?;
     rig.agent.approve(&held.hold)?;
-    ensure!(rig.result(&held)? == PROGRAM_CODE, "approved gives {}", rig.result(&held)?);
+    ensure!(
+        rig.result(&held)? == PROGRAM_CODE,
+        "approved gives {}",
+        rig.result(&held)?
+    );
     rig.told(&held, reason::HOLD_APPROVED)
 }
 
 fn not_executed(pid: u32) -> Result<()> {
     let runs = fs::read_link(format!("/proc/{pid}/exe")).context("the held process is gone")?;
-    ensure!(!runs.starts_with(WORK), "it already runs {}", runs.display());
+    ensure!(
+        !runs.starts_with(WORK),
+        "it already runs {}",
+        runs.display()
+    );
     Ok(())
 }
 
@@ -162,22 +216,44 @@ fn script(_: &mut Ctx) -> Result<()> {
         rig.stray_continues(&first, 2)?;
         rig.agent.approve(&first.hold)?;
         let second = rig.held(first.ticket)?;
-        ensure!(second.hold.entry.hold != first.hold.entry.hold, "the same question again");
+        ensure!(
+            second.hold.entry.hold != first.hold.entry.hold,
+            "the same question again"
+        );
         not_executed(second.hold.entry.tgid)?;
         // The approved script must not be asked about again while the interpreter waits.
         rig.stray_continues(&second, 3)?;
-        ensure!(rig.agent.pending().len() == 1, "asked again: {:?}", rig.agent.pending());
+        ensure!(
+            rig.agent.pending().len() == 1,
+            "asked again: {:?}",
+            rig.agent.pending()
+        );
         rig.agent.approve(&second.hold)?;
-        ensure!(rig.result(&second)? == PROGRAM_CODE, "two answers give {}", rig.result(&second)?);
+        ensure!(
+            rig.result(&second)? == PROGRAM_CODE,
+            "two answers give {}",
+            rig.result(&second)?
+        );
         let records = rig.agent.records();
         for hold in [first.hold.entry.hold, second.hold.entry.hold] {
-            ensure!(of_hold(&records, hold) == (1, vec![reason::HOLD_APPROVED]), "{:?}", of_hold(&records, hold));
+            ensure!(
+                of_hold(&records, hold) == (1, vec![reason::HOLD_APPROVED]),
+                "{:?}",
+                of_hold(&records, hold)
+            );
         }
-        ensure!(records.len() == 4, "{} records for two questions and two answers", records.len());
+        ensure!(
+            records.len() == 4,
+            "{} records for two questions and two answers",
+            records.len()
+        );
         // Both approvals are used up: the next call starts with the first question.
         let again = rig.hold(&words)?;
         rig.agent.refuse(&again.hold)?;
-        ensure!(rig.result(&again)? == EPERM, "a used approval served another call");
+        ensure!(
+            rig.result(&again)? == EPERM,
+            "a used approval served another call"
+        );
         Ok(())
     })
 }
@@ -188,14 +264,19 @@ fn refused_interpreter(_: &mut Ctx) -> Result<()> {
         rig.agent.approve(&first.hold)?;
         let second = rig.held(first.ticket)?;
         rig.agent.refuse(&second.hold)?;
-        ensure!(rig.result(&second)? == EPERM, "gives {}", rig.result(&second)?);
+        ensure!(
+            rig.result(&second)? == EPERM,
+            "gives {}",
+            rig.result(&second)?
+        );
         Ok(())
     })
 }
 
 fn connected(listen: &str, words: &str) -> Result<()> {
     rig::with(|rig| {
-        let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+        let listener =
+            TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
         listener.set_nonblocking(true)?;
         let accepted = || match listener.accept() {
             Ok(_) => true,
@@ -233,9 +314,16 @@ fn used(_: &mut Ctx) -> Result<()> {
         let first = rig.hold(&format!("hammer|2|{path}|{}", libc::O_WRONLY))?;
         rig.agent.approve(&first.hold)?;
         let second = rig.held(first.ticket)?;
-        ensure!(second.hold.entry.hold != first.hold.entry.hold, "the same question again");
+        ensure!(
+            second.hold.entry.hold != first.hold.entry.hold,
+            "the same question again"
+        );
         rig.agent.refuse(&second.hold)?;
-        ensure!(rig.result(&second)? == 1, "{} of two calls went on after one approval", rig.result(&second)?);
+        ensure!(
+            rig.result(&second)? == 1,
+            "{} of two calls went on after one approval",
+            rig.result(&second)?
+        );
         Ok(())
     })
 }
@@ -244,12 +332,28 @@ fn unnoticed(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         drop(rig.agent.records());
         let path = file("free/f")?;
-        ensure!(rig.alice.tell(&format!("open|open|{path}|{}|0|after", libc::O_WRONLY))? == AFTER);
-        ensure!(rig.alice.tell(&format!("open|open|{WORK}/held/f|{}|0", libc::O_RDONLY))? == 0, "reading is free");
+        ensure!(
+            rig.alice
+                .tell(&format!("open|open|{path}|{}|0|after", libc::O_WRONLY))?
+                == AFTER
+        );
+        ensure!(
+            rig.alice
+                .tell(&format!("open|open|{WORK}/held/f|{}|0", libc::O_RDONLY))?
+                == 0,
+            "reading is free"
+        );
         ensure!(rig.alice.tell(&format!("exec|fork|{WORK}/bin/free"))? == PROGRAM_CODE);
-        ensure!(rig.alice.tell("connect|udp|127.0.9.1|7001")? == 0, "another port");
+        ensure!(
+            rig.alice.tell("connect|udp|127.0.9.1|7001")? == 0,
+            "another port"
+        );
         let records = rig.agent.records();
-        ensure!(records.is_empty(), "{} records of ordinary work", records.len());
+        ensure!(
+            records.is_empty(),
+            "{} records of ordinary work",
+            records.len()
+        );
         Ok(())
     })
 }

@@ -23,15 +23,39 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("io_uring_plain_open_is_denied_and_says_so", plain).group("kernel"),
     Scenario::new("io_uring_open_in_a_worker_is_denied_and_says_so", worker).group("kernel"),
-    Scenario::new("io_uring_open_by_the_polling_thread_is_denied_and_says_so", poller).group("kernel"),
+    Scenario::new(
+        "io_uring_open_by_the_polling_thread_is_denied_and_says_so",
+        poller,
+    )
+    .group("kernel"),
     Scenario::new("io_uring_linked_open_is_denied_and_says_so", linked).group("kernel"),
-    Scenario::new("io_uring_linked_open_under_the_number_of_connect_is_denied", on_connect).group("kernel"),
-    Scenario::new("io_uring_linked_open_under_the_number_of_sendto_is_denied", on_sendto).group("kernel"),
+    Scenario::new(
+        "io_uring_linked_open_under_the_number_of_connect_is_denied",
+        on_connect,
+    )
+    .group("kernel"),
+    Scenario::new(
+        "io_uring_linked_open_under_the_number_of_sendto_is_denied",
+        on_sendto,
+    )
+    .group("kernel"),
     Scenario::new("held_32_bit_open_has_no_effect", open32).group("kernel"),
-    Scenario::new("a_32_bit_program_is_held_and_gets_the_right_result", program32).group("kernel"),
+    Scenario::new(
+        "a_32_bit_program_is_held_and_gets_the_right_result",
+        program32,
+    )
+    .group("kernel"),
     Scenario::new("a_call_number_means_what_its_abi_says", abi_counts).group("kernel"),
-    Scenario::new("a_32_bit_call_that_is_not_on_the_list_is_denied", unlisted32).group("kernel"),
-    Scenario::new("other_threads_of_a_held_process_go_on_after_the_answer", other_threads).group("kernel"),
+    Scenario::new(
+        "a_32_bit_call_that_is_not_on_the_list_is_denied",
+        unlisted32,
+    )
+    .group("kernel"),
+    Scenario::new(
+        "other_threads_of_a_held_process_go_on_after_the_answer",
+        other_threads,
+    )
+    .group("kernel"),
     Scenario::new("two_threads_can_be_held_at_once", two_threads).group("kernel"),
     Scenario::new("the_init_of_a_pid_namespace_is_held", namespace_init).group("kernel"),
 ];
@@ -40,18 +64,34 @@ pub const SCENARIOS: &[Scenario] = &[
 fn ring(kind: &str) -> Result<()> {
     rig::with(|rig| {
         let free = file("free/ring")?;
-        let opened = rig.alice.tell(&format!("uring|{kind}|{free}|{}", libc::O_WRONLY))?;
-        ensure!(opened >= 0, "an open that nothing restricts gives {opened}: this shows nothing");
+        let opened = rig
+            .alice
+            .tell(&format!("uring|{kind}|{free}|{}", libc::O_WRONLY))?;
+        ensure!(
+            opened >= 0,
+            "an open that nothing restricts gives {opened}: this shows nothing"
+        );
         let held = file("held/ring")?;
         let new = format!("{WORK}/held/ring-new");
-        let attempts = [(&held, libc::O_WRONLY | libc::O_TRUNC), (&new, libc::O_WRONLY | libc::O_CREAT)];
+        let attempts = [
+            (&held, libc::O_WRONLY | libc::O_TRUNC),
+            (&new, libc::O_WRONLY | libc::O_CREAT),
+        ];
         for (path, flags) in attempts {
             drop(rig.agent.records());
-            let result = rig.alice.tell(&format!("uring|{kind}|{path}|{flags}|420"))?;
-            ensure!(result != RESTART_LEAK, "the restart code leaked into the completion");
+            let result = rig
+                .alice
+                .tell(&format!("uring|{kind}|{path}|{flags}|420"))?;
+            ensure!(
+                result != RESTART_LEAK,
+                "the restart code leaked into the completion"
+            );
             ensure!(result == EPERM, "{path}: the completion says {result}");
             let records = rig.agent.records();
-            ensure!(denials(&records, UNAVAILABLE) >= 1, "{path}: no event says why");
+            ensure!(
+                denials(&records, UNAVAILABLE) >= 1,
+                "{path}: no event says why"
+            );
             ensure!(rig.agent.pending().is_empty(), "something is pending");
         }
         ensure!(!changed(&held), "the file was truncated");
@@ -91,7 +131,8 @@ fn open32(_: &mut Ctx) -> Result<()> {
             let path = file("held/f32")?;
             let flags = libc::O_WRONLY | libc::O_TRUNC;
             let words = format!("open|{call}|{path}|{flags}|420|after");
-            rig.held_without_effect(&words, &|| changed(&path), 5).context(call)?;
+            rig.held_without_effect(&words, &|| changed(&path), 5)
+                .context(call)?;
         }
         Ok(())
     })
@@ -110,7 +151,10 @@ fn program32(_: &mut Ctx) -> Result<()> {
                 rig.agent.refuse(&held.hold)?;
             }
             let result = rig.result(&held)?;
-            ensure!(result == code, "approved {approved}: the program ends with {result}");
+            ensure!(
+                result == code,
+                "approved {approved}: the program ends with {result}"
+            );
         }
         Ok(())
     })
@@ -123,7 +167,10 @@ fn abi_counts(_: &mut Ctx) -> Result<()> {
         drop(rig.agent.records());
         let stat = rig.alice.tell(&format!("fstat|{path}"))?;
         ensure!(stat == 0, "fstat gives {stat}");
-        ensure!(rig.agent.records().is_empty() && rig.agent.pending().is_empty(), "fstat was noticed");
+        ensure!(
+            rig.agent.records().is_empty() && rig.agent.pending().is_empty(),
+            "fstat was noticed"
+        );
         Ok(())
     })
 }
@@ -131,7 +178,10 @@ fn abi_counts(_: &mut Ctx) -> Result<()> {
 fn unlisted32(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let path = file("held/f")?;
-        rig.denied(&format!("open|openat2-32|{path}|{}|0|after", libc::O_WRONLY), UNAVAILABLE)?;
+        rig.denied(
+            &format!("open|openat2-32|{path}|{}|0|after", libc::O_WRONLY),
+            UNAVAILABLE,
+        )?;
         ensure!(!changed(&path), "it had its effect");
         rig.denied(&format!("exec32|{WORK}/bin/held"), UNAVAILABLE)
     })
@@ -141,13 +191,24 @@ fn other_threads(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let path = file("held/f")?;
         let nap = rig.alice.ask_thread(2, "nap|300")?;
-        let ticket = rig.alice.ask_thread(1, &format!("open|open|{path}|{}|0|after", libc::O_WRONLY))?;
+        let ticket = rig
+            .alice
+            .ask_thread(1, &format!("open|open|{path}|{}|0|after", libc::O_WRONLY))?;
         let held = rig.held(ticket)?;
-        wait::stays("the stopped thread's silence", || Ok(rig.alice.answered(&nap).is_none()))?;
+        wait::stays("the stopped thread's silence", || {
+            Ok(rig.alice.answered(&nap).is_none())
+        })?;
         rig.agent.approve(&held.hold)?;
-        ensure!(rig.result(&held)? == 5, "the held thread gets {}", rig.result(&held)?);
+        ensure!(
+            rig.result(&held)? == 5,
+            "the held thread gets {}",
+            rig.result(&held)?
+        );
         let slept = rig.alice.answer(&nap, wait::SOON)?;
-        ensure!(slept == 0 || slept == -Ret::from(libc::EINTR), "the other thread's sleep gives {slept}");
+        ensure!(
+            slept == 0 || slept == -Ret::from(libc::EINTR),
+            "the other thread's sleep gives {slept}"
+        );
         ensure!(rig.alice.tell("tid")? > 0, "the main thread is stuck");
         Ok(())
     })
@@ -156,8 +217,12 @@ fn other_threads(_: &mut Ctx) -> Result<()> {
 fn two_threads(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let (a, b) = (file("held/a")?, file("held/b")?);
-        let first = rig.alice.ask_thread(1, &format!("open|open|{a}|{}|0|after", libc::O_WRONLY))?;
-        let second = rig.alice.ask_thread(2, &format!("open|open|{b}|{}|0|after!", libc::O_WRONLY))?;
+        let first = rig
+            .alice
+            .ask_thread(1, &format!("open|open|{a}|{}|0|after", libc::O_WRONLY))?;
+        let second = rig
+            .alice
+            .ask_thread(2, &format!("open|open|{b}|{}|0|after!", libc::O_WRONLY))?;
         // The first stop also stops the other thread: stray continues let it reach its own call.
         let both = wait::until(wait::SOON, "two threads to be held", || {
             let pending = rig.agent.pending();
@@ -167,13 +232,24 @@ fn two_threads(_: &mut Ctx) -> Result<()> {
         ensure!(!changed(&a) && !changed(&b), "an effect without an answer");
         let tids: Vec<u32> = both.iter().map(|one| one.entry.tid).collect();
         ensure!(tids.first() != tids.last(), "one thread twice: {tids:?}");
-        ensure!(rig.agent.counted(1001) == 2, "counted {}", rig.agent.counted(1001));
+        ensure!(
+            rig.agent.counted(1001) == 2,
+            "counted {}",
+            rig.agent.counted(1001)
+        );
         for one in &both {
             rig.agent.approve(one)?;
         }
-        ensure!(rig.alice.answer(&first, wait::SOON)? == 5 && rig.alice.answer(&second, wait::SOON)? == 6);
+        ensure!(
+            rig.alice.answer(&first, wait::SOON)? == 5
+                && rig.alice.answer(&second, wait::SOON)? == 6
+        );
         ensure!(changed(&a) && changed(&b), "no effect after the approvals");
-        ensure!(rig.agent.counted(1001) == 0, "counted {}", rig.agent.counted(1001));
+        ensure!(
+            rig.agent.counted(1001) == 0,
+            "counted {}",
+            rig.agent.counted(1001)
+        );
         Ok(())
     })
 }
@@ -182,17 +258,29 @@ fn two_threads(_: &mut Ctx) -> Result<()> {
 fn namespace_init(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let path = file("held/f")?;
-        let mut init = Puppet::start_under(ALICE_ROOT, &["unshare", "--pid", "--fork", "--kill-child"])?;
-        ensure!(init.tell("tid")? == 1, "it is not the init of its namespace");
+        let mut init =
+            Puppet::start_under(ALICE_ROOT, &["unshare", "--pid", "--fork", "--kill-child"])?;
+        ensure!(
+            init.tell("tid")? == 1,
+            "it is not the init of its namespace"
+        );
         drop(rig.agent.records());
         let before = rig.agent.counter(counter::RESTOPPED)?;
         let ticket = init.ask(&format!("open|open|{path}|{}|0|after", libc::O_WRONLY))?;
         let hold = rig.agent.wait_one()?;
         process::wait_stopped(hold.entry.tgid, wait::SOON)?;
-        wait::stays("the stopped init", || Ok(process::is_stopped(hold.entry.tgid) && !changed(&path)))?;
-        ensure!(rig.agent.counter(counter::RESTOPPED)? == before, "it was not stopped but tried again and again");
+        wait::stays("the stopped init", || {
+            Ok(process::is_stopped(hold.entry.tgid) && !changed(&path))
+        })?;
+        ensure!(
+            rig.agent.counter(counter::RESTOPPED)? == before,
+            "it was not stopped but tried again and again"
+        );
         rig.agent.approve(&hold)?;
-        ensure!(init.answer(&ticket, wait::SOON)? == 5, "the call does not complete");
+        ensure!(
+            init.answer(&ticket, wait::SOON)? == 5,
+            "the call does not complete"
+        );
         ensure!(denials(&rig.agent.records(), reason::HOLD_RESTOPS) == 0);
         Ok(())
     })

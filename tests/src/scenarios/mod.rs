@@ -1,8 +1,15 @@
 //! The registry: every scenario of every file below this directory, in the order in which they run.
 
+mod bypass_identity;
+mod bypass_net;
+mod bypass_paths;
 mod guest;
+mod hold_agent;
 mod hold_calls;
 mod hold_context;
+mod hold_signals;
+mod hold_wakeups;
+mod kernel_bounds;
 mod service;
 mod service_errors;
 mod story;
@@ -17,6 +24,13 @@ const LISTS: &[&[Scenario]] = &[
     service_errors::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
+    hold_signals::SCENARIOS,
+    kernel_bounds::SCENARIOS,
+    bypass_net::SCENARIOS,
+    bypass_paths::SCENARIOS,
+    hold_wakeups::SCENARIOS,
+    bypass_identity::SCENARIOS,
+    hold_agent::SCENARIOS,
 ];
 
 /// All of them.

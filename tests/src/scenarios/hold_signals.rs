@@ -1,0 +1,229 @@
+//! Signals, tracers and ends of processes while something is held, as the kernel treats them. What the agent does
+//! about them is in `hold_agent`.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use stayhand_agent_ebpf::abi::code::{answer, reason};
+
+use crate::{
+    actors::{
+        client::{ALICE, Puppet},
+        rig::{self, changed, file},
+        standin::denials,
+        sys::{EPERM, Ret},
+    },
+    process,
+    scenario::{Ctx, Scenario},
+    wait,
+};
+
+/// This file's scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("a_fatal_signal_takes_effect_before_the_held_call", fatal).group("kernel"),
+    Scenario::new("sigkill_ends_a_held_process_without_effect", sigkill).group("kernel"),
+    Scenario::new(
+        "a_handler_runs_while_held_and_the_call_is_stopped_again",
+        handler,
+    )
+    .group("kernel"),
+    Scenario::new(
+        "one_approval_lets_one_of_call_and_handler_through",
+        acting_handler,
+    )
+    .group("kernel"),
+    Scenario::new("a_voided_approval_does_not_serve_a_later_call", voided).group("kernel"),
+    Scenario::new("a_tracer_that_swallows_the_stop_gains_nothing", swallowed).group("kernel"),
+    Scenario::new(
+        "an_approval_reaches_a_call_whose_stop_is_swallowed",
+        swallowed_and_approved,
+    )
+    .group("kernel"),
+];
+
+fn open_words(path: &str) -> String {
+    format!(
+        "open|open|{path}|{}|0|after",
+        libc::O_WRONLY | libc::O_TRUNC
+    )
+}
+
+fn fatal(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            let path = file("held/f")?;
+            let mut victim = Puppet::start(ALICE)?;
+            victim.ask(&open_words(&path))?;
+            let hold = rig.agent.wait_one()?;
+            process::wait_stopped(victim.pid(), wait::SOON)?;
+            process::signal(victim.pid(), signal)?;
+            // It is pending: only a continue lets it take effect, and then before the call is issued again.
+            rig.agent.wake(&hold);
+            let code = victim.ended(wait::SOON)?;
+            ensure!(code == 128 + signal as i32, "{signal} ends it with {code}");
+            ensure!(!changed(&path), "{signal}: the call had its effect");
+            rig.agent.forget(&hold)?;
+        }
+        ensure!(
+            rig.agent.counted(1001) == 0,
+            "{} holds are still counted",
+            rig.agent.counted(1001)
+        );
+        Ok(())
+    })
+}
+
+fn sigkill(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        let mut victim = Puppet::start(ALICE)?;
+        victim.ask(&open_words(&path))?;
+        let hold = rig.agent.wait_one()?;
+        process::wait_stopped(victim.pid(), wait::SOON)?;
+        // Even an approval that is already there.
+        rig.agent.write_answer(&hold, answer::APPROVED)?;
+        process::signal(victim.pid(), Signal::SIGKILL)?;
+        ensure!(
+            victim.ended(wait::SOON)? == 137,
+            "it did not end by SIGKILL"
+        );
+        ensure!(!changed(&path), "the call had its effect");
+        rig.agent.forget(&hold)
+    })
+}
+
+fn handler(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        rig.alice
+            .tell(&format!("handler|{}|count", libc::SIGUSR1))?;
+        let caught = rig.alice.tell("caught")?;
+        let held = rig.hold(&open_words(&path))?;
+        process::signal(rig.alice.pid(), Signal::SIGUSR1)?;
+        rig.stray_continues(&held, 1)?;
+        ensure!(!changed(&path), "the call had its effect after the handler");
+        rig.agent.approve(&held.hold)?;
+        ensure!(
+            rig.result(&held)? == 5,
+            "the call gives {}",
+            rig.result(&held)?
+        );
+        ensure!(
+            rig.alice.tell("caught")? == caught + 1,
+            "the handler did not run once"
+        );
+        rig.told(&held, reason::HOLD_APPROVED)
+    })
+}
+
+/// The handler does what the held call does: the same question, so one answer serves one of them.
+fn acting_handler(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        let words = format!("open|open|{path}|{}|0", libc::O_WRONLY);
+        rig.alice
+            .tell(&format!("handler|{}|open|{path}", libc::SIGUSR1))?;
+        let held = rig.hold(&words)?;
+        process::signal(rig.alice.pid(), Signal::SIGUSR1)?;
+        rig.agent.approve(&held.hold)?;
+        let second = rig
+            .held(held.ticket)
+            .context("one approval let both through")?;
+        ensure!(
+            second.hold.entry.hold != held.hold.entry.hold,
+            "the same question again"
+        );
+        rig.agent.refuse(&second.hold)?;
+        let results = [rig.result(&second)?, rig.alice.tell("handler-result")?];
+        ensure!(
+            results.contains(&0) && results.contains(&EPERM),
+            "call and handler give {results:?}"
+        );
+        Ok(())
+    })
+}
+
+/// The interrupted call never restarts, as after `siglongjmp`; the agent's `void` closes the hole.
+fn voided(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        rig.alice.tell(&format!("handler|{}|skip", libc::SIGUSR2))?;
+        let held = rig.hold(&open_words(&path))?;
+        process::signal(rig.alice.pid(), Signal::SIGUSR2)?;
+        rig.agent.write_answer(&held.hold, answer::APPROVED)?;
+        rig.agent.wake(&held.hold);
+        ensure!(
+            rig.result(&held)? == -Ret::from(libc::EINTR),
+            "the call gives {}",
+            rig.result(&held)?
+        );
+        ensure!(!changed(&path), "the call had its effect");
+        rig.agent.write_answer(&held.hold, answer::VOID)?;
+        drop(rig.agent.records());
+        let later = rig.alice.tell(&open_words(&path))?;
+        ensure!(later == EPERM, "the later call gives {later}");
+        ensure!(
+            !changed(&path),
+            "the later call used the approval of the one that never restarted"
+        );
+        ensure!(
+            denials(&rig.agent.records(), reason::HOLD_CANCELLED) == 1,
+            "nothing says so"
+        );
+        Ok(())
+    })
+}
+
+fn swallowed(_: &mut Ctx) -> Result<()> {
+    const BOUND: u32 = 20;
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        let bounds = rig
+            .agent
+            .with_settings(|settings| settings.restops_max = BOUND)?;
+        let ticket = rig.alice.ask(&format!("swallow|{}", open_words(&path)))?;
+        let result = rig
+            .alice
+            .answer(&ticket, wait::SOON)
+            .context("it is neither held nor denied")?;
+        drop(bounds);
+        ensure!(
+            result == EPERM && !changed(&path),
+            "swallowing the stop gives {result}"
+        );
+        let tracer = rig.alice.answer(&ticket.tracer(), wait::SOON)?;
+        ensure!(
+            tracer >> 8 >= Ret::from(BOUND),
+            "only {} stops were swallowed: this shows nothing",
+            tracer >> 8
+        );
+        ensure!(
+            denials(&rig.agent.records(), reason::HOLD_RESTOPS) == 1,
+            "nothing says why"
+        );
+        Ok(())
+    })
+}
+
+fn swallowed_and_approved(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        let bounds = rig
+            .agent
+            .with_settings(|settings| settings.restops_max = u32::MAX)?;
+        let ticket = rig.alice.ask(&format!("swallow|{}", open_words(&path)))?;
+        let hold = rig.agent.wait_one()?;
+        wait::stays("the call", || {
+            Ok(rig.alice.answered(&ticket).is_none() && !changed(&path))
+        })?;
+        rig.agent.approve(&hold)?;
+        drop(bounds);
+        ensure!(
+            rig.alice.answer(&ticket, wait::SOON)? == 5,
+            "the approved call does not complete"
+        );
+        ensure!(fs::read(&path)? == b"after");
+        Ok(())
+    })
+}
