@@ -137,7 +137,7 @@ impl Hold {
                 released: None,
             } => {
                 let decided = decided.clone();
-                self.approved(decided, fact, now)
+                self.approved(decided, &fact, now)
             }
             _ => Err(self.finished(&fact)),
         }
@@ -211,9 +211,9 @@ impl Hold {
     }
 
     /// Approved, but the call has not gone on: the host may still say that the approval came too late.
-    fn approved(self, decided: Decided, fact: Fact, now: UnixMs) -> Result<Step, Illegal> {
+    fn approved(self, decided: Decided, fact: &Fact, now: UnixMs) -> Result<Step, Illegal> {
         let next = match fact {
-            Fact::Approve { .. } | Fact::Refuse { .. } => return Err(self.finished(&fact)),
+            Fact::Approve { .. } | Fact::Refuse { .. } => return Err(self.finished(fact)),
             Fact::Deadline if now < self.expire_time => {
                 return Err(Illegal::NotYet {
                     hold: self.id,

@@ -70,8 +70,8 @@ fn overlaps(a: &Target, b: &Target) -> bool {
             .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a)))
     };
     match (a, b) {
-        (Target::Exec { paths: a }, Target::Exec { paths: b }) => paths(a, b),
-        (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
+        (Target::Exec { paths: a }, Target::Exec { paths: b })
+        | (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
         (Target::Net { cidrs: a, .. }, Target::Net { cidrs: b, .. }) => a
             .iter()
             .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a))),
@@ -129,8 +129,8 @@ fn covers(a: &Target, b: &Target) -> bool {
     let paths =
         |a: &[PathPattern], b: &[PathPattern]| b.iter().all(|b| a.iter().any(|a| a.covers(b)));
     match (a, b) {
-        (Target::Exec { paths: a }, Target::Exec { paths: b }) => paths(a, b),
-        (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
+        (Target::Exec { paths: a }, Target::Exec { paths: b })
+        | (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
         (
             Target::Net {
                 cidrs: a,

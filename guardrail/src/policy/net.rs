@@ -163,7 +163,7 @@ impl PortRange {
         for range in ranges {
             match merged.last_mut() {
                 Some(kept) if range.first <= kept.last.saturating_add(1) => {
-                    kept.last = kept.last.max(range.last)
+                    kept.last = kept.last.max(range.last);
                 }
                 _ => merged.push(range),
             }

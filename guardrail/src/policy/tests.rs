@@ -7,24 +7,30 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::{DIAGNOSTICS_MAX, RULES_MAX, SOURCE_BYTES_MAX};
 
+/// The lines, each with something before it.
+fn lines<L: std::fmt::Display>(before: &str, lines: impl IntoIterator<Item = L>) -> String {
+    lines.into_iter().fold(String::new(), |text, line| {
+        text + before + &line.to_string() + "\n"
+    })
+}
+
 /// The policy document around `spec`.
 fn document(spec: &str) -> String {
-    let indented: String = spec.lines().map(|line| format!("  {line}\n")).collect();
-    format!("apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n{indented}")
+    let spec = lines("  ", spec.lines());
+    format!("apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n{spec}")
 }
 
 fn with_rules(rules: &[&str]) -> String {
-    let list: String = rules.iter().map(|rule| format!("  - {rule}\n")).collect();
-    document(&format!("subjects: {{ groups: [dev] }}\nrules:\n{list}"))
+    document(&format!(
+        "subjects: {{ groups: [dev] }}\nrules:\n{}",
+        lines("  - ", rules)
+    ))
 }
 
 fn findings(source: &str) -> String {
     match parse(source) {
         Ok(_) => "accepted\n".to_owned(),
-        Err(findings) => findings
-            .iter()
-            .map(|finding| format!("{finding}\n"))
-            .collect(),
+        Err(findings) => lines("", findings),
     }
 }
 

@@ -138,35 +138,9 @@ impl Redactor {
 
     /// The arguments without what is to be hidden, and how many of them were changed.
     pub fn redact(&self, args: &[Vec<u8>]) -> (Vec<Vec<u8>>, u32) {
-        let mut shown: Vec<Vec<u8>> = args.to_vec();
         let words: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
-        for (index, ranges) in self.hidden(&words).into_iter().enumerate() {
-            let Some(arg) = args.get(index) else { continue };
-            let mut ranges = ranges;
-            if arg.len() > ARG_BYTES_MAX {
-                ranges = vec![0..arg.len()];
-            }
-            // A shell's or a wrapper's command line in one argument: the same again over its words.
-            if arg.len() <= ARG_BYTES_MAX {
-                let inner = words_of(arg);
-                if inner.len() > 1 {
-                    let texts: Vec<&[u8]> = inner
-                        .iter()
-                        .filter_map(|word| arg.get(word.clone()))
-                        .collect();
-                    for (word, hidden) in inner.iter().zip(self.hidden(&texts)) {
-                        ranges.extend(
-                            hidden
-                                .into_iter()
-                                .map(|range| range.start + word.start..range.end + word.start),
-                        );
-                    }
-                }
-            }
-            if let Some(place) = shown.get_mut(index) {
-                *place = without(arg, ranges);
-            }
-        }
+        let found = self.hidden(&words).into_iter().zip(args);
+        let shown: Vec<Vec<u8>> = found.map(|(ranges, arg)| self.one(arg, ranges)).collect();
         let changed = shown
             .iter()
             .zip(args)
@@ -175,22 +149,46 @@ impl Redactor {
         (shown, u32::try_from(changed).unwrap_or(u32::MAX))
     }
 
+    /// One argument: what was found in it as a whole and, as it may be a command line for a shell, in its words.
+    fn one(&self, arg: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
+        if arg.len() > ARG_BYTES_MAX {
+            return HIDDEN.to_vec();
+        }
+        let inner = words_of(arg);
+        if inner.len() > 1 {
+            let words: Vec<&[u8]> = inner
+                .iter()
+                .filter_map(|word| arg.get(word.clone()))
+                .collect();
+            for (word, hidden) in inner.iter().zip(self.hidden(&words)) {
+                ranges.extend(
+                    hidden
+                        .into_iter()
+                        .map(|range| range.start + word.start..range.end + word.start),
+                );
+            }
+        }
+        without(arg, ranges)
+    }
+
     /// Ranges to hide in each word.
     fn hidden(&self, words: &[&[u8]]) -> Vec<Vec<Range<usize>>> {
         let mut hidden: Vec<Vec<Range<usize>>> = vec![Vec::new(); words.len()];
         for pattern in &self.patterns {
             let mut in_program = pattern.program.is_none();
             for (index, word) in words.iter().enumerate() {
-                let matched = in_program.then(|| pattern.ranges(word)).unwrap_or_default();
+                let matched = if in_program {
+                    pattern.ranges(word)
+                } else {
+                    vec![]
+                };
                 let target = if pattern.hides_next { index + 1 } else { index };
                 if let (Some(place), Some(next)) = (hidden.get_mut(target), words.get(target))
                     && !matched.is_empty()
                 {
-                    if pattern.hides_next {
-                        place.push(0..next.len())
-                    } else {
-                        place.extend(matched)
-                    }
+                    let whole = std::iter::once(0..next.len());
+                    place.extend(whole.filter(|_| pattern.hides_next));
+                    place.extend(matched.into_iter().filter(|_| !pattern.hides_next));
                 }
                 in_program = in_program
                     || pattern
@@ -268,7 +266,7 @@ fn words_of(arg: &[u8]) -> Vec<Range<usize>> {
                 start = start.or(Some(index));
             }
             (None, _) if byte.is_ascii_whitespace() => {
-                words.extend(start.take().map(|start| start..index))
+                words.extend(start.take().map(|start| start..index));
             }
             _ => start = start.or(Some(index)),
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     action::{Object, Operation},
     event::{DecisionEvent, Event},
+    id::UserName,
     reason::{Reason, Verdict},
 };
 
@@ -206,7 +207,7 @@ fn object(body: &mut Body, decision: &DecisionEvent) {
         }
         // A record that contradicts itself: the endpoint is required, and empty is the truth about it.
         (Operation::Connect, Object::Path { .. }) => {
-            body.set("dst_endpoint", json!({ "name": "unknown" }))
+            body.set("dst_endpoint", json!({ "name": "unknown" }));
         }
     }
 }
@@ -281,7 +282,7 @@ fn notes(body: &mut Body, decision: &DecisionEvent) {
             json!({
                 "id": hold.id.to_string(),
                 "expire_time": hold.deadline.0,
-                "answered_by": hold.answered_by.as_ref().map(|by| by.as_str()),
+                "answered_by": hold.answered_by.as_ref().map(UserName::as_str),
                 "answer_reason": hold.answer_reason.as_deref().map(crate::text::safe),
             }),
         );

@@ -154,7 +154,9 @@ fn profiles(event: &Value, wrong: &mut impl FnMut(String)) {
 fn objects(value: &Value, path: &str, wrong: &mut impl FnMut(String)) {
     let Value::Object(map) = value else {
         if let Value::Array(items) = value {
-            items.iter().for_each(|item| objects(item, path, wrong));
+            for item in items {
+                objects(item, path, wrong);
+            }
         }
         return;
     };
@@ -181,7 +183,7 @@ fn objects(value: &Value, path: &str, wrong: &mut impl FnMut(String)) {
         "process" | "parent_process" => any(&["pid", "uid", "cpid"]),
         "user" => any(&["account", "name", "uid"]),
         "policy" => any(&["name", "type", "uid"]),
-        "firewall_rule" => any(&["name", "uid"]),
+        "firewall_rule" | "app" => any(&["name", "uid"]),
         "file" => all(&["name", "type_id"]),
         "device" => {
             all(&["type_id"])
@@ -209,7 +211,6 @@ fn objects(value: &Value, path: &str, wrong: &mut impl FnMut(String)) {
         ]),
         "connection_info" => all(&["direction_id"]),
         "finding_info" => all(&["uid", "title"]),
-        "app" => any(&["name", "uid"]),
         "session" => all(&["uid"]),
         _ => true,
     };

@@ -93,13 +93,13 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
     }
 }
 
-fn hold(answered: bool) -> Option<HoldRef> {
-    Some(HoldRef {
+fn hold(answered: bool) -> HoldRef {
+    HoldRef {
         id: HoldId(0xfeed_beef),
         deadline: UnixMs(1_795_222_243_512),
         answered_by: answered.then(|| "bob".parse().unwrap()),
         answer_reason: answered.then(|| "ticket 4711\n".to_owned()),
-    })
+    }
 }
 
 fn kinds() -> Vec<(&'static str, EventKind)> {
@@ -107,11 +107,11 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
     let grant = GrantId(Uuid::from_u128(0x9a47));
     let denied = decision(Verdict::Denied, Reason::RuleDeny, Operation::Exec);
     let held = DecisionEvent {
-        hold: hold(false),
+        hold: Some(hold(false)),
         ..decision(Verdict::Held, Reason::HoldPending, Operation::Create)
     };
     let approved = DecisionEvent {
-        hold: hold(true),
+        hold: Some(hold(true)),
         ..decision(Verdict::Allowed, Reason::HoldApproved, Operation::Connect)
     };
     let granted = DecisionEvent {
@@ -304,7 +304,7 @@ proptest! {
     ) {
         let operation = Operation::ALL[index];
         let mut decision = DecisionEvent {
-            hold: hold(true),
+            hold: Some(hold(true)),
             message: Some(message.clone()),
             ..decision(Verdict::Denied, Reason::HoldRefused, operation)
         };

@@ -143,18 +143,15 @@ fn agree(image: &Image, reference: &Explanation, decision: &Decision) -> Result<
         reference.message.clone()
     );
     let permission = image.permission(decision.by.permission);
-    match GrantId::from_halves(decision.grant) {
-        Some(grant) => {
-            let through = (grant, permission.cloned().unwrap());
-            prop_assert!(
-                reference.covering.contains(&through),
-                "{through:?} covers nothing"
-            );
-        }
-        None => {
-            prop_assert!(reference.reason != Reason::Grant);
-            prop_assert_eq!(permission, reference.permission.as_ref());
-        }
+    if let Some(grant) = GrantId::from_halves(decision.grant) {
+        let through = (grant, permission.cloned().unwrap());
+        prop_assert!(
+            reference.covering.contains(&through),
+            "{through:?} covers nothing"
+        );
+    } else {
+        prop_assert!(reference.reason != Reason::Grant);
+        prop_assert_eq!(permission, reference.permission.as_ref());
     }
     if reference.verdict == Verdict::Held {
         prop_assert_eq!(u64::from(decision.by.timeout_ms), reference.timeout.0);
