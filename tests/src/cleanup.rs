@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
 
 use crate::scenario::LOGS;
@@ -31,6 +32,8 @@ const PLACES: [&str; 3] = ["/srv/held", "/srv/vault", "/srv/work"];
 pub fn everything() -> Result<()> {
     kill_leftovers()?;
     uninstall()?;
+    // A scenario may have put a small disk there; without one this fails, as it should.
+    drop(umount2("/var/lib/stayhand", MntFlags::MNT_DETACH));
     for directory in STATE {
         empty(Path::new(directory))?;
     }

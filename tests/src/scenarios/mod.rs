@@ -12,6 +12,7 @@ mod hold_wakeups;
 mod kernel_bounds;
 mod service;
 mod service_errors;
+mod service_state;
 mod story;
 
 use crate::scenario::Scenario;
@@ -22,6 +23,7 @@ const LISTS: &[&[Scenario]] = &[
     story::SCENARIOS,
     service::SCENARIOS,
     service_errors::SCENARIOS,
+    service_state::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
     hold_signals::SCENARIOS,
