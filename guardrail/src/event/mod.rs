@@ -1,6 +1,8 @@
 //! Events: what an auditor reads. One model, and an encoder to OCSF.
 
+pub mod change;
 pub mod model;
 pub mod ocsf;
 
+pub use change::*;
 pub use model::*;

@@ -4,12 +4,13 @@
 //! a stale copy. It performs nothing; the caller persists the grant and performs the effects.
 
 pub mod enforcement;
+mod fact;
 mod step;
 #[cfg(test)]
 mod tests;
 
 pub use enforcement::{Enforcement, HostEnforcement};
-pub use step::{Effect, Fact, Illegal, Invalid, IssueSpec, Step};
+pub use fact::{Effect, Fact, Illegal, Invalid, IssueSpec, Step};
 
 use serde::{Deserialize, Serialize};
 

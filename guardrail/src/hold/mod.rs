@@ -3,11 +3,12 @@
 //! A state machine that consumes its state. The kernel's word is the truth: a host's fact (consumed, timed out)
 //! can overtake an answer that did not arrive in time.
 
+mod fact;
 mod step;
 #[cfg(test)]
 mod tests;
 
-pub use step::{Effect, Fact, Illegal, Step};
+pub use fact::{Effect, Fact, Illegal, Step};
 
 use serde::{Deserialize, Serialize};
 

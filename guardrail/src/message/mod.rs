@@ -2,12 +2,15 @@
 //!
 //! Everything that others chose (paths, messages, reasons) is shown safely; nothing here can move a cursor.
 
+mod advice;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::Operation,
     event::{DecisionEvent, HoldRef},
     id::HoldId,
     reason::{Reason, Verdict},
@@ -55,7 +58,7 @@ impl Notice {
             .hold
             .as_ref()
             .filter(|_| event.verdict == Verdict::Held);
-        let (advice, command) = advice(event);
+        let (advice, command) = advice::advice(event);
         Self {
             verdict: event.verdict,
             reason: event.reason,
@@ -159,97 +162,3 @@ fn answer(hold: &HoldRef) -> Option<String> {
         });
     Some(format!("answered by {by}{reason}"))
 }
-
-/// What to do, and the command for it.
-fn advice(event: &DecisionEvent) -> (String, Option<String>) {
-    let grant = || grant_command(event);
-    let plain = |text: &str| (text.to_owned(), None);
-    match event.reason {
-        Reason::RuleDeny => plain(
-            "no grant and no approval changes this; do it the way the message says, or ask the policy's owner",
-        ),
-        Reason::NoGrant => match grant() {
-            Some(command) => (
-                "ask an operator for a grant, then run the same command again:".to_owned(),
-                Some(command),
-            ),
-            None => plain(
-                "no grant can cover it, because no permission names it; ask the policy's owner",
-            ),
-        },
-        Reason::HoldPending => match &event.hold {
-            Some(hold) => (
-                "it goes on by itself once an operator approves; Ctrl-C gives up:".to_owned(),
-                Some(format!("stayhand hold approve {} --reason …", hold.id)),
-            ),
-            None => plain("it goes on by itself once an operator approves; Ctrl-C gives up"),
-        },
-        Reason::HoldRefused => plain("talk to the person who refused before you try again"),
-        Reason::HoldTimedOut => plain("tell an operator first, then run the same command again"),
-        Reason::HoldCancelled => {
-            plain("run the same command again if it was not you who interrupted it")
-        }
-        Reason::HoldUnavailable | Reason::HoldQuota => match grant() {
-            Some(command) => (
-                "ask an operator for a grant, then run the same command again:".to_owned(),
-                Some(command),
-            ),
-            None if event.reason == Reason::HoldQuota => {
-                plain("wait until one of the others is answered, then run it again")
-            }
-            None => plain(unavailable(event.operation)),
-        },
-        Reason::HoldRestops => plain(
-            "leave a held process alone until it is answered, then run the same command again",
-        ),
-        Reason::NoRecord => plain(
-            "run it again in a moment; if it stays so, tell the operators that the host's records are full",
-        ),
-        Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => plain(
-            "run it again; if it stays so, show the operators the output of `stayhand why --last`",
-        ),
-        Reason::CapAuditControl => plain("you stay who you logged in as, also as root"),
-        Reason::HoldApproved
-        | Reason::Grant
-        | Reason::WouldHave
-        | Reason::Default
-        | Reason::RuleAlert
-        | Reason::RuleAllow => plain("nothing to do"),
-    }
-}
-
-fn unavailable(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Exec => "run the program directly from a shell, where it can be held",
-        Operation::Write | Operation::Create => {
-            "use a program that opens the file with an ordinary call, where it can be held"
-        }
-        Operation::Connect => {
-            "use a program that connects with an ordinary call, where it can be held"
-        }
-    }
-}
-
-fn grant_command(event: &DecisionEvent) -> Option<String> {
-    let permission = event.permission.as_ref()?;
-    let user = event.subject.user.as_ref()?;
-    Some(format!(
-        "stayhand grant create --user {} --permission {permission} --for 1h --reason …",
-        shell_word(user.as_str())
-    ))
-}
-
-/// A word as a shell reads it back.
-fn shell_word(word: &str) -> String {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@' | b'+');
-    // A user name has no quote in it.
-    if word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{word}'")
-    }
-}
-
-#[cfg(test)]
-mod tests;

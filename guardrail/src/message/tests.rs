@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    action::{Object, ProcessInfo},
+    action::{Object, Operation, ProcessInfo},
     event::RuleRef,
     id::{Generation, Revision},
     subject::Subject,

@@ -3,6 +3,10 @@
 //! Never changes how many arguments there are, and when in doubt hides too much: a bound that is hit hides the
 //! argument. It is no promise that no secret is left: a program can take one in any form.
 
+mod shipped;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -69,50 +73,6 @@ pub enum RedactError {
     TooMany(usize),
 }
 
-const SECRET_WORD: &str = r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|auth[-_]?key|credentials?)";
-
-/// The shipped patterns: argument, hides the next one, program.
-fn shipped() -> Vec<Pattern> {
-    let take = |argument: String| Pattern {
-        argument,
-        hides_next: false,
-        program: None,
-    };
-    let next = |argument: String| Pattern {
-        argument,
-        hides_next: true,
-        program: None,
-    };
-    let of = |program: &str, pattern: Pattern| Pattern {
-        program: Some(program.to_owned()),
-        ..pattern
-    };
-    let mysql = "(?:mysql|mariadb)[a-z_-]*";
-    vec![
-        // --password=x, DB_PASSWORD=x, ?token=x, and the same inside a longer text
-        take(format!(r"(?i)[\w.-]*{SECRET_WORD}[\w.-]*\s*=\s*(.+)$")),
-        take(format!(r#"(?i)["']?[\w.-]*{SECRET_WORD}[\w.-]*["']?\s*:\s*(.+)$"#)),
-        next(format!(r"(?i)^--?[\w.-]*{SECRET_WORD}$")),
-        take(r"(?i)authorization\s*[:=]\s*(.+)$".to_owned()),
-        take(r"(?i)^(?:-H|--header=)?(?:cookie|x-[\w-]*(?:auth|token|key)[\w-]*)\s*:\s*(.+)$".to_owned()),
-        take(r"(?i)[a-z][a-z0-9+.-]*://[^/\s:@]*:([^/\s@]+)@".to_owned()),
-        // Forms that are a secret by themselves
-        take(r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[a-z]-[\w-]{10,}|sk-[\w-]{16,})".to_owned()),
-        take(r"\b(eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)".to_owned()),
-        take(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(.+)".to_owned()),
-        of(mysql, take(r"^-p(.+)$".to_owned())),
-        of("sshpass", take(r"^-p(.+)$".to_owned())),
-        of("sshpass", next(r"^-p$".to_owned())),
-        of("curl|wget", next(r"^(?:-u|--user|--proxy-user|-U)$".to_owned())),
-        of("curl|wget", take(r"^(?:-u|--user=|--proxy-user=)(.+)$".to_owned())),
-        // docker login, podman login
-        of("login", next(r"^-p$".to_owned())),
-        of("redis-cli", next(r"^-a$".to_owned())),
-        of("ldap[a-z]+", next(r"^-w$".to_owned())),
-        of("openssl", take(r"^pass:(.+)$".to_owned())),
-    ]
-}
-
 struct Compiled {
     argument: Regex,
     hides_next: bool,
@@ -127,7 +87,11 @@ pub struct Redactor {
 impl Redactor {
     /// Compiles the patterns.
     pub fn new(config: &RedactConfig) -> Result<Self, RedactError> {
-        let mut all = if config.defaults { shipped() } else { vec![] };
+        let mut all = if config.defaults {
+            shipped::patterns()
+        } else {
+            vec![]
+        };
         all.extend(config.patterns.iter().cloned());
         if all.len() > PATTERNS_MAX {
             return Err(RedactError::TooMany(all.len()));
@@ -290,6 +254,3 @@ fn without(arg: &[u8], mut ranges: Vec<Range<usize>>) -> Vec<u8> {
     shown.extend_from_slice(arg.get(done..).unwrap_or_default());
     shown
 }
-
-#[cfg(test)]
-mod tests;

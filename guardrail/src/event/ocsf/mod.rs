@@ -4,6 +4,7 @@
 //! place for stands under `unmapped.stayhand`. Everything hostile is shown safely before it becomes JSON.
 
 mod class;
+mod control;
 mod decision;
 mod lifecycle;
 mod objects;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     super::*,
     Producer,
-    decision::{Control, control},
+    control::{Control, control},
     encode,
     schema::violations,
 };

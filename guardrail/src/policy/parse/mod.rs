@@ -3,11 +3,12 @@
 //! Never guesses and never ignores: a key or value of the language that this build cannot enforce is an error
 //! that says so.
 
+mod fields;
 mod reader;
 mod rule;
 mod target;
 
-use self::reader::{Fields, Reader};
+use self::{fields::Fields, reader::Reader};
 use super::{
     Diagnostic, Mode, Permission, Policy, Rule, Subjects,
     yaml::{self, Node, Value},

@@ -1,7 +1,8 @@
 //! One rule of the list.
 
 use super::{
-    reader::{Fields, Reader, either},
+    fields::Fields,
+    reader::{Reader, either},
     target::{self, TARGETS},
 };
 use crate::{

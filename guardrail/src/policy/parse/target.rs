@@ -1,6 +1,6 @@
 //! The actions of a rule or a permission: `exec`, `file`, `net`.
 
-use super::reader::{Fields, Reader};
+use super::{fields::Fields, reader::Reader};
 use crate::{
     action::Operation,
     policy::{

@@ -1,0 +1,103 @@
+//! The decision table: how a verdict and its reason read in the Security Control profile.
+
+use super::class::{action, disposition, severity, status};
+use crate::reason::{Reason, Verdict};
+
+/// How one decision reads in the Security Control profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Control {
+    pub(super) action: u32,
+    pub(super) disposition: u32,
+    pub(super) status: u32,
+    pub(super) severity: u32,
+    pub(super) alert: bool,
+}
+
+/// The decision table. The verdict is the truth: a reason that contradicts it only adds words.
+pub(super) fn control(verdict: Verdict, reason: Reason) -> Control {
+    match verdict {
+        Verdict::Allowed => allowed(reason),
+        Verdict::Denied => denied(reason),
+        Verdict::Held => Control {
+            action: action::MODIFIED,
+            disposition: disposition::DELAYED,
+            status: status::UNKNOWN,
+            severity: severity::LOW,
+            alert: true,
+        },
+    }
+}
+
+fn allowed(reason: Reason) -> Control {
+    let (action, disposition, severity, alert) = match reason {
+        Reason::HoldApproved => (
+            action::ALLOWED,
+            disposition::APPROVED,
+            severity::INFORMATIONAL,
+            false,
+        ),
+        Reason::RuleAlert => (action::OBSERVED, disposition::ALERT, severity::LOW, true),
+        Reason::WouldHave => (
+            action::OBSERVED,
+            disposition::DETECTED,
+            severity::LOW,
+            false,
+        ),
+        _ => (
+            action::ALLOWED,
+            disposition::ALLOWED,
+            severity::INFORMATIONAL,
+            false,
+        ),
+    };
+    Control {
+        action,
+        disposition,
+        status: status::SUCCESS,
+        severity,
+        alert,
+    }
+}
+
+fn denied(reason: Reason) -> Control {
+    let (disposition, severity) = match reason {
+        Reason::NoGrant | Reason::HoldTimedOut => (disposition::UNAUTHORIZED, severity::MEDIUM),
+        Reason::HoldRefused => (disposition::REJECTED, severity::MEDIUM),
+        Reason::HoldCancelled => (disposition::BLOCKED, severity::LOW),
+        Reason::NoRecord | Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => {
+            (disposition::ERROR, severity::MEDIUM)
+        }
+        Reason::CapAuditControl => (disposition::BLOCKED, severity::HIGH),
+        _ => (disposition::BLOCKED, severity::MEDIUM),
+    };
+    Control {
+        action: action::DENIED,
+        disposition,
+        status: status::FAILURE,
+        severity,
+        alert: true,
+    }
+}
+
+pub(super) fn action_name(id: u32) -> &'static str {
+    match id {
+        action::ALLOWED => "Allowed",
+        action::DENIED => "Denied",
+        action::OBSERVED => "Observed",
+        _ => "Modified",
+    }
+}
+
+pub(super) fn disposition_name(id: u32) -> &'static str {
+    match id {
+        disposition::ALLOWED => "Allowed",
+        disposition::BLOCKED => "Blocked",
+        disposition::APPROVED => "Approved",
+        disposition::DELAYED => "Delayed",
+        disposition::DETECTED => "Detected",
+        disposition::ALERT => "Alert",
+        disposition::REJECTED => "Rejected",
+        disposition::UNAUTHORIZED => "Unauthorized",
+        _ => "Error",
+    }
+}
