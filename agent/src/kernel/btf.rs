@@ -85,7 +85,7 @@ struct Type {
     kind: u32,
     count: usize,
     bit_fields: bool,
-    size_or_type: u32,
+    size_or_id: u32,
 }
 
 fn malformed(what: &'static str, at: usize) -> BtfError {
@@ -96,7 +96,10 @@ impl Btf {
     /// Reads the running kernel's.
     pub fn of_running_kernel() -> Result<Self, BtfError> {
         let path = Path::new(KERNEL_BTF);
-        let bytes = std::fs::read(path).map_err(|source| BtfError::Io { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| BtfError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(bytes)
     }
 
@@ -107,13 +110,26 @@ impl Btf {
         }
         let header = word(&bytes, 4)? as usize;
         let section = |offset: usize, len: usize, what| {
-            let start = header.checked_add(word(&bytes, offset)? as usize).ok_or(malformed(what, offset))?;
-            let end = start.checked_add(word(&bytes, len)? as usize).ok_or(malformed(what, len))?;
-            if end > bytes.len() { Err(malformed(what, offset)) } else { Ok(start..end) }
+            let start = header
+                .checked_add(word(&bytes, offset)? as usize)
+                .ok_or(malformed(what, offset))?;
+            let end = start
+                .checked_add(word(&bytes, len)? as usize)
+                .ok_or(malformed(what, len))?;
+            if end > bytes.len() {
+                Err(malformed(what, offset))
+            } else {
+                Ok(start..end)
+            }
         };
         let types = section(8, 12, "types outside the file")?;
         let strings = section(16, 20, "strings outside the file")?;
-        let mut btf = Self { bytes, types: Vec::new(), strings, structures: HashMap::new() };
+        let mut btf = Self {
+            bytes,
+            types: Vec::new(),
+            strings,
+            structures: HashMap::new(),
+        };
         btf.index(types)?;
         Ok(btf)
     }
@@ -122,11 +138,16 @@ impl Btf {
         let mut at = types.start;
         while at < types.end {
             let found = read_type(&self.bytes, at)?;
-            let next = at.checked_add(12).and_then(|at| at.checked_add(tail(found)?));
-            let next = next.filter(|next| *next <= types.end).ok_or(malformed("a type of unknown kind or length", at))?;
+            let next = at
+                .checked_add(12)
+                .and_then(|at| at.checked_add(tail(found)?));
+            let next = next
+                .filter(|next| *next <= types.end)
+                .ok_or(malformed("a type of unknown kind or length", at))?;
             self.types.push(at);
             if matches!(found.kind, STRUCT | UNION) {
-                let id = u32::try_from(self.types.len()).map_err(|_| malformed("too many types", at))?;
+                let id =
+                    u32::try_from(self.types.len()).map_err(|_| malformed("too many types", at))?;
                 let name = self.name(found.name)?.to_vec();
                 self.structures.entry(name).or_default().push(id);
             }
@@ -138,7 +159,9 @@ impl Btf {
     /// Finds a member by its dotted path, through anonymous structures and unions. `None` if there is no such
     /// structure or member, if it is a bit field, or if structures of one name disagree.
     pub fn member(&self, structure: &str, path: &str) -> Result<Option<Member>, BtfError> {
-        let Some(ids) = self.structures.get(structure.as_bytes()) else { return Ok(None) };
+        let Some(ids) = self.structures.get(structure.as_bytes()) else {
+            return Ok(None);
+        };
         let mut found = HashSet::new();
         for id in ids {
             if let Some((offset, size)) = self.walk(*id, path)? {
@@ -155,24 +178,45 @@ impl Btf {
     fn walk(&self, id: u32, path: &str) -> Result<Option<(u32, u32)>, BtfError> {
         let (mut id, mut offset) = (id, 0u32);
         for name in path.split('.') {
-            let Some(structure) = self.structure(id)? else { return Ok(None) };
-            let Some((inside, member)) = self.find(structure, name.as_bytes(), 0)? else { return Ok(None) };
-            offset = offset.checked_add(inside).ok_or(malformed("an offset overflows", structure.at))?;
+            let Some(structure) = self.structure(id)? else {
+                return Ok(None);
+            };
+            let Some((inside, member)) = self.find(structure, name.as_bytes(), 0)? else {
+                return Ok(None);
+            };
+            offset = offset
+                .checked_add(inside)
+                .ok_or(malformed("an offset overflows", structure.at))?;
             id = member;
         }
         Ok(self.size(id)?.map(|size| (offset, size)))
     }
 
     /// Offset and type of a member, looked for depth first in members without a name.
-    fn find(&self, structure: Type, name: &[u8], depth: usize) -> Result<Option<(u32, u32)>, BtfError> {
+    fn find(
+        &self,
+        structure: Type,
+        name: &[u8],
+        depth: usize,
+    ) -> Result<Option<(u32, u32)>, BtfError> {
         if depth > NESTING_MAX {
-            return Err(malformed("anonymous structures nested too deeply", structure.at));
+            return Err(malformed(
+                "anonymous structures nested too deeply",
+                structure.at,
+            ));
         }
         for index in 0..structure.count {
             let at = structure.at + 12 + index * 12;
-            let (member_name, member_type) = (self.name(word(&self.bytes, at)?)?, word(&self.bytes, at + 4)?);
+            let (member_name, member_type) = (
+                self.name(word(&self.bytes, at)?)?,
+                word(&self.bytes, at + 4)?,
+            );
             let raw = word(&self.bytes, at + 8)?;
-            let (bits, width) = if structure.bit_fields { (raw & 0x00ff_ffff, raw >> 24) } else { (raw, 0) };
+            let (bits, width) = if structure.bit_fields {
+                (raw & 0x00ff_ffff, raw >> 24)
+            } else {
+                (raw, 0)
+            };
             if !name.is_empty() && member_name == name {
                 return Ok((width == 0 && bits % 8 == 0).then_some((bits / 8, member_type)));
             }
@@ -180,7 +224,9 @@ impl Btf {
                 && let Some(inner) = self.structure(member_type)?
                 && let Some((inside, found)) = self.find(inner, name, depth + 1)?
             {
-                let offset = (bits / 8).checked_add(inside).ok_or(malformed("an offset overflows", at))?;
+                let offset = (bits / 8)
+                    .checked_add(inside)
+                    .ok_or(malformed("an offset overflows", at))?;
                 return Ok(Some((offset, found)));
             }
         }
@@ -189,7 +235,9 @@ impl Btf {
 
     /// The structure or union behind modifiers, if it is one.
     fn structure(&self, id: u32) -> Result<Option<Type>, BtfError> {
-        Ok(self.bare(id)?.filter(|found| matches!(found.kind, STRUCT | UNION)))
+        Ok(self
+            .bare(id)?
+            .filter(|found| matches!(found.kind, STRUCT | UNION)))
     }
 
     /// The type behind modifiers; `None` for void.
@@ -202,7 +250,7 @@ impl Btf {
             if !matches!(found.kind, TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG) {
                 return Ok(Some(found));
             }
-            id = found.size_or_type;
+            id = found.size_or_id;
         }
         Err(malformed("modifiers in a circle", 0))
     }
@@ -210,40 +258,61 @@ impl Btf {
     fn size(&self, id: u32) -> Result<Option<u32>, BtfError> {
         let (mut id, mut times) = (id, 1u32);
         for _ in 0..CHAIN_MAX {
-            let Some(found) = self.bare(id)? else { return Ok(None) };
+            let Some(found) = self.bare(id)? else {
+                return Ok(None);
+            };
             let one = match found.kind {
-                INT | STRUCT | UNION | ENUM | ENUM64 | FLOAT => found.size_or_type,
+                INT | STRUCT | UNION | ENUM | ENUM64 | FLOAT => found.size_or_id,
                 PTR => POINTER_BYTES,
                 ARRAY => {
                     id = word(&self.bytes, found.at + 12)?;
                     let elements = word(&self.bytes, found.at + 20)?;
-                    times = times.checked_mul(elements).ok_or(malformed("an array's size overflows", found.at))?;
+                    times = times
+                        .checked_mul(elements)
+                        .ok_or(malformed("an array's size overflows", found.at))?;
                     continue;
                 }
                 _ => return Ok(None),
             };
-            return one.checked_mul(times).map(Some).ok_or(malformed("a size overflows", found.at));
+            return one
+                .checked_mul(times)
+                .map(Some)
+                .ok_or(malformed("a size overflows", found.at));
         }
         Err(malformed("arrays in a circle", 0))
     }
 
     fn by_id(&self, id: u32) -> Result<Type, BtfError> {
-        let index = (id as usize).checked_sub(1).and_then(|index| self.types.get(index));
-        read_type(&self.bytes, *index.ok_or(malformed("a type that does not exist", 0))?)
+        let index = (id as usize)
+            .checked_sub(1)
+            .and_then(|index| self.types.get(index));
+        read_type(
+            &self.bytes,
+            *index.ok_or(malformed("a type that does not exist", 0))?,
+        )
     }
 
     fn name(&self, offset: u32) -> Result<&[u8], BtfError> {
         let strings = self.bytes.get(self.strings.clone()).unwrap_or_default();
-        let tail = strings.get(offset as usize..).ok_or(malformed("a name outside the strings", offset as usize))?;
-        let end = tail.iter().position(|byte| *byte == 0).ok_or(malformed("a name without end", offset as usize))?;
+        let tail = strings
+            .get(offset as usize..)
+            .ok_or(malformed("a name outside the strings", offset as usize))?;
+        let end = tail
+            .iter()
+            .position(|byte| *byte == 0)
+            .ok_or(malformed("a name without end", offset as usize))?;
         Ok(tail.get(..end).unwrap_or_default())
     }
 }
 
 fn word(bytes: &[u8], at: usize) -> Result<u32, BtfError> {
-    let end = at.checked_add(4).ok_or(malformed("an index overflows", at))?;
+    let end = at
+        .checked_add(4)
+        .ok_or(malformed("an index overflows", at))?;
     let found = bytes.get(at..end).and_then(|found| found.try_into().ok());
-    found.map(u32::from_ne_bytes).ok_or(malformed("cut off", at))
+    found
+        .map(u32::from_ne_bytes)
+        .ok_or(malformed("cut off", at))
 }
 
 fn read_type(bytes: &[u8], at: usize) -> Result<Type, BtfError> {
@@ -254,7 +323,7 @@ fn read_type(bytes: &[u8], at: usize) -> Result<Type, BtfError> {
         kind: (info >> 24) & 0x1f,
         count: (info & 0xffff) as usize,
         bit_fields: info >> 31 != 0,
-        size_or_type: word(bytes, at + 8)?,
+        size_or_id: word(bytes, at + 8)?,
     })
 }
 

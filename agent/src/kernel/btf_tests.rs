@@ -1,4 +1,5 @@
 //! Tests of the BTF reader on built type information, on damaged bytes and on this machine's own kernel.
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 use super::*;
 
@@ -12,7 +13,10 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new() -> Self {
-        Self { strings: vec![0], ..Self::default() }
+        Self {
+            strings: vec![0],
+            ..Self::default()
+        }
     }
 
     fn string(&mut self, text: &str) -> u32 {
@@ -51,7 +55,13 @@ impl Builder {
     }
 
     /// Members are (name, type, bit offset).
-    pub(crate) fn structure(&mut self, kind: u32, name: &str, bytes: u32, members: &[(&str, u32, u32)]) -> u32 {
+    pub(crate) fn structure(
+        &mut self,
+        kind: u32,
+        name: &str,
+        bytes: u32,
+        members: &[(&str, u32, u32)],
+    ) -> u32 {
         let mut tail = Vec::new();
         for (name, member, bits) in members {
             tail.extend([self.string(name), *member, *bits]);
@@ -75,8 +85,12 @@ impl Builder {
 /// `struct outer { int a; union { struct { short x; const kuid b; }; long c; }; struct inner in; char n[64]; }`
 fn sample() -> Builder {
     let mut made = Builder::new();
-    let (int, short, long, char) =
-        (made.int("int", 4), made.int("short", 2), made.int("long", 8), made.int("char", 1));
+    let (int, short, long, char) = (
+        made.int("int", 4),
+        made.int("short", 2),
+        made.int("long", 8),
+        made.int("char", 1),
+    );
     let kuid = made.structure(STRUCT, "", 4, &[("val", int, 0)]);
     let kuid = made.alias(TYPEDEF, "kuid_t", kuid);
     let kuid = made.alias(CONST, "", kuid);
@@ -85,12 +99,24 @@ fn sample() -> Builder {
     let pointer = made.pointer(0);
     let inner = made.structure(STRUCT, "inner", 16, &[("p", pointer, 0), ("q", int, 64)]);
     let text = made.array(char, 64);
-    made.structure(STRUCT, "outer", 96, &[("a", int, 0), ("", either, 64), ("in", inner, 128), ("n", text, 256)]);
+    made.structure(
+        STRUCT,
+        "outer",
+        96,
+        &[
+            ("a", int, 0),
+            ("", either, 64),
+            ("in", inner, 128),
+            ("n", text, 256),
+        ],
+    );
     made
 }
 
 fn at(btf: &Btf, path: &str) -> Option<(u32, u32)> {
-    btf.member("outer", path).unwrap().map(|found| (found.offset, found.size))
+    btf.member("outer", path)
+        .unwrap()
+        .map(|found| (found.offset, found.size))
 }
 
 #[test]
@@ -122,7 +148,12 @@ fn a_bit_field_is_not_found() {
     let int = made.int("int", 4);
     let name = made.string("flag");
     let plain = made.string("plain");
-    made.add("outer", (1 << 31) | (STRUCT << 24) | 2, 8, &[name, int, (3 << 24) | 5, plain, int, 32]);
+    made.add(
+        "outer",
+        (1 << 31) | (STRUCT << 24) | 2,
+        8,
+        &[name, int, (3 << 24) | 5, plain, int, 32],
+    );
     let btf = Btf::parse(made.bytes()).unwrap();
     assert_eq!(at(&btf, "flag"), None);
     assert_eq!(at(&btf, "plain"), Some((4, 4)));
@@ -180,7 +211,14 @@ fn this_machines_own_kernel_has_what_every_kernel_has() {
     let pid = btf.member("task_struct", "pid").unwrap().unwrap();
     let tgid = btf.member("task_struct", "tgid").unwrap().unwrap();
     assert_eq!((pid.size, tgid.size), (4, 4));
-    assert_eq!(tgid.offset, pid.offset + 4, "include/linux/sched.h declares them next to each other");
-    let len = btf.member("dentry", "d_name.len").unwrap().or(btf.member("dentry", "__d_name.len").unwrap());
+    assert_eq!(
+        tgid.offset,
+        pid.offset + 4,
+        "include/linux/sched.h declares them next to each other"
+    );
+    let len = btf
+        .member("dentry", "d_name.len")
+        .unwrap()
+        .or(btf.member("dentry", "__d_name.len").unwrap());
     assert_eq!(len.unwrap().size, 4);
 }

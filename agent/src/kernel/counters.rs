@@ -34,7 +34,9 @@ pub struct CounterMap {
 impl CounterMap {
     /// Opens it.
     pub fn open(pins: &Pins) -> Result<Self, TableError> {
-        Ok(Self { map: PerCpu::open(pins, "COUNTERS")? })
+        Ok(Self {
+            map: PerCpu::open(pins, "COUNTERS")?,
+        })
     }
 
     /// Reads all. Lost ones are read first, so that they never exceed what was recorded.
@@ -59,5 +61,5 @@ impl CounterMap {
     }
 }
 
-const _: () = assert!(counter::RECORDED + class::COUNT as u32 == counter::LOST);
-const _: () = assert!(counter::LOST + class::COUNT as u32 == counter::STORAGE_FAILED);
+const _: () = assert!((counter::LOST - counter::RECORDED) as usize == class::COUNT);
+const _: () = assert!((counter::STORAGE_FAILED - counter::LOST) as usize == class::COUNT);

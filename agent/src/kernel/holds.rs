@@ -50,7 +50,7 @@ pub struct Pending {
 
 /// The three maps.
 pub struct Holds<H = Hash<HoldKey, HoldEntry>, A = Hash<HoldKey, AnswerEntry>, C = Hash<u32, u32>> {
-    holds: H,
+    pending: H,
     answers: A,
     counts: C,
 }
@@ -59,7 +59,7 @@ impl Holds {
     /// Opens them.
     pub fn open(pins: &Pins) -> Result<Self, TableError> {
         Ok(Self {
-            holds: Hash::open(pins, "HOLDS")?,
+            pending: Hash::open(pins, "HOLDS")?,
             answers: Hash::open(pins, "ANSWERS")?,
             counts: Hash::open(pins, "HOLD_COUNTS")?,
         })
@@ -75,7 +75,7 @@ where
     /// Every pending hold. Those that come or go meanwhile may be in it or not.
     pub fn list(&self) -> Result<Vec<Pending>, TableError> {
         let mut pending = Vec::new();
-        for key in self.holds.keys()? {
+        for key in self.pending.keys()? {
             pending.extend(self.get(&key)?);
         }
         Ok(pending)
@@ -83,16 +83,31 @@ where
 
     /// One hold, while it is pending.
     pub fn get(&self, key: &HoldKey) -> Result<Option<Pending>, TableError> {
-        Ok(self.holds.get(key)?.map(|entry| Pending { key: *key, entry }))
+        Ok(self
+            .pending
+            .get(key)?
+            .map(|entry| Pending { key: *key, entry }))
     }
 
     /// Answers a hold. Write this first, then continue the process, and repeat both until [`Holds::get`] no longer
     /// finds that hold. False if it is not pending any more: nothing is left behind then.
-    pub fn answer(&mut self, key: &HoldKey, hold: u64, answer: KernelAnswer) -> Result<bool, TableError> {
+    pub fn answer(
+        &mut self,
+        key: &HoldKey,
+        hold: u64,
+        answer: KernelAnswer,
+    ) -> Result<bool, TableError> {
         if !self.is_pending(key, hold)? {
             return Ok(false);
         }
-        self.answers.put(key, &AnswerEntry { hold, answer: answer.code(), pad: 0 })?;
+        self.answers.put(
+            key,
+            &AnswerEntry {
+                hold,
+                answer: answer.code(),
+                pad: 0,
+            },
+        )?;
         if self.is_pending(key, hold)? {
             return Ok(true);
         }
@@ -102,12 +117,19 @@ where
     }
 
     fn is_pending(&self, key: &HoldKey, hold: u64) -> Result<bool, TableError> {
-        Ok(self.holds.get(key)?.is_some_and(|entry| entry.hold == hold))
+        Ok(self
+            .pending
+            .get(key)?
+            .is_some_and(|entry| entry.hold == hold))
     }
 
     /// Removes the answer to one hold, and never the answer to a later hold of the same call.
     fn drop_answer(&mut self, key: &HoldKey, hold: u64) -> Result<(), TableError> {
-        if self.answers.get(key)?.is_some_and(|found| found.hold == hold) {
+        if self
+            .answers
+            .get(key)?
+            .is_some_and(|found| found.hold == hold)
+        {
             self.answers.remove(key)?;
         }
         Ok(())
@@ -115,10 +137,12 @@ where
 
     /// Removes a hold whose process is gone, with its answer. False if somebody else removed it first.
     pub fn remove(&mut self, pending: &Pending) -> Result<bool, TableError> {
-        let removed = self.is_pending(&pending.key, pending.entry.hold)? && self.holds.remove(&pending.key)?;
+        let removed = self.is_pending(&pending.key, pending.entry.hold)?
+            && self.pending.remove(&pending.key)?;
         if removed && let Some(count) = self.counts.get(&pending.entry.auid)? {
             // Not atomic against the kernel's own additions: `recount` mends what that can lose.
-            self.counts.put(&pending.entry.auid, &count.saturating_sub(1))?;
+            self.counts
+                .put(&pending.entry.auid, &count.saturating_sub(1))?;
         }
         self.drop_answer(&pending.key, pending.entry.hold)?;
         Ok(removed)
@@ -128,7 +152,11 @@ where
     /// and now and then. Yields the subjects that were mended.
     pub fn recount(&mut self) -> Result<Vec<u32>, TableError> {
         let differing = self.differing()?;
-        let again = if differing.is_empty() { BTreeMap::new() } else { self.differing()? };
+        let again = if differing.is_empty() {
+            BTreeMap::new()
+        } else {
+            self.differing()?
+        };
         let mut mended = Vec::new();
         for (auid, seen) in differing {
             if again.get(&auid) == Some(&seen) {
@@ -164,16 +192,26 @@ mod tests {
 
     type Faked = Holds<Fake<HoldKey, HoldEntry>, Fake<HoldKey, AnswerEntry>, Fake<u32, u32>>;
 
-    const KEY: HoldKey = HoldKey { task_cookie: 1, digest: [2, 3] };
+    const KEY: HoldKey = HoldKey {
+        task_cookie: 1,
+        digest: [2, 3],
+    };
 
     fn with(holds: &[(HoldKey, u64, u32)]) -> Faked {
         let mut made = Holds {
-            holds: Fake::new("HOLDS", 8),
+            pending: Fake::new("HOLDS", 8),
             answers: Fake::new("ANSWERS", 8),
             counts: Fake::new("HOLD_COUNTS", 8),
         };
         for (key, hold, auid) in holds {
-            made.holds.rows.insert(*key, HoldEntry { hold: *hold, auid: *auid, ..HoldEntry::default() });
+            made.pending.rows.insert(
+                *key,
+                HoldEntry {
+                    hold: *hold,
+                    auid: *auid,
+                    ..HoldEntry::default()
+                },
+            );
             *made.counts.rows.entry(*auid).or_default() += 1;
         }
         made
@@ -182,8 +220,14 @@ mod tests {
     #[test]
     fn an_answer_to_a_hold_that_is_not_pending_leaves_nothing_behind() {
         let mut holds = with(&[(KEY, 7, 1000)]);
-        assert!(!holds.answer(&KEY, 8, KernelAnswer::Approved).unwrap(), "an older hold of the same call");
-        let other = HoldKey { task_cookie: 9, ..KEY };
+        assert!(
+            !holds.answer(&KEY, 8, KernelAnswer::Approved).unwrap(),
+            "an older hold of the same call"
+        );
+        let other = HoldKey {
+            task_cookie: 9,
+            ..KEY
+        };
         assert!(!holds.answer(&other, 7, KernelAnswer::Approved).unwrap());
         assert!(holds.answers.rows.is_empty());
     }
@@ -192,12 +236,22 @@ mod tests {
     fn an_answer_names_its_hold() {
         let mut holds = with(&[(KEY, 7, 1000)]);
         assert!(holds.answer(&KEY, 7, KernelAnswer::Refused).unwrap());
-        assert_eq!(holds.answers.rows[&KEY], AnswerEntry { hold: 7, answer: answer::REFUSED, pad: 0 });
+        assert_eq!(
+            holds.answers.rows[&KEY],
+            AnswerEntry {
+                hold: 7,
+                answer: answer::REFUSED,
+                pad: 0
+            }
+        );
     }
 
     #[test]
     fn removing_takes_it_off_the_count_once() {
-        let second = HoldKey { task_cookie: 5, ..KEY };
+        let second = HoldKey {
+            task_cookie: 5,
+            ..KEY
+        };
         let mut holds = with(&[(KEY, 7, 1000), (second, 8, 1000)]);
         holds.answer(&KEY, 7, KernelAnswer::Approved).unwrap();
         let pending = holds.get(&KEY).unwrap().unwrap();
@@ -210,10 +264,17 @@ mod tests {
     fn a_later_hold_of_the_same_call_is_not_removed_for_an_earlier_one() {
         let mut holds = with(&[(KEY, 7, 1000)]);
         let earlier = holds.get(&KEY).unwrap().unwrap();
-        holds.holds.rows.get_mut(&KEY).unwrap().hold = 8;
+        holds.pending.rows.get_mut(&KEY).unwrap().hold = 8;
         holds.answer(&KEY, 8, KernelAnswer::Approved).unwrap();
         assert!(!holds.remove(&earlier).unwrap());
-        assert_eq!((holds.holds.rows.len(), holds.answers.rows.len(), holds.counts.rows[&1000]), (1, 1, 1));
+        assert_eq!(
+            (
+                holds.pending.rows.len(),
+                holds.answers.rows.len(),
+                holds.counts.rows[&1000]
+            ),
+            (1, 1, 1)
+        );
     }
 
     #[test]

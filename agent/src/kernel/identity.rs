@@ -9,8 +9,8 @@
 use std::{
     fs::File,
     io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     os::fd::AsRawFd as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError, mpsc},
 };
@@ -43,7 +43,13 @@ pub struct ObjectId {
 impl ObjectId {
     /// As the key of a label in one slot.
     pub fn label_key(self, slot: u32) -> LabelKey {
-        LabelKey { ino: self.ino, dev: self.dev, igen: self.igen, slot, pad: 0 }
+        LabelKey {
+            ino: self.ino,
+            dev: self.dev,
+            igen: self.igen,
+            slot,
+            pad: 0,
+        }
     }
 }
 
@@ -98,6 +104,9 @@ type Question = (PathBuf, mpsc::SyncSender<Result<Identified, IdentityError>>);
 pub trait Identify {
     /// What `path` names.
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError>;
+
+    /// The path without symbolic links; `None` if it names nothing.
+    fn canonical(&self, path: &Path) -> Option<PathBuf>;
 }
 
 /// The labelling thread. One question at a time.
@@ -120,29 +129,54 @@ impl Labeller {
             }
         };
         let started = std::thread::Builder::new().name("labels".into()).spawn(run);
-        started.map_err(|source| IdentityError::Open { path: "/".into(), source })?;
-        Ok(Self { questions: Mutex::new(questions) })
+        started.map_err(|source| IdentityError::Open {
+            path: "/".into(),
+            source,
+        })?;
+        Ok(Self {
+            questions: Mutex::new(questions),
+        })
     }
 }
 
 impl Identify for Labeller {
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        questions.send((path.to_owned(), answer)).map_err(|_| IdentityError::Ended)?;
+        let questions = self
+            .questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        questions
+            .send((path.to_owned(), answer))
+            .map_err(|_| IdentityError::Ended)?;
         answered.recv().map_err(|_| IdentityError::Ended)?
+    }
+
+    fn canonical(&self, path: &Path) -> Option<PathBuf> {
+        std::fs::canonicalize(path).ok()
     }
 }
 
-fn identify(table: &mut impl Table<u32, Identity>, path: &Path) -> Result<Identified, IdentityError> {
-    let failed = |source| IdentityError::Open { path: path.to_owned(), source };
-    let Some(named) = name(path).map_err(failed)? else { return Ok(Identified::Missing) };
+fn identify(
+    table: &mut impl Table<u32, Identity>,
+    path: &Path,
+) -> Result<Identified, IdentityError> {
+    let failed = |source| IdentityError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let Some(named) = name(path).map_err(failed)? else {
+        return Ok(Identified::Missing);
+    };
     if !labelled(&named).map_err(failed)? {
         return Ok(Identified::ByName);
     }
     // The descriptor's own link: exactly the object that was looked at, whatever the path names by now.
     let again = PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()));
-    let armed = Identity { tid: u32::try_from(gettid().as_raw()).unwrap_or(0), ..Identity::default() };
+    let armed = Identity {
+        tid: u32::try_from(gettid().as_raw()).unwrap_or(0),
+        ..Identity::default()
+    };
     let (mut last, mut reported) = (None, false);
     for _ in 0..ATTEMPTS {
         table.put(&0, &armed)?;
@@ -157,19 +191,33 @@ fn identify(table: &mut impl Table<u32, Identity>, path: &Path) -> Result<Identi
         }
         last = clean;
     }
-    Err(if reported { IdentityError::Ambiguous { path: path.to_owned() } } else { IdentityError::NotReported })
+    Err(if reported {
+        IdentityError::Ambiguous {
+            path: path.to_owned(),
+        }
+    } else {
+        IdentityError::NotReported
+    })
 }
 
 /// The report, if it is this thread's and the only one since the map was armed. Reports of other threads could
 /// tear it: that is why two in a row must agree.
 fn undisturbed(armed: &Identity, seen: &Identity) -> Option<ObjectId> {
     let own = seen.tid == armed.tid && seen.count == 1;
-    own.then_some(ObjectId { ino: seen.ino, dev: seen.dev, igen: seen.igen })
+    own.then_some(ObjectId {
+        ino: seen.ino,
+        dev: seen.dev,
+        igen: seen.igen,
+    })
 }
 
 /// Finds the object without opening it in any way that has effects; `None` if it is not there.
 fn name(path: &Path) -> io::Result<Option<File>> {
-    match File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path) {
+    match File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH | libc::O_CLOEXEC)
+        .open(path)
+    {
         Ok(file) => Ok(Some(file)),
         Err(error) => match error.raw_os_error() {
             Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG) => Ok(None),
@@ -180,7 +228,9 @@ fn name(path: &Path) -> io::Result<Option<File>> {
 
 fn reading() -> std::fs::OpenOptions {
     let mut options = File::options();
-    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC);
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC);
     options
 }
 
@@ -194,7 +244,10 @@ fn labelled(file: &File) -> io::Result<bool> {
     if !kind.is_file() && !kind.is_dir() {
         return Ok(false);
     }
-    let volatile = matches!(fstatfs(file)?.filesystem_type(), PROC_SUPER_MAGIC | SYSFS_MAGIC);
+    let volatile = matches!(
+        fstatfs(file)?.filesystem_type(),
+        PROC_SUPER_MAGIC | SYSFS_MAGIC
+    );
     Ok(!volatile || metadata.ino() == ROOT_INO)
 }
 
@@ -216,7 +269,13 @@ mod tests {
 
     impl Hook {
         fn new(reports: fn(u32) -> u32, ino: fn(u32) -> u64) -> Self {
-            Self { opens: 0, tid: None, reports, ino, row: Identity::default() }
+            Self {
+                opens: 0,
+                tid: None,
+                reports,
+                ino,
+                row: Identity::default(),
+            }
         }
     }
 
@@ -229,8 +288,18 @@ mod tests {
         }
         fn put(&mut self, _: &u32, armed: &Identity) -> Result<(), TableError> {
             let count = (self.reports)(self.opens);
-            let tid = if count == 0 { armed.tid } else { self.tid.unwrap_or(armed.tid) };
-            self.row = Identity { ino: (self.ino)(self.opens), dev: 1, igen: 2, tid, count };
+            let tid = if count == 0 {
+                armed.tid
+            } else {
+                self.tid.unwrap_or(armed.tid)
+            };
+            self.row = Identity {
+                ino: (self.ino)(self.opens),
+                dev: 1,
+                igen: 2,
+                tid,
+                count,
+            };
             self.opens += 1;
             Ok(())
         }
@@ -248,25 +317,49 @@ mod tests {
 
     #[test]
     fn no_report_is_an_error_and_not_an_identity() {
-        assert!(matches!(ask(&mut Hook::new(|_| 0, |_| 5)), Err(IdentityError::NotReported)));
+        assert!(matches!(
+            ask(&mut Hook::new(|_| 0, |_| 5)),
+            Err(IdentityError::NotReported)
+        ));
     }
 
     #[test]
     fn another_threads_report_is_not_taken() {
-        let mut hook = Hook { tid: Some(1), ..Hook::new(|_| 1, |_| 5) };
-        assert!(matches!(ask(&mut hook), Err(IdentityError::Ambiguous { .. })));
+        let mut hook = Hook {
+            tid: Some(1),
+            ..Hook::new(|_| 1, |_| 5)
+        };
+        assert!(matches!(
+            ask(&mut hook),
+            Err(IdentityError::Ambiguous { .. })
+        ));
     }
 
     #[test]
     fn two_objects_in_one_open_are_ambiguous() {
-        assert!(matches!(ask(&mut Hook::new(|_| 2, |_| 5)), Err(IdentityError::Ambiguous { .. })));
+        assert!(matches!(
+            ask(&mut Hook::new(|_| 2, |_| 5)),
+            Err(IdentityError::Ambiguous { .. })
+        ));
     }
 
     #[test]
     fn a_torn_report_is_outvoted_by_two_that_agree() {
-        let mut hook = Hook::new(|open| if open == 1 { 3 } else { 1 }, |open| if open == 2 { 99 } else { 5 });
-        let Identified::Object(found) = ask(&mut hook).unwrap() else { panic!("no object") };
-        assert_eq!(found, ObjectId { ino: 5, dev: 1, igen: 2 });
+        let mut hook = Hook::new(
+            |open| if open == 1 { 3 } else { 1 },
+            |open| if open == 2 { 99 } else { 5 },
+        );
+        let Identified::Object(found) = ask(&mut hook).unwrap() else {
+            panic!("no object")
+        };
+        assert_eq!(
+            found,
+            ObjectId {
+                ino: 5,
+                dev: 1,
+                igen: 2
+            }
+        );
         assert_eq!(hook.opens, 5, "first, disturbed, torn, and two that agree");
     }
 
@@ -276,11 +369,24 @@ mod tests {
         let pipe = place.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let mut hook = Hook::new(|_| 1, |_| 5);
-        for path in [pipe.as_path(), Path::new("/dev/null"), Path::new("/proc/self/status")] {
-            assert_eq!(identify(&mut hook, path).unwrap(), Identified::ByName, "{}", path.display());
+        for path in [
+            pipe.as_path(),
+            Path::new("/dev/null"),
+            Path::new("/proc/self/status"),
+        ] {
+            assert_eq!(
+                identify(&mut hook, path).unwrap(),
+                Identified::ByName,
+                "{}",
+                path.display()
+            );
         }
         for path in ["/nonexistent/x", "/dev/null/x"] {
-            assert_eq!(identify(&mut hook, Path::new(path)).unwrap(), Identified::Missing, "{path}");
+            assert_eq!(
+                identify(&mut hook, Path::new(path)).unwrap(),
+                Identified::Missing,
+                "{path}"
+            );
         }
         assert_eq!(hook.opens, 0, "nothing was opened");
     }

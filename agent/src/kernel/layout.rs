@@ -30,8 +30,18 @@ pub struct Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name: _, kind, key_size, value_size, max_entries, flags } = self;
-        write!(f, "type {kind}, key {key_size}, value {value_size}, entries {max_entries}, flags {flags:#x}")
+        let Self {
+            name: _,
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags,
+        } = self;
+        write!(
+            f,
+            "type {kind}, key {key_size}, value {value_size}, entries {max_entries}, flags {flags:#x}"
+        )
     }
 }
 
@@ -74,7 +84,11 @@ impl Layout {
             kind: map.map_type(),
             key_size: if ring { 0 } else { map.key_size() },
             value_size: if ring { 0 } else { map.value_size() },
-            max_entries: if ring { ring_bytes(map.max_entries()) } else { map.max_entries() },
+            max_entries: if ring {
+                ring_bytes(map.max_entries())
+            } else {
+                map.max_entries()
+            },
             flags: map.map_flags(),
         }
     }
@@ -82,7 +96,10 @@ impl Layout {
     /// As the kernel describes a pinned map.
     pub fn of_pin(name: &str, pins: &Pins) -> Result<Self, LayoutError> {
         let path = pins.map(name);
-        let unreadable = |source| LayoutError::Unreadable { path: path.clone(), source };
+        let unreadable = |source| LayoutError::Unreadable {
+            path: path.clone(),
+            source,
+        };
         let info = MapInfo::from_pin(&path).map_err(unreadable)?;
         Ok(Self {
             name: name.to_owned(),
@@ -99,14 +116,29 @@ impl Layout {
         if pinned == *self {
             return Ok(());
         }
-        Err(LayoutError::Other { path: pins.map(&self.name), pinned, needed: self.clone() })
+        Err(LayoutError::Other {
+            path: pins.map(&self.name),
+            pinned,
+            needed: self.clone(),
+        })
     }
 }
 
 /// Rings are a power of two of pages; the loader rounds up.
 fn ring_bytes(bytes: u32) -> u32 {
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|page| u32::try_from(page).ok()).unwrap_or(4096);
-    if bytes == 0 { 0 } else { bytes.div_ceil(page).next_power_of_two().saturating_mul(page) }
+    let page = sysconf(SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|page| u32::try_from(page).ok())
+        .unwrap_or(4096);
+    if bytes == 0 {
+        0
+    } else {
+        bytes
+            .div_ceil(page)
+            .next_power_of_two()
+            .saturating_mul(page)
+    }
 }
 
 /// Checks every map of the object that is already pinned; yields the names of those that are not.
@@ -129,7 +161,14 @@ mod tests {
 
     #[test]
     fn a_map_of_another_layout_is_refused_naming_both() {
-        let needed = Layout { name: "HOLDS".into(), kind: 1, key_size: 24, value_size: 64, max_entries: 9, flags: 0 };
+        let needed = Layout {
+            name: "HOLDS".into(),
+            kind: 1,
+            key_size: 24,
+            value_size: 64,
+            max_entries: 9,
+            flags: 0,
+        };
         let pins = Pins::new("/sys/fs/bpf/stayhand/v1");
         for change in 0..5 {
             let mut pinned = needed.clone();
@@ -144,16 +183,32 @@ mod tests {
             .nth(change)
             .unwrap();
             *field += 1;
-            let text = needed.require(pinned.clone(), &pins).unwrap_err().to_string();
-            assert!(text.contains(&needed.to_string()) && text.contains(&pinned.to_string()), "{text}");
-            assert!(text.contains("maps/HOLDS") && text.contains("--uninstall"), "{text}");
+            let text = needed
+                .require(pinned.clone(), &pins)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                text.contains(&needed.to_string()) && text.contains(&pinned.to_string()),
+                "{text}"
+            );
+            assert!(
+                text.contains("maps/HOLDS") && text.contains("--uninstall"),
+                "{text}"
+            );
         }
         needed.require(needed.clone(), &pins).unwrap();
     }
 
     #[test]
     fn rings_are_rounded_as_the_loader_does() {
-        for (bytes, rounded) in [(0, 0), (1, 4096), (4096, 4096), (4097, 8192), (8193, 16384), (524_288, 524_288)] {
+        for (bytes, rounded) in [
+            (0, 0),
+            (1, 4096),
+            (4096, 4096),
+            (4097, 8192),
+            (8193, 16384),
+            (524_288, 524_288),
+        ] {
             assert_eq!(ring_bytes(bytes), rounded);
         }
     }

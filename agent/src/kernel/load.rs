@@ -51,7 +51,12 @@ impl LoadOptions {
     /// This object, at the usual places.
     pub fn new(object: impl Into<PathBuf>) -> Self {
         let (pins, places, limits) = (Pins::default(), Places::default(), HoldLimits::default());
-        Self { object: object.into(), pins, places, limits }
+        Self {
+            object: object.into(),
+            pins,
+            places,
+            limits,
+        }
     }
 }
 
@@ -114,11 +119,14 @@ impl LoadError {
     pub fn code(&self) -> Code {
         match self {
             Self::Problems(problems) => worst(problems),
-            Self::Layout(LayoutError::Other { .. }) => Code::OtherLayout,
-            Self::Tasks(TasksError::OtherLayout) => Code::OtherLayout,
-            Self::Btf(_) | Self::Offsets(_) | Self::NoHook { .. } | Self::Hook { .. } | Self::Maps(_) => {
-                Code::NotEnforced
+            Self::Layout(LayoutError::Other { .. }) | Self::Tasks(TasksError::OtherLayout) => {
+                Code::OtherLayout
             }
+            Self::Btf(_)
+            | Self::Offsets(_)
+            | Self::NoHook { .. }
+            | Self::Hook { .. }
+            | Self::Maps(_) => Code::NotEnforced,
             _ => Code::Failure,
         }
     }
@@ -127,7 +135,10 @@ impl LoadError {
 /// A missing privilege explains the other problems; a kernel that cannot enforce comes next.
 fn worst(problems: &[Problem]) -> Code {
     let codes: Vec<_> = problems.iter().map(Problem::code).collect();
-    [Code::Privilege, Code::NotEnforced].into_iter().find(|code| codes.contains(code)).unwrap_or(Code::Failure)
+    [Code::Privilege, Code::NotEnforced]
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .unwrap_or(Code::Failure)
 }
 
 /// One attached program.
@@ -166,7 +177,12 @@ impl Kernel {
         let new_maps = layout::check(&object.maps, &pins)?;
         let old = pins.links()?;
         let generation = pins.generation()?.saturating_add(1);
-        let loading = Loading { pins: &pins, object: &object, offsets: &offsets, generation };
+        let loading = Loading {
+            pins: &pins,
+            object: &object,
+            offsets: &offsets,
+            generation,
+        };
         let loaded = loading.run(options.limits);
         let (programs, secret) = match loaded {
             Ok(loaded) => loaded,
@@ -178,7 +194,13 @@ impl Kernel {
         for link in &old {
             Pins::remove(&link.path)?;
         }
-        Ok(Self { pins, generation, taken_over: old.len(), programs, secret })
+        Ok(Self {
+            pins,
+            generation,
+            taken_over: old.len(),
+            programs,
+            secret,
+        })
     }
 
     /// Where everything is pinned.
@@ -272,13 +294,22 @@ impl Loading<'_> {
     fn run(&self, limits: HoldLimits) -> Result<(Vec<LoadedProgram>, [u64; 2]), LoadError> {
         let mut ebpf = self.maps()?;
         let secret = settings::write(&mut Slots::open(self.pins, "SETTINGS")?, limits)?;
-        let btf = aya::Btf::from_sys_fs().map_err(|error| LoadError::Maps(Box::new(error.into())))?;
+        let btf =
+            aya::Btf::from_sys_fs().map_err(|error| LoadError::Maps(Box::new(error.into())))?;
         let mut programs = Vec::new();
         for (program, hook) in PROGRAMS {
             let lsm = program_of(&mut ebpf, program, hook)?;
-            lsm.load(hook, &btf).map_err(|error| not_loaded(hook, "load", &error))?;
-            let verified_instructions = lsm.info().ok().and_then(|info| info.verified_instruction_count());
-            programs.push(LoadedProgram { program, hook, verified_instructions });
+            lsm.load(hook, &btf)
+                .map_err(|error| not_loaded(hook, "load", &error))?;
+            let verified_instructions = lsm
+                .info()
+                .ok()
+                .and_then(|info| info.verified_instruction_count());
+            programs.push(LoadedProgram {
+                program,
+                hook,
+                verified_instructions,
+            });
         }
         for (program, hook) in PROGRAMS {
             self.attach(program_of(&mut ebpf, program, hook)?, hook)?;
@@ -290,7 +321,9 @@ impl Loading<'_> {
     /// Makes the maps that are not pinned yet, pins them, and prepares the programs.
     fn maps(&self) -> Result<Ebpf, LoadError> {
         let mut loader = EbpfLoader::new();
-        loader.allow_unsupported_maps().verifier_log_level(VerifierLogLevel::STATS);
+        loader
+            .allow_unsupported_maps()
+            .verifier_log_level(VerifierLogLevel::STATS);
         for (global, offset) in self.offsets {
             loader.override_global(global, offset, true);
         }
@@ -298,7 +331,9 @@ impl Loading<'_> {
         for map in &self.object.maps {
             loader.map_pin_path(&map.name, self.pins.map(&map.name));
         }
-        loader.load(&self.object.bytes).map_err(|error| LoadError::Maps(Box::new(error)))
+        loader
+            .load(&self.object.bytes)
+            .map_err(|error| LoadError::Maps(Box::new(error)))
     }
 
     /// Attaches, and pins the link before it can be lost.
@@ -308,12 +343,18 @@ impl Loading<'_> {
         let link: FdLink = lsm.take_link(id).map_err(|error| failed(&error))?.into();
         let path = self.pins.link(hook, self.generation);
         let pinned = link.pin(&path);
-        pinned.map(drop).map_err(|error: PinError| LoadError::Hook { hook, step: "stay pinned", why: chain(&error) })
+        pinned.map(drop).map_err(|error: PinError| LoadError::Hook {
+            hook,
+            step: "stay pinned",
+            why: chain(&error),
+        })
     }
 
     /// After a failure: the links of this generation, and the maps that nobody else uses.
     fn take_back(&self, maps: &[String]) {
-        let links = PROGRAMS.iter().map(|(_, hook)| self.pins.link(hook, self.generation));
+        let links = PROGRAMS
+            .iter()
+            .map(|(_, hook)| self.pins.link(hook, self.generation));
         for path in links.chain(maps.iter().map(|map| self.pins.map(map))) {
             remove_if_there(&path);
         }
@@ -329,8 +370,16 @@ fn remove_if_there(path: &Path) {
     }
 }
 
-fn program_of<'e>(ebpf: &'e mut Ebpf, program: &str, hook: &'static str) -> Result<&'e mut Lsm, LoadError> {
-    let missing = || LoadError::Hook { hook, step: "exist in the object", why: format!("no LSM program `{program}`") };
+fn program_of<'e>(
+    ebpf: &'e mut Ebpf,
+    program: &str,
+    hook: &'static str,
+) -> Result<&'e mut Lsm, LoadError> {
+    let missing = || LoadError::Hook {
+        hook,
+        step: "exist in the object",
+        why: format!("no LSM program `{program}`"),
+    };
     let found = ebpf.program_mut(program).ok_or_else(missing)?;
     found.try_into().map_err(|_: ProgramError| missing())
 }
@@ -338,22 +387,35 @@ fn program_of<'e>(ebpf: &'e mut Ebpf, program: &str, hook: &'static str) -> Resu
 fn not_loaded(hook: &'static str, step: &'static str, error: &ProgramError) -> LoadError {
     match error {
         ProgramError::Btf(AyaBtfError::UnknownBtfTypeName { .. }) => LoadError::NoHook { hook },
-        ProgramError::LoadError { io_error, verifier_log } => {
-            LoadError::Hook { hook, step, why: format!("{io_error}{}", tail(&verifier_log.to_string())) }
-        }
-        ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::E2BIG) => LoadError::Hook {
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => LoadError::Hook {
             hook,
             step,
-            why: "38 programs are attached to it already (other products share that bound)".to_owned(),
+            why: format!("{io_error}{}", tail(&verifier_log.to_string())),
         },
-        other => LoadError::Hook { hook, step, why: chain(other) },
+        ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            LoadError::Hook {
+                hook,
+                step,
+                why: "38 programs are attached to it already (other products share that bound)"
+                    .to_owned(),
+            }
+        }
+        other => LoadError::Hook {
+            hook,
+            step,
+            why: chain(other),
+        },
     }
 }
 
 fn tail(log: &str) -> String {
     let log = log.trim();
     if log.is_empty() {
-        return " (the verifier says nothing: the kernel or its policy forbids LSM programs here)".to_owned();
+        return " (the verifier says nothing: the kernel or its policy forbids LSM programs here)"
+            .to_owned();
     }
     let skipped = log.chars().count().saturating_sub(VERIFIER_TAIL);
     let shown: String = log.chars().skip(skipped).collect();
@@ -366,11 +428,20 @@ mod tests {
 
     #[test]
     fn problems_are_all_said_and_the_exit_code_is_the_deepest_causes() {
-        let problems = vec![Problem::NoTypeInformation, Problem::Privilege(vec!["CAP_BPF"])];
+        let problems = vec![
+            Problem::NoTypeInformation,
+            Problem::Privilege(vec!["CAP_BPF"]),
+        ];
         let error = LoadError::Problems(problems);
         assert_eq!(error.code(), Code::Privilege);
-        assert!(error.to_string().contains("vmlinux") && error.to_string().contains("CAP_BPF"), "{error}");
-        assert_eq!(LoadError::Problems(vec![Problem::NoTypeInformation]).code(), Code::NotEnforced);
+        assert!(
+            error.to_string().contains("vmlinux") && error.to_string().contains("CAP_BPF"),
+            "{error}"
+        );
+        assert_eq!(
+            LoadError::Problems(vec![Problem::NoTypeInformation]).code(),
+            Code::NotEnforced
+        );
     }
 
     #[test]

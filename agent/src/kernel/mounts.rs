@@ -47,15 +47,26 @@ impl Mounts {
 
     /// Reads the file's bytes; lines that are not mounts are passed over.
     pub fn parse(bytes: &[u8]) -> Self {
-        Self(bytes.split(|byte| *byte == b'\n').filter_map(line).collect())
+        Self(
+            bytes
+                .split(|byte| *byte == b'\n')
+                .filter_map(line)
+                .collect(),
+        )
     }
 
     /// The absolute path of an object, given its path from its file system's root. The whole file system's mount
     /// is preferred, then the one that shows most of the path; the path itself if it is mounted nowhere here.
     pub fn absolute(&self, dev: u32, path: &[u8]) -> Vec<u8> {
-        let fits = self.0.iter().filter(|mount| mount.dev == dev).filter_map(|mount| Some((mount, inside(path, &mount.root)?)));
+        let fits = self
+            .0
+            .iter()
+            .filter(|mount| mount.dev == dev)
+            .filter_map(|mount| Some((mount, inside(path, &mount.root)?)));
         let best = fits.max_by_key(|(mount, _)| (mount.root == b"/", mount.root.len()));
-        let Some((mount, rest)) = best else { return path.to_vec() };
+        let Some((mount, rest)) = best else {
+            return path.to_vec();
+        };
         join(&mount.point, rest)
     }
 }
@@ -65,13 +76,18 @@ fn inside<'p>(path: &'p [u8], root: &[u8]) -> Option<&'p [u8]> {
     if root == b"/" {
         return Some(if path == b"/" { b"" } else { path });
     }
-    path.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    path.strip_prefix(root)
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn join(point: &[u8], rest: &[u8]) -> Vec<u8> {
     let point = point.strip_suffix(b"/").unwrap_or(point);
     let whole = [point, rest].concat();
-    if whole.is_empty() { b"/".to_vec() } else { whole }
+    if whole.is_empty() {
+        b"/".to_vec()
+    } else {
+        whole
+    }
 }
 
 /// `36 35 98:0 /root /point options [tags] - type source options` (Documentation/filesystems/proc.rst)
@@ -85,7 +101,12 @@ fn line(line: &[u8]) -> Option<Mount> {
         return None; // namespaces show as `net:[4026531992]`
     }
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?.to_vec();
-    Some(Mount { dev: (major << 20) | (minor & 0xf_ffff), root, point, kind })
+    Some(Mount {
+        dev: (major << 20) | (minor & 0xf_ffff),
+        root,
+        point,
+        kind,
+    })
 }
 
 /// Undoes the octal escapes of space, tab, newline and backslash.
@@ -93,15 +114,15 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, tail)) = rest.split_first() {
-        match (first, tail) {
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = tail;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
+        let escaped = first == &b'\\';
+        if let (true, [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) =
+            (escaped, tail)
+        {
+            bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+            rest = tail;
+        } else {
+            bytes.push(*first);
+            rest = tail;
         }
     }
     bytes
@@ -119,27 +140,52 @@ mod tests {
         43 22 0:4 net:[4026531992] /run/netns/x rw - nsfs nsfs rw\n\
         damaged line\n44 22 x:1 / /bad rw - a b rw\n45 22 8:1\n";
 
+    fn dev(major: u32, minor: u32) -> u32 {
+        (major << 20) | minor
+    }
+
     fn absolute(dev: u32, path: &str) -> String {
         String::from_utf8(Mounts::parse(TEXT).absolute(dev, path.as_bytes())).unwrap()
     }
 
     #[test]
     fn damaged_and_foreign_lines_are_passed_over() {
-        let points: Vec<_> = Mounts::parse(TEXT).0.into_iter().map(|mount| mount.point).collect();
-        assert_eq!(points, [b"/".to_vec(), b"/proc".to_vec(), b"/srv".to_vec(), b"/home/alice".to_vec(), b"/only part".to_vec()]);
+        let points: Vec<_> = Mounts::parse(TEXT)
+            .0
+            .into_iter()
+            .map(|mount| mount.point)
+            .collect();
+        assert_eq!(
+            points,
+            [
+                b"/".to_vec(),
+                b"/proc".to_vec(),
+                b"/srv".to_vec(),
+                b"/home/alice".to_vec(),
+                b"/only part".to_vec()
+            ]
+        );
         assert_eq!(Mounts::parse(b"\xff\xfe - \n\n"), Mounts::default());
     }
 
     #[test]
     fn objects_are_named_by_their_mount() {
-        assert_eq!(absolute(8 << 20 | 1, "/etc/passwd"), "/etc/passwd");
-        assert_eq!(absolute(8 << 20 | 17, "/vol/one/x"), "/srv/vol/one/x", "the whole file system's mount first");
-        assert_eq!(absolute(8 << 20 | 17, "/"), "/srv");
-        assert_eq!(absolute(8 << 20 | 33, "/sub/a"), "/only part/a");
-        assert_eq!(absolute(8 << 20 | 33, "/sub"), "/only part");
-        assert_eq!(absolute(8 << 20 | 33, "/subway"), "/subway", "not below what is mounted");
+        assert_eq!(absolute(dev(8, 1), "/etc/passwd"), "/etc/passwd");
+        assert_eq!(
+            absolute(dev(8, 17), "/vol/one/x"),
+            "/srv/vol/one/x",
+            "the whole file system's mount first"
+        );
+        assert_eq!(absolute(dev(8, 17), "/"), "/srv");
+        assert_eq!(absolute(dev(8, 33), "/sub/a"), "/only part/a");
+        assert_eq!(absolute(dev(8, 33), "/sub"), "/only part");
+        assert_eq!(
+            absolute(dev(8, 33), "/subway"),
+            "/subway",
+            "not below what is mounted"
+        );
         assert_eq!(absolute(9, "/x"), "/x", "mounted nowhere here");
-        assert_eq!(absolute(8 << 20 | 1, "/"), "/");
+        assert_eq!(absolute(dev(8, 1), "/"), "/");
     }
 
     #[test]
@@ -150,6 +196,12 @@ mod tests {
 
     #[test]
     fn this_process_has_a_root() {
-        assert!(Mounts::read().unwrap().0.iter().any(|mount| mount.point == b"/"));
+        assert!(
+            Mounts::read()
+                .unwrap()
+                .0
+                .iter()
+                .any(|mount| mount.point == b"/")
+        );
     }
 }

@@ -60,22 +60,35 @@ pub struct KernelObject {
 impl KernelObject {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self, ObjectError> {
-        let io = |source| ObjectError::Io { path: path.to_owned(), source };
+        let io = |source| ObjectError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let len = std::fs::metadata(path).map_err(io)?.len();
         if len > OBJECT_BYTES_MAX {
-            return Err(ObjectError::Malformed { path: path.to_owned(), why: format!("it has {len} bytes") });
+            return Err(ObjectError::Malformed {
+                path: path.to_owned(),
+                why: format!("it has {len} bytes"),
+            });
         }
         Self::parse(std::fs::read(path).map_err(io)?, path)
     }
 
     /// Checks the bytes of the file `path`.
     pub fn parse(bytes: Vec<u8>, path: &Path) -> Result<Self, ObjectError> {
-        let malformed = |why: String| ObjectError::Malformed { path: path.to_owned(), why };
+        let malformed = |why: String| ObjectError::Malformed {
+            path: path.to_owned(),
+            why,
+        };
         let found = global_u32(&bytes, ABI_VERSION_GLOBAL).map_err(malformed)?;
         if found != u32::from(ABI_VERSION) {
-            return Err(ObjectError::OtherAbi { path: path.to_owned(), found });
+            return Err(ObjectError::OtherAbi {
+                path: path.to_owned(),
+                found,
+            });
         }
-        let parsed = aya_obj::Object::parse(&bytes).map_err(|error| malformed(error.to_string()))?;
+        let parsed =
+            aya_obj::Object::parse(&bytes).map_err(|error| malformed(error.to_string()))?;
         for (program, _) in PROGRAMS {
             if !parsed.programs.contains_key(*program) {
                 return Err(malformed(format!("program `{program}` is missing")));
@@ -84,7 +97,12 @@ impl KernelObject {
         let mut maps: Vec<_> = parsed
             .maps
             .iter()
-            .filter(|(_, map)| matches!(map.section_kind(), EbpfSectionKind::BtfMaps | EbpfSectionKind::Maps))
+            .filter(|(_, map)| {
+                matches!(
+                    map.section_kind(),
+                    EbpfSectionKind::BtfMaps | EbpfSectionKind::Maps
+                )
+            })
             .map(|(name, map)| Layout::of_object(name, map))
             .collect();
         maps.sort_by(|a, b| a.name.cmp(&b.name));
@@ -97,10 +115,18 @@ fn global_u32(bytes: &[u8], name: &str) -> Result<u32, String> {
     let file = object::File::parse(bytes).map_err(|error| error.to_string())?;
     let symbol = file.symbols().find(|symbol| symbol.name() == Ok(name));
     let symbol = symbol.ok_or(format!("global `{name}` is missing"))?;
-    let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
+    let section = symbol
+        .section_index()
+        .and_then(|index| file.section_by_index(index).ok());
     let section = section.ok_or(format!("global `{name}` has no section"))?;
-    let found = section.data_range(symbol.address(), 4).ok().flatten().and_then(|data| data.try_into().ok());
-    found.map(u32::from_le_bytes).ok_or(format!("global `{name}` has no value"))
+    let found = section
+        .data_range(symbol.address(), 4)
+        .ok()
+        .flatten()
+        .and_then(|data| data.try_into().ok());
+    found
+        .map(u32::from_le_bytes)
+        .ok_or(format!("global `{name}` has no value"))
 }
 
 #[cfg(test)]
@@ -110,10 +136,18 @@ mod tests {
     #[test]
     fn what_is_not_an_object_is_refused_with_its_path() {
         let path = Path::new("/usr/lib/x.o");
-        for bytes in [vec![], vec![0; 4096], b"\x7fELF".to_vec(), std::fs::read("/proc/self/exe").unwrap()] {
+        for bytes in [
+            vec![],
+            vec![0; 4096],
+            b"\x7fELF".to_vec(),
+            std::fs::read("/proc/self/exe").unwrap(),
+        ] {
             let error = KernelObject::parse(bytes, path).unwrap_err().to_string();
             assert!(error.contains("/usr/lib/x.o"), "{error}");
         }
-        assert!(matches!(KernelObject::read(Path::new("/nonexistent.o")), Err(ObjectError::Io { .. })));
+        assert!(matches!(
+            KernelObject::read(Path::new("/nonexistent.o")),
+            Err(ObjectError::Io { .. })
+        ));
     }
 }

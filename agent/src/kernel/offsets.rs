@@ -42,7 +42,12 @@ impl fmt::Display for MissingMembers {
         write!(f, "this kernel lacks what the hooks read: ")?;
         for (index, missing) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}`{}.{}`", missing.structure, missing.paths.join("|"))?;
+            write!(
+                f,
+                "{comma}`{}.{}`",
+                missing.structure,
+                missing.paths.join("|")
+            )?;
             if let Some(found) = missing.found {
                 write!(f, " ({found} bytes, {} needed)", missing.needed)?;
             }
@@ -56,7 +61,10 @@ pub fn resolve(btf: &Btf) -> Result<Vec<(&'static str, u32)>, OffsetsError> {
     resolve_members(btf, MEMBERS)
 }
 
-fn resolve_members(btf: &Btf, members: &[Member]) -> Result<Vec<(&'static str, u32)>, OffsetsError> {
+fn resolve_members(
+    btf: &Btf,
+    members: &[Member],
+) -> Result<Vec<(&'static str, u32)>, OffsetsError> {
     let (mut found, mut missing) = (Vec::with_capacity(members.len()), Vec::new());
     for member in members {
         match first(btf, member)? {
@@ -69,7 +77,11 @@ fn resolve_members(btf: &Btf, members: &[Member]) -> Result<Vec<(&'static str, u
             }),
         }
     }
-    if missing.is_empty() { Ok(found) } else { Err(MissingMembers(missing).into()) }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(MissingMembers(missing).into())
+    }
 }
 
 /// The first path that exists.
@@ -89,13 +101,23 @@ mod tests {
     const STRUCT: u32 = 4;
 
     fn member(global: &'static str, paths: &'static [&'static str], size: u32) -> Member {
-        Member { global, structure: "task", paths, size }
+        Member {
+            global,
+            structure: "task",
+            paths,
+            size,
+        }
     }
 
     fn kernel() -> Btf {
         let mut made = Builder::new();
         let (int, long) = (made.int("int", 4), made.int("long", 8));
-        made.structure(STRUCT, "task", 16, &[("pid", int, 0), ("new_name", long, 64)]);
+        made.structure(
+            STRUCT,
+            "task",
+            16,
+            &[("pid", int, 0), ("new_name", long, 64)],
+        );
         Btf::parse(made.bytes()).unwrap()
     }
 
@@ -106,15 +128,27 @@ mod tests {
             member("B", &["gone", "gone_too"], 4),
             member("C", &["pid"], 8),
         ];
-        let text = resolve_members(&kernel(), &members).unwrap_err().to_string();
-        assert!(text.contains("`task.gone|gone_too`") && text.contains("`task.pid` (4 bytes, 8 needed)"), "{text}");
+        let text = resolve_members(&kernel(), &members)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("`task.gone|gone_too`")
+                && text.contains("`task.pid` (4 bytes, 8 needed)"),
+            "{text}"
+        );
         assert!(!text.contains('A'), "{text}");
     }
 
     #[test]
     fn the_first_name_that_exists_is_taken() {
-        let members = [member("A", &["old_name", "new_name"], 8), member("B", &["pid"], 4)];
-        assert_eq!(resolve_members(&kernel(), &members).unwrap(), [("A", 8), ("B", 0)]);
+        let members = [
+            member("A", &["old_name", "new_name"], 8),
+            member("B", &["pid"], 4),
+        ];
+        assert_eq!(
+            resolve_members(&kernel(), &members).unwrap(),
+            [("A", 8), ("B", 0)]
+        );
     }
 
     #[test]

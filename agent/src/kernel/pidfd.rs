@@ -20,7 +20,9 @@ impl PidFd {
     /// Opens a thread group by its number. `None` if there is none of it.
     pub fn open(pid: u32) -> io::Result<Option<Self>> {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let Some(number) = number else { return Ok(None) };
+        let Some(number) = number else {
+            return Ok(None);
+        };
         match pidfd_open(number, PidfdFlags::empty()) {
             Ok(fd) => Ok(Some(Self { fd, pid })),
             // EINVAL: the number is a thread's, and not a thread group's.

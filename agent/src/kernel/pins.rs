@@ -84,10 +84,17 @@ impl Pins {
     pub fn prepare(&self) -> Result<(), PinsError> {
         let product = self.root.parent().unwrap_or(&self.root);
         for path in [product, &self.root, &self.maps(), &self.links_dir()] {
-            let failed = |source| PinsError { doing: "prepare", path: path.to_owned(), source };
+            let failed = |source| PinsError {
+                doing: "prepare",
+                path: path.to_owned(),
+                source,
+            };
             match DirBuilder::new().mode(MODE).create(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
-                _ => std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE)).map_err(failed)?,
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(failed(error));
+                }
+                _ => std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))
+                    .map_err(failed)?,
             }
         }
         Ok(())
@@ -95,16 +102,25 @@ impl Pins {
 
     /// Every pinned link, oldest first; none if the directory is not there. Foreign names are passed over.
     pub fn links(&self) -> Result<Vec<LinkPin>, PinsError> {
-        let mut links: Vec<_> =
-            names(&self.links_dir())?.iter().filter_map(|name| self.read_link_name(name)).collect();
+        let mut links: Vec<_> = names(&self.links_dir())?
+            .iter()
+            .filter_map(|name| self.read_link_name(name))
+            .collect();
         links.sort_by(|a, b| (a.generation, &a.hook).cmp(&(b.generation, &b.hook)));
         Ok(links)
     }
 
     fn read_link_name(&self, name: &str) -> Option<LinkPin> {
         let (hook, generation) = name.rsplit_once('-')?;
-        let generation = generation.parse().ok().filter(|generation| *generation != 0)?;
-        Some(LinkPin { hook: hook.to_owned(), generation, path: self.links_dir().join(name) })
+        let generation = generation
+            .parse()
+            .ok()
+            .filter(|generation| *generation != 0)?;
+        Some(LinkPin {
+            hook: hook.to_owned(),
+            generation,
+            path: self.links_dir().join(name),
+        })
     }
 
     /// Names of the pinned maps.
@@ -119,12 +135,20 @@ impl Pins {
 
     /// Removes a pin.
     pub fn remove(path: &Path) -> Result<(), PinsError> {
-        std::fs::remove_file(path).map_err(|source| PinsError { doing: "remove", path: path.to_owned(), source })
+        std::fs::remove_file(path).map_err(|source| PinsError {
+            doing: "remove",
+            path: path.to_owned(),
+            source,
+        })
     }
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, PinsError> {
-    let failed = |source| PinsError { doing: "list", path: directory.to_owned(), source };
+    let failed = |source| PinsError {
+        doing: "list",
+        path: directory.to_owned(),
+        source,
+    };
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -155,20 +179,43 @@ mod tests {
     #[test]
     fn nobody_else_reaches_the_pins() {
         let (_place, pins) = made(&[]);
-        for path in [pins.root().parent().unwrap(), pins.root(), &pins.maps(), &pins.links_dir()] {
+        for path in [
+            pins.root().parent().unwrap(),
+            pins.root(),
+            &pins.maps(),
+            &pins.links_dir(),
+        ] {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, MODE, "{}", path.display());
         }
         std::fs::set_permissions(pins.maps(), std::fs::Permissions::from_mode(0o755)).unwrap();
         pins.prepare().unwrap();
-        assert_eq!(std::fs::metadata(pins.maps()).unwrap().permissions().mode() & 0o7777, MODE);
+        assert_eq!(
+            std::fs::metadata(pins.maps()).unwrap().permissions().mode() & 0o7777,
+            MODE
+        );
     }
 
     #[test]
     fn the_next_generation_is_above_every_pinned_one() {
-        let (_place, pins) = made(&["file_open-2", "capable-10", "file_open-x", "capable", "task_alloc-0", "-"]);
-        let found: Vec<_> = pins.links().unwrap().into_iter().map(|link| (link.hook, link.generation)).collect();
-        assert_eq!(found, [("file_open".to_owned(), 2), ("capable".to_owned(), 10)]);
+        let (_place, pins) = made(&[
+            "file_open-2",
+            "capable-10",
+            "file_open-x",
+            "capable",
+            "task_alloc-0",
+            "-",
+        ]);
+        let found: Vec<_> = pins
+            .links()
+            .unwrap()
+            .into_iter()
+            .map(|link| (link.hook, link.generation))
+            .collect();
+        assert_eq!(
+            found,
+            [("file_open".to_owned(), 2), ("capable".to_owned(), 10)]
+        );
         assert_eq!(pins.generation().unwrap(), 10);
     }
 

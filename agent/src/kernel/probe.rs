@@ -34,7 +34,9 @@ pub enum Problem {
         source: std::io::Error,
     },
     /// The kernel runs without the BPF security module.
-    #[error("BPF LSM is not active (active: `{active}`); boot with `lsm={suggestion}` and a kernel with CONFIG_BPF_LSM=y")]
+    #[error(
+        "BPF LSM is not active (active: `{active}`); boot with `lsm={suggestion}` and a kernel with CONFIG_BPF_LSM=y"
+    )]
     LsmInactive {
         /// What is active
         active: String,
@@ -99,7 +101,9 @@ pub fn probe(places: &Places) -> Vec<Problem> {
         problems.push(Problem::NoTypeInformation);
     }
     if !is_bpffs(&places.bpffs) {
-        problems.push(Problem::NoBpfFs { path: places.bpffs.clone() });
+        problems.push(Problem::NoBpfFs {
+            path: places.bpffs.clone(),
+        });
     }
     problems
 }
@@ -107,28 +111,44 @@ pub fn probe(places: &Places) -> Vec<Problem> {
 fn security_module(path: &Path) -> Option<Problem> {
     let list = match std::fs::read_to_string(path) {
         Ok(list) => list,
-        Err(source) => return Some(Problem::LsmListUnreadable { path: path.to_owned(), source }),
+        Err(source) => {
+            return Some(Problem::LsmListUnreadable {
+                path: path.to_owned(),
+                source,
+            });
+        }
     };
     let active = list.trim();
     if active.split(',').any(|name| name == "bpf") {
         return None;
     }
-    let suggestion = if active.is_empty() { "bpf".to_owned() } else { format!("{active},bpf") };
-    Some(Problem::LsmInactive { active: stayhand_guardrail::text::safe(active), suggestion })
+    let suggestion = if active.is_empty() {
+        "bpf".to_owned()
+    } else {
+        format!("{active},bpf")
+    };
+    Some(Problem::LsmInactive {
+        active: stayhand_guardrail::text::safe(active),
+        suggestion,
+    })
 }
 
 fn privilege(status: &Path) -> Option<Problem> {
     let text = std::fs::read_to_string(status).unwrap_or_default();
     let effective = effective_capabilities(&text);
-    let missing: Vec<_> =
-        NEEDED.iter().filter(|(_, bit)| effective & (1 << bit) == 0).map(|(name, _)| *name).collect();
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(_, bit)| effective & (1 << bit) == 0)
+        .map(|(name, _)| *name)
+        .collect();
     (!missing.is_empty()).then_some(Problem::Privilege(missing))
 }
 
 /// The `CapEff` line; unreadable means none.
 fn effective_capabilities(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Whether a bpf file system is mounted there.
@@ -153,26 +173,40 @@ mod tests {
         let (_place, problem) = list("lockdown,capability,bpfx\n");
         let problem = problem.unwrap();
         assert_eq!(problem.code(), Code::NotEnforced);
-        assert!(problem.to_string().contains("lsm=lockdown,capability,bpfx,bpf"), "{problem}");
+        assert!(
+            problem
+                .to_string()
+                .contains("lsm=lockdown,capability,bpfx,bpf"),
+            "{problem}"
+        );
         assert!(list("lockdown,bpf,yama").1.is_none());
     }
 
     #[test]
     fn an_unreadable_list_is_a_problem_and_not_a_yes() {
         let problem = security_module(Path::new("/nonexistent/lsm")).unwrap();
-        assert!(problem.to_string().contains("mount -t securityfs"), "{problem}");
+        assert!(
+            problem.to_string().contains("mount -t securityfs"),
+            "{problem}"
+        );
     }
 
     #[test]
     fn missing_privileges_are_named() {
-        assert_eq!(effective_capabilities("Name:\tx\nCapEff:\t0000000000000020\n"), 0x20);
+        assert_eq!(
+            effective_capabilities("Name:\tx\nCapEff:\t0000000000000020\n"),
+            0x20
+        );
         assert_eq!(effective_capabilities("nonsense"), 0);
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("status");
         std::fs::write(&path, "CapEff:\t0000000000000024\n").unwrap();
         let problem = privilege(&path).unwrap();
         assert_eq!(problem.code(), Code::Privilege);
-        assert!(problem.to_string().contains("CAP_BPF") && !problem.to_string().contains("CAP_KILL"), "{problem}");
+        assert!(
+            problem.to_string().contains("CAP_BPF") && !problem.to_string().contains("CAP_KILL"),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Decodes one record of a ring into owned, typed fields. Pure: bytes in, record or error out.
 //!
 //! Trusts nothing in the bytes: lengths are checked, unknown verdicts read as denied, and names stay bytes.
-#![expect(unsafe_code, reason = "copies plain bytes into their aligned structure")]
+#![expect(
+    unsafe_code,
+    reason = "copies plain bytes into their aligned structure"
+)]
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -41,6 +44,10 @@ pub enum Malformed {
 
 /// One recorded decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one flag of the kernel's record"
+)]
 pub struct RawRecord {
     /// Event class, which is also the ring
     pub class: EventClass,
@@ -137,7 +144,10 @@ impl RawRecord {
             permission: PermissionKey::from_raw(record.permission),
             grant: GrantId::from_halves(record.grant),
             hold: (record.hold != 0).then_some(HoldId(record.hold)),
-            hold_key: HoldKey { task_cookie: record.task_cookie, digest: record.digest },
+            hold_key: HoldKey {
+                task_cookie: record.task_cookie,
+                digest: record.digest,
+            },
             boot_deadline_ns: record.boot_deadline_ns,
             process_cookie: record.process_cookie,
             tgid: record.tgid,
@@ -174,14 +184,22 @@ impl RawRecord {
         }
         let inside = [&b"/"[..], &self.path.join(&b'/')].concat();
         // A path without its top says nothing about its mount.
-        let bytes = if self.path_cut { inside } else { mounts.absolute(self.object.dev, &inside) };
+        let bytes = if self.path_cut {
+            inside
+        } else {
+            mounts.absolute(self.object.dev, &inside)
+        };
         Some(Object::Path { bytes })
     }
 }
 
 fn destination(record: &Record) -> Option<(IpAddr, u16)> {
-    (record.hook == hook::SOCKET_CONNECT)
-        .then(|| (Ipv6Addr::from(record.dest_addr).to_canonical(), record.dest_port))
+    (record.hook == hook::SOCKET_CONNECT).then(|| {
+        (
+            Ipv6Addr::from(record.dest_addr).to_canonical(),
+            record.dest_port,
+        )
+    })
 }
 
 /// Components in the record go from the object up.
@@ -189,11 +207,16 @@ fn path(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
     let broken = Malformed::Strings("path");
     let bytes = used(&record.path, record.path_len, PATH_BYTES).ok_or(broken)?;
     let mut components = strings(bytes);
-    if components.len() != record.path_components as usize || bytes.last().is_some_and(|last| *last != 0) {
+    if components.len() != record.path_components as usize
+        || bytes.last().is_some_and(|last| *last != 0)
+    {
         return Err(broken);
     }
     components.reverse();
-    if components.iter().any(|component| component.is_empty() || component.contains(&b'/')) {
+    if components
+        .iter()
+        .any(|component| component.is_empty() || component.contains(&b'/'))
+    {
         return Err(broken);
     }
     Ok(components)
@@ -211,7 +234,10 @@ fn used(bytes: &[u8], len: u32, most: usize) -> Option<&[u8]> {
 
 /// Parts that end in NUL each; a last one may lack it.
 fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
-    bytes.split_inclusive(|byte| *byte == 0).map(|part| until_nul(part).to_vec()).collect()
+    bytes
+        .split_inclusive(|byte| *byte == 0)
+        .map(|part| until_nul(part).to_vec())
+        .collect()
 }
 
 fn until_nul(bytes: &[u8]) -> &[u8] {

@@ -1,4 +1,5 @@
 //! Tests of decoding: zeroed, cut, hostile and ordinary records.
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
 use stayhand_agent_ebpf::abi::code::{class, op, reason, verdict};
 
@@ -32,7 +33,11 @@ fn sample() -> Vec<u8> {
     set!(bytes, auid, 1001u32);
     set!(bytes, session, UNSET);
     strings_into(&mut bytes, b"nc\0bin\0usr\0", 3, b"nc\0-h\0\0");
-    write(&mut bytes, std::mem::offset_of!(Record, comm), b"bash\0junk");
+    write(
+        &mut bytes,
+        std::mem::offset_of!(Record, comm),
+        b"bash\0junk",
+    );
     write(&mut bytes, std::mem::offset_of!(Record, tty), b"pts12\0");
     bytes
 }
@@ -47,14 +52,20 @@ fn strings_into(bytes: &mut [u8], path: &[u8], components: u32, args: &[u8]) {
 
 #[test]
 fn zeroed_bytes_are_no_record() {
-    assert_eq!(RawRecord::decode(&vec![0; SIZE]), Err(Malformed::Version(0)));
+    assert_eq!(
+        RawRecord::decode(&vec![0; SIZE]),
+        Err(Malformed::Version(0))
+    );
 }
 
 #[test]
 fn every_other_length_is_refused() {
     let bytes = sample();
     for len in [0, 1, 8, SIZE / 2, SIZE - 1] {
-        assert_eq!(RawRecord::decode(&bytes[..len]), Err(Malformed::Length(len)));
+        assert_eq!(
+            RawRecord::decode(&bytes[..len]),
+            Err(Malformed::Length(len))
+        );
     }
     let longer = [&bytes[..], &[0; 8]].concat();
     assert_eq!(RawRecord::decode(&longer), Err(Malformed::Length(SIZE + 8)));
@@ -65,15 +76,29 @@ fn every_other_length_is_refused() {
 
 #[test]
 fn lengths_that_leave_their_place_are_refused() {
-    for (len, components) in [(PATH_BYTES as u32 + 1, 3), (u32::MAX, 3), (11, 2), (11, 4), (10, 3), (0, 1)] {
+    for (len, components) in [
+        (PATH_BYTES as u32 + 1, 3u32),
+        (u32::MAX, 3),
+        (11, 2),
+        (11, 4),
+        (10, 3),
+        (0, 1),
+    ] {
         let mut bytes = sample();
         set!(bytes, path_len, len);
-        set!(bytes, path_components, components as u32);
-        assert_eq!(RawRecord::decode(&bytes), Err(Malformed::Strings("path")), "{len} {components}");
+        set!(bytes, path_components, components);
+        assert_eq!(
+            RawRecord::decode(&bytes),
+            Err(Malformed::Strings("path")),
+            "{len} {components}"
+        );
     }
     let mut bytes = sample();
     set!(bytes, args_len, ARGS_BYTES as u32 + 1);
-    assert_eq!(RawRecord::decode(&bytes), Err(Malformed::Strings("arguments")));
+    assert_eq!(
+        RawRecord::decode(&bytes),
+        Err(Malformed::Strings("arguments"))
+    );
 }
 
 #[test]
@@ -91,7 +116,10 @@ fn unknown_numbers_become_the_strict_word() {
     set!(bytes, verdict, 1u32);
     set!(bytes, reason, 0xffff_u32);
     let record = RawRecord::decode(&bytes).unwrap();
-    assert_eq!((record.verdict, record.reason), (Verdict::Denied, Reason::Unknown));
+    assert_eq!(
+        (record.verdict, record.reason),
+        (Verdict::Denied, Reason::Unknown)
+    );
     set!(bytes, class, 3u16);
     assert_eq!(RawRecord::decode(&bytes), Err(Malformed::Class(3)));
 }
@@ -114,24 +142,45 @@ fn no_bytes_panic() {
 #[test]
 fn an_ordinary_record_is_read_whole() {
     let record = RawRecord::decode(&sample()).unwrap();
-    assert_eq!(record.object(&Mounts::default()), Some(Object::Path { bytes: b"/usr/bin/nc".to_vec() }));
+    assert_eq!(
+        record.object(&Mounts::default()),
+        Some(Object::Path {
+            bytes: b"/usr/bin/nc".to_vec()
+        })
+    );
     assert_eq!(record.args, [b"nc".to_vec(), b"-h".to_vec(), b"".to_vec()]);
-    assert_eq!((record.comm.as_slice(), record.tty.as_deref()), (&b"bash"[..], Some(&b"pts/12"[..])));
-    assert_eq!((record.session, record.auid, record.hold, record.grant), (None, 1001, None, None));
-    assert_eq!((record.operation, record.verdict), (Some(Operation::Exec), Verdict::Denied));
+    assert_eq!(
+        (record.comm.as_slice(), record.tty.as_deref()),
+        (&b"bash"[..], Some(&b"pts/12"[..]))
+    );
+    assert_eq!(
+        (record.session, record.auid, record.hold, record.grant),
+        (None, 1001, None, None)
+    );
+    assert_eq!(
+        (record.operation, record.verdict),
+        (Some(Operation::Exec), Verdict::Denied)
+    );
 }
 
 #[test]
 fn hostile_names_stay_bytes() {
     let mut bytes = sample();
     strings_into(&mut bytes, b"\x1b[2J\n\xff\0tmp\0", 2, b"\xfe\n\0cut");
-    set!(bytes, flags, record_flag::ARGS_CUT | record_flag::STOPPED_WITHOUT_HOLD);
+    set!(
+        bytes,
+        flags,
+        record_flag::ARGS_CUT | record_flag::STOPPED_WITHOUT_HOLD
+    );
     let record = RawRecord::decode(&bytes).unwrap();
     assert_eq!(record.path, [b"tmp".to_vec(), b"\x1b[2J\n\xff".to_vec()]);
     assert_eq!(record.args, [b"\xfe\n".to_vec(), b"cut".to_vec()]);
     assert!(record.args_cut && record.stopped_without_hold && !record.monitor);
     let shown = record.object(&Mounts::default()).unwrap().to_string();
-    assert!(shown.chars().all(|character| !character.is_control()), "{shown}");
+    assert!(
+        shown.chars().all(|character| !character.is_control()),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -141,7 +190,11 @@ fn destinations_are_canonical_and_only_of_connections() {
     set!(bytes, op, op::CONNECT);
     set!(bytes, dest_port, 5432u16);
     let at = std::mem::offset_of!(Record, dest_addr);
-    write(&mut bytes, at, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 20, 0, 7]);
+    write(
+        &mut bytes,
+        at,
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 20, 0, 7],
+    );
     let record = RawRecord::decode(&bytes).unwrap();
     let object = record.object(&Mounts::default()).unwrap();
     assert_eq!(object.to_string(), "10.20.0.7:5432");
@@ -156,5 +209,8 @@ fn a_capability_has_no_object() {
     set!(bytes, op, 0u32);
     strings_into(&mut bytes, b"", 0, b"");
     let record = RawRecord::decode(&bytes).unwrap();
-    assert_eq!((record.operation, record.object(&Mounts::default())), (None, None));
+    assert_eq!(
+        (record.operation, record.object(&Mounts::default())),
+        (None, None)
+    );
 }

@@ -2,7 +2,10 @@
 //!
 //! Never blocks the kernel: when nobody takes records the rings fill up, and the kernel counts what it could not
 //! write. What could not be decoded is counted here.
-#![expect(unsafe_code, reason = "the runtime wants a promise about the watched descriptor")]
+#![expect(
+    unsafe_code,
+    reason = "the runtime wants a promise about the watched descriptor"
+)]
 
 use std::{
     sync::{
@@ -42,12 +45,16 @@ pub struct RingStats {
 impl RingStats {
     /// Records handed on, by class.
     pub fn decoded(&self) -> [u64; 3] {
-        self.decoded.each_ref().map(|count| count.load(Ordering::Relaxed))
+        self.decoded
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Entries that were no record, by class.
     pub fn malformed(&self) -> [u64; 3] {
-        self.malformed.each_ref().map(|count| count.load(Ordering::Relaxed))
+        self.malformed
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
     }
 
     fn decode(&self, class: usize, bytes: &[u8]) -> Option<RawRecord> {
@@ -102,7 +109,13 @@ impl Records {
         };
         let [a, b, c] = RINGS;
         let (a, b, c) = (start(0, a)?, start(1, b)?, start(2, c)?);
-        Ok(Self { a, b, c, stats, _readers: readers })
+        Ok(Self {
+            a,
+            b,
+            c,
+            stats,
+            _readers: readers,
+        })
     }
 
     /// The next record, class A first; `None` once every reader has ended.
@@ -129,13 +142,19 @@ async fn read(
     stats: Arc<RingStats>,
 ) {
     loop {
-        while let Some(taken) = take(ring.get_mut(), class, &stats) {
-            let Some(record) = taken else { continue };
-            if records.send(record).await.is_err() {
+        loop {
+            let record = match take(ring.get_mut(), class, &stats) {
+                Taken::Record(record) => record,
+                Taken::Malformed => continue,
+                Taken::Nothing => break,
+            };
+            if records.send(*record).await.is_err() {
                 return;
             }
         }
-        let Ok(woken) = tokio::time::timeout(LOOK, ring.readable_mut()).await else { continue };
+        let Ok(woken) = tokio::time::timeout(LOOK, ring.readable_mut()).await else {
+            continue;
+        };
         match woken {
             // Cleared before the next look, so that whatever comes after that look wakes us again.
             Ok(mut guard) => guard.clear_ready(),
@@ -147,10 +166,20 @@ async fn read(
     }
 }
 
-/// Takes one entry out of the ring: `None` if it is empty, `Some(None)` if the entry is no record.
-fn take(ring: &mut RingBuf<MapData>, class: usize, stats: &RingStats) -> Option<Option<RawRecord>> {
-    let entry = ring.next()?;
-    Some(stats.decode(class, &entry))
+enum Taken {
+    Record(Box<RawRecord>),
+    Malformed,
+    Nothing,
+}
+
+/// Takes one entry out of the ring.
+fn take(ring: &mut RingBuf<MapData>, class: usize, stats: &RingStats) -> Taken {
+    let Some(entry) = ring.next() else {
+        return Taken::Nothing;
+    };
+    stats
+        .decode(class, &entry)
+        .map_or(Taken::Malformed, |record| Taken::Record(Box::new(record)))
 }
 
 #[cfg(test)]

@@ -31,7 +31,14 @@ pub struct ScanReport {
 
 impl std::fmt::Display for ScanReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seen, pinned, already, unguarded, gone, failed } = self;
+        let Self {
+            seen,
+            pinned,
+            already,
+            unguarded,
+            gone,
+            failed,
+        } = self;
         write!(
             f,
             "{seen} processes: {pinned} pinned now, {already} before, {unguarded} without login, {gone} gone, {failed} failed"
@@ -58,7 +65,9 @@ fn scan_with(
     let mut report = ScanReport::default();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         report.seen += 1;
         match one(pid, &mut pin) {
             Ok(Found::Unguarded) => report.unguarded += 1,
@@ -85,7 +94,9 @@ fn one(
     pid: u32,
     pin: &mut impl FnMut(&PidFd, u32, u32) -> Result<Pinned, TasksError>,
 ) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
-    let Some(process) = PidFd::open(pid)? else { return Ok(Found::Gone) };
+    let Some(process) = PidFd::open(pid)? else {
+        return Ok(Found::Gone);
+    };
     let read = login(pid);
     if !process.is_alive() {
         return Ok(Found::Gone);
@@ -100,7 +111,10 @@ fn one(
 /// Login uid and audit session; a kernel without audit has neither.
 fn login(pid: u32) -> io::Result<(u32, u32)> {
     let process = Path::new("/proc").join(pid.to_string());
-    Ok((number(&process.join("loginuid"))?, number(&process.join("sessionid"))?))
+    Ok((
+        number(&process.join("loginuid"))?,
+        number(&process.join("sessionid"))?,
+    ))
 }
 
 fn number(path: &Path) -> io::Result<u32> {
@@ -125,8 +139,19 @@ mod tests {
         })
         .unwrap();
         assert_eq!(report.pinned, asked.len() as u64);
-        let ScanReport { seen, pinned, already, unguarded, gone, failed } = report;
-        assert_eq!(seen, pinned + already + unguarded + gone + failed, "{report}");
+        let ScanReport {
+            seen,
+            pinned,
+            already,
+            unguarded,
+            gone,
+            failed,
+        } = report;
+        assert_eq!(
+            seen,
+            pinned + already + unguarded + gone + failed,
+            "{report}"
+        );
         assert!(seen > 0 && failed == 0, "{report}");
     }
 

@@ -20,7 +20,10 @@ pub struct HoldLimits {
 impl Default for HoldLimits {
     /// 16 is more than a person works on at once; 1,000 outlasts every job-control habit.
     fn default() -> Self {
-        Self { holds_per_subject: 16, restops_max: 1_000 }
+        Self {
+            holds_per_subject: 16,
+            restops_max: 1_000,
+        }
     }
 }
 
@@ -36,11 +39,25 @@ pub enum SettingsError {
 }
 
 /// Makes the secret if there is none, writes the limits, and yields the secret.
-pub fn write(table: &mut impl Table<u32, Settings>, limits: HoldLimits) -> Result<[u64; 2], SettingsError> {
+pub fn write(
+    table: &mut impl Table<u32, Settings>,
+    limits: HoldLimits,
+) -> Result<[u64; 2], SettingsError> {
     let old = table.get(&0)?.unwrap_or_default();
-    let secret = if old.secret == [0; 2] { new_secret()? } else { old.secret };
-    let HoldLimits { holds_per_subject, restops_max } = limits;
-    let new = Settings { secret, holds_per_subject, restops_max };
+    let secret = if old.secret == [0; 2] {
+        new_secret()?
+    } else {
+        old.secret
+    };
+    let HoldLimits {
+        holds_per_subject,
+        restops_max,
+    } = limits;
+    let new = Settings {
+        secret,
+        holds_per_subject,
+        restops_max,
+    };
     if new != old {
         table.put(&0, &new)?;
     }
@@ -58,7 +75,9 @@ fn new_secret() -> Result<[u64; 2], SettingsError> {
 
 /// Sixty-four random bits from the kernel.
 pub(crate) fn random_u64() -> Result<u64, SettingsError> {
-    SysRng.try_next_u64().map_err(|error| SettingsError::Random(error.to_string()))
+    SysRng
+        .try_next_u64()
+        .map_err(|error| SettingsError::Random(error.to_string()))
 }
 
 #[cfg(test)]
@@ -70,9 +89,19 @@ mod tests {
         let mut table = Fake::new("SETTINGS", 1);
         let secret = write(&mut table, HoldLimits::default()).unwrap();
         assert_ne!(secret, [0; 2]);
-        let limits = HoldLimits { holds_per_subject: 3, restops_max: 4 };
+        let limits = HoldLimits {
+            holds_per_subject: 3,
+            restops_max: 4,
+        };
         assert_eq!(write(&mut table, limits).unwrap(), secret);
-        assert_eq!(table.rows[&0], Settings { secret, holds_per_subject: 3, restops_max: 4 });
+        assert_eq!(
+            table.rows[&0],
+            Settings {
+                secret,
+                holds_per_subject: 3,
+                restops_max: 4
+            }
+        );
     }
 
     #[test]

@@ -1,15 +1,21 @@
 //! Typed access to pinned maps, and the trait behind it, so that installing can be tested without a kernel.
 //!
 //! Opens maps that are pinned already and never makes one.
-#![expect(unsafe_code, reason = "promises to aya which shared types are plain bytes")]
+#![expect(
+    unsafe_code,
+    reason = "promises to aya which shared types are plain bytes"
+)]
 
 use std::{collections::BTreeSet, io};
 
-use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key};
+use aya::maps::{
+    Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key,
+};
 use stayhand_agent_ebpf::abi::{
     hold::{AnswerEntry, HoldEntry, HoldKey},
     image::{
-        EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NetKey, Node, Range, Settings, Subject, SubjectKey,
+        EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NetKey, Node, Range, Settings,
+        Subject, SubjectKey,
     },
     task::Identity,
 };
@@ -30,8 +36,24 @@ macro_rules! plain {
 }
 
 plain!(
-    u32, u64, AnswerEntry, HoldEntry, HoldKey, EdgeKey, Entry, Identity, Label, LabelKey, LeaseKey, LeaseRow, NetKey,
-    Node, Range, Settings, Subject, SubjectKey,
+    u32,
+    u64,
+    AnswerEntry,
+    HoldEntry,
+    HoldKey,
+    EdgeKey,
+    Entry,
+    Identity,
+    Label,
+    LabelKey,
+    LeaseKey,
+    LeaseRow,
+    NetKey,
+    Node,
+    Range,
+    Settings,
+    Subject,
+    SubjectKey,
 );
 
 /// Carries a shared type across aya's border (both are foreign to this crate).
@@ -54,7 +76,9 @@ pub enum TableError {
         source: Box<MapError>,
     },
     /// It has no room left.
-    #[error("map `{map}` is full ({max_entries} entries); make policies smaller, or fewer subjects and grants")]
+    #[error(
+        "map `{map}` is full ({max_entries} entries); make policies smaller, or fewer subjects and grants"
+    )]
     Full {
         /// The map
         map: &'static str,
@@ -90,19 +114,34 @@ pub trait Table<K, V> {
 /// Opens a pinned map.
 pub(crate) fn open(pins: &Pins, map: &'static str) -> Result<Map, TableError> {
     let opened = MapData::from_pin(pins.map(map)).and_then(Map::from_map_data);
-    opened.map_err(|source| TableError::Open { map, source: Box::new(source) })
+    opened.map_err(|source| TableError::Open {
+        map,
+        source: Box::new(source),
+    })
 }
 
 fn bound(pins: &Pins, map: &'static str) -> Result<u32, TableError> {
     let info = aya::maps::MapInfo::from_pin(pins.map(map));
-    info.map(|info| info.max_entries()).map_err(|source| TableError::Open { map, source: Box::new(source) })
+    info.map(|info| info.max_entries())
+        .map_err(|source| TableError::Open {
+            map,
+            source: Box::new(source),
+        })
 }
 
-fn refused(doing: &'static str, map: &'static str, max_entries: u32) -> impl FnOnce(MapError) -> TableError {
+fn refused(
+    doing: &'static str,
+    map: &'static str,
+    max_entries: u32,
+) -> impl FnOnce(MapError) -> TableError {
     move |source| match errno(&source) {
         // Hash maps say the first, address tries the second.
         Some(libc::E2BIG | libc::ENOSPC) => TableError::Full { map, max_entries },
-        _ => TableError::Refused { doing, map, source: Box::new(source) },
+        _ => TableError::Refused {
+            doing,
+            map,
+            source: Box::new(source),
+        },
     }
 }
 
@@ -141,7 +180,9 @@ fn listed<K: Ord>(
 ) -> Result<Vec<K>, TableError> {
     let most = (max_entries as usize).saturating_mul(2).saturating_add(1);
     let found: Result<BTreeSet<K>, MapError> = keys.take(most).collect();
-    found.map(|keys| keys.into_iter().collect()).map_err(refused("list", map, max_entries))
+    found
+        .map(|keys| keys.into_iter().collect())
+        .map_err(refused("list", map, max_entries))
 }
 
 /// A hash map.
@@ -155,7 +196,11 @@ impl<K: Plain, V: Plain> Hash<K, V> {
     /// Opens the pinned map `name`.
     pub fn open(pins: &Pins, name: &'static str) -> Result<Self, TableError> {
         let inner = HashMap::try_from(open(pins, name)?).map_err(refused("use", name, 0))?;
-        Ok(Self { name, max_entries: bound(pins, name)?, inner })
+        Ok(Self {
+            name,
+            max_entries: bound(pins, name)?,
+            inner,
+        })
     }
 }
 
@@ -165,11 +210,16 @@ impl<K: Plain + Ord, V: Plain> Table<K, V> for Hash<K, V> {
     }
 
     fn get(&self, key: &K) -> Result<Option<V>, TableError> {
-        present(self.inner.get(&Row(*key), 0).map(|Row(value)| value), self.name)
+        present(
+            self.inner.get(&Row(*key), 0).map(|Row(value)| value),
+            self.name,
+        )
     }
 
     fn put(&mut self, key: &K, value: &V) -> Result<(), TableError> {
-        self.inner.insert(Row(*key), Row(*value), 0).map_err(refused("write", self.name, self.max_entries))
+        self.inner
+            .insert(Row(*key), Row(*value), 0)
+            .map_err(refused("write", self.name, self.max_entries))
     }
 
     fn remove(&mut self, key: &K) -> Result<bool, TableError> {
@@ -177,7 +227,11 @@ impl<K: Plain + Ord, V: Plain> Table<K, V> for Hash<K, V> {
     }
 
     fn keys(&self) -> Result<Vec<K>, TableError> {
-        listed(self.inner.keys().map(|key| key.map(|Row(key)| key)), self.name, self.max_entries)
+        listed(
+            self.inner.keys().map(|key| key.map(|Row(key)| key)),
+            self.name,
+            self.max_entries,
+        )
     }
 }
 
@@ -205,7 +259,9 @@ impl<V: Plain> Table<u32, V> for Slots<V> {
     }
 
     fn put(&mut self, key: &u32, value: &V) -> Result<(), TableError> {
-        self.inner.set(*key, Row(*value), 0).map_err(refused("write", self.name, self.inner.len()))
+        self.inner
+            .set(*key, Row(*value), 0)
+            .map_err(refused("write", self.name, self.inner.len()))
     }
 
     fn remove(&mut self, _key: &u32) -> Result<bool, TableError> {
@@ -237,8 +293,12 @@ impl Nets {
 
     /// Opens it.
     pub fn open(pins: &Pins) -> Result<Self, TableError> {
-        let inner = LpmTrie::try_from(open(pins, Self::NAME)?).map_err(refused("use", Self::NAME, 0))?;
-        Ok(Self { max_entries: bound(pins, Self::NAME)?, inner })
+        let inner =
+            LpmTrie::try_from(open(pins, Self::NAME)?).map_err(refused("use", Self::NAME, 0))?;
+        Ok(Self {
+            max_entries: bound(pins, Self::NAME)?,
+            inner,
+        })
     }
 
     fn key(prefix: &NetPrefix) -> Key<Row<NetKey>> {
@@ -252,7 +312,12 @@ impl Table<NetPrefix, Range> for Nets {
     }
 
     fn get(&self, prefix: &NetPrefix) -> Result<Option<Range>, TableError> {
-        present(self.inner.get(&Self::key(prefix), 0).map(|Row(value)| value), Self::NAME)
+        present(
+            self.inner
+                .get(&Self::key(prefix), 0)
+                .map(|Row(value)| value),
+            Self::NAME,
+        )
     }
 
     fn put(&mut self, prefix: &NetPrefix, value: &Range) -> Result<(), TableError> {
@@ -268,7 +333,10 @@ impl Table<NetPrefix, Range> for Nets {
         let keys = self.inner.keys().map(|key| {
             key.map(|key| {
                 let Row(data) = key.data();
-                NetPrefix { bits: key.prefix_len(), key: data }
+                NetPrefix {
+                    bits: key.prefix_len(),
+                    key: data,
+                }
             })
         });
         listed(keys, Self::NAME, self.max_entries)
@@ -293,7 +361,10 @@ impl PerCpu {
     }
 
     pub(crate) fn sum(&self, index: u32) -> Result<u64, TableError> {
-        let values = self.inner.get(&index, 0).map_err(refused("read", self.name, 0))?;
+        let values = self
+            .inner
+            .get(&index, 0)
+            .map_err(refused("read", self.name, 0))?;
         Ok(values.iter().fold(0, |sum, value| sum.wrapping_add(*value)))
     }
 }
@@ -323,7 +394,12 @@ pub(crate) mod fake {
 
     impl<K: Ord, V> Fake<K, V> {
         pub(crate) fn new(name: &'static str, max_entries: usize) -> Self {
-            Self { name, max_entries, rows: BTreeMap::new(), writes: 0 }
+            Self {
+                name,
+                max_entries,
+                rows: BTreeMap::new(),
+                writes: 0,
+            }
         }
     }
 
@@ -338,7 +414,10 @@ pub(crate) mod fake {
 
         fn put(&mut self, key: &K, value: &V) -> Result<(), TableError> {
             if !self.rows.contains_key(key) && self.rows.len() >= self.max_entries {
-                return Err(TableError::Full { map: self.name, max_entries: self.max_entries as u32 });
+                return Err(TableError::Full {
+                    map: self.name,
+                    max_entries: u32::try_from(self.max_entries).unwrap(),
+                });
             }
             self.writes += 1;
             self.rows.insert(key.clone(), value.clone());
@@ -370,7 +449,9 @@ mod tests {
     #[test]
     fn what_is_not_pinned_is_an_error_naming_the_map() {
         let place = tempfile::tempdir().unwrap();
-        let error = Hash::<u32, u32>::open(&Pins::new(place.path()), "HOLD_COUNTS").err().unwrap();
+        let error = Hash::<u32, u32>::open(&Pins::new(place.path()), "HOLD_COUNTS")
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("HOLD_COUNTS"), "{error}");
     }
 }

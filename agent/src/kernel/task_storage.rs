@@ -13,12 +13,7 @@ use std::{
 use aya::maps::{MapData, MapType};
 use stayhand_agent_ebpf::abi::task::{TaskState, pin};
 
-use super::{
-    pidfd::PidFd,
-    pins::Pins,
-    settings::random_u64,
-    table::TableError,
-};
+use super::{pidfd::PidFd, pins::Pins, settings::random_u64, table::TableError};
 
 // include/uapi/linux/bpf.h
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
@@ -59,11 +54,19 @@ impl TaskPin {
             bytes.copy_from_slice(&word.to_ne_bytes());
         }
         let half = |at: usize| {
-            let taken = bytes.get(at..at + 4).and_then(|taken| taken.try_into().ok());
+            let taken = bytes
+                .get(at..at + 4)
+                .and_then(|taken| taken.try_into().ok());
             taken.map_or(0, u32::from_ne_bytes)
         };
         let [_, _, task_cookie, process_cookie] = [words[0], words[1], words[2], words[3]];
-        Self { pin: half(0), auid: half(4), session: half(8), task_cookie, process_cookie }
+        Self {
+            pin: half(0),
+            auid: half(4),
+            session: half(8),
+            task_cookie,
+            process_cookie,
+        }
     }
 
     fn encode(&self) -> Box<[u64; WORDS]> {
@@ -134,10 +137,17 @@ pub enum Pinned {
 impl Tasks {
     /// Opens the pinned map. Its value size is checked, because the kernel writes that many bytes.
     pub fn open(pins: &Pins) -> Result<Self, TasksError> {
-        let opened = MapData::from_pin(pins.map(NAME)).and_then(|map| map.info().map(|info| (map, info)));
-        let (map, info) = opened.map_err(|source| TableError::Open { map: NAME, source: Box::new(source) })?;
-        let storage = info.map_type().is_ok_and(|kind| kind == MapType::TaskStorage);
-        if !storage || info.key_size() != 4 || info.value_size() as usize != size_of::<TaskState>() {
+        let opened =
+            MapData::from_pin(pins.map(NAME)).and_then(|map| map.info().map(|info| (map, info)));
+        let (map, info) = opened.map_err(|source| TableError::Open {
+            map: NAME,
+            source: Box::new(source),
+        })?;
+        let storage = info
+            .map_type()
+            .is_ok_and(|kind| kind == MapType::TaskStorage);
+        if !storage || info.key_size() != 4 || info.value_size() as usize != size_of::<TaskState>()
+        {
             return Err(TasksError::OtherLayout);
         }
         Ok(Self { map })
@@ -149,14 +159,29 @@ impl Tasks {
         match self.call(BPF_MAP_LOOKUP_ELEM, process.as_fd(), &mut words, 0) {
             Ok(()) => Ok(Some(TaskPin::decode(&words))),
             Err(error) if ended(&error) => Ok(None),
-            Err(source) => Err(TasksError::Refused { doing: "read", pid: process.pid(), source }),
+            Err(source) => Err(TasksError::Refused {
+                doing: "read",
+                pid: process.pid(),
+                source,
+            }),
         }
     }
 
     /// Pins a process that the kernel has not pinned by itself.
-    pub fn pin_person(&self, process: &PidFd, auid: u32, session: u32) -> Result<Pinned, TasksError> {
+    pub fn pin_person(
+        &self,
+        process: &PidFd,
+        auid: u32,
+        session: u32,
+    ) -> Result<Pinned, TasksError> {
         let cookie = cookie()?;
-        let made = TaskPin { pin: pin::LOGIN, auid, session, task_cookie: cookie, process_cookie: cookie };
+        let made = TaskPin {
+            pin: pin::LOGIN,
+            auid,
+            session,
+            task_cookie: cookie,
+            process_cookie: cookie,
+        };
         self.set(process, made, BPF_NOEXIST)
     }
 
@@ -164,24 +189,49 @@ impl Tasks {
     /// own keep it, so call this before any is started.
     pub fn mark_agent(&self) -> Result<(), TasksError> {
         let pid = std::process::id();
-        let refused = |source| TasksError::Refused { doing: "set", pid, source };
+        let refused = |source| TasksError::Refused {
+            doing: "set",
+            pid,
+            source,
+        };
         let process = PidFd::open(pid).map_err(refused)?;
         let process = process.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
         let cookie = cookie()?;
-        let made = TaskPin { pin: pin::AGENT, auid: 0, session: 0, task_cookie: cookie, process_cookie: cookie };
+        let made = TaskPin {
+            pin: pin::AGENT,
+            auid: 0,
+            session: 0,
+            task_cookie: cookie,
+            process_cookie: cookie,
+        };
         self.set(&process, made, BPF_ANY).map(|_| ())
     }
 
     fn set(&self, process: &PidFd, made: TaskPin, flags: u64) -> Result<Pinned, TasksError> {
-        match self.call(BPF_MAP_UPDATE_ELEM, process.as_fd(), &mut made.encode(), flags) {
+        match self.call(
+            BPF_MAP_UPDATE_ELEM,
+            process.as_fd(),
+            &mut made.encode(),
+            flags,
+        ) {
             Ok(()) => Ok(Pinned::New),
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(Pinned::Already),
             Err(error) if ended(&error) => Ok(Pinned::Gone),
-            Err(source) => Err(TasksError::Refused { doing: "set", pid: process.pid(), source }),
+            Err(source) => Err(TasksError::Refused {
+                doing: "set",
+                pid: process.pid(),
+                source,
+            }),
         }
     }
 
-    fn call(&self, command: libc::c_long, process: BorrowedFd<'_>, words: &mut [u64; WORDS], flags: u64) -> io::Result<()> {
+    fn call(
+        &self,
+        command: libc::c_long,
+        process: BorrowedFd<'_>,
+        words: &mut [u64; WORDS],
+        flags: u64,
+    ) -> io::Result<()> {
         let key = process.as_raw_fd();
         let attr = ElementAttr {
             map_fd: self.map.fd().as_fd().as_raw_fd(),
@@ -192,8 +242,19 @@ impl Tasks {
         };
         // SAFETY: `attr` has the layout that both commands read and outlives the call; `key` is the descriptor
         // number that a task storage map takes; `words` has exactly the map's value size, checked at `open`.
-        let done = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attr, size_of::<ElementAttr>()) };
-        if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_bpf,
+                command,
+                &raw const attr,
+                size_of::<ElementAttr>(),
+            )
+        };
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -212,7 +273,9 @@ fn ended(error: &io::Error) -> bool {
 }
 
 fn cookie() -> Result<u64, TasksError> {
-    random_u64().map(|random| random.max(1)).map_err(|error| TasksError::Random(error.to_string()))
+    random_u64()
+        .map(|random| random.max(1))
+        .map_err(|error| TasksError::Random(error.to_string()))
 }
 
 #[cfg(test)]
@@ -221,7 +284,13 @@ mod tests {
 
     #[test]
     fn a_pin_reads_back_and_zeroed_storage_is_no_person() {
-        let made = TaskPin { pin: pin::LOGIN, auid: 1001, session: 3, task_cookie: u64::MAX, process_cookie: 5 };
+        let made = TaskPin {
+            pin: pin::LOGIN,
+            auid: 1001,
+            session: 3,
+            task_cookie: u64::MAX,
+            process_cookie: 5,
+        };
         let words = made.encode();
         assert_eq!(TaskPin::decode(&words), made);
         assert!(words[4..].iter().all(|word| *word == 0));

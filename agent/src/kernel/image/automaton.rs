@@ -44,15 +44,33 @@ impl Automaton {
         let classes = graph.classes();
         let numbers: BTreeMap<u32, u32> = classes.iter().map(|class| class.node).zip(1..).collect();
         let number = |node: u32| numbers.get(&graph.class_of(node)).copied().unwrap_or(0);
-        let mut runs = Runs { entries: image.entries.clone(), known: BTreeMap::new() };
-        let mut made = Self { nodes: vec![Node::default()], ..Self::default() };
+        let mut runs = Runs {
+            entries: image.entries.clone(),
+            known: BTreeMap::new(),
+        };
+        let mut made = Self {
+            nodes: vec![Node::default()],
+            ..Self::default()
+        };
         for class in &classes {
             let from = number(class.node);
-            made.nodes.push(Node { here: runs.range(&class.here), below: runs.range(&class.below) });
-            made.edges.extend(class.children.iter().map(|(name, child)| ((from, name.clone()), number(*child))));
+            made.nodes.push(Node {
+                here: runs.range(&class.here),
+                below: runs.range(&class.below),
+            });
+            made.edges.extend(
+                class
+                    .children
+                    .iter()
+                    .map(|(name, child)| ((from, name.clone()), number(*child))),
+            );
         }
         made.entries = runs.entries;
-        made.labels = resolved.objects.iter().map(|(object, node)| (*object, number(*node))).collect();
+        made.labels = resolved
+            .objects
+            .iter()
+            .map(|(object, node)| (*object, number(*node)))
+            .collect();
         fits(made.nodes.len(), "path nodes", NODES_PER_SLOT)?;
         fits(made.entries.len(), "entries", ENTRIES_PER_SLOT)?;
         Ok(made)
@@ -60,7 +78,15 @@ impl Automaton {
 }
 
 fn fits(count: usize, what: &'static str, max: u32) -> Result<(), TooLarge> {
-    if count > max as usize { Err(TooLarge { count, what, max: max as usize }) } else { Ok(()) }
+    if count > max as usize {
+        Err(TooLarge {
+            count,
+            what,
+            max: max as usize,
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// Runs of entries: a list that is one range of the image stays it, any other is copied behind, each once.
@@ -74,7 +100,12 @@ impl Runs {
         let list: Vec<(u32, u32)> = list.iter().copied().collect();
         match list.as_slice() {
             [] => return Range::default(),
-            [(start, len)] => return Range { start: *start, len: *len },
+            [(start, len)] => {
+                return Range {
+                    start: *start,
+                    len: *len,
+                };
+            }
             _ => {}
         }
         if let Some(known) = self.known.get(&list) {
@@ -83,7 +114,10 @@ impl Runs {
         let mut joined: Vec<Entry> = Vec::new();
         for (start, len) in &list {
             let start = *start as usize;
-            let part = self.entries.get(start..start.saturating_add(*len as usize)).unwrap_or_default();
+            let part = self
+                .entries
+                .get(start..start.saturating_add(*len as usize))
+                .unwrap_or_default();
             for entry in part {
                 if !joined.contains(entry) {
                     joined.push(*entry);

@@ -48,8 +48,16 @@ impl Graph {
             graph.push(parent, &edge.name);
         }
         for (index, node) in image.nodes.iter().enumerate() {
-            let ranges = |range: Range| if range.len == 0 { Vec::new() } else { vec![range] };
-            if let (Some(here), Some(below)) = (graph.here.get_mut(index), graph.below.get_mut(index)) {
+            let ranges = |range: Range| {
+                if range.len == 0 {
+                    Vec::new()
+                } else {
+                    vec![range]
+                }
+            };
+            if let (Some(here), Some(below)) =
+                (graph.here.get_mut(index), graph.below.get_mut(index))
+            {
                 (*here, *below) = (ranges(node.here), ranges(node.below));
             }
         }
@@ -59,7 +67,11 @@ impl Graph {
     fn push(&mut self, parent: u32, name: &[u8]) -> u32 {
         let node = u32::try_from(self.parents.len()).unwrap_or(u32::MAX);
         let above = self.paths.get(parent as usize).cloned().unwrap_or_default();
-        let path = if name.is_empty() { Vec::new() } else { [above.as_slice(), b"/", name].concat() };
+        let path = if name.is_empty() {
+            Vec::new()
+        } else {
+            [above.as_slice(), b"/", name].concat()
+        };
         self.parents.push(parent);
         self.paths.push(path);
         self.here.push(Vec::new());
@@ -67,36 +79,63 @@ impl Graph {
         self.class.push(node);
         self.children.push(BTreeMap::new());
         self.members.push(vec![node]);
+        let class = self.class_of(parent) as usize;
         if !name.is_empty()
-            && let Some(children) = self.children.get_mut(parent as usize)
+            && let Some(children) = self.children.get_mut(class)
         {
             children.insert(name.to_vec(), node);
         }
         node
     }
 
-    /// Adds every mount point that lies below a `/**` rule, and notes which nodes are mount points. To be called
-    /// before any names are made one.
+    /// Gives every directory of a `/**` rule that is reached through symbolic links its real name, too, so that mounts
+    /// below it are found under either. `canonical` yields the real path.
+    pub fn add_real_names(&mut self, canonical: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+        let with_rules = self.nodes().filter(|(node, _, _)| {
+            self.below
+                .get(*node as usize)
+                .is_some_and(|below| !below.is_empty())
+        });
+        let directories: Vec<(u32, Vec<u8>)> = with_rules
+            .map(|(node, _, path)| (node, path.to_vec()))
+            .collect();
+        for (node, path) in directories {
+            if let Some(real) = canonical(&path).filter(|real| *real != path)
+                && let Some(same) = self.reach(&components(&real), true)
+            {
+                self.unite(node, same);
+            }
+        }
+    }
+
+    /// Adds every mount point that lies below a `/**` rule, and notes which nodes are mount points.
     pub fn add_mounts(&mut self, mounts: &Mounts) {
         self.mounts.insert(ROOT, Vec::new());
         for mount in &mounts.0 {
-            let names: Vec<&[u8]> = mount.point.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
-            if let Some(node) = self.reach(&names) {
+            if let Some(node) = self.reach(&components(&mount.point), false) {
                 self.mounts.insert(node, mount.kind.clone());
             }
         }
     }
 
-    /// The node of a path. One that no rule names is made, if a rule above means everything below.
-    fn reach(&mut self, names: &[&[u8]]) -> Option<u32> {
-        let (mut node, mut covered) = (ROOT, false);
+    /// The node of a path. One that no rule names is made if `make`, or if a rule above means everything below.
+    fn reach(&mut self, names: &[&[u8]], make: bool) -> Option<u32> {
+        let (mut node, mut covered) = (ROOT, make);
         for (depth, name) in names.iter().enumerate() {
-            covered |= !self.below.get(node as usize)?.is_empty();
-            match self.children.get(node as usize)?.get(*name) {
+            let class = self.class_of(node) as usize;
+            covered |= self
+                .members
+                .get(class)?
+                .iter()
+                .any(|member| !self.below[*member as usize].is_empty());
+            match self.children.get(class)?.get(*name) {
                 Some(child) => node = *child,
                 None if covered => {
                     let rest = names.get(depth..)?;
-                    return Some(rest.iter().fold(node, |parent, name| self.push(parent, name)));
+                    return Some(
+                        rest.iter()
+                            .fold(node, |parent, name| self.push(parent, name)),
+                    );
                 }
                 None => return None,
             }
@@ -106,8 +145,20 @@ impl Graph {
 
     /// Every node with its parent and path, parents first.
     pub fn nodes(&self) -> impl Iterator<Item = (u32, u32, &[u8])> {
-        let numbered = (0u32..).zip(self.parents.iter().zip(&self.paths)).skip(ROOT as usize);
-        numbered.map(|(node, (parent, path))| (node, *parent, if path.is_empty() { b"/" } else { path.as_slice() }))
+        let numbered = (0u32..)
+            .zip(self.parents.iter().zip(&self.paths))
+            .skip(ROOT as usize);
+        numbered.map(|(node, (parent, path))| {
+            (
+                node,
+                *parent,
+                if path.is_empty() {
+                    b"/"
+                } else {
+                    path.as_slice()
+                },
+            )
+        })
     }
 
     /// Type of the file system that is mounted on a node, if one is.
@@ -150,15 +201,17 @@ impl Graph {
 
     /// Every class by its standing node: rules on the object, rules below it, children.
     pub fn classes(&self) -> Vec<Class<'_>> {
-        let standing = (ROOT..).take(self.parents.len().saturating_sub(1)).filter(|node| self.class_of(*node) == *node);
+        let standing = (ROOT..)
+            .take(self.parents.len().saturating_sub(1))
+            .filter(|node| self.class_of(*node) == *node);
         standing.map(|node| self.describe(node)).collect()
     }
 
     fn describe(&self, node: u32) -> Class<'_> {
         let (mut here, mut below) = (BTreeSet::new(), BTreeSet::new());
         for member in &self.members[node as usize] {
-            here.extend(self.here[*member as usize].iter().map(key));
-            below.extend(self.below[*member as usize].iter().map(key));
+            here.extend(self.here[*member as usize].iter().copied().map(key));
+            below.extend(self.below[*member as usize].iter().copied().map(key));
             if self.mounts.contains_key(member) {
                 // The walk ends at a file system's root: rules above it are met here or not at all.
                 let above = self.above(*member);
@@ -166,7 +219,12 @@ impl Graph {
                 below.extend(&above);
             }
         }
-        Class { node, here, below, children: &self.children[node as usize] }
+        Class {
+            node,
+            here,
+            below,
+            children: &self.children[node as usize],
+        }
     }
 
     /// Rules on everything below any directory above a node.
@@ -175,7 +233,7 @@ impl Graph {
         let mut at = self.parents[node as usize];
         while at != 0 {
             for member in &self.members[self.class_of(at) as usize] {
-                met.extend(self.below[*member as usize].iter().map(key));
+                met.extend(self.below[*member as usize].iter().copied().map(key));
             }
             at = self.parents[at as usize];
         }
@@ -183,7 +241,13 @@ impl Graph {
     }
 }
 
-fn key(range: &Range) -> (u32, u32) {
+fn components(path: &[u8]) -> Vec<&[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn key(range: Range) -> (u32, u32) {
     (range.start, range.len)
 }
 

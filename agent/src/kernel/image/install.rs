@@ -3,7 +3,12 @@
 //! Whatever fails before the flip leaves the active image as it was. The slot that was active is not touched before
 //! the next installation, so that decisions that still read it end on what they began with.
 
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use stayhand_agent_ebpf::abi::image::{ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK};
 use stayhand_guardrail::id::Generation;
@@ -42,7 +47,9 @@ pub enum InstallError {
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
     /// Two names have one hash.
-    #[error("two names of the policies have one hash under this boot's secret; rename one, or reboot")]
+    #[error(
+        "two names of the policies have one hash under this boot's secret; rename one, or reboot"
+    )]
     Collision,
     /// The kernel's rows are not what was written.
     #[error("map `{map}` does not read back as it was written; somebody else writes to it")]
@@ -77,8 +84,18 @@ pub struct Installer {
 
 impl Installer {
     /// Opens the pinned maps.
-    pub fn open(pins: &Pins, identify: Box<dyn Identify + Send>, secret: [u64; 2]) -> Result<Self, InstallError> {
-        Self::with(Tables::open(pins)?, identify, Box::new(Mounts::read), secret, FLIP_INTERVAL)
+    pub fn open(
+        pins: &Pins,
+        identify: Box<dyn Identify + Send>,
+        secret: [u64; 2],
+    ) -> Result<Self, InstallError> {
+        Self::with(
+            Tables::open(pins)?,
+            identify,
+            Box::new(Mounts::read),
+            secret,
+            FLIP_INTERVAL,
+        )
     }
 
     pub(super) fn with(
@@ -88,7 +105,15 @@ impl Installer {
         secret: [u64; 2],
         flip_interval: Duration,
     ) -> Result<Self, InstallError> {
-        let mut made = Self { tables, identify, mounts, secret, flip_interval, installed: None, last_flip: None };
+        let mut made = Self {
+            tables,
+            identify,
+            mounts,
+            secret,
+            flip_interval,
+            installed: None,
+            last_flip: None,
+        };
         // An earlier agent may have flipped just now.
         made.last_flip = made.active()?.map(|_| Instant::now());
         Ok(made)
@@ -98,7 +123,10 @@ impl Installer {
     pub fn active(&self) -> Result<Option<Active>, InstallError> {
         let raw = self.tables.active.get(&ACTIVE_IMAGE)?.unwrap_or(0);
         let slot = u32::from(raw & ACTIVE_SLOT_MASK != 0);
-        Ok((raw != 0).then_some(Active { generation: Generation(raw >> 1), slot }))
+        Ok((raw != 0).then_some(Active {
+            generation: Generation(raw >> 1),
+            slot,
+        }))
     }
 
     /// Installs and flips.
@@ -114,7 +142,10 @@ impl Installer {
             drop(self.tables.clear(slot));
             return Err(error);
         }
-        self.tables.active.put(&ACTIVE_IMAGE, &(desired.generation.0 << 1 | u64::from(slot)))?;
+        self.tables.active.put(
+            &ACTIVE_IMAGE,
+            &(desired.generation.0 << 1 | u64::from(slot)),
+        )?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
@@ -123,7 +154,9 @@ impl Installer {
     }
 
     fn build(&mut self, slot: u32, rows: &Rows) -> Result<(), InstallError> {
-        self.tables.active.put(&ACTIVE_BUILDING, &(u64::from(slot) + 1))?;
+        self.tables
+            .active
+            .put(&ACTIVE_BUILDING, &(u64::from(slot) + 1))?;
         self.tables.clear(slot)?;
         self.tables.write(slot, rows)?;
         self.compare(slot, rows)
@@ -138,10 +171,17 @@ impl Installer {
 
     fn rows(&self, desired: &Desired, slot: u32) -> Result<(Rows, Resolved), InstallError> {
         let mut graph = Graph::new(&desired.image);
+        graph.add_real_names(|path| {
+            let real = self
+                .identify
+                .canonical(Path::new(OsStr::from_bytes(path)))?;
+            Some(real.into_os_string().into_vec())
+        });
         graph.add_mounts(&(self.mounts)()?);
         let resolved = resolve(&mut graph, self.identify.as_ref())?;
         let automaton = Automaton::build(&desired.image, &graph, &resolved)?;
-        let rows = Rows::build(desired, &automaton, slot, self.secret).ok_or(InstallError::Collision)?;
+        let rows =
+            Rows::build(desired, &automaton, slot, self.secret).ok_or(InstallError::Collision)?;
         Ok((rows, resolved))
     }
 
@@ -155,7 +195,11 @@ impl Installer {
         match new.difference(old) {
             None => return Ok(Relabelled::Unchanged),
             Some("LABELS") if only_labels(&new, old) => {}
-            Some(_) => return self.install(desired.clone()).map(Relabelled::Reinstalled),
+            Some(_) => {
+                return self
+                    .install(desired.clone())
+                    .map(|report| Relabelled::Reinstalled(Box::new(report)));
+            }
         }
         let (set, removed) = self.tables.exchange_labels(&old.labels, &new.labels)?;
         let desired = desired.clone();

@@ -52,11 +52,19 @@ impl InstallReport {
 
 impl fmt::Display for InstallReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "generation {} in slot {} ({:016x}):", self.generation, self.slot, self.digest)?;
+        write!(
+            f,
+            "generation {} in slot {} ({:016x}):",
+            self.generation, self.slot, self.digest
+        )?;
         for (what, count) in self.rows {
             write!(f, " {count} {what},")?;
         }
-        write!(f, " {} paths not there yet, {} matched by name only", self.missing, self.by_name)?;
+        write!(
+            f,
+            " {} paths not there yet, {} matched by name only",
+            self.missing, self.by_name
+        )?;
         for problem in self.problems.iter().take(PROBLEMS_SHOWN) {
             write!(f, "\n  matched by name only: {problem}")?;
         }
@@ -82,5 +90,5 @@ pub enum Relabelled {
         removed: usize,
     },
     /// Names came to mean one object, or no longer do: the image was installed anew
-    Reinstalled(InstallReport),
+    Reinstalled(Box<InstallReport>),
 }

@@ -11,8 +11,8 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{decode_effect, effect},
         image::{
-            EdgeKey, Entry, LEASES_PER_ROW, Label, LabelKey, Lease, LeaseKey, LeaseRow, NET_SLOT_BITS, NetKey, Node,
-            Range, Subject, SubjectKey, entry_flag,
+            EdgeKey, Entry, LEASES_PER_ROW, Label, LabelKey, Lease, LeaseKey, LeaseRow,
+            NET_SLOT_BITS, NetKey, Node, Range, Subject, SubjectKey, entry_flag,
         },
     },
     siphash::hash_name,
@@ -42,10 +42,19 @@ pub struct Rows {
 impl Rows {
     /// Rows of `desired` in a slot. `None` if two names have one hash under this secret, which nobody can make
     /// happen who does not know it.
-    pub fn build(desired: &Desired, automaton: &Automaton, slot: u32, secret: [u64; 2]) -> Option<Self> {
+    pub fn build(
+        desired: &Desired,
+        automaton: &Automaton,
+        slot: u32,
+        secret: [u64; 2],
+    ) -> Option<Self> {
         let mut edges = BTreeMap::new();
         for ((node, name), child) in &automaton.edges {
-            let key = EdgeKey { name_hash: hash_name(secret, name), node: *node, slot };
+            let key = EdgeKey {
+                name_hash: hash_name(secret, name),
+                node: *node,
+                slot,
+            };
             if edges.insert(key, *child).is_some() {
                 return None;
             }
@@ -79,36 +88,57 @@ impl Rows {
             (self.leases == other.leases, "LEASES"),
             (self.nets == other.nets, "NETS"),
         ];
-        equal.into_iter().find(|(equal, _)| !equal).map(|(_, map)| map)
+        equal
+            .into_iter()
+            .find(|(equal, _)| !equal)
+            .map(|(_, map)| map)
     }
 }
 
 /// Labels of the objects.
 fn labels(automaton: &Automaton, slot: u32) -> BTreeMap<LabelKey, Label> {
     let label = |node: u32| Label { node, pad: 0 };
-    automaton.labels.iter().map(|(object, node)| (object.label_key(slot), label(*node))).collect()
+    automaton
+        .labels
+        .iter()
+        .map(|(object, node)| (object.label_key(slot), label(*node)))
+        .collect()
 }
 
 /// Subjects, with the operations that their entries name.
 fn subjects(desired: &Desired, entries: &[Entry], slot: u32) -> BTreeMap<SubjectKey, Subject> {
     let guarded = desired.subjects.iter().filter(|(_, sets)| **sets != 0);
     let row = |sets: u64| {
-        let own = || entries.iter().filter(move |entry| entry.subjects & sets != 0);
+        let own = || {
+            entries
+                .iter()
+                .filter(move |entry| entry.subjects & sets != 0)
+        };
         Subject {
             sets,
             ops: own().fold(0, |ops, entry| ops | entry.ops),
-            restricted_ops: own().filter(|entry| restricts(entry)).fold(0, |ops, entry| ops | entry.ops),
+            restricted_ops: own()
+                .filter(|entry| restricts(entry))
+                .fold(0, |ops, entry| ops | entry.ops),
         }
     };
     // Few different sets, many subjects.
     let mut known: BTreeMap<u64, Subject> = BTreeMap::new();
     guarded
-        .map(|(auid, sets)| (SubjectKey { auid: *auid, slot }, *known.entry(*sets).or_insert_with(|| row(*sets))))
+        .map(|(auid, sets)| {
+            (
+                SubjectKey { auid: *auid, slot },
+                *known.entry(*sets).or_insert_with(|| row(*sets)),
+            )
+        })
         .collect()
 }
 
 fn restricts(entry: &Entry) -> bool {
-    let restricting = matches!(decode_effect(entry.effect), effect::DENY | effect::REQUIRE_GRANT | effect::HOLD);
+    let restricting = matches!(
+        decode_effect(entry.effect),
+        effect::DENY | effect::REQUIRE_GRANT | effect::HOLD
+    );
     restricting && entry.flags & entry_flag::MONITOR == 0
 }
 
@@ -116,7 +146,11 @@ fn restricts(entry: &Entry) -> bool {
 fn leases(desired: &Desired, slot: u32) -> BTreeMap<LeaseKey, LeaseRow> {
     let mut found: BTreeMap<LeaseKey, Vec<Lease>> = BTreeMap::new();
     for lease in &desired.leases {
-        let key = LeaseKey { permission: lease.permission.get(), auid: lease.auid, slot };
+        let key = LeaseKey {
+            permission: lease.permission.get(),
+            auid: lease.auid,
+            slot,
+        };
         found.entry(key).or_default().push(Lease {
             boot_deadline_ns: lease.deadlines.boot_ns,
             tai_deadline_ns: lease.deadlines.tai_ns,
@@ -124,21 +158,39 @@ fn leases(desired: &Desired, slot: u32) -> BTreeMap<LeaseKey, LeaseRow> {
         });
     }
     let row = |mut list: Vec<Lease>| {
-        list.sort_by_key(|lease| std::cmp::Reverse((lease.boot_deadline_ns, lease.tai_deadline_ns, lease.grant)));
+        list.sort_by_key(|lease| {
+            std::cmp::Reverse((lease.boot_deadline_ns, lease.tai_deadline_ns, lease.grant))
+        });
         let mut row = LeaseRow::default();
-        for (place, lease) in row.leases.iter_mut().zip(list.into_iter().take(LEASES_PER_ROW)) {
+        for (place, lease) in row
+            .leases
+            .iter_mut()
+            .zip(list.into_iter().take(LEASES_PER_ROW))
+        {
             *place = lease;
         }
         row
     };
-    found.into_iter().map(|(key, list)| (key, row(list))).collect()
+    found
+        .into_iter()
+        .map(|(key, list)| (key, row(list)))
+        .collect()
 }
 
 /// Address ranges; the slot is the top of each prefix.
 fn nets(desired: &Desired, slot: u32) -> BTreeMap<NetPrefix, Range> {
-    let key = |addr| NetKey { slot_be: slot.to_be_bytes(), addr };
+    let key = |addr| NetKey {
+        slot_be: slot.to_be_bytes(),
+        addr,
+    };
     let row = |net: &stayhand_guardrail::image::NetRange| {
-        (NetPrefix { bits: NET_SLOT_BITS + net.bits, key: key(net.addr) }, net.range)
+        (
+            NetPrefix {
+                bits: NET_SLOT_BITS + net.bits,
+                key: key(net.addr),
+            },
+            net.range,
+        )
     };
     desired.image.nets.iter().map(row).collect()
 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
-    ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range, Subject,
-    SubjectKey,
+    ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node,
+    Range, Subject, SubjectKey,
 };
 
 use super::{
@@ -85,7 +85,11 @@ impl Tables {
 
     /// Writes every row. What leads to others comes last.
     pub fn write(&mut self, slot: u32, rows: &Rows) -> Result<(), TableError> {
-        write_array(self.entries.as_mut(), slot * ENTRIES_PER_SLOT, &rows.entries)?;
+        write_array(
+            self.entries.as_mut(),
+            slot * ENTRIES_PER_SLOT,
+            &rows.entries,
+        )?;
         write_array(self.nodes.as_mut(), slot * NODES_PER_SLOT, &rows.nodes)?;
         write(self.leases.as_mut(), &rows.leases)?;
         write(self.nets.as_mut(), &rows.nets)?;
@@ -98,7 +102,11 @@ impl Tables {
     pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
         Ok(Rows {
             nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
-            entries: read_array(self.entries.as_ref(), slot * ENTRIES_PER_SLOT, like.entries.len())?,
+            entries: read_array(
+                self.entries.as_ref(),
+                slot * ENTRIES_PER_SLOT,
+                like.entries.len(),
+            )?,
             labels: read(self.labels.as_ref(), slot)?,
             edges: read(self.edges.as_ref(), slot)?,
             subjects: read(self.subjects.as_ref(), slot)?,
@@ -115,7 +123,10 @@ impl Tables {
         new: &BTreeMap<LabelKey, Label>,
     ) -> Result<(usize, usize), TableError> {
         let (mut set, mut removed) = (0, 0);
-        for (key, label) in new.iter().filter(|(key, label)| old.get(key) != Some(label)) {
+        for (key, label) in new
+            .iter()
+            .filter(|(key, label)| old.get(key) != Some(label))
+        {
             self.labels.put(key, label)?;
             set += 1;
         }
@@ -135,14 +146,20 @@ fn clear<K: InSlot, V>(table: &mut dyn Table<K, V>, slot: u32) -> Result<(), Tab
 }
 
 fn write<K, V>(table: &mut dyn Table<K, V>, rows: &BTreeMap<K, V>) -> Result<(), TableError> {
-    rows.iter().try_for_each(|(key, value)| table.put(key, value))
+    rows.iter()
+        .try_for_each(|(key, value)| table.put(key, value))
 }
 
 fn write_array<V>(table: &mut dyn Table<u32, V>, first: u32, rows: &[V]) -> Result<(), TableError> {
-    (first..).zip(rows).try_for_each(|(index, value)| table.put(&index, value))
+    (first..)
+        .zip(rows)
+        .try_for_each(|(index, value)| table.put(&index, value))
 }
 
-fn read<K: InSlot + Ord, V>(table: &dyn Table<K, V>, slot: u32) -> Result<BTreeMap<K, V>, TableError> {
+fn read<K: InSlot + Ord, V>(
+    table: &dyn Table<K, V>,
+    slot: u32,
+) -> Result<BTreeMap<K, V>, TableError> {
     let mut rows = BTreeMap::new();
     for key in table.keys()? {
         if key.slot() == slot
@@ -154,7 +171,11 @@ fn read<K: InSlot + Ord, V>(table: &dyn Table<K, V>, slot: u32) -> Result<BTreeM
     Ok(rows)
 }
 
-fn read_array<V>(table: &dyn Table<u32, V>, first: u32, count: usize) -> Result<Vec<V>, TableError> {
+fn read_array<V>(
+    table: &dyn Table<u32, V>,
+    first: u32,
+    count: usize,
+) -> Result<Vec<V>, TableError> {
     let mut rows = Vec::with_capacity(count);
     for index in (first..).take(count) {
         rows.extend(table.get(&index)?);

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -13,7 +13,7 @@ use super::super::super::{
     mounts::{Mount, Mounts},
 };
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// By path without symbolic links
     objects: BTreeMap<String, ObjectId>,
@@ -26,7 +26,7 @@ struct State {
 }
 
 /// The file system; clones share it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
@@ -59,9 +59,17 @@ impl Disk {
         let path = if path.is_empty() { "/" } else { path };
         self.edit(|state| {
             state.next += 1;
-            let id = ObjectId { ino: state.next, dev: 1, igen: 0 };
+            let id = ObjectId {
+                ino: state.next,
+                dev: 1,
+                igen: 0,
+            };
             state.objects.entry(path.to_owned()).or_insert(id);
         });
+    }
+
+    pub(super) fn exists(&self, path: &str) -> bool {
+        self.edit(|state| state.objects.contains_key(path))
     }
 
     /// Another object under the same name.
@@ -72,6 +80,16 @@ impl Disk {
 
     pub(super) fn remove(&self, path: &str) {
         self.edit(|state| state.objects.remove(path));
+    }
+
+    /// Removes a directory and everything below it.
+    pub(super) fn cut(&self, path: &str) {
+        let below = format!("{path}/");
+        self.edit(|state| {
+            state
+                .objects
+                .retain(|known, _| known != path && !known.starts_with(&below))
+        });
     }
 
     /// A second name of the same object.
@@ -118,26 +136,39 @@ impl Disk {
         self.edit(|state| Mounts(state.mounts.iter().map(mount).collect()))
     }
 
-    /// The path without symbolic links and bind mounts: as the kernel's dentries have it.
-    fn canonical(&self, path: &str) -> String {
+    /// The path without symbolic links and, if asked, bind mounts: as the kernel's dentries have it.
+    fn resolved(&self, path: &str, through_binds: bool) -> String {
         let (links, binds) = self.edit(|state| (state.links.clone(), state.binds.clone()));
         let mut real = String::new();
         for name in path.split('/').filter(|name| !name.is_empty()) {
             real = format!("{real}/{name}");
-            if let Some(target) = links.get(&real).or(binds.get(&real)) {
+            if let Some(target) = links
+                .get(&real)
+                .or(binds.get(&real).filter(|_| through_binds))
+            {
                 real.clone_from(target);
             }
         }
-        if real.is_empty() { "/".to_owned() } else { real }
+        if real.is_empty() {
+            "/".to_owned()
+        } else {
+            real
+        }
+    }
+
+    /// As the kernel's dentries have it.
+    pub(super) fn dentry(&self, path: &str) -> String {
+        self.resolved(path, true)
     }
 
     /// Names and identities from the object up to its file system's root, as the kernel's walk sees them.
     pub(super) fn walk(&self, path: &str) -> Vec<(Vec<u8>, Option<ObjectId>)> {
-        let mut at = self.canonical(path);
+        let mut at = self.dentry(path);
         let mut levels = Vec::new();
         loop {
             let (id, root) = self.edit(|state| {
-                let root = state.mounts.iter().any(|(point, _)| *point == at) && !state.binds.contains_key(&at);
+                let root = state.mounts.iter().any(|(point, _)| *point == at)
+                    && !state.binds.contains_key(&at);
                 (state.objects.get(&at).copied(), root)
             });
             let (above, name) = at.rsplit_once('/').unwrap();
@@ -146,7 +177,11 @@ impl Disk {
             if root {
                 return levels;
             }
-            at = if above.is_empty() { "/".to_owned() } else { above.to_owned() };
+            at = if above.is_empty() {
+                "/".to_owned()
+            } else {
+                above.to_owned()
+            };
         }
     }
 }
@@ -154,13 +189,25 @@ impl Disk {
 impl Identify for Disk {
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
         let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
-        let real = self.canonical(text);
+        let real = self.dentry(text);
         self.edit(|state| {
             if state.shut.contains(&real) {
                 let source = std::io::ErrorKind::PermissionDenied.into();
-                return Err(IdentityError::Open { path: path.to_owned(), source });
+                return Err(IdentityError::Open {
+                    path: path.to_owned(),
+                    source,
+                });
             }
-            Ok(state.objects.get(&real).map_or(Identified::Missing, |id| Identified::Object(*id)))
+            Ok(state
+                .objects
+                .get(&real)
+                .map_or(Identified::Missing, |id| Identified::Object(*id)))
         })
+    }
+
+    fn canonical(&self, path: &Path) -> Option<PathBuf> {
+        let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
+        let there = self.exists(&self.dentry(text));
+        there.then(|| self.resolved(text, false).into())
     }
 }

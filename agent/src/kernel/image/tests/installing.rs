@@ -2,7 +2,7 @@
 
 use stayhand_agent_ebpf::abi::{
     code::op,
-    image::{LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SLOT_BITS, SubjectKey},
+    image::{LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SLOT_BITS, Subject, SubjectKey},
 };
 use stayhand_guardrail::{
     id::{Generation, GrantId},
@@ -17,7 +17,10 @@ use super::{
     installer,
     shared::Maps,
 };
-use crate::{clock::Deadlines, kernel::{identity::IdentityError, table::TableError}};
+use crate::{
+    clock::Deadlines,
+    kernel::{identity::IdentityError, table::TableError},
+};
 
 fn ready() -> (Maps, Disk) {
     (Maps::new(), Disk::new(&["/usr/bin/nc", "/srv/prod/x"]))
@@ -27,15 +30,34 @@ fn ready() -> (Maps, Disk) {
 fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
     let (maps, disk) = ready();
     let mut installer = installer(&maps, &disk);
-    installer.install(desired(1, &[&deny("a", "/usr/bin/nc")])).unwrap();
+    installer
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
     let (labels, active) = (maps.labels.rows(), maps.active());
     maps.edges.bound(maps.edges.rows().len() + 1);
-    let error = installer.install(desired(2, &[&deny("a", "/srv/prod/x"), &deny("b", "/usr/bin/nc")])).unwrap_err();
-    assert!(matches!(error, InstallError::Table(TableError::Full { map: "EDGES", .. })), "{error}");
+    let error = installer
+        .install(desired(
+            2,
+            &[&deny("a", "/srv/prod/x"), &deny("b", "/usr/bin/nc")],
+        ))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            InstallError::Table(TableError::Full { map: "EDGES", .. })
+        ),
+        "{error}"
+    );
     assert_eq!((maps.active(), maps.labels.rows()), (active, labels));
-    assert_eq!(maps.active.rows()[&1], 2, "slot 1 stays marked as being built");
+    assert_eq!(
+        maps.active.rows()[&1],
+        2,
+        "slot 1 stays marked as being built"
+    );
     maps.edges.bound(1_000);
-    installer.install(desired(3, &[&deny("a", "/srv/prod/x")])).unwrap();
+    installer
+        .install(desired(3, &[&deny("a", "/srv/prod/x")]))
+        .unwrap();
     assert_eq!((maps.active(), maps.active.rows()[&1]), ((3, 1), 0));
 }
 
@@ -53,10 +75,19 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             5 => maps.nets.deafen(),
             _ => maps.leases.deafen(),
         }
-        let mut wanted = desired(1, &[&deny("a", "/usr/bin/nc"), "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }"]);
+        let mut wanted = desired(
+            1,
+            &[
+                &deny("a", "/usr/bin/nc"),
+                "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
+            ],
+        );
         wanted.leases.push(lease(ALICE, 7));
         let error = installer.install(wanted).unwrap_err();
-        assert!(matches!(error, InstallError::ReadBack { .. }), "{which}: {error}");
+        assert!(
+            matches!(error, InstallError::ReadBack { .. }),
+            "{which}: {error}"
+        );
         assert_eq!(maps.active(), (0, 0), "{which}");
     }
 }
@@ -65,11 +96,22 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
 fn a_root_that_cannot_be_labelled_refuses_and_an_object_does_not() {
     let (maps, disk) = ready();
     disk.shut("/usr/bin/nc");
-    let report = installer(&maps, &disk).install(desired(1, &[&deny("a", "/usr/bin/nc")])).unwrap();
-    assert!(report.problems[0].contains("/usr/bin/nc") && report.to_string().contains("matched by name"), "{report}");
+    let report = installer(&maps, &disk)
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
+    assert!(
+        report.problems[0].contains("/usr/bin/nc")
+            && report.to_string().contains("matched by name"),
+        "{report}"
+    );
     disk.shut("/");
-    let error = installer(&maps, &disk).install(desired(2, &[&deny("a", "/usr/bin/nc")])).unwrap_err();
-    assert!(matches!(error, InstallError::Identity(IdentityError::Open { .. })), "{error}");
+    let error = installer(&maps, &disk)
+        .install(desired(2, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap_err();
+    assert!(
+        matches!(error, InstallError::Identity(IdentityError::Open { .. })),
+        "{error}"
+    );
     assert_eq!(maps.active().0, 1);
 }
 
@@ -87,12 +129,25 @@ fn a_users_own_fuse_mount_does_not_keep_policies_out_but_a_disk_does() {
 #[test]
 fn what_a_dead_agent_left_in_the_idle_slot_is_gone() {
     let (maps, disk) = ready();
-    let leftover = LabelKey { ino: 99, dev: 9, igen: 9, slot: 0, pad: 0 };
+    let leftover = LabelKey {
+        ino: 99,
+        dev: 9,
+        igen: 9,
+        slot: 0,
+        pad: 0,
+    };
     maps.labels.set(leftover, Label { node: 3, pad: 0 });
-    maps.subjects.set(SubjectKey { auid: 7, slot: 0 }, Default::default());
-    installer(&maps, &disk).install(desired(1, &[&deny("a", "/usr/bin/nc")])).unwrap();
+    maps.subjects
+        .set(SubjectKey { auid: 7, slot: 0 }, Subject::default());
+    installer(&maps, &disk)
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
     assert!(!maps.labels.rows().contains_key(&leftover));
-    assert_eq!(maps.subjects.rows().len(), 1, "alice; a login uid without sets is not guarded");
+    assert_eq!(
+        maps.subjects.rows().len(),
+        1,
+        "alice; a login uid without sets is not guarded"
+    );
 }
 
 #[test]
@@ -101,13 +156,25 @@ fn the_slot_is_marked_before_the_first_write_and_the_flip_is_the_last_but_one() 
     let mut installer = installer(&maps, &disk);
     for (generation, slot) in [(5u64, 0u64), (6, 1), (7, 0)] {
         maps.log.lock().unwrap().clear();
-        installer.install(desired(generation, &[&deny("a", "/usr/bin/nc")])).unwrap();
+        installer
+            .install(desired(generation, &[&deny("a", "/usr/bin/nc")]))
+            .unwrap();
         let log = maps.log.lock().unwrap().clone();
         assert_eq!(log[0], ("ACTIVE", (slot + 1).to_string()));
-        assert_eq!(log[log.len() - 2], ("ACTIVE", (generation << 1 | slot).to_string()));
+        assert_eq!(
+            log[log.len() - 2],
+            ("ACTIVE", (generation << 1 | slot).to_string())
+        );
         assert_eq!(log[log.len() - 1], ("ACTIVE", "0".to_owned()));
-        assert!(log[1..log.len() - 2].iter().all(|(map, _)| *map != "ACTIVE"));
-        assert_eq!(installer.active().unwrap().unwrap().generation, Generation(generation));
+        assert!(
+            log[1..log.len() - 2]
+                .iter()
+                .all(|(map, _)| *map != "ACTIVE")
+        );
+        assert_eq!(
+            installer.active().unwrap().unwrap().generation,
+            Generation(generation)
+        );
     }
 }
 
@@ -115,10 +182,19 @@ fn the_slot_is_marked_before_the_first_write_and_the_flip_is_the_last_but_one() 
 fn the_slot_that_was_active_is_not_touched() {
     let (maps, disk) = ready();
     let mut installer = installer(&maps, &disk);
-    installer.install(desired(1, &[&deny("a", "/usr/bin/nc")])).unwrap();
+    installer
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
     let before: Vec<_> = maps.edges.rows().into_iter().collect();
-    installer.install(desired(2, &[&deny("a", "/srv/prod/x")])).unwrap();
-    let after: Vec<_> = maps.edges.rows().into_iter().filter(|(key, _)| key.slot == 0).collect();
+    installer
+        .install(desired(2, &[&deny("a", "/srv/prod/x")]))
+        .unwrap();
+    let after: Vec<_> = maps
+        .edges
+        .rows()
+        .into_iter()
+        .filter(|(key, _)| key.slot == 0)
+        .collect();
     assert_eq!(before, after);
 }
 
@@ -133,9 +209,18 @@ fn subjects_carry_the_operations_of_their_own_entries() {
     wanted.subjects.insert(1003, 2);
     installer(&maps, &disk).install(wanted).unwrap();
     let subjects = maps.subjects.rows();
-    let alice = subjects[&SubjectKey { auid: ALICE, slot: 0 }];
-    assert_eq!((alice.sets, alice.ops, alice.restricted_ops), (1, op::EXEC | op::WRITE, op::EXEC));
-    let other = subjects[&SubjectKey { auid: 1003, slot: 0 }];
+    let alice = subjects[&SubjectKey {
+        auid: ALICE,
+        slot: 0,
+    }];
+    assert_eq!(
+        (alice.sets, alice.ops, alice.restricted_ops),
+        (1, op::EXEC | op::WRITE, op::EXEC)
+    );
+    let other = subjects[&SubjectKey {
+        auid: 1003,
+        slot: 0,
+    }];
     assert_eq!((other.sets, other.ops, other.restricted_ops), (2, 0, 0));
 }
 
@@ -143,7 +228,10 @@ fn lease(auid: u32, ends: u64) -> InstallLease {
     InstallLease {
         auid,
         permission: PermissionKey::from_raw(42).unwrap(),
-        deadlines: Deadlines { boot_ns: ends, tai_ns: ends + 1 },
+        deadlines: Deadlines {
+            boot_ns: ends,
+            tai_ns: ends + 1,
+        },
         grant: GrantId(Uuid::from_u128(u128::from(ends))),
     }
 }
@@ -156,21 +244,41 @@ fn of_too_many_leases_those_that_end_last_are_kept() {
     wanted.leases.push(lease(1002, 5));
     installer(&maps, &disk).install(wanted).unwrap();
     let rows = maps.leases.rows();
-    let row = rows[&LeaseKey { permission: 42, auid: ALICE, slot: 0 }];
-    assert_eq!(row.leases.map(|lease| lease.boot_deadline_ns), [50, 40, 30, 20]);
+    let row = rows[&LeaseKey {
+        permission: 42,
+        auid: ALICE,
+        slot: 0,
+    }];
+    assert_eq!(
+        row.leases.map(|lease| lease.boot_deadline_ns),
+        [50, 40, 30, 20]
+    );
     assert_eq!(row.leases.len(), LEASES_PER_ROW);
-    let other = rows[&LeaseKey { permission: 42, auid: 1002, slot: 0 }];
-    assert_eq!(other.leases.map(|lease| lease.tai_deadline_ns), [6, 0, 0, 0]);
+    let other = rows[&LeaseKey {
+        permission: 42,
+        auid: 1002,
+        slot: 0,
+    }];
+    assert_eq!(
+        other.leases.map(|lease| lease.tai_deadline_ns),
+        [6, 0, 0, 0]
+    );
 }
 
 #[test]
 fn address_ranges_have_their_slot_as_the_top_of_the_prefix() {
     let (maps, disk) = ready();
-    let rule = "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.20.0.0/16, ports: [5432] } }";
+    let rule =
+        "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.20.0.0/16, ports: [5432] } }";
     let mut installer = installer(&maps, &disk);
     installer.install(desired(1, &[rule])).unwrap();
     installer.install(desired(2, &[rule])).unwrap();
-    let slots: Vec<_> = maps.nets.rows().keys().map(|net| (net.bits - NET_SLOT_BITS, net.key.slot_be)).collect();
+    let slots: Vec<_> = maps
+        .nets
+        .rows()
+        .keys()
+        .map(|net| (net.bits - NET_SLOT_BITS, net.key.slot_be))
+        .collect();
     assert_eq!(slots, [(96 + 16, [0, 0, 0, 0]), (96 + 16, [0, 0, 0, 1])]);
 }
 
@@ -178,9 +286,20 @@ fn address_ranges_have_their_slot_as_the_top_of_the_prefix() {
 fn somebody_elses_write_is_found() {
     let (maps, disk) = ready();
     let mut installer = installer(&maps, &disk);
-    installer.install(desired(1, &[&deny("a", "/usr/bin/nc")])).unwrap();
+    installer
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
     installer.verify().unwrap();
-    let stranger = LabelKey { ino: 1, dev: 2, igen: 3, slot: 0, pad: 0 };
+    let stranger = LabelKey {
+        ino: 1,
+        dev: 2,
+        igen: 3,
+        slot: 0,
+        pad: 0,
+    };
     maps.labels.set(stranger, Label { node: 1, pad: 0 });
-    assert!(matches!(installer.verify(), Err(InstallError::ReadBack { map: "LABELS" })));
+    assert!(matches!(
+        installer.verify(),
+        Err(InstallError::ReadBack { map: "LABELS" })
+    ));
 }

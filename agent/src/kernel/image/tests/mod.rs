@@ -23,13 +23,19 @@ const ALICE: u32 = 1001;
 
 /// A policy with these rules, one line each.
 fn desired(generation: u64, rules: &[&str]) -> Desired {
-    let rules: String = rules.iter().map(|rule| format!("    - {rule}\n")).collect();
+    let rules = rules
+        .iter()
+        .fold(String::new(), |text, rule| text + "    - " + rule + "\n");
     let source = format!(
         "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  \
          subjects: {{ users: [alice] }}\n  permissions:\n    prod: {{ file: {{ ops: [write], path: /srv/prod/** }} }}\n  rules:\n{rules}"
     );
     let policy = parse(&source).unwrap_or_else(|found| panic!("{found:?}\n{source}"));
-    let image = compile(&[Versioned { revision: Revision(1), policy }]).unwrap();
+    let image = compile(&[Versioned {
+        revision: Revision(1),
+        policy,
+    }])
+    .unwrap();
     Desired {
         generation: Generation(generation),
         image: Arc::new(image),
@@ -45,5 +51,12 @@ fn deny(id: &str, path: &str) -> String {
 fn installer(maps: &Maps, disk: &Disk) -> Installer {
     let (identify, mounts) = (disk.clone(), disk.clone());
     let read = Box::new(move || Ok(mounts.mounts()));
-    Installer::with(maps.tables(), Box::new(identify), read, SECRET, Duration::ZERO).unwrap()
+    Installer::with(
+        maps.tables(),
+        Box::new(identify),
+        read,
+        SECRET,
+        Duration::ZERO,
+    )
+    .unwrap()
 }

@@ -25,14 +25,22 @@ pub(super) struct Shared<K, V> {
 
 impl<K, V> Clone for Shared<K, V> {
     fn clone(&self) -> Self {
-        Self { fake: Arc::clone(&self.fake), deaf: Arc::clone(&self.deaf), log: Arc::clone(&self.log) }
+        Self {
+            fake: Arc::clone(&self.fake),
+            deaf: Arc::clone(&self.deaf),
+            log: Arc::clone(&self.log),
+        }
     }
 }
 
 impl<K: Ord + Clone, V: Clone> Shared<K, V> {
     fn new(name: &'static str, max_entries: usize, log: &Log) -> Self {
         let fake = Arc::new(Mutex::new(Fake::new(name, max_entries)));
-        Self { fake, deaf: Arc::default(), log: Arc::clone(log) }
+        Self {
+            fake,
+            deaf: Arc::default(),
+            log: Arc::clone(log),
+        }
     }
 
     pub(super) fn rows(&self) -> BTreeMap<K, V> {
@@ -62,7 +70,10 @@ impl<K: Ord + Clone, V: Clone + std::fmt::Debug> Table<K, V> for Shared<K, V> {
     }
 
     fn put(&mut self, key: &K, value: &V) -> Result<(), TableError> {
-        self.log.lock().unwrap().push((self.name(), format!("{value:?}")));
+        self.log
+            .lock()
+            .unwrap()
+            .push((self.name(), format!("{value:?}")));
         if *self.deaf.lock().unwrap() {
             return Ok(());
         }
@@ -70,7 +81,10 @@ impl<K: Ord + Clone, V: Clone + std::fmt::Debug> Table<K, V> for Shared<K, V> {
     }
 
     fn remove(&mut self, key: &K) -> Result<bool, TableError> {
-        self.log.lock().unwrap().push((self.name(), "removed".to_owned()));
+        self.log
+            .lock()
+            .unwrap()
+            .push((self.name(), "removed".to_owned()));
         self.fake.lock().unwrap().remove(key)
     }
 
