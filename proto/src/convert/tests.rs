@@ -209,7 +209,6 @@ fn refused<W, T: TryFrom<W, Error = Invalid> + std::fmt::Debug>(wire: W, field: 
 #[test]
 fn hostile_holds_are_refused_with_the_path_of_the_field() {
     let wire = || v1::Hold::from(hold(HoldState::Pending));
-    let process = || wire().process.unwrap();
     let refused = |wire, field| refused::<v1::Hold, Hold>(wire, field);
     refused(
         v1::Hold {
@@ -285,6 +284,13 @@ fn hostile_holds_are_refused_with_the_path_of_the_field() {
         },
         "object.object",
     );
+}
+
+#[test]
+fn hostile_objects_and_processes_are_refused_with_the_path_of_the_field() {
+    let wire = || v1::Hold::from(hold(HoldState::Pending));
+    let process = || wire().process.unwrap();
+    let refused = |wire, field| refused::<v1::Hold, Hold>(wire, field);
     let address = v1::Address {
         ip: vec![1; 5],
         port: 1,

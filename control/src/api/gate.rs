@@ -1,0 +1,62 @@
+//! Who may call: from a connection's process to a witness. Asked for every call, answered from the transport.
+
+use std::sync::Arc;
+
+use stayhand_guardrail::id::HostId;
+use tonic::{Request, Status};
+
+use super::status;
+use crate::{
+    identity::{Identifier, Peer, PeerProcess},
+    names::Names,
+    operator::{HostAgent, Operator, Operators, authorize, authorize_agent},
+};
+
+/// Makes witnesses.
+#[derive(Clone)]
+pub struct Gate {
+    identifier: Identifier,
+    names: Names,
+    operators: Arc<Operators>,
+    host: HostId,
+}
+
+impl Gate {
+    /// Lets these operators in, and the agent of this host.
+    pub fn new(identifier: Identifier, names: Names, operators: Operators, host: HostId) -> Self {
+        Self {
+            identifier,
+            names,
+            operators: Arc::new(operators),
+            host,
+        }
+    }
+
+    /// The operator who calls.
+    pub(super) async fn operator<T>(&self, request: &Request<T>) -> Result<Operator, Status> {
+        let peer = self.peer(request).await?;
+        authorize(&peer, &self.operators, &self.names).await.map_err(|refusal| {
+            tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
+            status::refused(&refusal)
+        })
+    }
+
+    /// The agent that calls.
+    pub(super) async fn agent<T>(&self, request: &Request<T>) -> Result<HostAgent, Status> {
+        let peer = self.peer(request).await?;
+        authorize_agent(&peer, &self.host).map_err(|refusal| {
+            tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
+            status::refused(&refusal)
+        })
+    }
+
+    async fn peer<T>(&self, request: &Request<T>) -> Result<Peer, Status> {
+        let process = request.extensions().get::<Arc<PeerProcess>>();
+        let process =
+            process.ok_or_else(|| Status::unauthenticated("the connection has no process"))?;
+        self.identifier.identify(process).await.map_err(|error| {
+            tracing::warn!(pid = process.pid(), uid = process.uid(), %error, "not identified");
+            status::unidentified(&error)
+        })
+    }
+}

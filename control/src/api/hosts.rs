@@ -1,0 +1,51 @@
+//! `HostService`.
+
+use stayhand_proto::{
+    convert::name,
+    v1::{
+        GetHostRequest, Host, ListHostsRequest, ListHostsResponse, host_service_server::HostService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use super::{Api, page::Page, status};
+use crate::app::Error;
+
+#[tonic::async_trait]
+impl HostService for Api {
+    async fn list_hosts(
+        &self,
+        request: Request<ListHostsRequest>,
+    ) -> Result<Response<ListHostsResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ListHostsRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let list = async {
+            let page = Page::of("hosts", &(), page_size, &page_token)?;
+            let after = page.cursor.clone().unwrap_or_default();
+            let found = self.app.host_list(&operator, &after, page.size).await?;
+            let next_page_token = page.next(found.len(), found.last().map(|one| one.id.clone()));
+            Ok(ListHostsResponse {
+                hosts: found.into_iter().map(Into::into).collect(),
+                next_page_token,
+            })
+        };
+        list.await
+            .map(Response::new)
+            .map_err(|error: Error| status::of(&error))
+    }
+
+    async fn get_host(&self, request: Request<GetHostRequest>) -> Result<Response<Host>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let GetHostRequest { name: asked } = request.into_inner();
+        let get = async {
+            let id = name::parse("name", name::HOSTS, &asked)?;
+            self.app.host(&operator, id).await
+        };
+        get.await
+            .map(|view| Response::new(view.into()))
+            .map_err(|error| status::of(&error))
+    }
+}

@@ -1,0 +1,81 @@
+//! The services of `stayhand.v1`: authenticate, decode, one use case, encode. Decides nothing; the only place of
+//! the control plane that knows wire types.
+
+mod events;
+mod gate;
+mod grants;
+mod holds;
+mod hosts;
+mod page;
+mod policies;
+mod publish_events;
+mod status;
+mod stream;
+mod sync;
+
+pub use gate::Gate;
+
+use std::sync::Arc;
+
+use stayhand_proto::{
+    limits::MESSAGE_BYTES_MAX,
+    v1::{
+        event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
+        hold_service_server::HoldServiceServer, host_service_server::HostServiceServer,
+        host_sync_service_server::HostSyncServiceServer,
+        policy_service_server::PolicyServiceServer,
+    },
+};
+use tokio::sync::watch;
+use tonic::{Status, service::Routes};
+
+use crate::app::{App, Error};
+
+/// What every service has.
+#[derive(Clone)]
+pub struct Api {
+    /// The use cases
+    pub app: Arc<App>,
+    /// Who may call
+    pub gate: Gate,
+    /// True when the control plane stops
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Api {
+    /// Services for operators.
+    pub fn operator_routes(&self) -> Routes {
+        let mut routes = Routes::builder();
+        routes
+            .add_service(GrantServiceServer::new(self.clone()))
+            .add_service(HoldServiceServer::new(self.clone()))
+            .add_service(PolicyServiceServer::new(self.clone()))
+            .add_service(HostServiceServer::new(self.clone()))
+            .add_service(EventServiceServer::new(self.clone()));
+        routes.routes()
+    }
+
+    /// Services for hosts' agents.
+    pub fn host_routes(&self) -> Routes {
+        let mut routes = Routes::builder();
+        routes.add_service(
+            HostSyncServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
+        routes.routes()
+    }
+
+    /// Runs a use case that changes something to its end, even if the caller hangs up: what is committed is also
+    /// told.
+    async fn to_the_end<T, F>(&self, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        match tokio::spawn(work(Arc::clone(&self.app))).await {
+            Ok(done) => done.map_err(|error| status::of(&error)),
+            Err(_) => Err(Status::internal(
+                "the call broke off; look at the control plane's log",
+            )),
+        }
+    }
+}

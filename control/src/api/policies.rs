@@ -1,0 +1,104 @@
+//! `PolicyService`.
+
+use stayhand_guardrail::{
+    id::{PolicyName, Revision},
+    limits::SOURCE_BYTES_MAX,
+};
+use stayhand_proto::{
+    convert::name,
+    v1::{
+        ApplyPolicyRequest, ApplyPolicyResponse, GetPolicyRequest, ListPoliciesRequest,
+        ListPoliciesResponse, Policy, policy_service_server::PolicyService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use super::{Api, page::Page, status};
+use crate::app::{Applied, ApplyPolicy, Error};
+
+#[tonic::async_trait]
+impl PolicyService for Api {
+    async fn apply_policy(
+        &self,
+        request: Request<ApplyPolicyRequest>,
+    ) -> Result<Response<ApplyPolicyResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ApplyPolicyRequest {
+            source,
+            validate_only,
+            etag,
+        } = request.into_inner();
+        if source.len() > SOURCE_BYTES_MAX {
+            let problem = format!(
+                "has {} bytes, more than the {SOURCE_BYTES_MAX} that are allowed",
+                source.len()
+            );
+            return Err(status::of(&Error::field("source", problem)));
+        }
+        let apply = ApplyPolicy {
+            source,
+            validate_only,
+            etag,
+        };
+        let applied = self
+            .to_the_end(|app| async move { app.apply_policy(&operator, apply).await })
+            .await?;
+        let Applied {
+            policy,
+            changed,
+            warnings,
+        } = applied;
+        let warnings = warnings.into_iter().map(Into::into).collect();
+        Ok(Response::new(ApplyPolicyResponse {
+            policy: Some(policy.into()),
+            changed,
+            warnings,
+        }))
+    }
+
+    async fn get_policy(
+        &self,
+        request: Request<GetPolicyRequest>,
+    ) -> Result<Response<Policy>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let GetPolicyRequest {
+            name: asked,
+            revision,
+        } = request.into_inner();
+        let get = async {
+            let name: PolicyName = name::parse("name", name::POLICIES, &asked)?;
+            let revision = (revision != 0).then_some(Revision(revision));
+            self.app.policy(&operator, name, revision).await
+        };
+        get.await
+            .map(|view| Response::new(view.into()))
+            .map_err(|error| status::of(&error))
+    }
+
+    async fn list_policies(
+        &self,
+        request: Request<ListPoliciesRequest>,
+    ) -> Result<Response<ListPoliciesResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ListPoliciesRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let list = async {
+            let page = Page::of("policies", &(), page_size, &page_token)?;
+            let mut found = self.app.policy_list(&operator).await?;
+            if let Some(after) = &page.cursor {
+                found.retain(|one| one.name.as_str() > after.as_str());
+            }
+            found.truncate(page.size as usize);
+            let next_page_token = page.next(found.len(), found.last().map(|one| one.name.clone()));
+            Ok(ListPoliciesResponse {
+                policies: found.into_iter().map(Into::into).collect(),
+                next_page_token,
+            })
+        };
+        list.await
+            .map(Response::new)
+            .map_err(|error: Error| status::of(&error))
+    }
+}

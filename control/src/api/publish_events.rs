@@ -1,0 +1,90 @@
+//! `HostSyncService.PublishEvents`: batches up, cumulative acknowledgement down, after the commit and never
+//! before.
+
+use std::sync::Arc;
+
+use stayhand_guardrail::{
+    event::{Event, EventClass, LossStage, Lost},
+    id::HostId,
+};
+use stayhand_proto::{
+    convert::Invalid,
+    v1::{self, PublishEventsRequest, PublishEventsResponse},
+};
+use tonic::{Status, Streaming};
+
+use super::{status, stream::Outbox};
+use crate::{
+    app::{App, Error, Through},
+    clock,
+    operator::HostAgent,
+};
+
+pub(super) async fn publish(
+    app: Arc<App>,
+    agent: HostAgent,
+    mut inbound: Streaming<PublishEventsRequest>,
+    outbox: Outbox<PublishEventsResponse>,
+) -> Result<(), Status> {
+    let failed = |error: Error| status::of(&error);
+    while let Some(PublishEventsRequest { events }) = inbound.message().await? {
+        let batch: Result<Vec<Event>, Invalid> = events
+            .into_iter()
+            .map(|wire| read(wire, agent.host()))
+            .collect();
+        let batch = batch.map_err(|invalid| failed(invalid.into()))?;
+        for Through { epoch, seq } in app.store_events(&agent, batch).await.map_err(failed)? {
+            let acknowledged = PublishEventsResponse {
+                epoch: epoch.to_string(),
+                acknowledged_through: seq.0,
+            };
+            outbox.send(acknowledged).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads an event. One that cannot be read becomes a counted loss under the same number: refusing it would keep
+/// every later event in the host's spool for ever. Only without a number there is nothing to be counted.
+fn read(mut wire: v1::Event, host: &HostId) -> Result<Event, Invalid> {
+    wire.host = host.to_string();
+    let envelope = v1::Event {
+        kind: Some(loss()),
+        ..envelope(&wire)
+    };
+    Event::try_from(wire).or_else(|invalid| {
+        tracing::error!(%host, %invalid, sequence = envelope.sequence, "an event cannot be read and is counted as lost");
+        Event::try_from(envelope)
+    })
+}
+
+/// Everything but the content.
+fn envelope(wire: &v1::Event) -> v1::Event {
+    let v1::Event {
+        host,
+        boot_id,
+        epoch,
+        sequence,
+        time,
+        kind: _,
+    } = wire;
+    v1::Event {
+        host: host.clone(),
+        boot_id: boot_id.clone(),
+        epoch: epoch.clone(),
+        sequence: *sequence,
+        time: *time,
+        kind: None,
+    }
+}
+
+/// Of the class that must not be lost, because nobody can tell.
+fn loss() -> v1::event::Kind {
+    let lost = Lost {
+        class: EventClass::A,
+        count: 1,
+        stage: LossStage::Decode,
+        since: clock::now(),
+    };
+    v1::event::Kind::Lost(lost.into())
+}

@@ -1,0 +1,133 @@
+//! From failures to `google.rpc.Status`: one total function, so that every failure has one code, one reason for
+//! programs, and a remedy for people.
+
+use stayhand_guardrail::{hold, prefix::PrefixError};
+use stayhand_proto::failure::Failure;
+use tonic::{Code, Status};
+
+use crate::{
+    app::Error,
+    identity::{PinError, Unidentified},
+    operator::Refusal,
+    store::StoreError,
+};
+
+/// The status of a use case that did not happen.
+pub(super) fn of(error: &Error) -> Status {
+    let (code, reason) = code(error);
+    let failure = Failure::new(code, reason, error.to_string());
+    let failure = match error {
+        Error::Field { field, problem } => failure.finding(field, problem),
+        Error::Grant(problem) => failure.finding("grant", problem.to_string()),
+        Error::Prefix { kind, .. } => failure.remedy(format!("`stayhand {kind} ls` shows the ids")),
+        Error::UnknownUser(user) => failure.remedy(format!(
+            "`getent passwd {user}` shows whether this host knows it"
+        )),
+        Error::Policy(findings) => findings.iter().fold(
+            failure.remedy("`stayhand policy check FILE` shows all of them"),
+            |failure, finding| {
+                let at = format!("source:{}:{}", finding.at.line, finding.at.column);
+                let suggestion = finding
+                    .suggestion
+                    .as_ref()
+                    .map(|text| format!("; {text}"))
+                    .unwrap_or_default();
+                failure.finding(at, format!("{}{suggestion}", finding.message))
+            },
+        ),
+        Error::PolicySet(problems) => problems.iter().fold(failure, |failure, problem| {
+            failure.finding("source", problem.to_string())
+        }),
+        Error::Store(StoreError::Full) => {
+            failure.remedy("free space on the control plane's disk, then repeat")
+        }
+        Error::Store(problem) => {
+            tracing::error!(%problem, "store failed");
+            failure.remedy("the control plane's log says more")
+        }
+        _ => failure,
+    };
+    failure.into()
+}
+
+fn code(error: &Error) -> (Code, &'static str) {
+    match error {
+        Error::Field { .. } | Error::HoldOver(hold::Illegal::Reason) => {
+            (Code::InvalidArgument, "INVALID_FIELD")
+        }
+        Error::Grant(_) => (Code::InvalidArgument, "INVALID_GRANT"),
+        Error::Prefix {
+            error: PrefixError::Malformed { .. },
+            ..
+        } => (Code::InvalidArgument, "INVALID_ID"),
+        Error::Prefix {
+            error: PrefixError::Unknown { .. },
+            ..
+        } => (Code::NotFound, "UNKNOWN_ID"),
+        Error::Prefix {
+            error: PrefixError::Ambiguous { .. },
+            ..
+        } => (Code::InvalidArgument, "AMBIGUOUS_ID"),
+        Error::UnknownUser(_) => (Code::NotFound, "UNKNOWN_USER"),
+        Error::UnknownHost(_) => (Code::NotFound, "UNKNOWN_HOST"),
+        Error::UnknownPolicy { .. } => (Code::NotFound, "UNKNOWN_POLICY"),
+        Error::UnknownPermission { .. } => (Code::NotFound, "UNKNOWN_PERMISSION"),
+        Error::AmbiguousPermission { .. } => (Code::InvalidArgument, "AMBIGUOUS_PERMISSION"),
+        Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
+        Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
+        Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
+        Error::RequestIdReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
+        Error::Etag { .. } => (Code::Aborted, "VERSION_CHANGED"),
+        Error::GrantOver(_) => (Code::FailedPrecondition, "GRANT_OVER"),
+        Error::HoldOver(hold::Illegal::AlreadyDecided { .. }) => {
+            (Code::FailedPrecondition, "HOLD_ANSWERED")
+        }
+        Error::HoldOver(
+            hold::Illegal::Over { .. }
+            | hold::Illegal::PastDeadline { .. }
+            | hold::Illegal::NotYet { .. }
+            | hold::Illegal::NotApproved { .. },
+        ) => (Code::FailedPrecondition, "HOLD_OVER"),
+        Error::Policy(_) => (Code::InvalidArgument, "INVALID_POLICY"),
+        Error::PolicySet(_) => (Code::InvalidArgument, "POLICY_SET_OVER_LIMIT"),
+        Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
+        Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),
+        Error::Store(StoreError::Full) => (Code::ResourceExhausted, "STORE_FULL"),
+        Error::Store(StoreError::Corrupt { .. }) => (Code::DataLoss, "STORE_CORRUPT"),
+        Error::Store(
+            StoreError::Newer(_)
+            | StoreError::TooLarge(_)
+            | StoreError::Directory { .. }
+            | StoreError::AlreadyRunning { .. }
+            | StoreError::Sql(_),
+        ) => (Code::Internal, "STORE_FAILED"),
+    }
+}
+
+/// The status of a caller that may not.
+pub(super) fn refused(refusal: &Refusal) -> Status {
+    let reason = match refusal {
+        Refusal::Guarded(_) => "GUARDED",
+        Refusal::Nameless(_) => "NAMELESS",
+        Refusal::NotOperator(_) => "NOT_AN_OPERATOR",
+        Refusal::NotAgent(_) => "NOT_AN_AGENT",
+    };
+    Failure::new(Code::PermissionDenied, reason, refusal.to_string()).into()
+}
+
+/// The status of a caller whom nobody can name.
+pub(super) fn unidentified(error: &Unidentified) -> Status {
+    let failure = match error {
+        Unidentified::Gone => Failure::new(Code::Unauthenticated, "PEER_GONE", error.to_string()),
+        Unidentified::Pin(PinError::Agent { .. }) => {
+            Failure::new(Code::Unavailable, "IDENTITY_UNAVAILABLE", format!("cannot tell who you are: {error}")).remedy(
+                "start stayhand-agent on the control plane's machine; without one there, set `identity.pins = \"loginuid\"` in control.toml",
+            )
+        }
+        Unidentified::Pin(PinError::LoginUid { .. }) => {
+            Failure::new(Code::Unavailable, "IDENTITY_UNAVAILABLE", format!("cannot tell who you are: {error}"))
+                .remedy("the control plane needs to read /proc; look at its unit's restrictions")
+        }
+    };
+    failure.into()
+}

@@ -1,0 +1,160 @@
+//! Why a use case did not happen. Nothing is changed by one that failed.
+
+use stayhand_guardrail::{
+    grant, hold,
+    id::{HostId, PolicyName, Revision, UserName},
+    policy::{Diagnostic, compile::CompileError},
+    prefix::PrefixError,
+};
+
+use crate::store::StoreError;
+
+/// A use case that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of a request.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field
+        field: String,
+        /// What is wrong with it
+        problem: String,
+    },
+    /// What a grant cannot be.
+    #[error(transparent)]
+    Grant(#[from] grant::Invalid),
+    /// A prefix of an id.
+    #[error("{kind}: {error}")]
+    Prefix {
+        /// Kind of id
+        kind: &'static str,
+        /// What is wrong with it
+        error: PrefixError,
+    },
+    /// The name service does not know the user.
+    #[error("user `{0}` is not known on this host")]
+    UnknownUser(UserName),
+    /// No agent of that name ever connected.
+    #[error("host `{0}` is not known; `stayhand host ls` shows the hosts")]
+    UnknownHost(HostId),
+    /// No policy of that name, or no such revision.
+    #[error("policy `{name}`{} does not exist", of_revision(*.revision))]
+    UnknownPolicy {
+        /// The name
+        name: PolicyName,
+        /// The revision, if one was asked for
+        revision: Option<Revision>,
+    },
+    /// No policy defines the permission.
+    #[error("permission `{name}` is not defined by any policy{}", known_ones(.known))]
+    UnknownPermission {
+        /// As it was asked for, shown safely
+        name: String,
+        /// What there is
+        known: Vec<String>,
+    },
+    /// Several policies define it.
+    #[error("permission `{name}` is defined by several policies; write one of {}", .candidates.join(", "))]
+    AmbiguousPermission {
+        /// As it was asked for
+        name: String,
+        /// As it can be written
+        candidates: Vec<String>,
+    },
+    /// The grant would have no effect.
+    #[error(
+        "`{user}` is not a subject of policy `{policy}`, so a grant of its permissions has no effect; nothing there restricts `{user}`"
+    )]
+    NotASubject {
+        /// The user
+        user: UserName,
+        /// The policy
+        policy: PolicyName,
+    },
+    /// Nobody grants to themselves.
+    #[error("`{0}` cannot issue a grant to `{0}`; ask another operator")]
+    OwnGrant(UserName),
+    /// Nobody answers an own hold.
+    #[error("`{0}` is the one who is held and cannot answer; ask another approver")]
+    OwnHold(UserName),
+    /// The same request id for something else.
+    #[error("request id `{0}` was used for another grant; use a new one")]
+    RequestIdReused(uuid::Uuid),
+    /// Somebody was faster.
+    #[error("{what} is at version {now}, not `{asked}`; look at it again, then repeat")]
+    Etag {
+        /// What was to be changed
+        what: String,
+        /// Its version
+        now: Revision,
+        /// The version that was asked for, shown safely
+        asked: String,
+    },
+    /// The grant is over.
+    #[error(transparent)]
+    GrantOver(#[from] grant::Illegal),
+    /// The hold cannot be answered.
+    #[error(transparent)]
+    HoldOver(#[from] hold::Illegal),
+    /// The document is refused.
+    #[error("the policy has {} {}", .0.len(), if .0.len() == 1 { "error" } else { "errors" })]
+    Policy(Vec<Diagnostic>),
+    /// All policies together are more than a host can enforce.
+    #[error("together with the other policies this one cannot be enforced")]
+    PolicySet(Vec<CompileError>),
+    /// All policies together are more than a message can carry.
+    #[error(
+        "all policies together have {bytes} bytes, more than the {max} that fit into a host's state"
+    )]
+    PoliciesTooLarge {
+        /// How many
+        bytes: usize,
+        /// The bound
+        max: usize,
+    },
+    /// A host says it enforces what nobody ever published.
+    #[error(
+        "host `{0}` says it enforces a generation that cannot be; restore the newest store, or restart its agent with an empty state"
+    )]
+    ImplausibleGeneration(HostId),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// A field and its problem.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "problems come by value from `map_err`"
+    )]
+    pub fn field(field: impl Into<String>, problem: impl ToString) -> Self {
+        Self::Field {
+            field: field.into(),
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl From<stayhand_proto::convert::Invalid> for Error {
+    fn from(invalid: stayhand_proto::convert::Invalid) -> Self {
+        Self::Field {
+            field: invalid.field,
+            problem: invalid.problem,
+        }
+    }
+}
+
+fn of_revision(revision: Option<Revision>) -> String {
+    revision
+        .map(|revision| format!(" revision {revision}"))
+        .unwrap_or_default()
+}
+
+fn known_ones(known: &[String]) -> String {
+    if known.is_empty() {
+        "; no policy defines any: apply one first".to_owned()
+    } else {
+        format!("; there is {}", known.join(", "))
+    }
+}

@@ -1,0 +1,247 @@
+//! Grants: issued by operators, ended by time, revoked by operators. A grant, its audit record and the generation
+//! that publishes it are one transaction.
+
+use stayhand_guardrail::{
+    grant::{Effect, Fact, Grant, IssueSpec, Step},
+    id::{GrantId, HostId, UserName},
+    text::safe,
+    time::{DurationMs, UnixMs},
+};
+use stayhand_proto::view::GrantView;
+use uuid::Uuid;
+
+use super::{App, Error, ids, permissions, view};
+use crate::{
+    clock,
+    limits::ENDINGS_PER_TICK,
+    operator::Operator,
+    store::{GrantFilter, StoredGrant, Write},
+};
+
+/// What somebody wants granted.
+#[derive(Clone, Debug)]
+pub struct CreateGrant {
+    /// To whom
+    pub user: UserName,
+    /// `NAME` or `POLICY/NAME`
+    pub permissions: Vec<String>,
+    /// Where; empty = on every host
+    pub hosts: Vec<HostId>,
+    /// For how long
+    pub duration: DurationMs,
+    /// Why
+    pub reason: String,
+    /// The same id again is the same grant
+    pub request_id: Option<Uuid>,
+    /// Check everything, change nothing
+    pub validate_only: bool,
+}
+
+impl CreateGrant {
+    /// What was asked for, to tell a retry from another request under the same id.
+    fn fingerprint(&self) -> String {
+        let Self {
+            user,
+            permissions,
+            hosts,
+            duration,
+            reason,
+            request_id: _,
+            validate_only: _,
+        } = self;
+        format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0)
+    }
+}
+
+impl App {
+    /// Issues a grant.
+    pub async fn create_grant(
+        &self,
+        operator: &Operator,
+        create: CreateGrant,
+    ) -> Result<GrantView, Error> {
+        let write = self.store().begin().await?;
+        let (write, before) = self.asked_before(write, operator, &create).await?;
+        if let Some(before) = before {
+            return self.grant(operator, before).await;
+        }
+        // The name service may be slow; the writer is not held meanwhile.
+        drop(write);
+        let spec = self.check(operator, &create).await?;
+        let write = self.store().begin().await?;
+        let (mut write, before) = self.asked_before(write, operator, &create).await?;
+        if let Some(before) = before {
+            return self.grant(operator, before).await;
+        }
+        let now = clock::now();
+        let Step { grant, effects } = Grant::issue(spec, now)?;
+        if create.validate_only {
+            return Ok(GrantView {
+                grant,
+                enforcement: vec![],
+            });
+        }
+        let generation = write.publish(None).await?;
+        let fingerprint = create.fingerprint();
+        let request = create.request_id.map(|id| (id, fingerprint.as_str()));
+        write.insert_grant(&grant, generation, request).await?;
+        audit(&mut write, &grant, effects, now).await?;
+        write.commit().await?;
+        tracing::info!(grant = %grant.id, user = %grant.user, by = %operator.user(), until = %grant.expire_time, "grant created");
+        self.grant(operator, grant.id).await
+    }
+
+    /// The grant that a request with this id already made.
+    async fn asked_before<'w>(
+        &self,
+        mut write: Write<'w>,
+        operator: &Operator,
+        create: &CreateGrant,
+    ) -> Result<(Write<'w>, Option<GrantId>), Error> {
+        let Some(request_id) = create.request_id else {
+            return Ok((write, None));
+        };
+        match write.grant_by_request(operator.user(), request_id).await? {
+            None => Ok((write, None)),
+            Some((grant, request)) if request == create.fingerprint() => Ok((write, Some(grant))),
+            Some(_) => Err(Error::RequestIdReused(request_id)),
+        }
+    }
+
+    async fn check(&self, operator: &Operator, create: &CreateGrant) -> Result<IssueSpec, Error> {
+        let CreateGrant {
+            user,
+            permissions,
+            hosts,
+            duration,
+            reason,
+            request_id: _,
+            validate_only: _,
+        } = create;
+        if user == operator.user() {
+            return Err(Error::OwnGrant(user.clone()));
+        }
+        ids::reason(reason)?;
+        if self.names.uid(user).await.is_none() {
+            return Err(Error::UnknownUser(user.clone()));
+        }
+        for host in hosts {
+            if self.store().desired(host).await?.is_none() {
+                return Err(Error::UnknownHost(host.clone()));
+            }
+        }
+        let set = self.policies();
+        let permissions = permissions::resolve(&set, permissions)?;
+        permissions::guarded(&set, user, &self.names.groups(user).await, &permissions)?;
+        Ok(IssueSpec {
+            id: GrantId(Uuid::new_v4()),
+            user: user.clone(),
+            permissions,
+            hosts: hosts.clone(),
+            reason: reason.clone(),
+            created_by: operator.user().clone(),
+            duration: *duration,
+        })
+    }
+
+    /// Takes a grant back. A grant that is over says since when and by whom.
+    pub async fn revoke_grant(
+        &self,
+        operator: &Operator,
+        id: GrantId,
+        reason: String,
+        etag: &str,
+    ) -> Result<GrantView, Error> {
+        ids::reason(&reason)?;
+        let mut write = self.store().begin().await?;
+        let Some(StoredGrant { grant, .. }) = write.grant(id).await? else {
+            return Err(unknown(id));
+        };
+        if !etag.is_empty() && etag != grant.revision.to_string() {
+            let what = format!("grant `{id}`");
+            return Err(Error::Etag {
+                what,
+                now: grant.revision,
+                asked: safe(etag),
+            });
+        }
+        let fact = Fact::Revoke {
+            by: operator.user().clone(),
+            reason,
+        };
+        let now = clock::now();
+        self.move_on(&mut write, grant.step(fact, now)?, now)
+            .await?;
+        write.commit().await?;
+        tracing::info!(grant = %id, by = %operator.user(), "grant revoked");
+        self.grant(operator, id).await
+    }
+
+    /// Ends grants whose time box closed. The hosts' kernels did so by themselves.
+    pub(super) async fn end_grants(&self) -> Result<(), Error> {
+        let now = clock::now();
+        let mut write = self.store().begin().await?;
+        for StoredGrant { grant, .. } in write.overdue_grants(now, ENDINGS_PER_TICK).await? {
+            let id = grant.id;
+            self.move_on(&mut write, grant.step(Fact::Expire, now)?, now)
+                .await?;
+            tracing::info!(grant = %id, "grant ended");
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
+    async fn move_on(&self, write: &mut Write<'_>, step: Step, now: UnixMs) -> Result<(), Error> {
+        let generation = write.publish(None).await?;
+        write.update_grant(&step.grant, generation).await?;
+        audit(write, &step.grant, step.effects, now).await
+    }
+
+    /// A grant and where it is enforced.
+    pub async fn grant(&self, _operator: &Operator, id: GrantId) -> Result<GrantView, Error> {
+        let stored = self.store().grant(id).await?.ok_or_else(|| unknown(id))?;
+        Ok(view::grant(stored, &self.all_hosts().await?))
+    }
+
+    /// Grants, newest first, with their places in the list.
+    pub async fn grant_list(
+        &self,
+        _operator: &Operator,
+        filter: &GrantFilter,
+        before: u64,
+        max: u32,
+    ) -> Result<Vec<(u64, GrantView)>, Error> {
+        let hosts = self.all_hosts().await?;
+        let stored = self.store().grants(filter, before, max).await?;
+        Ok(stored
+            .into_iter()
+            .map(|one| (one.number, view::grant(one, &hosts)))
+            .collect())
+    }
+}
+
+/// Carries out what belongs to the change itself; publishing is its generation.
+async fn audit(
+    write: &mut Write<'_>,
+    grant: &Grant,
+    effects: Vec<Effect>,
+    now: UnixMs,
+) -> Result<(), Error> {
+    for effect in effects {
+        match effect {
+            Effect::Record(record) => write.audit_grant(grant, record, now).await?,
+            Effect::PublishHosts => {}
+        }
+    }
+    Ok(())
+}
+
+fn unknown(id: GrantId) -> Error {
+    let error = stayhand_guardrail::prefix::PrefixError::Unknown {
+        prefix: id.to_string(),
+    };
+    Error::Prefix {
+        kind: "grant",
+        error,
+    }
+}

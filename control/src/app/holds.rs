@@ -1,0 +1,192 @@
+//! Holds: reported by hosts, answered by operators. An answer and its audit record are one transaction; the
+//! answer is part of the host's desired state until the host says that the hold is over.
+
+use stayhand_guardrail::{
+    hold::{Cancel, Effect, Fact, Hold, HoldState, Illegal, Step},
+    host::Answer,
+    id::HoldId,
+    prefix::PrefixError,
+    time::UnixMs,
+};
+
+use super::{App, Error, ids};
+use crate::{
+    clock,
+    limits::{ENDINGS_PER_TICK, HOLD_GRACE},
+    operator::{HostAgent, Operator},
+    store::{StoredHold, Write},
+};
+
+impl App {
+    /// Approves or refuses a hold.
+    pub async fn answer_hold(
+        &self,
+        operator: &Operator,
+        id: HoldId,
+        answer: Answer,
+        reason: String,
+    ) -> Result<Hold, Error> {
+        ids::reason(&reason)?;
+        let mut write = self.store().begin().await?;
+        let Some(StoredHold { hold, .. }) = write.hold(id).await? else {
+            return Err(unknown(id));
+        };
+        // Whatever the configuration says, and even if no policy guards them any more.
+        if operator.is(&hold.subject) {
+            return Err(Error::OwnHold(operator.user().clone()));
+        }
+        let by = operator.user().clone();
+        let fact = match answer {
+            Answer::Approved => Fact::Approve { by, reason },
+            Answer::Refused => Fact::Refuse { by, reason },
+        };
+        let now = clock::now();
+        let hold = carry_out(&mut write, hold.step(fact, now)?, now).await?;
+        write.publish(Some(&hold.host)).await?;
+        write.commit().await?;
+        tracing::info!(hold = %id, state = %hold.state.phase(), by = %operator.user(), "hold answered");
+        Ok(hold)
+    }
+
+    /// Takes in a host's word on one of its holds.
+    pub async fn report_hold(&self, agent: &HostAgent, mut reported: Hold) -> Result<(), Error> {
+        reported.host = agent.host().clone();
+        let mut write = self.store().begin().await?;
+        match write.hold(reported.id).await? {
+            None => {
+                tracing::info!(hold = %reported.id, host = %reported.host, "hold opened");
+                write.put_hold(&reported).await?;
+            }
+            Some(StoredHold { hold, .. }) if hold.host != reported.host => {
+                tracing::warn!(hold = %hold.id, host = %reported.host, "a host reports another host's hold");
+                return Ok(());
+            }
+            Some(StoredHold { hold, .. }) => {
+                let id = hold.id;
+                if let Some(fact) = fact(&reported.state) {
+                    happened(&mut write, hold, fact).await?;
+                }
+                // A refusal or a late answer, too: the host is through with it.
+                if reported.state.is_over() {
+                    write.drop_answer(id).await?;
+                }
+            }
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// Times out holds of which no host said anything: the host is away, and its kernel refuses by itself.
+    pub(super) async fn time_out_holds(&self) -> Result<(), Error> {
+        let now = clock::now();
+        let before = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
+        let mut write = self.store().begin().await?;
+        for StoredHold { hold, .. } in write.overdue_holds(before, ENDINGS_PER_TICK).await? {
+            happened(&mut write, hold, Fact::Deadline).await?;
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// A hold.
+    pub async fn hold(&self, _operator: &Operator, id: HoldId) -> Result<Hold, Error> {
+        Ok(self
+            .store()
+            .hold(id)
+            .await?
+            .ok_or_else(|| unknown(id))?
+            .hold)
+    }
+
+    /// Holds, the newest change first.
+    pub async fn hold_list(
+        &self,
+        _operator: &Operator,
+        show_ended: bool,
+        before: u64,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, Error> {
+        Ok(self.store().holds(show_ended, before, max).await?)
+    }
+
+    /// Holds that changed after a number, oldest change first.
+    pub async fn holds_after(
+        &self,
+        _operator: &Operator,
+        after: u64,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, Error> {
+        Ok(self.store().holds_changed_after(after, max).await?)
+    }
+}
+
+/// What a host's word means for the hold; what it only repeats means nothing.
+fn fact(reported: &HoldState) -> Option<Fact> {
+    match reported {
+        HoldState::Pending
+        | HoldState::Approved { released: None, .. }
+        | HoldState::Refused { .. } => None,
+        HoldState::Approved {
+            released: Some(_), ..
+        } => Some(Fact::Consumed),
+        HoldState::TimedOut { .. } => Some(Fact::Deadline),
+        HoldState::Cancelled {
+            cause: Cancel::ProcessGone,
+            ..
+        } => Some(Fact::ProcessGone),
+        HoldState::Cancelled {
+            cause: Cancel::FatalSignal,
+            ..
+        } => Some(Fact::FatalSignal),
+        HoldState::Void { .. } => Some(Fact::NeverRestarted),
+    }
+}
+
+/// Lets what a host's kernel did happen here, too. The same fact can come twice, on the stream and as an event;
+/// what cannot be is logged and changes nothing.
+pub(super) async fn happened(write: &mut Write<'_>, hold: Hold, fact: Fact) -> Result<(), Error> {
+    // The kernel's word on its own deadline stands, whatever the two clocks say.
+    let now = match fact {
+        Fact::Deadline => clock::now().max(hold.expire_time),
+        _ => clock::now(),
+    };
+    match hold.step(fact, now) {
+        Ok(step) => carry_out(write, step, now).await.map(|_| ()),
+        Err(illegal @ Illegal::NotApproved { .. }) => {
+            tracing::error!(%illegal, "a host says what cannot be");
+            Ok(())
+        }
+        Err(illegal) => {
+            tracing::debug!(%illegal, "already known");
+            Ok(())
+        }
+    }
+}
+
+/// Writes the hold and what its step asks for.
+pub(super) async fn carry_out(
+    write: &mut Write<'_>,
+    step: Step,
+    now: UnixMs,
+) -> Result<Hold, Error> {
+    let Step { hold, effects } = step;
+    write.put_hold(&hold).await?;
+    for effect in effects {
+        match effect {
+            Effect::Record(record) => write.audit_hold(record, now).await?,
+            Effect::Answer(answer) => write.put_answer(&hold.host, &answer).await?,
+            // No new generation: the host has carried it out, and later states come without it.
+            Effect::DropAnswer(id) => write.drop_answer(id).await.map(|_| ())?,
+        }
+    }
+    Ok(hold)
+}
+
+fn unknown(id: HoldId) -> Error {
+    Error::Prefix {
+        kind: "hold",
+        error: PrefixError::Unknown {
+            prefix: id.to_string(),
+        },
+    }
+}

@@ -1,0 +1,123 @@
+//! Hosts: what they say of themselves, what they should enforce, how far they are.
+
+use std::sync::Arc;
+
+use stayhand_guardrail::{
+    hold::Fact,
+    host::{Ack, HostState, Phase},
+    id::{Generation, HostId},
+    text::safe_cut,
+};
+use stayhand_proto::{message::Hello, view::HostView};
+
+use super::{App, Error, Session, holds, view};
+use crate::{
+    clock,
+    limits::{GENERATION_LEAP_MAX, REASON_CHARS_MAX, REASONS_MAX},
+    operator::{HostAgent, Operator},
+    store::{StoredHold, Write},
+};
+
+impl App {
+    /// Takes in the first word of an agent. From here on its host counts as connected.
+    pub async fn hello(
+        self: &Arc<Self>,
+        agent: &HostAgent,
+        hello: &Hello,
+    ) -> Result<Session, Error> {
+        let host = agent.host();
+        let mut write = self.store().begin().await?;
+        let newest = write.generation().await?;
+        let enforced = hello.enforced_generation;
+        if enforced.0 > newest.0.saturating_add(GENERATION_LEAP_MAX) {
+            return Err(Error::ImplausibleGeneration(host.clone()));
+        }
+        let known = write.host_desired(host).await?;
+        if known
+            .as_ref()
+            .is_some_and(|(_, boot_id)| *boot_id != hello.boot_id.to_string())
+        {
+            rebooted(&mut write, host).await?;
+        }
+        write.put_host(host, hello, clock::now()).await?;
+        let desired = known.map_or(newest, |(desired, _)| desired);
+        if enforced > desired {
+            tracing::warn!(%host, %enforced, %desired, "host is ahead of this store, which must be an older copy");
+            write.leap(enforced).await?;
+            write.publish(Some(host)).await?;
+        }
+        write.commit().await?;
+        tracing::info!(%host, %enforced, hooks = hello.hooks.len(), "host connected");
+        Ok(self.enter(host))
+    }
+
+    /// Takes in a host's word on a generation.
+    pub async fn acknowledge(&self, agent: &HostAgent, mut ack: Ack) -> Result<(), Error> {
+        if let Phase::Rejected { reasons } = &mut ack.phase {
+            reasons.truncate(REASONS_MAX);
+            for reason in reasons.iter_mut() {
+                *reason = safe_cut(reason.as_bytes(), REASON_CHARS_MAX);
+            }
+            tracing::warn!(host = %agent.host(), generation = %ack.generation, ?reasons, "host rejected a generation");
+        }
+        let mut write = self.store().begin().await?;
+        write.acknowledge(agent.host(), &ack, clock::now()).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that a host is there, and how many recorded decisions of it left no event.
+    pub async fn heartbeat(&self, agent: &HostAgent, events_lost: u64) -> Result<(), Error> {
+        let mut write = self.store().begin().await?;
+        write.seen(agent.host(), events_lost, clock::now()).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    /// The desired state, if its generation differs from what the host was sent last or enforces.
+    pub async fn state_for(
+        &self,
+        agent: &HostAgent,
+        sent: Generation,
+    ) -> Result<Option<HostState>, Error> {
+        match self.store().desired(agent.host()).await? {
+            Some(desired) if desired != sent => {
+                let state = self.store().host_state(agent.host(), clock::now()).await?;
+                // Never a lower one than before, whatever the store says.
+                Ok(state.filter(|state| state.generation > sent))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A host.
+    pub async fn host(&self, _operator: &Operator, id: HostId) -> Result<HostView, Error> {
+        let found = self.store().hosts(Some(&id), "", 1).await?.pop();
+        found
+            .map(|host| view::host(self.seen(host)))
+            .ok_or(Error::UnknownHost(id))
+    }
+
+    /// Hosts by name, after one.
+    pub async fn host_list(
+        &self,
+        _operator: &Operator,
+        after: &str,
+        max: u32,
+    ) -> Result<Vec<HostView>, Error> {
+        let hosts = self.store().hosts(None, after, max).await?;
+        Ok(hosts
+            .into_iter()
+            .map(|host| view::host(self.seen(host)))
+            .collect())
+    }
+}
+
+/// Processes of an earlier boot are gone, and so are their holds.
+async fn rebooted(write: &mut Write<'_>, host: &HostId) -> Result<(), Error> {
+    for StoredHold { hold, .. } in write.open_holds(host).await? {
+        holds::happened(write, hold, Fact::ProcessGone).await?;
+    }
+    write.drop_answers(host).await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Use cases: load, let the guardrail crate decide, commit, and let the waiting know. Knows no wire type and no
+//! SQL; every use case takes a witness of who acts as its first argument.
+
+mod error;
+mod events;
+mod grants;
+mod holds;
+mod hosts;
+mod ids;
+mod permissions;
+mod policies;
+mod presence;
+mod ticker;
+mod view;
+
+pub use error::Error;
+pub use events::{Batch, Through};
+pub use grants::CreateGrant;
+pub use policies::{Applied, ApplyPolicy, PolicySet};
+pub use presence::Session;
+pub use ticker::tick_until;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::{names::Names, store::Store};
+use presence::Presence;
+
+/// The control plane without its sockets.
+pub struct App {
+    store: Store,
+    names: Names,
+    policies: RwLock<Arc<PolicySet>>,
+    presence: Presence,
+}
+
+impl App {
+    /// Starts on a store.
+    pub async fn new(store: Store, names: Names) -> Result<Self, Error> {
+        let app = Self {
+            store,
+            names,
+            policies: RwLock::default(),
+            presence: Presence::default(),
+        };
+        app.reload_policies().await?;
+        Ok(app)
+    }
+
+    /// The store, for reading and for waiting on changes.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The newest policies, parsed.
+    fn policies(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

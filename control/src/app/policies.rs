@@ -1,0 +1,234 @@
+//! Policies: checked alone and together, then an immutable revision.
+
+use std::sync::{Arc, PoisonError};
+
+use stayhand_guardrail::{
+    id::{PolicyName, Revision, UserName},
+    policy::{self, Diagnostic, Policy, Versioned},
+    text::safe,
+};
+use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
+
+use super::{App, Error, view};
+use crate::{
+    clock,
+    operator::Operator,
+    store::{StoredPolicy, Write},
+};
+
+/// The newest revision of every policy, parsed.
+#[derive(Debug, Default)]
+pub struct PolicySet(Vec<Versioned>);
+
+impl PolicySet {
+    /// The policies.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.0.iter().map(|one| &one.policy)
+    }
+}
+
+/// What somebody wants applied.
+#[derive(Debug)]
+pub struct ApplyPolicy {
+    /// The YAML document
+    pub source: String,
+    /// Check everything, change nothing
+    pub validate_only: bool,
+    /// Version that this one replaces; empty = whatever there is
+    pub etag: String,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Applied {
+    /// The revision that counts now, or would count
+    pub policy: PolicyView,
+    /// Whether it is new
+    pub changed: bool,
+    /// Findings that do not keep it from counting
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl App {
+    /// Makes a document the newest revision of the policy that it names.
+    pub async fn apply_policy(
+        &self,
+        operator: &Operator,
+        apply: ApplyPolicy,
+    ) -> Result<Applied, Error> {
+        let (parsed, source) =
+            blocking(move || (policy::parse(&apply.source), apply.source)).await?;
+        let parsed = parsed.map_err(Error::Policy)?;
+        let warnings = policy::check(&parsed);
+        let mut write = self.store().begin().await?;
+        let newest = write.policies().await?;
+        let before = newest.iter().find(|one| one.name == parsed.name).cloned();
+        check_etag(&parsed.name, before.as_ref(), &apply.etag)?;
+        if let Some(same) = before.as_ref().filter(|before| before.source == source) {
+            let policy = self.policy_view(same.clone()).await?;
+            return Ok(Applied {
+                policy,
+                changed: false,
+                warnings,
+            });
+        }
+        let revision = before.map_or(Revision(0), |before| before.revision).next();
+        let name = parsed.name.clone();
+        check_together(
+            newest,
+            Versioned {
+                revision,
+                policy: parsed,
+            },
+            source.len(),
+        )
+        .await?;
+        let user = operator.user().clone();
+        let stored = StoredPolicy {
+            name,
+            revision,
+            source,
+            applied_by: user,
+            create_time: clock::now(),
+            generation: write.generation().await?.next(),
+        };
+        if apply.validate_only {
+            return Ok(Applied {
+                policy: view::policy(stored, vec![]),
+                changed: true,
+                warnings,
+            });
+        }
+        let stored = self.insert(write, stored).await?;
+        let policy = self.policy_view(stored).await?;
+        Ok(Applied {
+            policy,
+            changed: true,
+            warnings,
+        })
+    }
+
+    async fn insert(
+        &self,
+        mut write: Write<'_>,
+        mut stored: StoredPolicy,
+    ) -> Result<StoredPolicy, Error> {
+        stored.generation = write.publish(None).await?;
+        write.insert_policy(&stored).await?;
+        write.commit().await?;
+        self.reload_policies().await?;
+        tracing::info!(policy = %stored.name, revision = %stored.revision, by = %stored.applied_by, "policy applied");
+        Ok(stored)
+    }
+
+    /// One revision, the newest where none is asked for.
+    pub async fn policy(
+        &self,
+        _operator: &Operator,
+        name: PolicyName,
+        revision: Option<Revision>,
+    ) -> Result<PolicyView, Error> {
+        match self.store().policy(&name, revision).await? {
+            Some(stored) => self.policy_view(stored).await,
+            None => Err(Error::UnknownPolicy { name, revision }),
+        }
+    }
+
+    /// The newest revisions by name, without their sources.
+    pub async fn policy_list(&self, _operator: &Operator) -> Result<Vec<PolicyView>, Error> {
+        let hosts = self.all_hosts().await?;
+        let stored = self.store().policies().await?;
+        let views = stored.into_iter().map(|one| {
+            let enforcement = view::enforcement(&hosts, one.generation, false, |_| true);
+            let mut shown = view::policy(one, enforcement);
+            shown.source = String::new();
+            shown
+        });
+        Ok(views.collect())
+    }
+
+    /// Whether a policy guards this user.
+    pub async fn guards(&self, user: &UserName) -> bool {
+        let set = self.policies();
+        // Without any policy nobody is guarded, and the name service need not be asked.
+        if set.iter().next().is_none() {
+            return false;
+        }
+        let groups = self.names.groups(user).await;
+        set.iter()
+            .any(|policy| policy.subjects.include(user, &groups))
+    }
+
+    /// Reads the newest policies again. One that this version cannot read any more still counts on the hosts
+    /// that have it; it is named here and refused nowhere silently.
+    pub(super) async fn reload_policies(&self) -> Result<(), Error> {
+        let stored = self.store().policies().await?;
+        let set = blocking(move || PolicySet(read(&stored))).await?;
+        *self
+            .policies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+        Ok(())
+    }
+
+    async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
+        let hosts = self.all_hosts().await?;
+        let enforcement = view::enforcement(&hosts, stored.generation, false, |_| true);
+        Ok(view::policy(stored, enforcement))
+    }
+}
+
+fn check_etag(name: &PolicyName, before: Option<&StoredPolicy>, asked: &str) -> Result<(), Error> {
+    let now = before.map_or(Revision(0), |before| before.revision);
+    if asked.is_empty() || asked == now.to_string() {
+        return Ok(());
+    }
+    Err(Error::Etag {
+        what: format!("policy `{name}`"),
+        now,
+        asked: safe(asked),
+    })
+}
+
+/// Compiles the new revision beside the others, so that a limit is met here and not on every host.
+async fn check_together(
+    mut newest: Vec<StoredPolicy>,
+    new: Versioned,
+    bytes: usize,
+) -> Result<(), Error> {
+    newest.retain(|one| one.name != new.policy.name);
+    let bytes = newest.iter().map(|one| one.source.len()).sum::<usize>() + bytes;
+    if bytes > SOURCES_BYTES_MAX {
+        return Err(Error::PoliciesTooLarge {
+            bytes,
+            max: SOURCES_BYTES_MAX,
+        });
+    }
+    let compiled = blocking(move || {
+        let mut all = read(&newest);
+        all.push(new);
+        policy::compile(&all).map(|_| ())
+    });
+    compiled.await?.map_err(Error::PolicySet)
+}
+
+fn read(stored: &[StoredPolicy]) -> Vec<Versioned> {
+    let parsed = stored.iter().filter_map(|one| match policy::parse(&one.source) {
+        Ok(policy) => Some(Versioned { revision: one.revision, policy }),
+        Err(findings) => {
+            let first = findings.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(policy = %one.name, revision = %one.revision, problem = first, "stored policy is unreadable");
+            None
+        }
+    });
+    parsed.collect()
+}
+
+/// Parsing and compiling take a while; calls and streams of others go on meanwhile.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Error::field("source", "cannot be processed"))
+}

@@ -1,0 +1,100 @@
+//! Which hosts are connected. One stream per host: a newer one takes over from an older one, whose agent may be
+//! gone without the transport having noticed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use stayhand_guardrail::id::HostId;
+use tokio::sync::oneshot;
+
+use super::App;
+
+/// Connected hosts.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    /// Number of the newest session
+    newest: u64,
+    /// Dropping the sender tells the session that it was taken over
+    by_host: BTreeMap<HostId, (u64, oneshot::Sender<()>)>,
+}
+
+/// The stream of one host, for as long as it lives.
+pub struct Session {
+    app: Arc<App>,
+    host: HostId,
+    number: u64,
+    taken_over: oneshot::Receiver<()>,
+}
+
+impl Session {
+    /// Ends when a newer stream of the same host takes over.
+    pub async fn taken_over(&mut self) {
+        let (Ok(()) | Err(_)) = (&mut self.taken_over).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.app.leave(&self.host, self.number);
+    }
+}
+
+impl App {
+    /// Notes that a host is connected.
+    pub(super) fn enter(self: &Arc<Self>, host: &HostId) -> Session {
+        let (sender, taken_over) = oneshot::channel();
+        let number = {
+            let mut sessions = self
+                .presence
+                .sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            sessions.newest += 1;
+            let number = sessions.newest;
+            sessions.by_host.insert(host.clone(), (number, sender));
+            number
+        };
+        self.store().signals().presence();
+        Session {
+            app: Arc::clone(self),
+            host: host.clone(),
+            number,
+            taken_over,
+        }
+    }
+
+    fn leave(&self, host: &HostId, number: u64) {
+        {
+            let mut sessions = self
+                .presence
+                .sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if sessions
+                .by_host
+                .get(host)
+                .is_some_and(|(current, _)| *current == number)
+            {
+                sessions.by_host.remove(host);
+            }
+        }
+        self.store().signals().presence();
+    }
+
+    /// Whether a host is connected.
+    pub(super) fn is_online(&self, host: &HostId) -> bool {
+        self.presence
+            .sessions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_host
+            .contains_key(host)
+    }
+}

@@ -1,0 +1,108 @@
+//! What operators are shown, from what is stored and who is connected.
+
+use stayhand_guardrail::{
+    grant::{GrantState, HostEnforcement},
+    id::{Generation, HostId},
+};
+use stayhand_proto::view::{EnforcementView, GrantView, HostView, PolicyView};
+
+use super::{App, Error};
+use crate::store::{StoredGrant, StoredHost, StoredPolicy};
+
+/// A host and whether it is connected.
+pub(super) type Seen = (StoredHost, bool);
+
+impl App {
+    /// Every host.
+    pub(super) async fn all_hosts(&self) -> Result<Vec<Seen>, Error> {
+        let hosts = self.store().hosts(None, "", u32::MAX).await?;
+        Ok(hosts.into_iter().map(|host| self.seen(host)).collect())
+    }
+
+    pub(super) fn seen(&self, host: StoredHost) -> Seen {
+        let online = self.is_online(&host.id);
+        (host, online)
+    }
+}
+
+/// How far the hosts are with a generation: their own words, taken in one after the other.
+pub(super) fn enforcement(
+    hosts: &[Seen],
+    generation: Generation,
+    removes: bool,
+    is_for: impl Fn(&HostId) -> bool,
+) -> Vec<EnforcementView> {
+    let concerned = hosts.iter().filter(|(host, _)| is_for(&host.id));
+    concerned
+        .map(|(host, online)| on_host(host, *online, generation, removes))
+        .collect()
+}
+
+fn on_host(
+    host: &StoredHost,
+    online: bool,
+    generation: Generation,
+    removes: bool,
+) -> EnforcementView {
+    let desired = HostEnforcement::desired(host.id.clone(), generation, removes);
+    let on = host
+        .acks()
+        .iter()
+        .fold(desired, HostEnforcement::acknowledged);
+    EnforcementView {
+        on,
+        update_time: host.acknowledge_time,
+        online,
+    }
+}
+
+/// A grant and how far the hosts are with its coming or going.
+pub(super) fn grant(stored: StoredGrant, hosts: &[Seen]) -> GrantView {
+    let removes = stored.grant.state != GrantState::Active;
+    let enforcement = enforcement(hosts, stored.generation, removes, |host| {
+        stored.grant.is_for(host)
+    });
+    GrantView {
+        grant: stored.grant,
+        enforcement,
+    }
+}
+
+/// A policy revision.
+pub(super) fn policy(stored: StoredPolicy, enforcement: Vec<EnforcementView>) -> PolicyView {
+    let StoredPolicy {
+        name,
+        revision,
+        source,
+        applied_by,
+        create_time,
+        generation: _,
+    } = stored;
+    PolicyView {
+        name,
+        revision,
+        source,
+        applied_by,
+        create_time,
+        enforcement,
+    }
+}
+
+/// A host.
+pub(super) fn host((host, online): Seen) -> HostView {
+    let enforcement = on_host(&host, online, host.desired, false);
+    HostView {
+        online,
+        enforcement,
+        desired_generation: host.desired,
+        id: host.id,
+        agent_version: host.agent_version,
+        kernel_release: host.kernel_release,
+        boot_id: host.boot_id,
+        hooks: host.hooks,
+        last_seen: host.last_seen,
+        events_acknowledged: host.events_through,
+        events_lost: host.events_lost,
+        events_missing: host.events_missing,
+    }
+}

@@ -1,0 +1,360 @@
+//! The control plane's configuration: a closed schema, every value with a default, errors with line and
+//! suggestion. No secret is in it; a change needs a restart, which costs no enforcement.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use stayhand_guardrail::id::{GroupName, UserName};
+
+/// Bytes of a configuration file: a hundred times what the full example has.
+const FILE_BYTES_MAX: u64 = 256 << 10;
+/// Smallest store: below this not even one host's events of a day fit.
+const DATABASE_MIB_MIN: u32 = 4;
+/// Largest store: what the page numbers of the database can address, with a margin.
+const DATABASE_MIB_MAX: u32 = 1 << 23;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it is asked
+    pub listen: Listen,
+    /// What is kept on disk
+    pub state: State,
+    /// How peers are identified
+    pub identity: Identity,
+    /// Who may act
+    pub operators: Operators,
+    /// Operational log (not the audit events)
+    pub log: Log,
+}
+
+/// Where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Socket for operators; open to everybody, because identity decides and not the file's mode
+    pub operators: PathBuf,
+    /// Socket for hosts' agents; only its owner can connect
+    pub hosts: PathBuf,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            operators: "/run/stayhand/control.sock".into(),
+            hosts: "/run/stayhand/control-host.sock".into(),
+        }
+    }
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Directory of the store; only its owner may enter
+    pub directory: PathBuf,
+    /// Largest size of the database; none = as much as the disk has
+    pub database_mib_max: Option<u32>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            directory: "/var/lib/stayhand/control".into(),
+            database_mib_max: None,
+        }
+    }
+}
+
+/// How peers are identified.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// Where a process's pin is looked up
+    pub pins: PinSource,
+    /// Socket of the agent on this machine
+    pub agent_socket: PathBuf,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            pins: PinSource::Agent,
+            agent_socket: "/run/stayhand/agent.sock".into(),
+        }
+    }
+}
+
+/// Where a process's pin is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinSource {
+    /// At the agent, which reads the kernel's; without it operators are refused
+    Agent,
+    /// At `/proc/PID/loginuid`, which root can clear: only for a machine without an agent
+    LoginUid,
+}
+
+/// Who may act.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operators {
+    /// These users
+    pub users: Vec<UserName>,
+    /// Members of these groups
+    pub groups: Vec<GroupName>,
+}
+
+impl Default for Operators {
+    fn default() -> Self {
+        let users = UserName::new("root").into_iter().collect();
+        let groups = GroupName::new("stayhand-operators").into_iter().collect();
+        Self { users, groups }
+    }
+}
+
+/// Operational log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How much
+    pub level: Level,
+    /// In which form
+    pub format: Format,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::Info,
+            format: Format::Text,
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Only what failed
+    Error,
+    /// And what is odd
+    Warn,
+    /// And what happened
+    Info,
+    /// And every call
+    Debug,
+}
+
+/// In which form it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Why a configuration is not accepted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {cause}", path.display())]
+    Unreadable {
+        /// The file
+        path: PathBuf,
+        /// Why
+        cause: String,
+    },
+    /// Something in it.
+    #[error("{}:{line}:{column}: {message}{}", path.display(), hint(suggestion.as_deref()))]
+    At {
+        /// The file
+        path: PathBuf,
+        /// From 1
+        line: usize,
+        /// From 1, in characters
+        column: usize,
+        /// What
+        message: String,
+        /// A word that exists and looks like it
+        suggestion: Option<String>,
+    },
+    /// A value that is well formed but makes no sense.
+    #[error("{}: `{key}` {message}", path.display())]
+    Value {
+        /// The file
+        path: PathBuf,
+        /// The key
+        key: &'static str,
+        /// What is wrong with its value
+        message: String,
+    },
+}
+
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion
+        .map(|word| format!("; did you mean `{word}`?"))
+        .unwrap_or_default()
+}
+
+/// Reads `path`. A file that is missing at the default place means defaults; one that was asked for must be there.
+pub fn load(path: &Path, may_be_missing: bool) -> Result<Config, ConfigError> {
+    let unreadable = |cause: String| ConfigError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if may_be_missing && error.kind() == std::io::ErrorKind::NotFound => {
+            return parse(path, "");
+        }
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(unreadable(format!(
+            "it has more than {FILE_BYTES_MAX} bytes"
+        )));
+    }
+    parse(path, &text)
+}
+
+/// Parses `text`; `path` is only named in errors.
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let config: Config = toml::from_str(text).map_err(|error| located(path, text, &error))?;
+    let wrong = |key, message: String| {
+        Err(ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            message,
+        })
+    };
+    let paths = [
+        ("listen.operators", &config.listen.operators),
+        ("listen.hosts", &config.listen.hosts),
+        ("state.directory", &config.state.directory),
+        ("identity.agent_socket", &config.identity.agent_socket),
+    ];
+    if let Some((key, _)) = paths.iter().find(|(_, path)| !path.is_absolute()) {
+        return wrong(key, "must be an absolute path".to_owned());
+    }
+    if config.listen.operators == config.listen.hosts {
+        return wrong(
+            "listen.hosts",
+            "must be another path than `listen.operators`".to_owned(),
+        );
+    }
+    match config.state.database_mib_max {
+        Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(
+            "state.database_mib_max",
+            format!("must be from {DATABASE_MIB_MIN} to {DATABASE_MIB_MAX}"),
+        ),
+        _ if config.operators.users.is_empty() && config.operators.groups.is_empty() => wrong(
+            "operators",
+            "names nobody, so nobody could ever act".to_owned(),
+        ),
+        _ => Ok(config),
+    }
+}
+
+fn located(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|character| *character != '\n')
+        .count()
+        + 1;
+    let message = stayhand_guardrail::text::safe(error.message());
+    let suggestion = suggest(&message);
+    ConfigError::At {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+        suggestion,
+    }
+}
+
+/// serde words an unknown key or value as ``unknown field `a`, expected one of `b`, `c` ``.
+fn suggest(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let (given, known) = (quoted.next()?, quoted);
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let closest = known
+        .map(|word| (strsim::damerau_levenshtein(given, word), word))
+        .min()?;
+    // A third of the word wrong is a slip; more is another word.
+    (closest.0 * 3 <= given.len().max(3)).then(|| closest.1.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    //! What is wrong is refused with its place; the shipped example says exactly the defaults.
+
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, error: &str) {
+        let shown = parse(Path::new("control.toml"), text)
+            .unwrap_err()
+            .to_string();
+        assert!(shown.contains(error), "`{shown}` does not say `{error}`");
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_line_and_suggestion() {
+        refused(
+            "[listen]\n\noperater = \"/x\"",
+            "control.toml:3:1: unknown field `operater`",
+        );
+        refused("[listen]\n\noperater = \"/x\"", "did you mean `operators`?");
+        refused("[identity]\npins = \"agnet\"", "did you mean `agent`?");
+        refused("[operators]\nusers = [\"a b\"]", "control.toml:2:");
+        refused("[operators]\nusers = []\ngroups = []", "names nobody");
+        refused(
+            "[listen]\nhosts = \"relative\"",
+            "`listen.hosts` must be an absolute path",
+        );
+        refused(
+            "[listen]\nhosts = \"/run/stayhand/control.sock\"",
+            "another path",
+        );
+        refused("[state]\ndatabase_mib_max = 1", "must be from 4");
+        refused("[state", "control.toml:1:");
+    }
+
+    #[test]
+    fn a_file_that_was_asked_for_must_be_there() {
+        let missing = Path::new("/nonexistent/control.toml");
+        assert!(
+            load(missing, false)
+                .unwrap_err()
+                .to_string()
+                .contains("cannot read `/nonexistent/control.toml`")
+        );
+        assert_eq!(load(missing, true), Ok(Config::default()));
+    }
+
+    #[test]
+    fn the_shipped_example_says_the_defaults() {
+        let example = include_str!("../../packaging/control.toml");
+        assert_eq!(
+            parse(Path::new("control.toml"), example),
+            Ok(Config::default())
+        );
+    }
+}

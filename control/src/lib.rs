@@ -1,0 +1,14 @@
+//! Stayhand's control plane: authenticates, lets the guardrail crate decide, stores, publishes to the hosts and
+//! keeps the record. The only user of the database. Never sends a command: hosts get desired state.
+
+pub mod api;
+pub mod app;
+pub mod args;
+pub mod clock;
+pub mod config;
+pub mod identity;
+pub mod limits;
+pub mod names;
+pub mod operator;
+pub mod server;
+pub mod store;

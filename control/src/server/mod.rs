@@ -1,0 +1,170 @@
+//! The sockets and what is behind them, from start to stop.
+
+mod connection;
+mod socket;
+
+pub use socket::SocketError;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use stayhand_guardrail::id::HostId;
+use tokio::{sync::watch, task::JoinSet};
+use tonic::{service::Routes, transport::Server};
+use uuid::Uuid;
+
+use crate::{
+    api::{Api, Gate},
+    app::{self, App, tick_until},
+    config::{Config, PinSource},
+    identity::{Identifier, Pins},
+    limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX},
+    names::Names,
+    operator::Operators,
+    store::{StateDir, Store, StoreError},
+};
+use connection::incoming;
+use socket::{Socket, SocketFile, listen};
+
+/// Everybody may connect and be told that they may not.
+const OPERATORS_MODE: u32 = 0o666;
+/// Only the owner, and root.
+const HOSTS_MODE: u32 = 0o600;
+/// A peer that does not answer a ping is gone; its places and streams are given back.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// See [`PING_INTERVAL`].
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its content.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// A socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The machine does not say who it is.
+    #[error("cannot tell which machine this is: {0}")]
+    Machine(String),
+}
+
+/// A control plane that runs.
+pub struct Running {
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    files: Vec<SocketFile>,
+}
+
+/// Opens the store and the sockets. When this returns, clients can connect.
+pub async fn start(config: &Config, names: Names) -> Result<Running, StartError> {
+    let host = this_host()?;
+    let state_dir = StateDir::acquire(&config.state.directory)?;
+    let store = Store::open(
+        state_dir,
+        host.clone(),
+        boot_id()?,
+        config.state.database_mib_max,
+    )
+    .await?;
+    let app = Arc::new(App::new(store, names.clone()).await?);
+    let pins = match config.identity.pins {
+        PinSource::Agent => Pins::Agent {
+            socket: config.identity.agent_socket.clone(),
+        },
+        PinSource::LoginUid => Pins::LoginUid,
+    };
+    let identifier = Identifier::new(pins, names.clone(), Arc::clone(&app));
+    let operators = Operators {
+        users: config.operators.users.clone(),
+        groups: config.operators.groups.clone(),
+    };
+    let (stop, stopped) = watch::channel(false);
+    let gate = Gate::new(identifier, names, operators, host);
+    let api = Api {
+        app: Arc::clone(&app),
+        gate,
+        stop: stopped.clone(),
+    };
+    let mut running = Running {
+        app: Arc::clone(&app),
+        stop,
+        tasks: JoinSet::new(),
+        files: vec![],
+    };
+    running.serve(&config.listen.hosts, HOSTS_MODE, api.host_routes())?;
+    running.serve(
+        &config.listen.operators,
+        OPERATORS_MODE,
+        api.operator_routes(),
+    )?;
+    running.tasks.spawn(tick_until(app, stopped));
+    Ok(running)
+}
+
+impl Running {
+    fn serve(&mut self, path: &Path, mode: u32, routes: Routes) -> Result<(), SocketError> {
+        let Socket { listener, file } = listen(path, mode)?;
+        self.files.push(file);
+        let mut stop = self.stop.subscribe();
+        let served = Server::builder()
+            .timeout(CALL_TIMEOUT)
+            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+            .http2_keepalive_interval(Some(PING_INTERVAL))
+            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming(listener), async move {
+                // An error means that the sender is gone, which is a stop, too.
+                if stop.wait_for(|stop| *stop).await.is_err() {
+                    tracing::debug!("stopped without being told");
+                }
+            });
+        let path = path.display().to_string();
+        self.tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, socket = path, "socket failed");
+            }
+        });
+        Ok(())
+    }
+
+    /// The use cases, for tests that look behind the sockets.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Ends every stream, lets calls finish, takes the sockets away and closes the store.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        let drain = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
+            tracing::warn!("some calls did not finish in time");
+            self.tasks.shutdown().await;
+        }
+        self.files.clear();
+        self.app.store().close().await;
+    }
+}
+
+/// The machine's name, which is also the id of its host.
+fn this_host() -> Result<HostId, StartError> {
+    let name =
+        nix::unistd::gethostname().map_err(|errno| StartError::Machine(errno.to_string()))?;
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    HostId::new(name).map_err(|problem| {
+        StartError::Machine(format!("{problem}; set it with `hostnamectl hostname`"))
+    })
+}
+
+/// The machine's boot.
+fn boot_id() -> Result<Uuid, StartError> {
+    const PATH: &str = "/proc/sys/kernel/random/boot_id";
+    let text = std::fs::read_to_string(PATH)
+        .map_err(|problem| StartError::Machine(format!("{PATH}: {problem}")))?;
+    text.trim()
+        .parse()
+        .map_err(|problem| StartError::Machine(format!("{PATH}: {problem}")))
+}

@@ -1,0 +1,267 @@
+//! Holds and the answers to them.
+
+use sqlx::FromRow;
+use stayhand_guardrail::{
+    event::{EventKind, HoldChanged},
+    hold::Hold,
+    host::{Answer, HoldAnswer},
+    id::{HoldId, HostId},
+    prefix::IdPrefix,
+    time::UnixMs,
+};
+use stayhand_proto::codec;
+
+use super::{Store, StoreError, Write, number, parse, unsigned};
+
+/// A hold and the number of its newest change.
+#[derive(Clone, Debug)]
+pub struct StoredHold {
+    /// The hold
+    pub hold: Hold,
+    /// Higher than that of every earlier change of any hold
+    pub changed: u64,
+}
+
+#[derive(FromRow)]
+struct HoldRow {
+    changed: i64,
+    body: Vec<u8>,
+}
+
+impl HoldRow {
+    fn read(self) -> Result<StoredHold, StoreError> {
+        let hold = codec::decode_hold(&self.body)
+            .map_err(|problem| StoreError::corrupt("hold", problem))?;
+        Ok(StoredHold {
+            hold,
+            changed: unsigned(self.changed),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct AnswerRow {
+    hold: String,
+    approved: bool,
+    answered_by: String,
+    reason: String,
+}
+
+impl Write<'_> {
+    /// A hold for changing it.
+    pub async fn hold(&mut self, id: HoldId) -> Result<Option<StoredHold>, StoreError> {
+        let row: Option<HoldRow> = sqlx::query_as("SELECT changed, body FROM holds WHERE id = ?1")
+            .bind(id.to_string())
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        row.map(HoldRow::read).transpose()
+    }
+
+    /// Writes a hold, new or changed.
+    pub async fn put_hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
+        let changed: i64 = sqlx::query_scalar(
+            "UPDATE meta SET hold_change = hold_change + 1 RETURNING hold_change",
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO holds (id, host, phase, is_over, create_time, expire_time, changed, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, is_over = excluded.is_over,
+                 changed = excluded.changed, body = excluded.body",
+        )
+        .bind(hold.id.to_string())
+        .bind(hold.host.as_str())
+        .bind(hold.state.phase().as_str())
+        .bind(hold.state.is_over())
+        .bind(number(hold.create_time.0)?)
+        .bind(number(hold.expire_time.0)?)
+        .bind(changed)
+        .bind(codec::encode_hold(hold.clone()))
+        .execute(&mut *self.tx)
+        .await?;
+        self.touched.holds = true;
+        Ok(())
+    }
+
+    /// Writes the audit record of a change.
+    pub async fn audit_hold(&mut self, record: HoldChanged, now: UnixMs) -> Result<(), StoreError> {
+        self.record(EventKind::HoldChanged(record), now)
+            .await
+            .map(|_| ())
+    }
+
+    /// Makes an answer part of the host's desired state.
+    pub async fn put_answer(
+        &mut self,
+        host: &HostId,
+        answer: &HoldAnswer,
+    ) -> Result<(), StoreError> {
+        let HoldAnswer {
+            hold,
+            answer,
+            by,
+            reason,
+        } = answer;
+        sqlx::query(
+            "INSERT INTO hold_answers (hold, host, approved, answered_by, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .bind(hold.to_string())
+        .bind(host.as_str())
+        .bind(*answer == Answer::Approved)
+        .bind(by.as_str())
+        .bind(reason)
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes an answer out of the host's desired state. Whether there was one.
+    pub async fn drop_answer(&mut self, hold: HoldId) -> Result<bool, StoreError> {
+        let done =
+            sqlx::query("UPDATE hold_answers SET is_done = 1 WHERE hold = ?1 AND is_done = 0")
+                .bind(hold.to_string())
+                .execute(&mut *self.tx)
+                .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Takes every answer out of the host's desired state.
+    pub async fn drop_answers(&mut self, host: &HostId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE hold_answers SET is_done = 1 WHERE host = ?1 AND is_done = 0")
+            .bind(host.as_str())
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Holds of a host that are not over.
+    pub async fn open_holds(&mut self, host: &HostId) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> =
+            sqlx::query_as("SELECT changed, body FROM holds WHERE host = ?1 AND is_over = 0")
+                .bind(host.as_str())
+                .fetch_all(&mut *self.tx)
+                .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+
+    /// Holds that count as pending although their deadline has passed.
+    pub async fn overdue_holds(
+        &mut self,
+        before: UnixMs,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds WHERE is_over = 0 AND phase = 'pending' AND expire_time <= ?1 LIMIT ?2",
+        )
+        .bind(number(before.0)?)
+        .bind(max)
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+}
+
+impl Store {
+    /// A hold.
+    pub async fn hold(&self, id: HoldId) -> Result<Option<StoredHold>, StoreError> {
+        let row: Option<HoldRow> = sqlx::query_as("SELECT changed, body FROM holds WHERE id = ?1")
+            .bind(id.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(HoldRow::read).transpose()
+    }
+
+    /// Ids that start with a prefix, at most `max`.
+    pub async fn hold_ids(&self, prefix: &IdPrefix, max: u32) -> Result<Vec<HoldId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM holds WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT ?2",
+        )
+        .bind(prefix.as_str())
+        .bind(max)
+        .fetch_all(&self.read)
+        .await?;
+        ids.iter().map(|id| parse("hold", id)).collect()
+    }
+
+    /// Holds, the newest change first, before a number.
+    pub async fn holds(
+        &self,
+        show_ended: bool,
+        before: u64,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds WHERE (?1 OR is_over = 0) AND changed < ?2 ORDER BY changed DESC LIMIT ?3",
+        )
+        .bind(show_ended)
+        .bind(i64::try_from(before).unwrap_or(i64::MAX))
+        .bind(max)
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+
+    /// Holds that changed after a number, oldest change first.
+    pub async fn holds_changed_after(
+        &self,
+        after: u64,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds WHERE changed > ?1 ORDER BY changed LIMIT ?2",
+        )
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .bind(max)
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+
+    /// The earliest deadline of a pending hold.
+    pub async fn next_deadline(&self) -> Result<Option<UnixMs>, StoreError> {
+        let next: Option<i64> = sqlx::query_scalar(
+            "SELECT min(expire_time) FROM holds WHERE is_over = 0 AND phase = 'pending'",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        Ok(next.map(|at| UnixMs(unsigned(at))))
+    }
+
+    /// The number of the newest change of any hold.
+    pub async fn hold_change(&self) -> Result<u64, StoreError> {
+        let newest: i64 = sqlx::query_scalar("SELECT hold_change FROM meta")
+            .fetch_one(&self.read)
+            .await?;
+        Ok(unsigned(newest))
+    }
+}
+
+/// For the desired state of a host: the answers that it has not carried out.
+pub(super) async fn answers(
+    connection: &mut sqlx::SqliteConnection,
+    host: &HostId,
+) -> Result<Vec<HoldAnswer>, StoreError> {
+    let rows: Vec<AnswerRow> = sqlx::query_as(
+        "SELECT hold, approved, answered_by, reason FROM hold_answers WHERE host = ?1 AND is_done = 0 ORDER BY hold",
+    )
+    .bind(host.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(AnswerRow::read).collect()
+}
+
+impl AnswerRow {
+    fn read(self) -> Result<HoldAnswer, StoreError> {
+        Ok(HoldAnswer {
+            hold: parse("answer", &self.hold)?,
+            answer: if self.approved {
+                Answer::Approved
+            } else {
+                Answer::Refused
+            },
+            by: parse("answer", &self.answered_by)?,
+            reason: self.reason,
+        })
+    }
+}

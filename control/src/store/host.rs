@@ -1,0 +1,290 @@
+//! Hosts: what they should enforce, and their own words on how far they are.
+
+use sqlx::FromRow;
+use stayhand_guardrail::{
+    host::{Ack, HostState, Phase, PolicyRevision},
+    id::{Generation, HostId},
+    time::UnixMs,
+};
+use stayhand_proto::message::Hello;
+use uuid::Uuid;
+
+use super::{Store, StoreError, Write, grant, hold, list, number, parse, policy, unlist, unsigned};
+
+/// A host as the store knows it.
+#[derive(Clone, Debug)]
+pub struct StoredHost {
+    /// The host
+    pub id: HostId,
+    /// Version of its agent
+    pub agent_version: String,
+    /// Its kernel
+    pub kernel_release: String,
+    /// Its boot
+    pub boot_id: Uuid,
+    /// Hooks that are attached
+    pub hooks: Vec<String>,
+    /// When it was last heard of
+    pub last_seen: UnixMs,
+    /// Recorded decisions that left no event, as its loss records or its heartbeat count them
+    pub events_lost: u64,
+    /// Last number of its newest epoch that is stored
+    pub events_through: u64,
+    /// Numbers that are missing in its epochs
+    pub events_missing: u64,
+    /// What it should enforce
+    pub desired: Generation,
+    /// What it has stored
+    pub received: Generation,
+    /// What its kernel enforces
+    pub enforced: Generation,
+    /// What it refused last
+    pub rejected: Generation,
+    /// Why
+    pub rejected_reasons: Vec<String>,
+    /// When it last acknowledged something
+    pub acknowledge_time: Option<UnixMs>,
+}
+
+impl StoredHost {
+    /// Its words, in the order in which they count: the newer of receipt and refusal, and last what the kernel has.
+    pub fn acks(&self) -> [Ack; 3] {
+        let received = Ack {
+            generation: self.received,
+            phase: Phase::Received,
+        };
+        let rejected = Phase::Rejected {
+            reasons: self.rejected_reasons.clone(),
+        };
+        let rejected = Ack {
+            generation: self.rejected,
+            phase: rejected,
+        };
+        let enforced = Ack {
+            generation: self.enforced,
+            phase: Phase::Enforced,
+        };
+        if received.generation > rejected.generation {
+            [rejected, received, enforced]
+        } else {
+            [received, rejected, enforced]
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct HostRow {
+    host: String,
+    agent_version: String,
+    kernel_release: String,
+    boot_id: String,
+    hooks: String,
+    last_seen_time: i64,
+    events_lost: i64,
+    stream_lost: i64,
+    stream_missing: i64,
+    stream_through: i64,
+    desired_generation: i64,
+    received_generation: i64,
+    enforced_generation: i64,
+    rejected_generation: i64,
+    rejected_reasons: String,
+    acknowledge_time: Option<i64>,
+}
+
+impl HostRow {
+    fn read(self) -> Result<StoredHost, StoreError> {
+        let generation = |value| Generation(unsigned(value));
+        Ok(StoredHost {
+            id: parse("host", &self.host)?,
+            agent_version: self.agent_version,
+            kernel_release: self.kernel_release,
+            boot_id: parse("host", &self.boot_id)?,
+            hooks: unlist("host", &self.hooks)?,
+            last_seen: UnixMs(unsigned(self.last_seen_time)),
+            events_lost: unsigned(self.events_lost.max(self.stream_lost)),
+            events_through: unsigned(self.stream_through),
+            events_missing: unsigned(self.stream_missing),
+            desired: generation(self.desired_generation),
+            received: generation(self.received_generation),
+            enforced: generation(self.enforced_generation),
+            rejected: generation(self.rejected_generation),
+            rejected_reasons: unlist("host", &self.rejected_reasons)?,
+            acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
+        })
+    }
+}
+
+impl Write<'_> {
+    /// A host's desired generation and boot; none where the host is new.
+    pub async fn host_desired(
+        &mut self,
+        host: &HostId,
+    ) -> Result<Option<(Generation, String)>, StoreError> {
+        let row: Option<(i64, String)> =
+            sqlx::query_as("SELECT desired_generation, boot_id FROM hosts WHERE host = ?1")
+                .bind(host.as_str())
+                .fetch_optional(&mut *self.tx)
+                .await?;
+        Ok(row.map(|(desired, boot_id)| (Generation(unsigned(desired)), boot_id)))
+    }
+
+    /// Writes what a host says of itself. What it enforces counts from now on: after a reboot that is nothing.
+    pub async fn put_host(
+        &mut self,
+        host: &HostId,
+        hello: &Hello,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let Hello {
+            agent_version,
+            kernel_release,
+            boot_id,
+            hooks,
+            enforced_generation,
+        } = hello;
+        let generation = self.generation().await?;
+        sqlx::query(
+            "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
+                 desired_generation, enforced_generation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
+                 kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
+                 last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation",
+        )
+        .bind(host.as_str())
+        .bind(agent_version)
+        .bind(kernel_release)
+        .bind(boot_id.to_string())
+        .bind(list(hooks))
+        .bind(number(now.0)?)
+        .bind(number(generation.0)?)
+        .bind(number(enforced_generation.0)?)
+        .execute(&mut *self.tx)
+        .await?;
+        self.touched.grants = true;
+        Ok(())
+    }
+
+    /// Writes a host's word on a generation. A word on one that nobody published counts as none.
+    pub async fn acknowledge(
+        &mut self,
+        host: &HostId,
+        ack: &Ack,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let (column, reasons) = match &ack.phase {
+            Phase::Received => (0, None),
+            Phase::Enforced => (1, None),
+            Phase::Rejected { reasons } => (2, Some(list(reasons))),
+        };
+        sqlx::query(
+            "UPDATE hosts SET
+                 received_generation = CASE ?2 WHEN 0 THEN max(received_generation, ?3) ELSE received_generation END,
+                 enforced_generation = CASE ?2 WHEN 1 THEN ?3 ELSE enforced_generation END,
+                 rejected_generation = CASE ?2 WHEN 2 THEN ?3 ELSE rejected_generation END,
+                 rejected_reasons = coalesce(?4, rejected_reasons),
+                 acknowledge_time = ?5, last_seen_time = ?5
+             WHERE host = ?1 AND ?3 <= desired_generation",
+        )
+        .bind(host.as_str())
+        .bind(column)
+        .bind(i64::try_from(ack.generation.0).unwrap_or(i64::MAX))
+        .bind(reasons)
+        .bind(number(now.0)?)
+        .execute(&mut *self.tx)
+        .await?;
+        self.touched.grants = true;
+        Ok(())
+    }
+
+    /// Writes that a host is there, and how many recorded decisions of it left no event.
+    pub async fn seen(
+        &mut self,
+        host: &HostId,
+        events_lost: u64,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE hosts SET last_seen_time = ?2, events_lost = ?3 WHERE host = ?1")
+            .bind(host.as_str())
+            .bind(number(now.0)?)
+            .bind(i64::try_from(events_lost).unwrap_or(i64::MAX))
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Hosts by name, after one; or just one.
+    pub async fn hosts(
+        &self,
+        only: Option<&HostId>,
+        after: &str,
+        max: u32,
+    ) -> Result<Vec<StoredHost>, StoreError> {
+        let rows: Vec<HostRow> = sqlx::query_as(
+            "SELECT h.*,
+                 coalesce((SELECT sum(lost) FROM event_streams WHERE host = h.host AND epoch <> ?4), 0) AS stream_lost,
+                 coalesce((SELECT sum(through - stored) FROM event_streams
+                     WHERE host = h.host AND epoch <> ?4), 0) AS stream_missing,
+                 coalesce((SELECT through FROM event_streams WHERE host = h.host AND epoch <> ?4
+                     ORDER BY update_time DESC LIMIT 1), 0) AS stream_through
+             FROM hosts AS h WHERE (?1 IS NULL OR h.host = ?1) AND h.host > ?2 ORDER BY h.host LIMIT ?3",
+        )
+        .bind(only.map(HostId::as_str))
+        .bind(after)
+        .bind(max)
+        .bind(self.origin.epoch.to_string())
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(HostRow::read).collect()
+    }
+
+    /// The generation that a host should enforce.
+    pub async fn desired(&self, host: &HostId) -> Result<Option<Generation>, StoreError> {
+        let desired: Option<i64> =
+            sqlx::query_scalar("SELECT desired_generation FROM hosts WHERE host = ?1")
+                .bind(host.as_str())
+                .fetch_optional(&self.read)
+                .await?;
+        Ok(desired.map(|desired| Generation(unsigned(desired))))
+    }
+
+    /// The desired state of a host, all of it from one snapshot of the store.
+    pub async fn host_state(
+        &self,
+        host: &HostId,
+        now: UnixMs,
+    ) -> Result<Option<HostState>, StoreError> {
+        let mut snapshot = self.read.begin().await?;
+        let desired: Option<i64> =
+            sqlx::query_scalar("SELECT desired_generation FROM hosts WHERE host = ?1")
+                .bind(host.as_str())
+                .fetch_optional(&mut *snapshot)
+                .await?;
+        let Some(desired) = desired else {
+            return Ok(None);
+        };
+        let policies = policy::newest(&mut snapshot).await?;
+        let grants = grant::active(&mut snapshot, now).await?;
+        let answers = hold::answers(&mut snapshot, host).await?;
+        snapshot.commit().await?;
+        Ok(Some(HostState {
+            generation: Generation(unsigned(desired)),
+            policies: policies
+                .into_iter()
+                .map(|one| PolicyRevision {
+                    name: one.name,
+                    revision: one.revision,
+                    source: one.source,
+                })
+                .collect(),
+            leases: grants
+                .iter()
+                .filter_map(|one| one.grant.lease(host, now))
+                .collect(),
+            answers,
+        }))
+    }
+}

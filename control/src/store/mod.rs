@@ -1,0 +1,187 @@
+//! What was decided, on disk: SQLite with one writer. The only user of the database; decides nothing.
+//!
+//! Everything that belongs together is one [`Write`]: it is committed as a whole or not at all, and who waits for
+//! a change hears of it only after the commit.
+
+mod error;
+mod event;
+mod grant;
+mod hold;
+mod host;
+mod lock;
+mod policy;
+mod signal;
+mod write;
+
+pub use error::StoreError;
+pub use event::{Stored, StreamGap};
+pub use grant::{GrantFilter, StoredGrant};
+pub use hold::StoredHold;
+pub use host::StoredHost;
+pub use lock::StateDir;
+pub use policy::StoredPolicy;
+pub use signal::Signals;
+pub use write::Write;
+
+use std::time::Duration;
+
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use stayhand_guardrail::id::HostId;
+use uuid::Uuid;
+
+/// Readers at once: a reader is a thread; more than the cores of a small machine gain nothing.
+const READERS: u32 = 4;
+/// Only this process uses the database, so nobody waits for long; an operator's backup tool may read along.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Who waits longer for the writer gets an error: the disk is stuck.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Page size that new databases get; fixed so that `database_mib_max` means what it says.
+const PAGE_BYTES: u32 = 4_096;
+
+/// Who the control plane is in its own events.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The machine's name
+    pub host: HostId,
+    /// Its boot
+    pub boot_id: Uuid,
+    /// Made with the store
+    pub epoch: Uuid,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    write: SqlitePool,
+    read: SqlitePool,
+    origin: Origin,
+    signals: Signals,
+    _state_dir: StateDir,
+}
+
+impl Store {
+    /// Opens the database of a state directory; makes it, or brings it to this version's schema.
+    pub async fn open(
+        state_dir: StateDir,
+        host: HostId,
+        boot_id: Uuid,
+        mib_max: Option<u32>,
+    ) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(state_dir.database()?)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged commit survives a power failure.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("trusted_schema", "OFF");
+        let writer = match mib_max {
+            Some(mib) => options.clone().pragma(
+                "max_page_count",
+                (mib * ((1 << 20) / PAGE_BYTES)).to_string(),
+            ),
+            None => options.clone(),
+        };
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let write = pool(1).connect_with(writer).await?;
+        sqlx::migrate!().run(&write).await?;
+        let read = pool(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        let epoch = epoch(&write).await?;
+        let origin = Origin {
+            host,
+            boot_id,
+            epoch,
+        };
+        Ok(Self {
+            write,
+            read,
+            origin,
+            signals: Signals::default(),
+            _state_dir: state_dir,
+        })
+    }
+
+    /// Begins a change. The writer is held until it is committed or dropped, which undoes it.
+    pub async fn begin(&self) -> Result<Write<'_>, StoreError> {
+        let tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Write::new(tx, &self.origin, &self.signals))
+    }
+
+    /// Where to wait for changes.
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Who the control plane is in its own events.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Writes everything into the database file and closes it.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// The store's epoch, made at the first start.
+async fn epoch(write: &SqlitePool) -> Result<Uuid, StoreError> {
+    sqlx::query(
+        "INSERT OR IGNORE INTO meta (one, epoch, generation, hold_change) VALUES (1, ?1, 1, 0)",
+    )
+    .bind(Uuid::new_v4().to_string())
+    .execute(write)
+    .await?;
+    let text: String = sqlx::query_scalar("SELECT epoch FROM meta")
+        .fetch_one(write)
+        .await?;
+    text.parse()
+        .map_err(|problem| StoreError::corrupt("epoch", problem))
+}
+
+/// A number as the database has it.
+fn number(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::TooLarge(value))
+}
+
+/// A number from the database; none there is negative.
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// A list of texts as the database has it.
+fn list<T: ToString>(items: &[T]) -> String {
+    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+    serde_json::Value::from(texts).to_string()
+}
+
+/// A list of texts from the database.
+fn unlist<T: std::str::FromStr<Err: std::fmt::Display>>(
+    what: &'static str,
+    text: &str,
+) -> Result<Vec<T>, StoreError> {
+    let texts: Vec<String> =
+        serde_json::from_str(text).map_err(|problem| StoreError::corrupt(what, problem))?;
+    texts.iter().map(|text| parse(what, text)).collect()
+}
+
+/// A text from the database.
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    what: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
+    text.parse()
+        .map_err(|problem: T::Err| StoreError::corrupt(what, problem))
+}
