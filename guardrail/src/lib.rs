@@ -12,7 +12,7 @@
 //! | Subject | who acts: a person by login uid, pinned at first sight and inherited at fork | [`subject`] |
 //! | Session | one login: the kernel's audit session id on one boot of one host | [`subject::Subject::session`] |
 //! | Action | one attempt: class (`exec` `file` `net`), operation, object, subject, time | [`action`] |
-//! | Rule, Policy, Revision | a rule maps actions to an effect; a policy holds rules and permissions; each accepted version is an immutable revision | [`id`], `policy` |
+//! | Rule, Policy, Revision | a rule maps actions to an effect; a policy holds rules and permissions; each accepted version is an immutable revision | [`policy`] |
 //! | Generation | the number of one desired host state as sent to a host | [`host`] |
 //! | Effect | `deny` · `require-grant` · `hold` · `alert` · `allow` | [`reason::Effect`] |
 //! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |
@@ -20,6 +20,17 @@
 //! | Lease | what a host knows of a grant: subject, permissions, deadlines | [`host::Lease`] |
 //! | Hold | one paused action: `pending` → `approved` · `refused` · `timed-out` · `cancelled` · `void` | [`hold`] |
 //! | Recorded decision | a decision that yields an event | [`event::DecisionEvent`] |
+//!
+//! # Ways through it
+//!
+//! Policy text to kernel rows: [`policy::parse()`] → [`policy::compile()`] → [`image::Image`], which the agent labels
+//! and installs. What a policy means is said by [`policy::explain`], and tests hold the compiled image against it.
+//!
+//! Kernel record to SIEM line: the agent decodes and enriches a record into an [`event::Event`], hides arguments with
+//! [`redact`], tells the person with [`message`], and [`event::ocsf`] encodes it.
+//!
+//! Operator's word to kernel: [`grant::Grant::step`] or [`hold::Hold::step`] → effects → [`host::HostState`] →
+//! [`plan()`](plan::plan) on the host.
 //!
 //! Rules *deny*, people *refuse*, time *times out*: three words, three outcomes, never mixed.
 

@@ -297,3 +297,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_works() {
+    let page = include_str!("../../../docs/policy.md");
+    let example = page
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let policy = parse(example).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(policy.rules.len(), 6);
+    assert!(
+        compile(&[Versioned {
+            revision: Revision(1),
+            policy
+        }])
+        .is_ok()
+    );
+}
+
+#[test]
+fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words() {
+    let rule = |extra: &str| {
+        with_rules(&[&format!(
+            "{{ id: a, effect: deny, exec: {{ path: /a }}, {extra} }}"
+        )])
+    };
+    let spec = |extra: &str| {
+        document(&format!(
+            "subjects: {{ groups: [dev] }}\nrules: []\n{extra}"
+        ))
+    };
+    let sources = [
+        spec("hosts: {}"),
+        spec("onLoss: {}"),
+        spec("profiles: []"),
+        spec("approvals: []"),
+        spec("tests: []"),
+        spec("default: deny"),
+        spec("default: hold"),
+        with_rules(&["{ id: a, effect: throttle, exec: { path: /a } }"]),
+        rule("rate: {}"),
+        rule("when: {}"),
+        rule("flags: []"),
+        rule("approval: x"),
+        rule("system: {}"),
+        document("subjects: { services: [a] }\nrules: []"),
+        with_rules(&["{ id: a, effect: deny, exec: { path: /a, anyArg: [x] } }"]),
+        with_rules(&["{ id: a, effect: deny, file: { ops: [rename], path: /a } }"]),
+        with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
+    ];
+    for source in sources {
+        refused(&source, "not enforced by this build");
+    }
+}

@@ -11,12 +11,13 @@ use stayhand_agent_ebpf::{
 };
 
 use crate::{
-    id::Revision,
+    id::{GrantId, Revision},
     image::{
         Image,
         eval::{Leases, Level, judge_path},
+        leases::rows,
     },
-    policy::{Versioned, compile, compile::CompileError, parse},
+    policy::{Versioned, compile, compile::CompileError, explain::TimedLease, parse},
 };
 
 fn policy(name: &str, rules: &str) -> Versioned {
@@ -200,4 +201,22 @@ fn a_path_deeper_than_the_walk_is_restricted() {
         (decision.verdict, decision.reason),
         (verdict::DENIED, reason::WALK_FAILED)
     );
+}
+
+#[test]
+fn of_more_leases_than_a_row_holds_those_that_end_last_are_kept() {
+    let lease = |grant: u64| TimedLease {
+        grant: GrantId::from_halves([0, grant]).unwrap(),
+        user: "alice".parse().unwrap(),
+        permissions: vec!["p/vault".parse().unwrap()],
+        // Whichever clock is first ends it: the sixth has the latest boot deadline and is long over.
+        boot_deadline_ns: if grant == 6 { u64::MAX } else { grant * 10 },
+        tai_deadline_ns: if grant == 6 { 1 } else { 1_000 },
+    };
+    let rows = rows(&[3, 1, 6, 5, 2, 4].map(lease));
+    let kept: Vec<u64> = rows
+        .values()
+        .flat_map(|row| row.leases.map(|lease| lease.grant[1]))
+        .collect();
+    assert_eq!((rows.len(), kept), (1, vec![5, 4, 3, 2]));
 }
