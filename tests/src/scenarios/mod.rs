@@ -1,5 +1,7 @@
 //! The registry: every scenario of every file below this directory, in the order in which they run.
 
+mod agreement;
+mod bypass_agent;
 mod bypass_identity;
 mod bypass_net;
 mod bypass_paths;
@@ -10,6 +12,8 @@ mod hold_context;
 mod hold_signals;
 mod hold_wakeups;
 mod kernel_bounds;
+mod kernel_clocks;
+mod kernel_flip;
 mod service;
 mod service_errors;
 mod service_state;
@@ -32,6 +36,10 @@ const LISTS: &[&[Scenario]] = &[
     bypass_paths::SCENARIOS,
     hold_wakeups::SCENARIOS,
     bypass_identity::SCENARIOS,
+    agreement::SCENARIOS,
+    kernel_flip::SCENARIOS,
+    kernel_clocks::SCENARIOS,
+    bypass_agent::SCENARIOS,
     hold_agent::SCENARIOS,
 ];
 
