@@ -1,6 +1,6 @@
 //! The policy language: what one YAML document says, as a tree that every other step reads.
 //!
-//! [`parse()`] makes it from text, [`check`] warns, [`explain`] says what it means, [`compile()`] turns a set of
+//! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
 //! policies into what the kernel looks up. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod check;
