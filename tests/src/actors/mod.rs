@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod client;
 mod compat;
 pub mod elf;
+pub mod measure;
 mod programs;
 mod puppet;
 pub mod rig;

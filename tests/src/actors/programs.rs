@@ -1,9 +1,12 @@
 //! Executions: `execve` and `execveat` from children made by `fork` and `vfork`, and of programs without a name.
 #![expect(unsafe_code, reason = "raw clone and exec")]
 
-use std::ffi::{CStr, CString};
+use std::{
+    ffi::{CStr, CString},
+    os::fd::OwnedFd,
+};
 
-use super::sys::{Ret, c, call, close};
+use super::sys::{Ret, c, call, owned};
 
 /// Stack of a child that shares memory: it makes a system call or two.
 const STACK_BYTES: usize = 64 * 1024;
@@ -27,66 +30,72 @@ enum How {
     Descriptor,
 }
 
-/// Executes in a child: `fork`, `vfork`, `at` (`execveat` with an empty path) or `memfd` (a copy in memory).
-/// Its exit code, or `-errno` of the exec. A signal gives 1000 + its number.
-pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
-    let fd = match how {
-        "at" => super::sys::open(&c(path), libc::O_PATH | libc::O_CLOEXEC, 0),
-        "memfd" => in_memory(path),
-        _ => 0,
-    };
-    if fd < 0 {
-        return fd;
-    }
-    let mut words = vec![c(path)];
-    words.extend(arguments.iter().map(|word| c(word)));
-    let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
-    argv.push(std::ptr::null());
-    let Some(error) = shared_word() else {
-        return -Ret::from(libc::ENOMEM);
-    };
-    let job = Job {
-        how: if matches!(how, "at" | "memfd") {
-            How::Descriptor
-        } else {
-            How::Path
-        },
-        path: c(path),
-        fd,
-        argv,
-        envp: [std::ptr::null()],
-        error,
-    };
-    let flags = if how == "vfork" {
-        libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD
-    } else {
-        libc::SIGCHLD
-    };
-    let ended = clone_and_wait(&job, flags);
-    if fd > 0 {
-        close(fd);
-    }
-    // SAFETY: the shared word lives as long as the process.
-    let failed = unsafe { error.read_volatile() };
-    if failed < 0 { failed } else { ended }
+/// Executes one program as often as wanted; everything that it needs is made once.
+pub struct Launcher {
+    job: Job,
+    _words: Vec<CString>,
+    _file: Option<OwnedFd>,
+    stack: Vec<u128>,
+    flags: i32,
 }
 
-fn clone_and_wait(job: &Job, flags: i32) -> Ret {
-    let mut stack = vec![0u128; STACK_BYTES / 16];
-    // SAFETY: one past the end of the stack, which is aligned and outlives the child's use of it: with
-    // `CLONE_VM` the child has executed or ended before `clone` returns, without it the child has a copy.
-    let child = unsafe {
-        let top = stack.as_mut_ptr().add(stack.len());
-        libc::clone(
-            run,
-            top.cast(),
-            flags,
-            std::ptr::from_ref(job).cast_mut().cast(),
-        )
-    };
-    if child < 0 {
-        return super::sys::result(-1);
+impl Launcher {
+    /// `fork`, `vfork`, `at` (`execveat` with an empty path) or `memfd` (a copy in memory).
+    pub fn new(how: &str, path: &str, arguments: &[&str]) -> Option<Self> {
+        let by_descriptor = matches!(how, "at" | "memfd");
+        let fd = match how {
+            "at" => super::sys::open(&c(path), libc::O_PATH | libc::O_CLOEXEC, 0),
+            "memfd" => in_memory(path),
+            _ => -1,
+        };
+        let file = owned(fd);
+        if by_descriptor && file.is_none() {
+            return None;
+        }
+        let mut words = vec![c(path)];
+        words.extend(arguments.iter().map(|word| c(word)));
+        let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+        argv.push(std::ptr::null());
+        let job = Job {
+            how: if by_descriptor { How::Descriptor } else { How::Path },
+            path: c(path),
+            fd,
+            argv,
+            envp: [std::ptr::null()],
+            error: shared_word()?,
+        };
+        let vfork = if how == "vfork" { libc::CLONE_VM | libc::CLONE_VFORK } else { 0 };
+        let stack = vec![0u128; STACK_BYTES / 16];
+        Some(Self { job, _words: words, _file: file, stack, flags: vfork | libc::SIGCHLD })
     }
+
+    /// Once. The program's exit code, or `-errno` of the exec. A signal gives 1000 + its number.
+    pub fn launch(&mut self) -> Ret {
+        // SAFETY: the shared word lives as long as the process.
+        unsafe { self.job.error.write_volatile(0) };
+        // SAFETY: one past the end of the stack, which is aligned and outlives the child's use of it: with
+        // `CLONE_VM` the child has executed or ended before `clone` returns, without it the child has a copy.
+        let child = unsafe {
+            let top = self.stack.as_mut_ptr().add(self.stack.len());
+            let job = std::ptr::from_ref(&self.job).cast_mut().cast();
+            libc::clone(run, top.cast(), self.flags, job)
+        };
+        if child < 0 {
+            return super::sys::result(-1);
+        }
+        let ended = ended(child);
+        // SAFETY: the shared word lives as long as the process.
+        let failed = unsafe { self.job.error.read_volatile() };
+        if failed < 0 { failed } else { ended }
+    }
+}
+
+/// Executes in a child, once.
+pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
+    Launcher::new(how, path, arguments).map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
+}
+
+fn ended(child: i32) -> Ret {
     let mut status = 0i32;
     loop {
         let waited = call!(libc::SYS_wait4, child, &raw mut status, 0, 0);

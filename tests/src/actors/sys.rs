@@ -291,3 +291,8 @@ pub fn audit_set() -> Ret {
     );
     if read < 0 { read } else { Ret::from(answer[4]) }
 }
+
+/// `connect(2)`.
+pub fn connect(fd: i32, address: *const libc::sockaddr, len: libc::socklen_t) -> Ret {
+    call!(libc::SYS_connect, fd, address, len)
+}

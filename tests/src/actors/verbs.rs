@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    compat, programs,
+    compat, measure, programs,
     puppet::Line,
     signals, sockets,
     sys::{self, Ret, c},
@@ -128,6 +128,7 @@ fn places(line: &Line) -> Option<Ret> {
 
 fn process(line: &Line) -> Option<Ret> {
     Some(match line.verb() {
+        "measure" => measure::batch(line.text(1), line.text(2), line.number(3)),
         "handler" => signals::install(line.number(1), line.text(2), line.text(3)),
         "caught" => signals::caught(),
         "handler-result" => signals::handler_result(),
