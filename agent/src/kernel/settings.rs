@@ -3,6 +3,8 @@
 //! The secret never changes while a boot lasts: names and digests that are already in the kernel are hashed
 //! with it. It never leaves this process.
 
+use std::fmt;
+
 use rand::{TryRng as _, rngs::SysRng};
 use stayhand_agent_ebpf::abi::image::Settings;
 
@@ -27,6 +29,28 @@ impl Default for HoldLimits {
     }
 }
 
+/// The boot's secret. Never shown: whoever knows it can make two names have one hash.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret([u64; 2]);
+
+impl Secret {
+    /// As hashing takes it.
+    pub(crate) fn key(self) -> [u64; 2] {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn known(key: [u64; 2]) -> Self {
+        Self(key)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// Why settings could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -42,7 +66,7 @@ pub enum SettingsError {
 pub fn write(
     table: &mut impl Table<u32, Settings>,
     limits: HoldLimits,
-) -> Result<[u64; 2], SettingsError> {
+) -> Result<Secret, SettingsError> {
     let old = table.get(&0)?.unwrap_or_default();
     let secret = if old.secret == [0; 2] {
         new_secret()?
@@ -61,7 +85,7 @@ pub fn write(
     if new != old {
         table.put(&0, &new)?;
     }
-    Ok(secret)
+    Ok(Secret(secret))
 }
 
 fn new_secret() -> Result<[u64; 2], SettingsError> {
@@ -88,7 +112,8 @@ mod tests {
     fn the_secret_is_made_once_and_kept_when_limits_change() {
         let mut table = Fake::new("SETTINGS", 1);
         let secret = write(&mut table, HoldLimits::default()).unwrap();
-        assert_ne!(secret, [0; 2]);
+        assert_ne!(secret.key(), [0; 2]);
+        assert_eq!(format!("{secret:?}"), "Secret(..)");
         let limits = HoldLimits {
             holds_per_subject: 3,
             restops_max: 4,
@@ -97,7 +122,7 @@ mod tests {
         assert_eq!(
             table.rows[&0],
             Settings {
-                secret,
+                secret: secret.key(),
                 holds_per_subject: 3,
                 restops_max: 4
             }

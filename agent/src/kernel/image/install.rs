@@ -18,6 +18,7 @@ use super::{
         identity::{Identify, IdentityError},
         mounts::{Mounts, MountsError},
         pins::Pins,
+        settings::Secret,
         table::TableError,
     },
     Desired, InstallReport, Relabelled,
@@ -76,7 +77,7 @@ pub struct Installer {
     tables: Tables,
     identify: Box<dyn Identify + Send>,
     mounts: ReadMounts,
-    secret: [u64; 2],
+    secret: Secret,
     flip_interval: Duration,
     installed: Option<(Desired, Rows)>,
     last_flip: Option<Instant>,
@@ -87,7 +88,7 @@ impl Installer {
     pub fn open(
         pins: &Pins,
         identify: Box<dyn Identify + Send>,
-        secret: [u64; 2],
+        secret: Secret,
     ) -> Result<Self, InstallError> {
         Self::with(
             Tables::open(pins)?,
@@ -102,7 +103,7 @@ impl Installer {
         tables: Tables,
         identify: Box<dyn Identify + Send>,
         mounts: ReadMounts,
-        secret: [u64; 2],
+        secret: Secret,
         flip_interval: Duration,
     ) -> Result<Self, InstallError> {
         let mut made = Self {
@@ -180,8 +181,8 @@ impl Installer {
         graph.add_mounts(&(self.mounts)()?);
         let resolved = resolve(&mut graph, self.identify.as_ref())?;
         let automaton = Automaton::build(&desired.image, &graph, &resolved)?;
-        let rows =
-            Rows::build(desired, &automaton, slot, self.secret).ok_or(InstallError::Collision)?;
+        let rows = Rows::build(desired, &automaton, slot, self.secret.key())
+            .ok_or(InstallError::Collision)?;
         Ok((rows, resolved))
     }
 

@@ -88,7 +88,7 @@ impl Disk {
         self.edit(|state| {
             state
                 .objects
-                .retain(|known, _| known != path && !known.starts_with(&below))
+                .retain(|known, _| known != path && !known.starts_with(&below));
         });
     }
 

@@ -13,7 +13,7 @@ use stayhand_guardrail::{
     policy::{Versioned, compile, parse},
 };
 
-use super::{Desired, Installer};
+use super::{super::settings::Secret, Desired, Installer};
 use disk::Disk;
 use shared::Maps;
 
@@ -55,7 +55,7 @@ fn installer(maps: &Maps, disk: &Disk) -> Installer {
         maps.tables(),
         Box::new(identify),
         read,
-        SECRET,
+        Secret::known(SECRET),
         Duration::ZERO,
     )
     .unwrap()

@@ -1,118 +1,16 @@
-//! Typed access to pinned maps, and the trait behind it, so that installing can be tested without a kernel.
-//!
-//! Opens maps that are pinned already and never makes one.
-#![expect(
-    unsafe_code,
-    reason = "promises to aya which shared types are plain bytes"
-)]
+//! The kinds of pinned maps, over aya.
 
-use std::{collections::BTreeSet, io};
+use std::collections::BTreeSet;
 
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key,
 };
-use stayhand_agent_ebpf::abi::{
-    hold::{AnswerEntry, HoldEntry, HoldKey},
-    image::{
-        EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NetKey, Node, Range, Settings,
-        Subject, SubjectKey,
-    },
-    task::Identity,
-};
+use stayhand_agent_ebpf::abi::image::{NetKey, Range};
 
-use super::pins::Pins;
-
-/// Types that are nothing but bytes.
-///
-/// # Safety
-/// Implementors are `repr(C)`, made of integers only, without padding, and valid for every bit pattern.
-pub unsafe trait Plain: Copy + 'static {}
-
-macro_rules! plain {
-    ($($name:ty),* $(,)?) => {
-        // SAFETY: integers, and structures of `abi` whose sizes are asserted there to have no padding.
-        $(unsafe impl Plain for $name {})*
-    };
-}
-
-plain!(
-    u32,
-    u64,
-    AnswerEntry,
-    HoldEntry,
-    HoldKey,
-    EdgeKey,
-    Entry,
-    Identity,
-    Label,
-    LabelKey,
-    LeaseKey,
-    LeaseRow,
-    NetKey,
-    Node,
-    Range,
-    Settings,
-    Subject,
-    SubjectKey,
-);
-
-/// Carries a shared type across aya's border (both are foreign to this crate).
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Row<T>(T);
-
-// SAFETY: transparent over a type that promises to be plain bytes.
-unsafe impl<T: Plain> aya::Pod for Row<T> {}
-
-/// Why a map cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    /// It cannot be opened.
-    #[error("cannot open pinned map `{map}`; load the kernel object first")]
-    Open {
-        /// The map
-        map: &'static str,
-        /// Why
-        source: Box<MapError>,
-    },
-    /// It has no room left.
-    #[error(
-        "map `{map}` is full ({max_entries} entries); make policies smaller, or fewer subjects and grants"
-    )]
-    Full {
-        /// The map
-        map: &'static str,
-        /// Its bound
-        max_entries: u32,
-    },
-    /// The kernel refused.
-    #[error("cannot {doing} map `{map}`")]
-    Refused {
-        /// What was tried
-        doing: &'static str,
-        /// The map
-        map: &'static str,
-        /// Why
-        source: Box<MapError>,
-    },
-}
-
-/// A map from keys to values.
-pub trait Table<K, V> {
-    /// Its name, as pinned.
-    fn name(&self) -> &'static str;
-    /// The value of a key.
-    fn get(&self, key: &K) -> Result<Option<V>, TableError>;
-    /// Sets the value of a key.
-    fn put(&mut self, key: &K, value: &V) -> Result<(), TableError>;
-    /// Removes a key; false if it was not there.
-    fn remove(&mut self, key: &K) -> Result<bool, TableError>;
-    /// Every key, each once. Arrays have none to list.
-    fn keys(&self) -> Result<Vec<K>, TableError>;
-}
+use super::{super::pins::Pins, Plain, Row, Table, TableError};
 
 /// Opens a pinned map.
-pub(crate) fn open(pins: &Pins, map: &'static str) -> Result<Map, TableError> {
+fn open(pins: &Pins, map: &'static str) -> Result<Map, TableError> {
     let opened = MapData::from_pin(pins.map(map)).and_then(Map::from_map_data);
     opened.map_err(|source| TableError::Open {
         map,
@@ -173,7 +71,7 @@ fn removed(done: Result<(), MapError>, map: &'static str) -> Result<bool, TableE
 
 /// Each key once, although the kernel starts over when a key is removed while it lists. Bounded by twice the
 /// map's size: a map that changes faster is listed again by whoever asked.
-fn listed<K: Ord>(
+pub(super) fn listed<K: Ord>(
     keys: impl Iterator<Item = Result<K, MapError>>,
     map: &'static str,
     max_entries: u32,
@@ -366,92 +264,5 @@ impl PerCpu {
             .get(&index, 0)
             .map_err(refused("read", self.name, 0))?;
         Ok(values.iter().fold(0, |sum, value| sum.wrapping_add(*value)))
-    }
-}
-
-impl From<TableError> for io::Error {
-    fn from(error: TableError) -> Self {
-        Self::other(error)
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod fake {
-    //! A map in memory, with a bound like the kernel's.
-
-    use std::collections::BTreeMap;
-
-    use super::{Table, TableError};
-
-    /// Counts every write, and refuses once full.
-    #[derive(Clone, Debug)]
-    pub(crate) struct Fake<K, V> {
-        pub(crate) name: &'static str,
-        pub(crate) max_entries: usize,
-        pub(crate) rows: BTreeMap<K, V>,
-        pub(crate) writes: u64,
-    }
-
-    impl<K: Ord, V> Fake<K, V> {
-        pub(crate) fn new(name: &'static str, max_entries: usize) -> Self {
-            Self {
-                name,
-                max_entries,
-                rows: BTreeMap::new(),
-                writes: 0,
-            }
-        }
-    }
-
-    impl<K: Ord + Clone, V: Clone> Table<K, V> for Fake<K, V> {
-        fn name(&self) -> &'static str {
-            self.name
-        }
-
-        fn get(&self, key: &K) -> Result<Option<V>, TableError> {
-            Ok(self.rows.get(key).cloned())
-        }
-
-        fn put(&mut self, key: &K, value: &V) -> Result<(), TableError> {
-            if !self.rows.contains_key(key) && self.rows.len() >= self.max_entries {
-                return Err(TableError::Full {
-                    map: self.name,
-                    max_entries: u32::try_from(self.max_entries).unwrap(),
-                });
-            }
-            self.writes += 1;
-            self.rows.insert(key.clone(), value.clone());
-            Ok(())
-        }
-
-        fn remove(&mut self, key: &K) -> Result<bool, TableError> {
-            Ok(self.rows.remove(key).is_some())
-        }
-
-        fn keys(&self) -> Result<Vec<K>, TableError> {
-            Ok(self.rows.keys().cloned().collect())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listing_has_each_key_once_and_ends() {
-        let endless = std::iter::repeat_with(|| Ok(7u32));
-        assert_eq!(listed(endless, "X", 10).unwrap(), [7]);
-        let failing = [Ok(1u32), Err(MapError::KeyNotFound)];
-        assert!(listed(failing.into_iter(), "X", 10).is_err());
-    }
-
-    #[test]
-    fn what_is_not_pinned_is_an_error_naming_the_map() {
-        let place = tempfile::tempdir().unwrap();
-        let error = Hash::<u32, u32>::open(&Pins::new(place.path()), "HOLD_COUNTS")
-            .err()
-            .unwrap();
-        assert!(error.to_string().contains("HOLD_COUNTS"), "{error}");
     }
 }

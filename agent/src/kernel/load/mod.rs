@@ -1,0 +1,200 @@
+//! Loads the kernel object, takes over from an earlier agent without a gap, and leaves everything pinned.
+//!
+//! Order is everything here: settings before the first hook is attached, every new link pinned before the first
+//! old one is removed. A failure on the way takes back what this load added and nothing else.
+
+mod error;
+mod loading;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use error::LoadError;
+
+use super::{
+    btf::Btf,
+    counters::CounterMap,
+    holds::Holds,
+    identity::Labeller,
+    image::{InstallError, Installer},
+    layout,
+    object::KernelObject,
+    offsets,
+    pins::{Pins, PinsError},
+    probe::{Places, probe},
+    rings::{Records, RingsError},
+    scan::{ScanError, ScanReport, scan},
+    settings::{HoldLimits, Secret},
+    table::TableError,
+    task_storage::{Tasks, TasksError},
+};
+use loading::Loading;
+
+/// What to load and where to pin it.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The kernel object
+    pub object: PathBuf,
+    /// Where everything is pinned
+    pub pins: Pins,
+    /// What is looked at before loading
+    pub places: Places,
+    /// Bounds of holds
+    pub limits: HoldLimits,
+}
+
+impl LoadOptions {
+    /// This object, at the usual places.
+    pub fn new(object: impl Into<PathBuf>) -> Self {
+        let (pins, places, limits) = (Pins::default(), Places::default(), HoldLimits::default());
+        Self {
+            object: object.into(),
+            pins,
+            places,
+            limits,
+        }
+    }
+}
+
+/// One attached program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedProgram {
+    /// Its name in the object
+    pub program: &'static str,
+    /// The hook
+    pub hook: &'static str,
+    /// Instructions that the verifier walked, where the kernel tells
+    pub verified_instructions: Option<u32>,
+}
+
+/// Loaded hooks. Dropping it changes nothing in the kernel: links and maps stay pinned.
+#[derive(Debug)]
+pub struct Kernel {
+    pins: Pins,
+    generation: u32,
+    taken_over: usize,
+    programs: Vec<LoadedProgram>,
+    secret: Secret,
+}
+
+impl Kernel {
+    /// Loads, attaches and pins everything. Call it on the main thread before any other is started, and only
+    /// while holding the lock of the one agent of this host.
+    pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
+        let problems = probe(&options.places);
+        if !problems.is_empty() {
+            return Err(LoadError::Problems(problems));
+        }
+        let object = KernelObject::read(&options.object)?;
+        let offsets = offsets::resolve(&Btf::of_running_kernel()?)?;
+        let pins = options.pins.clone();
+        pins.prepare()?;
+        let new_maps = layout::check(&object.maps, &pins)?;
+        let old = pins.links()?;
+        let generation = pins.generation()?.saturating_add(1);
+        let loading = Loading {
+            pins: &pins,
+            object: &object,
+            offsets: &offsets,
+            generation,
+        };
+        let loaded = loading.run(options.limits);
+        let (programs, secret) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                loading.take_back(if old.is_empty() { &new_maps } else { &[] });
+                return Err(error);
+            }
+        };
+        for link in &old {
+            Pins::remove(&link.path)?;
+        }
+        Ok(Self {
+            pins,
+            generation,
+            taken_over: old.len(),
+            programs,
+            secret,
+        })
+    }
+
+    /// Where everything is pinned.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// Generation of the programs, 1 for the first load on this boot.
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Links of earlier programs that were replaced.
+    pub fn taken_over(&self) -> usize {
+        self.taken_over
+    }
+
+    /// Every attached program.
+    pub fn programs(&self) -> &[LoadedProgram] {
+        &self.programs
+    }
+
+    /// Task storage.
+    pub fn tasks(&self) -> Result<Tasks, TasksError> {
+        Tasks::open(&self.pins)
+    }
+
+    /// Pins the people's processes that were there before.
+    pub fn scan(&self) -> Result<ScanReport, KernelScanError> {
+        Ok(scan(&self.tasks()?)?)
+    }
+
+    /// Holds and answers.
+    pub fn holds(&self) -> Result<Holds, TableError> {
+        Holds::open(&self.pins)
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> Result<CounterMap, TableError> {
+        CounterMap::open(&self.pins)
+    }
+
+    /// Records. Needs a tokio runtime; one reader per host.
+    pub fn records(&self) -> Result<Records, RingsError> {
+        Records::start(&self.pins)
+    }
+
+    /// The installer of images, with its labelling thread. On the main thread, see [`Labeller::start`].
+    pub fn installer(&self) -> Result<Installer, InstallError> {
+        let labeller = Labeller::start(&self.pins)?;
+        Installer::open(&self.pins, Box::new(labeller), self.secret)
+    }
+
+    /// Ends enforcement: removes every pinned link, then every pinned map, and says how many links there were.
+    /// For `--uninstall` only. Processes that are stopped stay stopped: continue them first.
+    pub fn detach_all(pins: &Pins) -> Result<usize, PinsError> {
+        let links = pins.links()?;
+        for link in &links {
+            Pins::remove(&link.path)?;
+        }
+        for map in pins.map_names()? {
+            Pins::remove(&pins.map(&map))?;
+        }
+        for directory in [pins.links_dir(), pins.maps(), pins.root().to_owned()] {
+            // Foreign pins keep their directory.
+            drop(std::fs::remove_dir(directory));
+        }
+        Ok(links.len())
+    }
+}
+
+/// Why processes could not be scanned.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelScanError {
+    /// Task storage cannot be used.
+    #[error(transparent)]
+    Tasks(#[from] TasksError),
+    /// /proc cannot be listed.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+}
