@@ -1,3 +1,45 @@
 //! Parses the command line, wires the agent and runs it. Holds no logic.
 
-fn main() {}
+use std::{path::Path, process::ExitCode};
+
+use clap::Parser as _;
+use stayhand_agent::{
+    agent,
+    args::{Args, CONFIG_DEFAULT},
+    config,
+    exit::{Code, Failure},
+    logs, uninstall,
+};
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("stayhand-agent: {failure}");
+            failure.code().into()
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let may_be_missing = args.config == Path::new(CONFIG_DEFAULT);
+    let wrong = |error: config::ConfigError| Failure::new(Code::Config, error.to_string());
+    let loaded = config::load(&args.config, may_be_missing).map_err(wrong)?;
+    agent::redactor(&loaded.config)?;
+    if args.check_config {
+        println!("stayhand-agent: `{}` is right", args.config.display());
+        return Ok(());
+    }
+    if args.print_config {
+        print!("{}", config::print(&loaded));
+        return Ok(());
+    }
+    if args.uninstall {
+        let _one = agent::lock(&loaded.config)?;
+        println!("stayhand-agent: {}", uninstall::uninstall(&agent::pins(&loaded.config))?);
+        return Ok(());
+    }
+    logs::start(&loaded.config.log);
+    println!("stayhand-agent: {}", agent::run(&loaded.config)?);
+    Ok(())
+}

@@ -70,7 +70,8 @@ pub fn look(process: &PidFd, tid: u32) -> (Seen, bool) {
             // `t`: under a debugger a stop looks so, and is ended by the same signal.
             'T' | 't' => Seen::Stopped,
             'Z' | 'X' | 'x' => Seen::Gone,
-            'R' | 'S' | 'I' => Seen::Running,
+            'R' => Seen::Running,
+            'S' | 'I' => Seen::Asleep,
             _ => Seen::Unclear,
         },
         // The thread is gone although its process is not.
@@ -126,7 +127,7 @@ mod tests {
         let sleeper = Sleeper(Command::new("sleep").arg("60").spawn().unwrap());
         let pid = sleeper.0.id();
         let process = PidFd::open(pid).unwrap().unwrap();
-        until("asleep", || look(&process, pid) == (Seen::Running, false));
+        until("asleep", || look(&process, pid) == (Seen::Asleep, false));
         process.send(Signal::STOP).unwrap();
         until("stopped", || look(&process, pid) == (Seen::Stopped, false));
         process.send(Signal::TERM).unwrap();

@@ -21,9 +21,11 @@ const WAITING_LOOK_NS: u64 = 100 * NS_PER_MS;
 const WAKE_LOOK_NS: u64 = 2 * NS_PER_MS;
 /// Longest time between two wake-ups.
 const WAKE_LOOK_MAX_NS: u64 = 500 * NS_PER_MS;
-/// A process that has run that long with an answer it never took has left the call for good. Generous: a guest
-/// on a busy machine gives a runnable process no time for seconds.
+/// A process that has been runnable that long with an answer it never took has left the call for good. Generous: a
+/// guest on a busy machine gives a runnable process no time for seconds.
 const NEVER_RESTARTED_NS: u64 = 10_000 * NS_PER_MS;
+/// One that sleeps does something else: on its way back into the call it is stopped or runnable.
+const ELSEWHERE_NS: u64 = 2_000 * NS_PER_MS;
 /// How long the kernel's own word is waited for after its entry is gone; the record is in the ring by then.
 const OUTCOME_WAIT_NS: u64 = 1_000 * NS_PER_MS;
 
@@ -34,8 +36,10 @@ pub enum Seen {
     Gone,
     /// Stopped by a signal: cannot take an answer
     Stopped,
-    /// Not stopped
+    /// Runnable
     Running,
+    /// Waits for something in another call
+    Asleep,
     /// In a debugger's or a freezer's hands, or not readable: says nothing
     Unclear,
 }
@@ -168,9 +172,14 @@ fn wake(row: &mut Row, look: Look, now: &Now) -> Vec<Effect> {
                 _ => vec![Effect::Wake],
             }
         }
-        Seen::Running => {
+        Seen::Running | Seen::Asleep => {
             let since = *row.running_since_ns.get_or_insert(now.boot_ns);
-            if now.boot_ns.saturating_sub(since) < NEVER_RESTARTED_NS {
+            let enough = if look.seen == Seen::Asleep {
+                ELSEWHERE_NS
+            } else {
+                NEVER_RESTARTED_NS
+            };
+            if now.boot_ns.saturating_sub(since) < enough {
                 return vec![];
             }
             enter(row, Stage::Withdrawn, now);

@@ -1,0 +1,481 @@
+//! The whole agent, wired: kernel first, then what was good last, then the network. Holds no decision.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::AtomicU64,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
+use stayhand_agent_ebpf::abi::ABI_VERSION;
+use stayhand_guardrail::{
+    event::{AgentState, EventClass, EventKind, LossStage, Lost},
+    id::HostId,
+    redact::{Pattern, RedactConfig, Redactor},
+};
+use stayhand_proto::codec::encode_event;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use uuid::Uuid;
+
+use crate::{
+    catalog::Catalog,
+    clock::{self, Now},
+    config::Config,
+    exit::{Code, Failure, chain},
+    explain::Explanations,
+    health::{Facts, Health, kernel_release},
+    holds::{self, Board, Inbox, Message},
+    instance::Instance,
+    kernel::{
+        Kernel, LoadError, LoadOptions, image::Installer, loginuid, pins::Pins,
+        settings::HoldLimits,
+    },
+    kernel_port::KernelMaps,
+    local::{self, Answers},
+    reconcile::{Outputs, Reconciler, Wake, wake},
+    record::{Enricher, Identity, Recorder, unknown_hold},
+    spool::{Entry, Setup, Spool},
+    supervise,
+    tell::Teller,
+    uplink::Uplink,
+    users::NameService,
+};
+
+/// How long the last events have at the end.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Where everything is pinned.
+pub fn pins(config: &Config) -> Pins {
+    Pins::new(config.kernel.pins.join(format!("v{ABI_VERSION}")))
+}
+
+/// The lock of the one agent, beside its socket: on a file system that a reboot empties.
+pub fn lock(config: &Config) -> Result<Instance, Failure> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(
+            Code::Privilege,
+            "the agent loads programs into the kernel: run it as root",
+        ));
+    }
+    let directory = config.local.socket.parent().unwrap_or(Path::new("/run"));
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::of("cannot make the run-time directory", &error))?;
+    Ok(Instance::take(&directory.join("agent.lock"))?)
+}
+
+/// Compiles the patterns of what never leaves the host.
+pub fn redactor(config: &Config) -> Result<Redactor, Failure> {
+    let pattern = |argument: &String| Pattern {
+        argument: argument.clone(),
+        hides_next: false,
+        program: None,
+    };
+    let patterns = config.redact.arguments.iter().map(pattern).collect();
+    let redact = RedactConfig {
+        defaults: true,
+        patterns,
+    };
+    Redactor::new(&redact)
+        .map_err(|error| Failure::new(Code::Config, format!("`redact.arguments`: {error}")))
+}
+
+/// Loads, enforces, serves; returns what to say when it is asked to end.
+pub fn run(config: &Config) -> Result<String, Failure> {
+    let _one = lock(config)?;
+    let redactor = redactor(config)?;
+    let host = host(config)?;
+    let kernel = Kernel::load(&options(config)).map_err(|error| not_loaded(&error))?;
+    tracing::info!(
+        hooks = kernel.programs().len(),
+        taken_over = kernel.taken_over(),
+        "hooks are attached"
+    );
+    if config.kernel.lock_login_uid
+        && let Err(error) = loginuid::lock()
+    {
+        tracing::warn!(
+            error = chain(&error),
+            "login uids are not locked; the pin decides all the same"
+        );
+    }
+    let scan = kernel
+        .scan()
+        .map_err(|error| Failure::of("cannot pin the processes that are there", &error))?;
+    tracing::info!(%scan, "processes were looked at");
+    // On this thread: its labelling thread must be the first that is started.
+    let installer = kernel
+        .installer()
+        .map_err(|error| Failure::of("cannot open the maps of images", &error))?;
+    let maps = KernelMaps::open(&kernel)
+        .and_then(|maps| maps.recount().map(|()| maps))
+        .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
+    let shared = Shared::new(config, &kernel, host, Arc::new(maps))?;
+    let agent = Agent::start(config, shared, installer)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of("cannot start the runtime", &error))?;
+    let ended = runtime.block_on(agent.serve(config, &kernel, redactor));
+    runtime.shutdown_timeout(DRAIN);
+    ended
+}
+
+fn options(config: &Config) -> LoadOptions {
+    let limits = HoldLimits {
+        holds_per_subject: config.holds.per_subject_max,
+        restops_max: config.holds.restops_max,
+    };
+    LoadOptions {
+        pins: pins(config),
+        limits,
+        ..LoadOptions::new(&config.kernel.object)
+    }
+}
+
+fn not_loaded(error: &LoadError) -> Failure {
+    let text = chain(error);
+    Failure::new(error.code(), format!("NOT ENFORCED: {text}"))
+}
+
+fn host(config: &Config) -> Result<HostId, Failure> {
+    if let Some(host) = &config.host {
+        return Ok(host.clone());
+    }
+    let name = nix::unistd::gethostname()
+        .map_err(|error| Failure::of("cannot read the host name", &error))?;
+    let name = name.to_string_lossy().to_lowercase();
+    HostId::new(name).map_err(|error| {
+        Failure::new(
+            Code::Config,
+            format!("{error}; or set `host` in the configuration"),
+        )
+    })
+}
+
+/// What the threads share.
+struct Shared {
+    maps: Arc<KernelMaps>,
+    spool: Arc<Spool>,
+    board: Arc<Board>,
+    catalog: Catalog,
+    health: Arc<Health>,
+    identity: Identity,
+    stored: watch::Sender<u64>,
+    teller: Teller,
+}
+
+impl Shared {
+    fn new(
+        config: &Config,
+        kernel: &Kernel,
+        host: HostId,
+        maps: Arc<KernelMaps>,
+    ) -> Result<Self, Failure> {
+        let boot_id =
+            clock::boot_id().map_err(|error| Failure::of("cannot read the boot id", &error))?;
+        let spool = Arc::new(spool(config, &host, boot_id)?);
+        let identity = Identity {
+            host,
+            boot_id,
+            epoch: spool.epoch(),
+        };
+        let teller = if config.local.tell_terminal {
+            let pins: Arc<dyn crate::port::Pins> = Arc::clone(&maps) as _;
+            Teller::start(pins).map_err(|error| Failure::of("cannot start a thread", &error))?
+        } else {
+            Teller::silent()
+        };
+        let hooks = kernel
+            .programs()
+            .iter()
+            .map(|one| (one.hook.to_owned(), one.verified_instructions))
+            .collect();
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let health = Health::new(Facts {
+            version,
+            kernel_release: kernel_release(),
+            boot_id,
+            hooks,
+        });
+        Ok(Self {
+            maps,
+            spool,
+            board: Arc::default(),
+            catalog: Catalog::default(),
+            health: Arc::new(health),
+            identity,
+            stored: watch::Sender::new(0),
+            teller,
+        })
+    }
+
+    fn record(&self, kind: EventKind) {
+        let now = Now::read().unix;
+        let payload = encode_event(self.identity.event(now, kind));
+        if let Err(error) = self.spool.append(
+            vec![Entry {
+                class: EventClass::A,
+                recorded: false,
+                payload,
+            }],
+            now,
+        ) {
+            tracing::error!(error = chain(&error), "an event waits in memory");
+        }
+        self.stored.send_modify(|count| *count += 1);
+    }
+
+    fn state(&self, detail: String) -> AgentState {
+        AgentState {
+            version: self.health.facts().version.clone(),
+            enforced: true,
+            detail,
+        }
+    }
+}
+
+fn spool(config: &Config, host: &HostId, boot_id: Uuid) -> Result<Spool, Failure> {
+    // Events of losses are made by the spool itself, whose epoch is only known once it is open.
+    let epoch: Arc<std::sync::OnceLock<Uuid>> = Arc::default();
+    let (known, host) = (Arc::clone(&epoch), host.clone());
+    let encode_lost = Box::new(move |lost: &Lost| {
+        let epoch = known.get().copied().unwrap_or_default();
+        let identity = Identity {
+            host: host.clone(),
+            boot_id,
+            epoch,
+        };
+        let time = if lost.stage == LossStage::Crash {
+            lost.since
+        } else {
+            Now::read().unix
+        };
+        encode_event(identity.event(time, EventKind::Lost(lost.clone())))
+    });
+    let setup = Setup {
+        boot_id,
+        new_epoch: Uuid::new_v4(),
+        bytes_max: config.state.spool_bytes_max.0,
+        encode_lost,
+        now: Now::read().unix,
+    };
+    let spool = Spool::open(&config.state.directory, setup)
+        .map_err(|error| Failure::of("cannot open the spool", &error))?;
+    let _first = epoch.set(spool.epoch());
+    Ok(spool)
+}
+
+/// Threads that run without the runtime.
+struct Agent {
+    shared: Shared,
+    holds: Inbox,
+    wakes: Sender<Wake>,
+    acks: watch::Receiver<Option<stayhand_guardrail::host::Ack>>,
+    threads: Vec<(&'static str, Arc<AtomicU64>)>,
+}
+
+impl Agent {
+    fn start(config: &Config, shared: Shared, installer: Installer) -> Result<Self, Failure> {
+        let Shared {
+            maps,
+            spool,
+            board,
+            teller,
+            ..
+        } = &shared;
+        let started = holds::run::start(
+            Arc::clone(maps) as _,
+            Arc::clone(spool),
+            Arc::clone(board),
+            teller.clone(),
+        );
+        let (holds, _) =
+            started.map_err(|error| Failure::of("cannot start the hold manager", &error))?;
+        let (wakes, woken) = channel();
+        let (acks, acked) = watch::channel(None);
+        let alive = Arc::new(AtomicU64::new(0));
+        let out = Outputs {
+            acks,
+            holds: holds.clone(),
+            catalog: shared.catalog.clone(),
+            health: Arc::clone(&shared.health),
+            spool: Arc::clone(spool),
+            stored: shared.stored.clone(),
+            identity: shared.identity.clone(),
+            alive: Arc::clone(&alive),
+        };
+        let now = Now::read();
+        let every = config.subjects.resolve_every;
+        let mut reconciler = Reconciler::new(installer, Box::new(NameService), every, out, &now);
+        // Before the socket and before the network: the host enforces from here on.
+        reconciler.start(&now);
+        start_reconciler(reconciler, woken)?;
+        wake::watch_mounts(wakes.clone())
+            .map_err(|error| Failure::of("cannot watch mounts", &error))?;
+        Ok(Self {
+            shared,
+            holds,
+            wakes,
+            acks: acked,
+            threads: vec![("reconcile", alive)],
+        })
+    }
+
+    async fn serve(
+        mut self,
+        config: &Config,
+        kernel: &Kernel,
+        redactor: Redactor,
+    ) -> Result<String, Failure> {
+        let records = kernel
+            .records()
+            .map_err(|error| Failure::of("cannot read the rings", &error))?;
+        let explanations: Arc<Explanations> = Arc::default();
+        let alive = Arc::new(AtomicU64::new(0));
+        self.threads.push(("records", Arc::clone(&alive)));
+        let shared = &self.shared;
+        let enricher = Enricher::new(
+            shared.identity.clone(),
+            shared.catalog.clone(),
+            Arc::clone(&shared.board),
+            redactor,
+            Arc::clone(&shared.maps) as _,
+        );
+        let recorder = Recorder {
+            source: records,
+            counters: Arc::clone(&shared.maps) as _,
+            enricher,
+            spool: Arc::clone(&shared.spool),
+            stored: shared.stored.clone(),
+            holds: self.holds.clone(),
+            recover: Some(self.recover()),
+            teller: shared.teller.clone(),
+            explanations: Arc::clone(&explanations),
+            alive,
+        };
+        let hooks = shared.health.facts().hooks.len();
+        let generation = shared.health.now().generation;
+        shared.record(EventKind::AgentStarted(
+            shared.state(format!("{hooks} hooks attached, generation {generation}")),
+        ));
+        tokio::spawn(recorder.run());
+        tokio::spawn(self.uplink(config).run());
+        let listener = local::bind(&config.local.socket)
+            .map_err(|error| Failure::of("cannot serve", &error))?;
+        let serving = tokio::spawn(local::serve(listener, self.answers(config, explanations)));
+        supervise::ready(&format!(
+            "{hooks} hooks attached, generation {generation} enforced"
+        ));
+        tokio::spawn(supervise::watch(self.threads.clone()));
+        tokio::select! {
+            asked = asked_to_end() => asked.map_err(|error| Failure::of("cannot wait for signals", &error))?,
+            served = serving => {
+                let why = match served {
+                    Ok(Err(error)) => chain(&error),
+                    other => format!("{other:?}"),
+                };
+                return Err(Failure::new(Code::Failure, format!("the local service ended: {why}")));
+            }
+        }
+        supervise::stopping();
+        Ok(self.farewell().await)
+    }
+
+    fn recover(&self) -> Message {
+        let (identity, catalog) = (self.shared.identity.clone(), self.shared.catalog.clone());
+        Message::Recover(Box::new(move |pending| {
+            unknown_hold(&identity, &catalog, pending, &Now::read())
+        }))
+    }
+
+    fn uplink(&self, config: &Config) -> Uplink {
+        let shared = &self.shared;
+        Uplink {
+            socket: config.control.socket.clone(),
+            server_uid: control_uid(config),
+            health: Arc::clone(&shared.health),
+            board: Arc::clone(&shared.board),
+            acks: self.acks.clone(),
+            spool: Arc::clone(&shared.spool),
+            stored: shared.stored.subscribe(),
+            wakes: self.wakes.clone(),
+        }
+    }
+
+    fn answers(&self, config: &Config, explanations: Arc<Explanations>) -> Answers {
+        let shared = &self.shared;
+        Answers {
+            health: Arc::clone(&shared.health),
+            explanations,
+            board: Arc::clone(&shared.board),
+            catalog: shared.catalog.clone(),
+            spool: Arc::clone(&shared.spool),
+            counters: Arc::clone(&shared.maps) as _,
+            pins: Arc::clone(&shared.maps) as _,
+            control_uid: control_uid(config),
+        }
+    }
+
+    /// Says what stays, and stores it.
+    async fn farewell(self) -> String {
+        let hooks = self.shared.health.facts().hooks.len();
+        let generation = self.shared.health.now().generation;
+        let pending = self.shared.board.pending();
+        let text = format!(
+            "stopped; {hooks} hooks stay attached, generation {generation} stays enforced and leases end on time; \
+             {pending} pending holds stay stopped until an agent runs again"
+        );
+        self.shared
+            .record(EventKind::AgentStopped(self.shared.state(text.clone())));
+        for ended in [
+            self.wakes.send(Wake::Stop).is_err(),
+            self.holds.send(Message::Stop).is_err(),
+        ] {
+            if ended {
+                tracing::error!("a thread had ended before");
+            }
+        }
+        // What is in the rings by now is stored; what comes later waits there for the next agent.
+        tokio::time::sleep(DRAIN).await;
+        text
+    }
+}
+
+fn start_reconciler(
+    reconciler: Reconciler<Installer>,
+    woken: Receiver<Wake>,
+) -> Result<(), Failure> {
+    let builder = std::thread::Builder::new().name("reconcile".into());
+    let started = builder.spawn(move || reconciler.run(&woken));
+    started
+        .map(drop)
+        .map_err(|error| Failure::of("cannot start a thread", &error))
+}
+
+fn control_uid(config: &Config) -> Option<u32> {
+    let user = config.control.user.as_deref()?;
+    let found = uzers::get_user_by_name(user).map(|user| user.uid());
+    if found.is_none() {
+        tracing::warn!(user, "nobody on this host has the name in `control.user`");
+    }
+    found
+}
+
+async fn asked_to_end() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

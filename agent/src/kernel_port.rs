@@ -1,0 +1,107 @@
+//! The real kernel behind the agent's narrow traits. Translates, and nothing else.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use stayhand_agent_ebpf::abi::hold::HoldKey;
+
+use crate::{
+    kernel::{
+        Kernel,
+        counters::{CounterMap as RealCounters, Counters},
+        holds::{Holds, KernelAnswer, Pending},
+        image::{Active, Desired, InstallReport, Installer, Relabelled},
+        pidfd::PidFd,
+        record::RawRecord,
+        rings::Records,
+        task_storage::Tasks,
+    },
+    port::{CounterMap, HoldMaps, Pinned, Pins, PortError},
+    reconcile::Images,
+    record::Source,
+};
+
+/// The pinned maps of the running hooks.
+pub struct KernelMaps {
+    tasks: Tasks,
+    holds: Mutex<Holds>,
+    counters: RealCounters,
+}
+
+impl KernelMaps {
+    /// Opens them.
+    pub fn open(kernel: &Kernel) -> Result<Self, PortError> {
+        Ok(Self {
+            tasks: kernel.tasks()?,
+            holds: Mutex::new(kernel.holds()?),
+            counters: kernel.counters()?,
+        })
+    }
+
+    /// Mends counts of pending holds that an agent which was killed left wrong.
+    pub fn recount(&self) -> Result<(), PortError> {
+        for auid in self.holds().recount()? {
+            tracing::info!(auid, "the count of pending holds was mended");
+        }
+        Ok(())
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pins for KernelMaps {
+    fn pinned(&self, process: &PidFd) -> Result<Option<Pinned>, PortError> {
+        let found = self.tasks.get(process)?.filter(|pin| pin.is_person());
+        Ok(found.map(|pin| Pinned {
+            auid: pin.auid,
+            session: pin.session,
+            process_cookie: pin.process_cookie,
+        }))
+    }
+}
+
+impl HoldMaps for KernelMaps {
+    fn list(&self) -> Result<Vec<Pending>, PortError> {
+        Ok(self.holds().list()?)
+    }
+    fn get(&self, key: &HoldKey) -> Result<Option<Pending>, PortError> {
+        Ok(self.holds().get(key)?)
+    }
+    fn answer(&self, key: &HoldKey, hold: u64, answer: KernelAnswer) -> Result<bool, PortError> {
+        Ok(self.holds().answer(key, hold, answer)?)
+    }
+    fn remove(&self, pending: &Pending) -> Result<bool, PortError> {
+        Ok(self.holds().remove(pending)?)
+    }
+}
+
+impl CounterMap for KernelMaps {
+    fn counters(&self) -> Result<Counters, PortError> {
+        Ok(self.counters.read()?)
+    }
+}
+
+impl Images for Installer {
+    fn active(&self) -> Result<Option<Active>, PortError> {
+        Ok(Self::active(self)?)
+    }
+    fn install(&mut self, desired: Desired) -> Result<InstallReport, PortError> {
+        Ok(Self::install(self, desired)?)
+    }
+    fn relabel(&mut self) -> Result<Relabelled, PortError> {
+        Ok(Self::relabel(self)?)
+    }
+    fn verify(&self) -> Result<(), PortError> {
+        Ok(Self::verify(self)?)
+    }
+}
+
+impl Source for Records {
+    async fn next(&mut self) -> Option<RawRecord> {
+        Self::next(self).await
+    }
+    fn malformed(&self) -> [u64; 3] {
+        self.stats().malformed()
+    }
+}

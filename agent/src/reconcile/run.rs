@@ -1,0 +1,473 @@
+//! The reconciler's thread.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use stayhand_guardrail::{
+    event::{EnforcementEvent, EventClass, EventKind, Tamper},
+    host::{Ack, HostState, Phase},
+    id::{Generation, UserName},
+    time::{DurationMs, UnixMs},
+};
+use stayhand_proto::codec::encode_event;
+use tokio::sync::watch;
+
+use super::{Accepted, Images, Stored, Wake, accept, stored};
+use crate::{
+    catalog::Catalog,
+    clock::Now,
+    health::{Health, Part},
+    holds::{Inbox, Message},
+    kernel::image::{Desired, InstallLease, Relabelled},
+    leases::LeaseBook,
+    record::Identity,
+    spool::{Entry, Spool},
+    users::{Directory, Resolved, resolve},
+};
+
+/// How often objects are looked at without being told to: paths come to exist without a sound. Their names are
+/// matched from the first moment; a label only adds to that.
+const LOOK: Duration = Duration::from_secs(3);
+/// How often the live image is compared with what was written.
+const VERIFY_LOOKS: u64 = 10;
+/// How often the lease book is written again, so that the highest wall-clock time in it is young.
+const BOOK_LOOKS: u64 = 20;
+
+/// Who is told.
+pub struct Outputs {
+    /// How far the host is; the newest word stands for all before it
+    pub acks: watch::Sender<Option<Ack>>,
+    /// Answers to holds
+    pub holds: Inbox,
+    /// Rules and guarded subjects
+    pub catalog: Catalog,
+    /// Problems
+    pub health: Arc<Health>,
+    /// Events
+    pub spool: Arc<Spool>,
+    /// Told that the spool has more
+    pub stored: watch::Sender<u64>,
+    /// Whose events they are
+    pub identity: Identity,
+    /// Incremented with every round, for the watchdog
+    pub alive: Arc<AtomicU64>,
+}
+
+/// See the module.
+pub struct Reconciler<I> {
+    images: I,
+    directory: Box<dyn Directory>,
+    resolve_every: DurationMs,
+    out: Outputs,
+    journaled: Stored,
+    book: LeaseBook,
+    current: Option<Current>,
+    /// A state whose leases the journal does not take
+    unjournaled: Option<(Accepted, LeaseBook)>,
+    resolved_at: UnixMs,
+}
+
+/// What is enforced.
+struct Current {
+    accepted: Accepted,
+    resolved: Resolved,
+}
+
+impl<I: Images> Reconciler<I> {
+    /// Starts with what the journal has; installs nothing yet.
+    pub fn new(
+        images: I,
+        directory: Box<dyn Directory>,
+        resolve_every: DurationMs,
+        out: Outputs,
+        now: &Now,
+    ) -> Self {
+        let (journaled, book) = Stored::load(&out.spool).unwrap_or_else(|error| {
+            out.health
+                .note(Part::Spool, Some(crate::exit::chain(&error)));
+            Default::default()
+        });
+        let book = book.restored(out.identity.boot_id, now);
+        Self {
+            images,
+            directory,
+            resolve_every,
+            out,
+            journaled,
+            book,
+            current: None,
+            unjournaled: None,
+            resolved_at: UnixMs(0),
+        }
+    }
+
+    /// Installs the last good state, before the network is there. Without one the kernel keeps what it has.
+    pub fn start(&mut self, now: &Now) {
+        let active = self
+            .images
+            .active()
+            .ok()
+            .flatten()
+            .map(|active| active.generation);
+        if let Some(active) = active {
+            self.out.health.change(|health| health.generation = active);
+        }
+        let states = self.journaled.to_try(active);
+        if let Some(newest) = states.first() {
+            self.answer(newest);
+        }
+        for state in states {
+            let generation = state.generation;
+            match accept(state)
+                .map_err(|reasons| reasons.join("; "))
+                .and_then(|accepted| self.install(accepted, now))
+            {
+                Ok(()) => {
+                    tracing::info!(%generation, "the last good state is enforced");
+                    self.say(generation, Phase::Enforced, now);
+                    return;
+                }
+                Err(reason) => self.out.health.note(
+                    Part::State,
+                    Some(format!("generation {generation}: {reason}")),
+                ),
+            }
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub fn run(mut self, wakes: &Receiver<Wake>) {
+        let mut looks = 0u64;
+        loop {
+            self.out.alive.fetch_add(1, Ordering::Relaxed);
+            match wakes.recv_timeout(LOOK) {
+                Ok(Wake::State(state, at)) => self.desired(*state, &at),
+                Ok(Wake::Mounts) => self.relabel(),
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    looks += 1;
+                    self.look(looks, &Now::read());
+                }
+            }
+        }
+    }
+
+    /// A desired state came.
+    pub(super) fn desired(&mut self, state: HostState, at: &Now) {
+        let generation = state.generation;
+        let enforced = self.out.health.now().generation;
+        if generation < enforced {
+            let reason =
+                format!("generation {generation} is older than the enforced generation {enforced}");
+            return self.say(
+                generation,
+                Phase::Rejected {
+                    reasons: vec![reason],
+                },
+                at,
+            );
+        }
+        // Answers are for processes that wait now; nothing about policies can hold them up.
+        self.answer(&state);
+        let accepted = match self.accept(state) {
+            Ok(accepted) => accepted,
+            Err(reasons) => {
+                self.out.health.note(
+                    Part::State,
+                    Some(format!("generation {generation}: {}", reasons.join("; "))),
+                );
+                return self.say(generation, Phase::Rejected { reasons }, at);
+            }
+        };
+        self.out.health.note(Part::State, None);
+        self.say(generation, Phase::Received, at);
+        let book = self.book.received(&accepted.state.leases, at);
+        self.go_to(accepted, book, at);
+    }
+
+    fn answer(&self, state: &HostState) {
+        if self
+            .out
+            .holds
+            .send(Message::Answers(state.answers.clone()))
+            .is_err()
+        {
+            tracing::error!("the hold manager has ended");
+        }
+    }
+
+    /// The same policies mean the same image.
+    fn accept(&self, state: HostState) -> Result<Accepted, Vec<String>> {
+        match &self.current {
+            Some(current) if current.accepted.state.policies == state.policies => Ok(Accepted {
+                state,
+                image: Arc::clone(&current.accepted.image),
+            }),
+            _ => accept(state),
+        }
+    }
+
+    /// Journal, then install. Leases that the journal does not take are not installed.
+    fn go_to(&mut self, accepted: Accepted, book: LeaseBook, now: &Now) {
+        let generation = accepted.state.generation;
+        let same_leases = book.leases == self.book.leases;
+        let stored = Stored {
+            candidate: Some(accepted.state.clone()),
+            ..self.journaled.clone()
+        };
+        let journaled = stored::journal(&self.out.spool, Some(&stored), &book);
+        let phase = match &journaled {
+            Ok(()) => {
+                self.journaled = stored;
+                self.book = book;
+                self.unjournaled = None;
+                self.out.health.note(Part::Spool, None);
+                Phase::Enforced
+            }
+            Err(error) => {
+                let reason = format!(
+                    "new leases are not installed: {}",
+                    crate::exit::chain(error)
+                );
+                self.out.health.note(Part::Spool, Some(reason.clone()));
+                self.book = book.kept_from(&self.book);
+                self.unjournaled = Some((accepted.clone(), book));
+                Phase::Rejected {
+                    reasons: vec![reason],
+                }
+            }
+        };
+        let installed = if same_leases && self.is_live(&accepted) {
+            self.adopt(accepted);
+            Ok(())
+        } else {
+            self.install(accepted, now)
+        };
+        match installed {
+            Ok(()) => self.say(generation, phase, now),
+            Err(reason) => self.say(
+                generation,
+                Phase::Rejected {
+                    reasons: vec![reason],
+                },
+                now,
+            ),
+        }
+    }
+
+    /// Whether the kernel has exactly these policies, read back just now.
+    fn is_live(&self, accepted: &Accepted) -> bool {
+        let same = |current: &Current| current.accepted.state.policies == accepted.state.policies;
+        self.current.as_ref().is_some_and(same) && self.images.verify().is_ok()
+    }
+
+    /// Only answers are new: the live image stands for this generation, too.
+    fn adopt(&mut self, accepted: Accepted) {
+        self.out
+            .health
+            .change(|health| health.generation = accepted.state.generation);
+        self.remember_good(&accepted.state);
+        if let Some(current) = &mut self.current {
+            current.accepted = accepted;
+        }
+    }
+
+    /// Resolves names, builds, flips.
+    fn install(&mut self, accepted: Accepted, now: &Now) -> Result<(), String> {
+        let generation = accepted.state.generation;
+        let users: Vec<UserName> = self
+            .book
+            .leases
+            .values()
+            .map(|lease| lease.user.clone())
+            .collect();
+        let resolved = resolve(self.directory.as_ref(), &accepted.image, users)
+            .map_err(|error| error.to_string())?;
+        self.resolved_at = now.unix;
+        for name in &resolved.unknown {
+            tracing::warn!(user = %name, "nobody on this host has that name");
+        }
+        let desired = Desired {
+            generation,
+            image: Arc::clone(&accepted.image),
+            subjects: resolved.subjects.clone(),
+            leases: self.rows(&resolved.uids),
+        };
+        // Before the flip: a record may come with the first decision after it.
+        self.out.catalog.announce(generation, &accepted.image);
+        let report = self.images.install(desired).map_err(|error| {
+            let reason = crate::exit::chain(error.as_ref());
+            self.out.health.note(Part::Image, Some(reason.clone()));
+            reason
+        })?;
+        tracing::info!(%report, "installed");
+        self.out.catalog.guard(resolved.subjects.clone());
+        self.out
+            .health
+            .change(|health| health.generation = generation);
+        self.out.health.note(Part::Image, None);
+        let labels = (!report.problems.is_empty()).then(|| report.problems.join("; "));
+        self.out.health.note(Part::Labels, labels);
+        self.remember_good(&accepted.state);
+        self.current = Some(Current { accepted, resolved });
+        Ok(())
+    }
+
+    fn remember_good(&mut self, state: &HostState) {
+        if self.journaled.good.as_ref() == Some(state) || self.unjournaled.is_some() {
+            return;
+        }
+        let stored = Stored {
+            good: Some(state.clone()),
+            candidate: None,
+        };
+        match stored::journal(&self.out.spool, Some(&stored), &self.book) {
+            Ok(()) => self.journaled = stored,
+            // The candidate is on disk; it is tried first at the next start.
+            Err(error) => tracing::warn!(
+                error = crate::exit::chain(&error),
+                "cannot note the good state"
+            ),
+        }
+    }
+
+    fn rows(&self, uids: &BTreeMap<UserName, u32>) -> Vec<InstallLease> {
+        let known = self
+            .book
+            .leases
+            .values()
+            .filter_map(|lease| Some((lease, *uids.get(&lease.user)?)));
+        known
+            .flat_map(|(lease, auid)| {
+                lease
+                    .permissions
+                    .iter()
+                    .map(move |permission| InstallLease {
+                        auid,
+                        permission: permission.key(),
+                        deadlines: lease.deadlines,
+                        grant: lease.grant,
+                    })
+            })
+            .collect()
+    }
+
+    /// The regular look at everything.
+    pub(super) fn look(&mut self, looks: u64, now: &Now) {
+        if let Some((accepted, book)) = self.unjournaled.take() {
+            self.go_to(accepted, book, now);
+        }
+        if now.unix.since(self.resolved_at) >= self.resolve_every || now.unix < self.resolved_at {
+            self.resolve_again(now);
+        }
+        self.relabel();
+        if looks.is_multiple_of(VERIFY_LOOKS) {
+            self.verify(now);
+        }
+        if looks.is_multiple_of(BOOK_LOOKS) && !self.book.leases.is_empty() {
+            self.book.latest = self.book.latest.max(now.unix);
+            if let Err(error) = stored::journal(&self.out.spool, None, &self.book) {
+                tracing::warn!(
+                    error = crate::exit::chain(&error),
+                    "cannot write the lease book again"
+                );
+            }
+        }
+    }
+
+    fn resolve_again(&mut self, now: &Now) {
+        let Some(current) = &self.current else { return };
+        let users: Vec<UserName> = self
+            .book
+            .leases
+            .values()
+            .map(|lease| lease.user.clone())
+            .collect();
+        self.resolved_at = now.unix;
+        match resolve(self.directory.as_ref(), &current.accepted.image, users) {
+            Ok(resolved) if resolved == current.resolved => self.out.health.note(Part::Users, None),
+            Ok(_) => {
+                tracing::info!("users or groups changed");
+                let accepted = current.accepted.clone();
+                let failed = self.install(accepted, now).err();
+                self.out.health.note(Part::Users, failed);
+            }
+            Err(error) => self.out.health.note(Part::Users, Some(error.to_string())),
+        }
+    }
+
+    fn relabel(&mut self) {
+        match self.images.relabel() {
+            Ok(Relabelled::Nothing | Relabelled::Unchanged) => {}
+            Ok(Relabelled::Labels { set, removed }) => {
+                tracing::info!(set, removed, "labels changed")
+            }
+            Ok(Relabelled::Reinstalled(report)) => {
+                tracing::info!(%report, "installed again, names changed")
+            }
+            Err(error) => {
+                let problem = crate::exit::chain(error.as_ref());
+                return self.out.health.note(Part::Labels, Some(problem));
+            }
+        }
+    }
+
+    /// Somebody else wrote into the live image: said, recorded, and put right.
+    fn verify(&mut self, now: &Now) {
+        let Err(error) = self.images.verify() else {
+            return;
+        };
+        let what = crate::exit::chain(error.as_ref());
+        tracing::error!(what, "the image in the kernel is not what was installed");
+        let tamper = Tamper {
+            what,
+            subject: None,
+            process: None,
+        };
+        self.record(EventKind::Tamper(tamper), now);
+        if let Some(current) = self.current.take() {
+            let failed = self.install(current.accepted, now).err();
+            self.out.health.note(Part::Image, failed);
+        }
+    }
+
+    fn say(&self, generation: Generation, phase: Phase, now: &Now) {
+        match &phase {
+            Phase::Rejected { reasons } => tracing::error!(%generation, ?reasons, "rejected"),
+            other => tracing::info!(%generation, phase = other.as_str(), "desired state"),
+        }
+        if phase != Phase::Received {
+            self.record(
+                EventKind::Enforcement(EnforcementEvent {
+                    generation,
+                    phase: phase.clone(),
+                }),
+                now,
+            );
+        }
+        self.out.acks.send_replace(Some(Ack { generation, phase }));
+    }
+
+    fn record(&self, kind: EventKind, now: &Now) {
+        let payload = encode_event(self.out.identity.event(now.unix, kind));
+        let entry = Entry {
+            class: EventClass::A,
+            recorded: false,
+            payload,
+        };
+        if let Err(error) = self.out.spool.append(vec![entry], now.unix) {
+            tracing::error!(
+                error = crate::exit::chain(&error),
+                "an event waits in memory"
+            );
+        }
+        self.out.stored.send_modify(|count| *count += 1);
+    }
+}
