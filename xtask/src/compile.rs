@@ -90,7 +90,7 @@ pub fn kernel_object() -> Result<()> {
 pub fn user_space() -> Result<()> {
     let started = Instant::now();
     let mut cmd = run::cargo();
-    cmd.args(["build", "--release"]);
+    cmd.arg("build");
     for package in PACKAGES {
         cmd.args(["-p", package]);
     }

@@ -65,7 +65,7 @@ enum Verb {
         #[arg(long)]
         kernel: Vec<String>,
     },
-    /// Build the kernel object and all binaries (release)
+    /// Build the kernel object and all binaries (the development profile, optimised enough for the guest)
     Build {
         /// Only the kernel object
         #[arg(long)]

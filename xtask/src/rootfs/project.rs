@@ -75,7 +75,7 @@ fn tree(base: &Path, init: Option<&Path>) -> Result<Tree> {
     let base = fs::read(base)?;
     let base = cpio::names(&base);
     for (name, place) in BINARIES {
-        let file = paths::target().join("release").join(name);
+        let file = paths::target().join("debug").join(name);
         if file.is_file() {
             let data = stripped(&file)?;
             check_libraries(&data, name, &base)?;

@@ -37,7 +37,7 @@ pub struct Options {
 
 /// The names that the guest program knows, asked on the host.
 pub fn list() -> Result<Vec<String>> {
-    let guest = paths::target().join("release/stayhand-guest");
+    let guest = paths::target().join("debug/stayhand-guest");
     let text = run::output(Command::new(&guest).arg("--list"))
         .context("cannot ask the guest program for its scenarios")?;
     Ok(text
