@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stayhand_guardrail::time::DurationMs;
+use stayhand_guardrail::{id::EventSeq, time::DurationMs};
 
 /// Items of a page that asks for no size.
 pub const PAGE_SIZE_DEFAULT: u32 = 100;
@@ -44,3 +44,6 @@ pub const REASONS_MAX: usize = 20;
 pub const REASON_CHARS_MAX: usize = 500;
 /// How long a stop waits for calls to finish.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest number of an event: what every JSON reader takes without rounding, and more than a host makes in a
+/// thousand years.
+pub const EVENT_SEQ_MAX: EventSeq = EventSeq(1 << 53);

@@ -14,6 +14,7 @@ const FILES: [&str; 8] = [
     "stayhand/v1/local.proto",
 ];
 
+#[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]
 fn generate(into: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let descriptors =

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{App, Error, holds};
 use crate::{
+    limits::EVENT_SEQ_MAX,
     operator::{HostAgent, Operator},
     store::{Stored, Write},
 };
@@ -49,6 +50,12 @@ impl App {
         for mut event in batch {
             if event.epoch == self.store().origin().epoch {
                 return Err(Error::field("events", "use the control plane's own epoch"));
+            }
+            if event.seq > EVENT_SEQ_MAX {
+                return Err(Error::field(
+                    "events.sequence",
+                    "is larger than any host can have come to",
+                ));
             }
             // The transport says which host this is.
             event.host = agent.host().clone();

@@ -40,9 +40,14 @@ impl App {
             rebooted(&mut write, host).await?;
         }
         write.put_host(host, hello, clock::now()).await?;
-        let desired = known.map_or(newest, |(desired, _)| desired);
-        if enforced > desired {
-            tracing::warn!(%host, %enforced, %desired, "host is ahead of this store, which must be an older copy");
+        // A host that this store does not know, or that is ahead of it: the numbers are another store's, or those
+        // of a newer copy of this one, so what the host has says nothing about what it should have.
+        let foreign = match &known {
+            None => enforced > Generation(0),
+            Some((desired, _)) => enforced > *desired,
+        };
+        if foreign {
+            tracing::warn!(%host, %enforced, %newest, "host enforces a state that is not from this store");
             write.leap(enforced).await?;
             write.publish(Some(host)).await?;
         }

@@ -225,9 +225,10 @@ impl Store {
     ) -> Result<Vec<StoredHost>, StoreError> {
         let rows: Vec<HostRow> = sqlx::query_as(
             "SELECT h.*,
-                 coalesce((SELECT sum(lost) FROM event_streams WHERE host = h.host AND epoch <> ?4), 0) AS stream_lost,
-                 coalesce((SELECT sum(through - stored) FROM event_streams
-                     WHERE host = h.host AND epoch <> ?4), 0) AS stream_missing,
+                 CAST((SELECT total(lost) FROM event_streams WHERE host = h.host AND epoch <> ?4) AS INTEGER)
+                     AS stream_lost,
+                 CAST((SELECT total(through - stored) FROM event_streams
+                     WHERE host = h.host AND epoch <> ?4) AS INTEGER) AS stream_missing,
                  coalesce((SELECT through FROM event_streams WHERE host = h.host AND epoch <> ?4
                      ORDER BY update_time DESC LIMIT 1), 0) AS stream_through
              FROM hosts AS h WHERE (?1 IS NULL OR h.host = ?1) AND h.host > ?2 ORDER BY h.host LIMIT ?3",

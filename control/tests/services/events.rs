@@ -1,0 +1,334 @@
+//! Events: stored once whatever is sent how often, acknowledged after the commit, gaps counted, nothing dropped
+//! for a slow reader.
+
+use stayhand_guardrail::{
+    event::{AgentState, Event, EventClass, EventKind, LossStage, Lost},
+    id::EventSeq,
+    time::UnixMs,
+};
+use stayhand_proto::v1::{self, GetHostRequest, TailEventsRequest, event::Kind};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::{
+    agent::{EventStream, HostStream, hello},
+    world::{World, create, failed},
+};
+
+const EPOCH: u128 = 0xe;
+
+fn event(seq: u64, kind: EventKind) -> v1::Event {
+    let event = Event {
+        host: "what-a-message-says".parse().unwrap(),
+        boot_id: Uuid::from_u128(1),
+        epoch: Uuid::from_u128(EPOCH),
+        seq: EventSeq(seq),
+        time: UnixMs(1_700_000_000_000 + seq % 1_000_000),
+        kind,
+    };
+    event.into()
+}
+
+fn started(seq: u64) -> v1::Event {
+    let state = AgentState {
+        version: "0.1.0".into(),
+        enforced: true,
+        detail: format!("number {seq}"),
+    };
+    event(seq, EventKind::AgentStarted(state))
+}
+
+fn lost(seq: u64, count: u64) -> v1::Event {
+    let lost = Lost {
+        class: EventClass::B,
+        count,
+        stage: LossStage::Ring,
+        since: UnixMs(1),
+    };
+    event(seq, EventKind::Lost(lost))
+}
+
+/// Numbers of the host's stored events, in the order of their positions.
+async fn stored(world: &World) -> Vec<u64> {
+    let all = world.all_events().await;
+    let own = all
+        .into_iter()
+        .filter(|event| event.epoch == Uuid::from_u128(EPOCH).to_string());
+    own.map(|event| event.sequence).collect()
+}
+
+async fn host(world: &World) -> v1::Host {
+    let request = GetHostRequest {
+        name: world.host_name(),
+    };
+    world
+        .hosts()
+        .await
+        .get_host(request)
+        .await
+        .unwrap()
+        .into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_a_number_ends_the_stream_and_stores_nothing_of_its_batch() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let hostile = v1::Event {
+        sequence: 0,
+        ..started(2)
+    };
+    let refused = stream.publish(vec![started(1), hostile]).await;
+    failed(refused, Code::InvalidArgument, "INVALID_FIELD", "sequence");
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_over_the_limit_is_refused() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let refused = stream.publish((1..=513).map(started).collect()).await;
+    failed(
+        refused,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        "513 events",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_cannot_be_stored_is_refused() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let refused = stream.publish(vec![started(u64::MAX)]).await;
+    failed(refused, Code::InvalidArgument, "INVALID_FIELD", "sequence");
+    assert!(stored(&world).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_cannot_write_into_the_control_planes_own_record() {
+    let world = World::with_policy().await;
+    let own = world.all_events().await.remove(0).epoch;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let forged = v1::Event {
+        epoch: own,
+        ..started(99)
+    };
+    failed(
+        stream.publish(vec![forged]).await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        "own epoch",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_read_becomes_a_counted_loss_under_its_number() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let hostile = v1::Event {
+        kind: Some(Kind::Decision(v1::DecisionEvent::default())),
+        ..started(2)
+    };
+    assert_eq!(
+        stream
+            .publish(vec![started(1), hostile, started(3)])
+            .await
+            .unwrap(),
+        3
+    );
+    let second = world.all_events().await.remove(1);
+    match second.kind {
+        Some(Kind::Lost(lost)) => assert_eq!((lost.count, lost.stage.as_str()), (1, "decode")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_refuses_with_the_remedy_and_loses_nothing_that_it_acknowledged() {
+    let mut world = World::with(|config| config.state.database_mib_max = Some(4)).await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let large = |seq| {
+        let state = AgentState {
+            version: "0".into(),
+            enforced: true,
+            detail: "x".repeat(8_000),
+        };
+        event(seq, EventKind::AgentStarted(state))
+    };
+    let mut acknowledged = 0;
+    let full = loop {
+        let batch = (acknowledged + 1..=acknowledged + 20).map(large).collect();
+        match stream.publish(batch).await {
+            Ok(through) => acknowledged = through,
+            Err(status) => break status,
+        }
+        assert!(acknowledged < 10_000, "4 MiB cannot hold this");
+    };
+    let failure = failed(
+        Err::<(), _>(full),
+        Code::ResourceExhausted,
+        "STORE_FULL",
+        "nothing was lost",
+    );
+    assert!(failure.remedy.contains("free space"), "{failure:?}");
+    world.stop().await;
+    world.start().await;
+    assert_eq!(
+        stored(&world).await,
+        (1..=acknowledged).collect::<Vec<u64>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_batch_is_stored_once() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    assert_eq!(
+        stream.publish(vec![started(1), started(2)]).await.unwrap(),
+        2
+    );
+    drop(stream);
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    assert_eq!(
+        stream
+            .publish(vec![started(1), started(2), started(3)])
+            .await
+            .unwrap(),
+        3
+    );
+    assert_eq!(stored(&world).await, [1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skipped_numbers_and_counted_losses_show_at_the_host() {
+    let world = World::new().await;
+    let mut sync = HostStream::open(world.host_channel().await, hello(0)).await;
+    sync.state().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    assert_eq!(
+        stream
+            .publish(vec![started(1), started(5), lost(6, 12)])
+            .await
+            .unwrap(),
+        6
+    );
+    let seen = host(&world).await;
+    assert_eq!(
+        (
+            seen.events_acknowledged,
+            seen.events_missing,
+            seen.events_lost
+        ),
+        (6, 3, 12)
+    );
+    assert_eq!(
+        stream
+            .publish(vec![started(2), started(3), started(4)])
+            .await
+            .unwrap(),
+        6
+    );
+    assert_eq!(
+        host(&world).await.events_missing,
+        0,
+        "what comes late is missing no more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_tail_gets_every_event_in_order() {
+    let world = World::with_policy().await;
+    let request = TailEventsRequest {
+        follow: true,
+        host: world.host_name(),
+        ..Default::default()
+    };
+    let mut tail = world
+        .events()
+        .await
+        .tail_events(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    for batch in 0..20 {
+        let first = batch * 100 + 1;
+        assert_eq!(
+            stream
+                .publish((first..first + 100).map(started).collect())
+                .await
+                .unwrap(),
+            first + 99
+        );
+    }
+    world.grants().await.create_grant(create()).await.unwrap();
+    let (mut numbers, mut position) = (vec![], 0);
+    loop {
+        let one = tail.message().await.unwrap().unwrap();
+        assert!(one.position > position);
+        position = one.position;
+        let event = one.event.unwrap();
+        assert_eq!(event.host, world.host_name());
+        match event.kind {
+            Some(Kind::Agent(_)) => numbers.push(event.sequence),
+            Some(Kind::GrantChanged(_)) => break,
+            _ => {}
+        }
+    }
+    assert_eq!(numbers, (1..=2_000).collect::<Vec<u64>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_starts_where_it_is_asked_to() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    stream
+        .publish((1..=10).map(started).collect())
+        .await
+        .unwrap();
+    let tail = async |request: TailEventsRequest| {
+        let mut tail = world
+            .events()
+            .await
+            .tail_events(request)
+            .await?
+            .into_inner();
+        let mut seen = vec![];
+        while let Some(one) = tail.message().await? {
+            seen.push((one.position, one.event.unwrap().sequence));
+        }
+        Ok::<_, tonic::Status>(seen)
+    };
+    let last = tail(TailEventsRequest {
+        last: 3,
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    assert_eq!(
+        last.iter().map(|(_, seq)| *seq).collect::<Vec<_>>(),
+        [8, 9, 10]
+    );
+    let after = tail(TailEventsRequest {
+        after: last[0].0,
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    assert_eq!(after, last[1..]);
+    let nowhere = tail(TailEventsRequest {
+        host: "nowhere".into(),
+        ..Default::default()
+    })
+    .await
+    .unwrap();
+    assert!(nowhere.is_empty());
+    let both = tail(TailEventsRequest {
+        after: 1,
+        last: 1,
+        ..Default::default()
+    })
+    .await;
+    failed(both, Code::InvalidArgument, "INVALID_FIELD", "together");
+}

@@ -1,0 +1,23 @@
+//! The control plane's services over real unix sockets, with an agent that says what a test wants it to say.
+//! Negatives first: who may not, what cannot be, and only then what works.
+
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod holds;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod policies;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod sync;
+#[cfg(test)]
+mod world;

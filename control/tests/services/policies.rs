@@ -1,0 +1,200 @@
+//! Policies: what is wrong is refused with its place; what is accepted is an immutable revision.
+
+use stayhand_proto::v1::{ApplyPolicyRequest, GetPolicyRequest, ListPoliciesRequest, event::Kind};
+use tonic::Code;
+
+use crate::world::{PROD, World, failed, other_policy};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_policy_is_refused_with_line_and_suggestion() {
+    let world = World::new().await;
+    let failure = failed(
+        world
+            .apply(&PROD.replace("effect: hold", "efect: hold"))
+            .await,
+        Code::InvalidArgument,
+        "INVALID_POLICY",
+        "error",
+    );
+    assert!(
+        failure
+            .findings
+            .iter()
+            .any(|one| one.field.starts_with("source:12:")),
+        "{failure:?}"
+    );
+    assert!(
+        failure
+            .findings
+            .iter()
+            .any(|one| one.problem.contains("effect")),
+        "{failure:?}"
+    );
+    failed(
+        world.apply("").await,
+        Code::InvalidArgument,
+        "INVALID_POLICY",
+        "error",
+    );
+    failed(
+        world.apply("\u{0}\u{1b}[2J").await,
+        Code::InvalidArgument,
+        "INVALID_POLICY",
+        "error",
+    );
+    let nothing = world
+        .policies()
+        .await
+        .list_policies(ListPoliciesRequest::default())
+        .await
+        .unwrap();
+    assert!(nothing.into_inner().policies.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_rule_id_is_refused() {
+    let world = World::new().await;
+    let twice = PROD.replace("id: nginx", "id: db");
+    let failure = failed(
+        world.apply(&twice).await,
+        Code::InvalidArgument,
+        "INVALID_POLICY",
+        "error",
+    );
+    assert!(
+        failure
+            .findings
+            .iter()
+            .any(|one| one.problem.contains("db")),
+        "{failure:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_over_the_limit_is_refused() {
+    let world = World::new().await;
+    let long = format!("{PROD}#{}", "x".repeat(1 << 20));
+    failed(
+        world.apply(&long).await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        "more than the 1048576",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outdated_version_is_refused() {
+    let world = World::with_policy().await;
+    let request = ApplyPolicyRequest {
+        source: PROD.replace("10.20", "10.21"),
+        etag: "7".into(),
+        ..Default::default()
+    };
+    let refused = world.policies().await.apply_policy(request).await;
+    failed(
+        refused,
+        Code::Aborted,
+        "VERSION_CHANGED",
+        "policy `prod` is at version 1, not `7`",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_policy_or_revision_is_not_found() {
+    let world = World::with_policy().await;
+    for (name, revision, says) in [
+        ("policies/nothing", 0, "`nothing`"),
+        ("policies/prod", 2, "`prod` revision 2"),
+        ("prod", u64::MAX, ""),
+    ] {
+        let missing = world
+            .policies()
+            .await
+            .get_policy(GetPolicyRequest {
+                name: name.into(),
+                revision,
+            })
+            .await;
+        assert!(missing.is_err(), "{name} {revision} {says}");
+    }
+    let missing = world
+        .policies()
+        .await
+        .get_policy(GetPolicyRequest {
+            name: "../x".into(),
+            revision: 0,
+        })
+        .await;
+    failed(missing, Code::InvalidArgument, "INVALID_FIELD", "name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_only_changes_nothing() {
+    let world = World::new().await;
+    let request = ApplyPolicyRequest {
+        source: PROD.into(),
+        validate_only: true,
+        ..Default::default()
+    };
+    let checked = world
+        .policies()
+        .await
+        .apply_policy(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(checked.changed);
+    let all = world
+        .policies()
+        .await
+        .list_policies(ListPoliciesRequest::default())
+        .await
+        .unwrap();
+    assert!(all.into_inner().policies.is_empty());
+    assert!(world.all_events().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_source_makes_no_revision() {
+    let world = World::with_policy().await;
+    let again = world.apply(PROD).await.unwrap();
+    assert!(!again.changed);
+    assert_eq!(again.policy.unwrap().revision, 1);
+    let next = world.apply(&PROD.replace("10.20", "10.21")).await.unwrap();
+    assert!(next.changed);
+    assert_eq!(next.policy.unwrap().revision, 2);
+    let first = GetPolicyRequest {
+        name: "policies/prod".into(),
+        revision: 1,
+    };
+    let first = world
+        .policies()
+        .await
+        .get_policy(first)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        (first.source.as_str(), first.applied_by.as_str()),
+        (PROD, "root")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_revision_has_its_audit_record() {
+    let world = World::with_policy().await;
+    world.apply(&other_policy()).await.unwrap();
+    let records: Vec<String> = world
+        .all_events()
+        .await
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            Some(Kind::PolicyChanged(changed)) => Some(format!(
+                "{} {} {}",
+                changed.policy, changed.revision, changed.by
+            )),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(records, ["policies/prod 1 root", "policies/other 1 root"]);
+}
