@@ -21,9 +21,20 @@ struct Scan {
 
 #[inline(always)]
 fn scan(state: *mut TaskState, each: Callback) -> u32 {
-    let mut context = Scan { state, found: 0, pad: 0 };
+    let mut context = Scan {
+        state,
+        found: 0,
+        pad: 0,
+    };
     // SAFETY: the context outlives the loop.
-    unsafe { bpf_loop(ANSWERS_MAX as u32, each as *mut c_void, (&raw mut context).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            ANSWERS_MAX as u32,
+            each as *mut c_void,
+            (&raw mut context).cast(),
+            0,
+        )
+    };
     context.found
 }
 
@@ -33,7 +44,13 @@ unsafe fn at(state: *mut TaskState, index: u64) -> Option<*mut Answered> {
         return None;
     }
     // SAFETY: index checked; live by contract.
-    unsafe { Some((&raw mut (*state).answered).cast::<Answered>().add(index as usize)) }
+    unsafe {
+        Some(
+            (&raw mut (*state).answered)
+                .cast::<Answered>()
+                .add(index as usize),
+        )
+    }
 }
 
 /// Uses the answer to the current action, if this call has one. A used answer seen again empties the call.
@@ -54,7 +71,9 @@ unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `scan`'s; the state is live.
     unsafe {
         let state = (*scan).state;
-        let Some(answered) = at(state, index) else { return 1 };
+        let Some(answered) = at(state, index) else {
+            return 1;
+        };
         if (*answered).hold == 0 {
             return 0;
         }
@@ -84,7 +103,9 @@ unsafe extern "C" fn forget(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `scan`'s; the state is live.
     unsafe {
         let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else { return 1 };
+        let Some(answered) = at(state, index) else {
+            return 1;
+        };
         if (*answered).call == (*state).current.call {
             (*answered).hold = 0;
         }
@@ -102,7 +123,9 @@ unsafe extern "C" fn rewind(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `scan`'s; the state is live.
     unsafe {
         let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else { return 1 };
+        let Some(answered) = at(state, index) else {
+            return 1;
+        };
         if (*answered).call == (*state).current.call {
             (*answered).seen = 0;
         }
@@ -121,7 +144,9 @@ unsafe extern "C" fn take(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `scan`'s; the state is live.
     unsafe {
         let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else { return 1 };
+        let Some(answered) = at(state, index) else {
+            return 1;
+        };
         if (*answered).hold != 0 {
             return 0;
         }

@@ -55,7 +55,14 @@ pub struct Matched {
     pub flags: u32,
 }
 
-const NOTHING: Matched = Matched { rule: 0, permission: 0, effect: 0, order: u32::MAX, timeout_ms: 0, flags: 0 };
+const NOTHING: Matched = Matched {
+    rule: 0,
+    permission: 0,
+    effect: 0,
+    order: u32::MAX,
+    timeout_ms: 0,
+    flags: 0,
+};
 
 /// The outcome.
 #[repr(C)]
@@ -130,9 +137,14 @@ impl Judge {
 
     #[inline(always)]
     fn cover<T: Tables>(&mut self, tables: &T, now: Now, permission: u64) {
-        let Some(row) = tables.leases(permission) else { return };
+        let Some(row) = tables.leases(permission) else {
+            return;
+        };
         for lease in &row.leases {
-            if self.covered == 0 && lease.boot_deadline_ns > now.boot_ns && lease.tai_deadline_ns > now.tai_ns {
+            if self.covered == 0
+                && lease.boot_deadline_ns > now.boot_ns
+                && lease.tai_deadline_ns > now.tai_ns
+            {
                 self.covered = 1;
                 self.grant = lease.grant;
                 self.permission = permission;
@@ -174,9 +186,19 @@ impl Judge {
         }
         let restricted = self.grant_rule.order != u32::MAX || self.hold.order != u32::MAX;
         if restricted && self.covered != 0 {
-            let by = if self.grant_rule.order == u32::MAX { self.hold } else { self.grant_rule };
-            let by = Matched { permission: self.permission, ..by };
-            return Decision { grant: self.grant, ..decision(verdict::ALLOWED, reason::GRANT, by) };
+            let by = if self.grant_rule.order == u32::MAX {
+                self.hold
+            } else {
+                self.grant_rule
+            };
+            let by = Matched {
+                permission: self.permission,
+                ..by
+            };
+            return Decision {
+                grant: self.grant,
+                ..decision(verdict::ALLOWED, reason::GRANT, by)
+            };
         }
         if self.grant_rule.order != u32::MAX {
             return decision(verdict::DENIED, reason::NO_GRANT, self.grant_rule);
@@ -197,20 +219,40 @@ impl Judge {
             return decision(verdict::ALLOWED, reason::RULE_ALERT, self.alert);
         }
         let recorded = u32::from(self.allow.flags & entry_flag::RECORD != 0);
-        let reason = if self.allow.order == u32::MAX { reason::DEFAULT } else { reason::RULE_ALLOW };
-        Decision { recorded, ..decision(verdict::ALLOWED, reason, self.allow) }
+        let reason = if self.allow.order == u32::MAX {
+            reason::DEFAULT
+        } else {
+            reason::RULE_ALLOW
+        };
+        Decision {
+            recorded,
+            ..decision(verdict::ALLOWED, reason, self.allow)
+        }
     }
 }
 
 #[inline(always)]
 fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
-    Decision { verdict, reason, by, grant: [0; 2], recorded: 1 }
+    Decision {
+        verdict,
+        reason,
+        by,
+        grant: [0; 2],
+        recorded: 1,
+    }
 }
 
 /// The decision for an attempt that could not be judged: restricted, by nobody's rule.
 #[inline(always)]
 pub fn unjudged(reason: u32) -> Decision {
-    decision(verdict::DENIED, reason, Matched { order: 0, ..NOTHING })
+    decision(
+        verdict::DENIED,
+        reason,
+        Matched {
+            order: 0,
+            ..NOTHING
+        },
+    )
 }
 
 #[inline(always)]

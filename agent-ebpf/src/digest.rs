@@ -12,7 +12,10 @@ use stayhand_agent_ebpf::{
     siphash::Sip,
 };
 
-use crate::{arch::{Call, Vectors}, maps::SETTINGS};
+use crate::{
+    arch::{Call, Vectors},
+    maps::SETTINGS,
+};
 
 /// Pieces of up to [`PIECE`] bytes over all arguments and environment strings: covers 512 KiB of long strings
 /// or 2,000 short ones, far beyond interactive use, and bounds the loop.
@@ -35,7 +38,9 @@ struct Strings {
 /// Puts the digest of the current action into the state; false if there is none.
 #[inline(always)]
 pub fn digest(state: *mut TaskState, call: Call) -> bool {
-    let Some(settings) = SETTINGS.get(0) else { return false };
+    let Some(settings) = SETTINGS.get(0) else {
+        return false;
+    };
     // SAFETY: the state is live.
     unsafe {
         let current = &raw mut (*state).current;
@@ -53,8 +58,12 @@ pub fn digest(state: *mut TaskState, call: Call) -> bool {
         }
         sip.word(u64::from((*current).attempt.port));
         if (*current).attempt.ops & op::EXEC != 0 {
-            let Some(vectors) = call.vectors() else { return false };
-            let Some(with_strings) = strings(state, sip, vectors) else { return false };
+            let Some(vectors) = call.vectors() else {
+                return false;
+            };
+            let Some(with_strings) = strings(state, sip, vectors) else {
+                return false;
+            };
             sip = with_strings;
         }
         (*current).digest = sip.finish_wide(0);
@@ -65,10 +74,25 @@ pub fn digest(state: *mut TaskState, call: Call) -> bool {
 #[inline(always)]
 fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
     let vectors = [vectors.argv, vectors.envp];
-    let mut walk = Strings { state, sip, vectors, index: 0, offset: 0, phase: 0, failed: 0 };
+    let mut walk = Strings {
+        state,
+        sip,
+        vectors,
+        index: 0,
+        offset: 0,
+        phase: 0,
+        failed: 0,
+    };
     let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
     // SAFETY: the context outlives the loop, which runs before this returns.
-    unsafe { bpf_loop(PIECES_MAX, callback as *mut c_void, (&raw mut walk).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            PIECES_MAX,
+            callback as *mut c_void,
+            (&raw mut walk).cast(),
+            0,
+        )
+    };
     if walk.phase < 2 || walk.failed != 0 {
         return None;
     }
@@ -80,10 +104,16 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
     let walk = context.cast::<Strings>();
     // SAFETY: the context is `strings`'s, on its stack; user memory is read by checked helpers only.
     unsafe {
-        let vector = if (*walk).phase == 0 { (*walk).vectors[0] } else { (*walk).vectors[1] };
+        let vector = if (*walk).phase == 0 {
+            (*walk).vectors[0]
+        } else {
+            (*walk).vectors[1]
+        };
         let mut string = 0u64;
         let slot = vector.wrapping_add((*walk).index.wrapping_mul(8));
-        if vector != 0 && bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0 {
+        if vector != 0
+            && bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0
+        {
             (*walk).failed = 1;
             return 1;
         }
@@ -102,7 +132,8 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
         }
         let read = read as u64;
         (*walk).sip = take_in((*walk).sip, buffer, read);
-        let last = *buffer.cast::<u8>().add(((read - 1) & 0xff) as usize) == 0 && read < u64::from(PIECE);
+        let last =
+            *buffer.cast::<u8>().add(((read - 1) & 0xff) as usize) == 0 && read < u64::from(PIECE);
         if last || read == u64::from(PIECE) && ends_here(source) {
             (*walk).offset = 0;
             (*walk).index += 1;

@@ -5,8 +5,8 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::{
     helpers::generated::{
-        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_loop, bpf_probe_read_kernel, bpf_probe_read_kernel_str,
-        bpf_probe_read_user, bpf_probe_read_user_str,
+        bpf_get_current_comm, bpf_get_current_uid_gid, bpf_loop, bpf_probe_read_kernel,
+        bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
     },
     maps::ring_buf::RingBufEntry,
 };
@@ -21,7 +21,8 @@ use crate::{
     arch::Call,
     maps::{RING_A, RING_B, RING_C, count},
     offsets::{
-        Addr, OFF_SIGNAL_TTY, OFF_TASK_PID, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_TGID, OFF_TTY_NAME, load,
+        Addr, OFF_SIGNAL_TTY, OFF_TASK_PID, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_TGID,
+        OFF_TTY_NAME, load,
     },
     walk::bounded,
     who::current_task,
@@ -35,7 +36,11 @@ const ARGS_MAX: u32 = 64;
 /// Room for one record of `class`, counted as recorded; `None` is counted as lost.
 #[inline(always)]
 pub fn reserve(class: u32) -> Option<RingBufEntry<Record>> {
-    let class = if class < class::COUNT as u32 { class } else { u32::from(class::B) };
+    let class = if class < class::COUNT as u32 {
+        class
+    } else {
+        u32::from(class::B)
+    };
     count(counter::RECORDED + class);
     let room = match class as u16 {
         class::A => RING_A.reserve(0),
@@ -110,7 +115,11 @@ unsafe fn process(state: *mut TaskState, record: *mut Record) {
         let tty: u64 = load(signal, &OFF_SIGNAL_TTY);
         if tty != 0 {
             let name = tty.wrapping_add(u64::from(OFF_TTY_NAME.load()));
-            bpf_probe_read_kernel_str((&raw mut (*record).tty).cast(), TTY_BYTES as u32, name as *const c_void);
+            bpf_probe_read_kernel_str(
+                (&raw mut (*record).tty).cast(),
+                TTY_BYTES as u32,
+                name as *const c_void,
+            );
         }
     }
 }
@@ -134,13 +143,25 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 /// Copies the walk's components, object first; returns flags. The root, last of all, has no name.
 #[inline(always)]
 unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying { state, record, vector: 0, at: 0, count: 0, flags: 0 };
+    let mut copying = Copying {
+        state,
+        record,
+        vector: 0,
+        at: 0,
+        count: 0,
+        flags: 0,
+    };
     let callback: Callback = one_component;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
         let depth = (*state).current.depth;
         if depth > 1 {
-            bpf_loop(depth - 1, callback as *mut c_void, (&raw mut copying).cast(), 0);
+            bpf_loop(
+                depth - 1,
+                callback as *mut c_void,
+                (&raw mut copying).cast(),
+                0,
+            );
         }
         (*record).path_components = copying.count;
         (*record).path_len = copying.at as u32;
@@ -158,14 +179,18 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
             (*copying).flags = record_flag::PATH_CUT;
             return 1;
         }
-        let level = (&raw const (*(*copying).state).levels).cast::<Level>().add(index as usize);
+        let level = (&raw const (*(*copying).state).levels)
+            .cast::<Level>()
+            .add(index as usize);
         let (pointer, len) = ((*level).name_ptr, (*level).name_len);
         if len > NAME_MAX as u32 {
             (*copying).flags = record_flag::PATH_CUT;
             return 1;
         }
         let len = bounded(len);
-        let target = (&raw mut (*(*copying).record).path).cast::<u8>().add(at as usize);
+        let target = (&raw mut (*(*copying).record).path)
+            .cast::<u8>()
+            .add(at as usize);
         if bpf_probe_read_kernel(target.cast(), len, pointer as *const c_void) != 0 {
             (*copying).flags = record_flag::PATH_CUT;
             return 1;
@@ -180,7 +205,14 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
 /// Copies the arguments of an exec call from the caller's memory; returns flags.
 #[inline(always)]
 unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying { state, record, vector: 0, at: 0, count: 0, flags: 0 };
+    let mut copying = Copying {
+        state,
+        record,
+        vector: 0,
+        at: 0,
+        count: 0,
+        flags: 0,
+    };
     let callback: Callback = one_argument;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
@@ -188,7 +220,12 @@ unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
             && let Some(vectors) = Call::current(current_task()).vectors()
         {
             copying.vector = vectors.argv;
-            bpf_loop(ARGS_MAX, callback as *mut c_void, (&raw mut copying).cast(), 0);
+            bpf_loop(
+                ARGS_MAX,
+                callback as *mut c_void,
+                (&raw mut copying).cast(),
+                0,
+            );
             if copying.count == ARGS_MAX {
                 copying.flags |= record_flag::ARGS_CUT;
             }
@@ -205,7 +242,9 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
     unsafe {
         let mut string = 0u64;
         let slot = (*copying).vector.wrapping_add(index * 8);
-        if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0 || string == 0 {
+        if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0
+            || string == 0
+        {
             return 1;
         }
         let at = (*copying).at;
@@ -213,7 +252,9 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
             (*copying).flags |= record_flag::ARGS_CUT;
             return 1;
         }
-        let target = (&raw mut (*(*copying).record).args).cast::<u8>().add(at as usize);
+        let target = (&raw mut (*(*copying).record).args)
+            .cast::<u8>()
+            .add(at as usize);
         let read = bpf_probe_read_user_str(target.cast(), PIECE as u32, string as *const c_void);
         if read <= 0 || read > PIECE as i64 {
             (*copying).flags |= record_flag::ARGS_CUT;

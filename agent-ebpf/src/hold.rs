@@ -45,14 +45,20 @@ pub fn hold(state: *mut TaskState, task: Addr) {
     let call = Call::current(task);
     // SAFETY: typed current task.
     let flags: u32 = unsafe { load(task, &OFF_TASK_FLAGS) };
-    let Some(settings) = SETTINGS.get(0) else { return deny(state, reason::HOLD_UNAVAILABLE) };
-    if flags & PF_UNHOLDABLE != 0 || !call.in_body() || !call.restartable() || !digest(state, call) {
+    let Some(settings) = SETTINGS.get(0) else {
+        return deny(state, reason::HOLD_UNAVAILABLE);
+    };
+    if flags & PF_UNHOLDABLE != 0 || !call.in_body() || !call.restartable() || !digest(state, call)
+    {
         return deny(state, reason::HOLD_UNAVAILABLE);
     }
     // SAFETY: the state is live.
     unsafe {
         (*state).current.call = call.identity(settings.secret);
-        (*state).current.key = HoldKey { task_cookie: (*state).task_cookie, digest: (*state).current.digest };
+        (*state).current.key = HoldKey {
+            task_cookie: (*state).task_cookie,
+            digest: (*state).current.digest,
+        };
         if used_before(state) {
             return plan(state, plan::GO_ON, Said::default());
         }
@@ -111,7 +117,16 @@ fn answered(state: *mut TaskState, answer: u32) {
         answer::APPROVED => {
             close(state);
             let reason = reason::HOLD_APPROVED;
-            plan(state, plan::APPROVED, Said { class: A, verdict: verdict::ALLOWED, reason, flags: 0 });
+            plan(
+                state,
+                plan::APPROVED,
+                Said {
+                    class: A,
+                    verdict: verdict::ALLOWED,
+                    reason,
+                    flags: 0,
+                },
+            );
         }
         answer::CANCELLED | answer::VOID => over(state, reason::HOLD_CANCELLED),
         _ => over(state, reason::HOLD_REFUSED),
@@ -122,7 +137,16 @@ fn answered(state: *mut TaskState, answer: u32) {
 #[inline(always)]
 fn over(state: *mut TaskState, reason: u32) {
     close(state);
-    plan(state, plan::DENY, Said { class: A, verdict: verdict::DENIED, reason, flags: 0 });
+    plan(
+        state,
+        plan::DENY,
+        Said {
+            class: A,
+            verdict: verdict::DENIED,
+            reason,
+            flags: 0,
+        },
+    );
 }
 
 /// Removes the hold and its answer; whoever really removes it takes it off the subject's count.
@@ -145,18 +169,32 @@ fn quota(state: *mut TaskState, quota: u32) {
     if HOLD_COUNTS.get_ptr_mut(auid).is_none() {
         let _lost_race_is_fine = HOLD_COUNTS.insert(auid, 0, u64::from(BPF_NOEXIST));
     }
-    let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) else { return deny(state, reason::HOLD_QUOTA) };
+    let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) else {
+        return deny(state, reason::HOLD_QUOTA);
+    };
     // SAFETY: live map value, changed by others while we look: the bound is approximate by the number of CPUs.
     if unsafe { core::ptr::read_volatile(pending) } >= quota {
         return deny(state, reason::HOLD_QUOTA);
     }
-    plan(state, plan::OPEN, Said { class: A, ..Said::default() });
+    plan(
+        state,
+        plan::OPEN,
+        Said {
+            class: A,
+            ..Said::default()
+        },
+    );
 }
 
 /// Opens a new hold, its record being reserved: signal first, then publish. Says what the record is to say.
 #[inline(always)]
 pub fn open(state: *mut TaskState, task: Addr) {
-    let unavailable = Said { class: A, verdict: verdict::DENIED, reason: reason::HOLD_UNAVAILABLE, flags: 0 };
+    let unavailable = Said {
+        class: A,
+        verdict: verdict::DENIED,
+        reason: reason::HOLD_UNAVAILABLE,
+        flags: 0,
+    };
     // SAFETY: live state, typed current task.
     unsafe {
         let current = &raw mut (*state).current;
@@ -185,7 +223,14 @@ pub fn open(state: *mut TaskState, task: Addr) {
         if HOLDS.get_ptr(&(*current).key).is_none() {
             count(counter::HOLD_UNPUBLISHED);
             let flags = record_flag::STOPPED_WITHOUT_HOLD;
-            return plan(state, plan::DENY, Said { flags, ..unavailable });
+            return plan(
+                state,
+                plan::DENY,
+                Said {
+                    flags,
+                    ..unavailable
+                },
+            );
         }
         if let Some(pending) = HOLD_COUNTS.get_ptr_mut((*state).auid) {
             add32(pending, 1);
@@ -193,11 +238,29 @@ pub fn open(state: *mut TaskState, task: Addr) {
         keep_for_restart(state);
     }
     let reason = reason::HOLD_PENDING;
-    plan(state, plan::OPEN, Said { class: A, verdict: verdict::HELD, reason, flags: 0 });
+    plan(
+        state,
+        plan::OPEN,
+        Said {
+            class: A,
+            verdict: verdict::HELD,
+            reason,
+            flags: 0,
+        },
+    );
 }
 
 /// A denial of what never became a hold is class B.
 #[inline(always)]
 fn deny(state: *mut TaskState, reason: u32) {
-    plan(state, plan::DENY, Said { class: class::B as u32, verdict: verdict::DENIED, reason, flags: 0 });
+    plan(
+        state,
+        plan::DENY,
+        Said {
+            class: class::B as u32,
+            verdict: verdict::DENIED,
+            reason,
+            flags: 0,
+        },
+    );
 }

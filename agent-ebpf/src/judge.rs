@@ -7,8 +7,8 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, LeaseKey,
-            LeaseRow, Range, Subject, SubjectKey,
+            ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX,
+            ENTRIES_PER_SLOT, LeaseKey, LeaseRow, Range, Subject, SubjectKey,
         },
         task::{RANGES_MAX, TaskState},
     },
@@ -27,12 +27,24 @@ pub fn begin(state: *mut TaskState, hook: u16, ops: u32, port: u16) -> Option<Su
     }
     // SAFETY: the state is live.
     unsafe {
-        let key = SubjectKey { auid: (*state).auid, slot: (active & ACTIVE_SLOT_MASK) as u32 };
+        let key = SubjectKey {
+            auid: (*state).auid,
+            slot: (active & ACTIVE_SLOT_MASK) as u32,
+        };
         let subject = *SUBJECTS.get(key)?;
         if subject.ops & ops == 0 {
             return None;
         }
-        stamp(state, active, hook, Attempt { ops, port, subjects: subject.sets });
+        stamp(
+            state,
+            active,
+            hook,
+            Attempt {
+                ops,
+                port,
+                subjects: subject.sets,
+            },
+        );
         Some(subject)
     }
 }
@@ -47,7 +59,10 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
     unsafe {
         let current = &raw mut (*state).current;
         (*current).active = active;
-        (*current).now = Now { boot_ns: bpf_ktime_get_boot_ns(), tai_ns: bpf_ktime_get_tai_ns() };
+        (*current).now = Now {
+            boot_ns: bpf_ktime_get_boot_ns(),
+            tai_ns: bpf_ktime_get_tai_ns(),
+        };
         (*current).attempt = attempt;
         (*current).hook = u32::from(hook);
         (*current).hold = 0;
@@ -63,10 +78,15 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
 /// True if any policy guards the task's subject at all.
 #[inline(always)]
 pub fn guarded(state: *mut TaskState) -> bool {
-    let Some(active) = ACTIVE.get(ACTIVE_IMAGE).copied() else { return false };
+    let Some(active) = ACTIVE.get(ACTIVE_IMAGE).copied() else {
+        return false;
+    };
     // SAFETY: the state is live.
     let auid = unsafe { (*state).auid };
-    let key = SubjectKey { auid, slot: (active & ACTIVE_SLOT_MASK) as u32 };
+    let key = SubjectKey {
+        auid,
+        slot: (active & ACTIVE_SLOT_MASK) as u32,
+    };
     // SAFETY: the value is copied at once.
     active != 0 && unsafe { SUBJECTS.get(key) }.is_some_and(|subject| subject.sets != 0)
 }
@@ -79,13 +99,28 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
         let current = &raw mut (*state).current;
         if !walked {
             let restricted = subject.restricted_ops & (*current).attempt.ops != 0;
-            (*current).decision = if restricted { unjudged(reason::WALK_FAILED) } else { Judge::new().finish() };
+            (*current).decision = if restricted {
+                unjudged(reason::WALK_FAILED)
+            } else {
+                Judge::new().finish()
+            };
             return;
         }
         (*current).judge = Judge::new();
-        let mut cursor = Cursor { state, range: 0, entry: 0, failed: 0, ended: 0 };
+        let mut cursor = Cursor {
+            state,
+            range: 0,
+            entry: 0,
+            failed: 0,
+            ended: 0,
+        };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_entry;
-        bpf_loop(ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1, callback as *mut c_void, (&raw mut cursor).cast(), 0);
+        bpf_loop(
+            ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1,
+            callback as *mut c_void,
+            (&raw mut cursor).cast(),
+            0,
+        );
         (*current).decision = if cursor.failed != 0 || cursor.ended == 0 {
             unjudged(reason::WALK_FAILED)
         } else if stale((*current).active) {
@@ -99,10 +134,19 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
 /// The slot that was judged on is being rebuilt: two flips went by meanwhile.
 #[inline(always)]
 fn stale(active: u64) -> bool {
-    let Some(now) = ACTIVE.get_ptr(ACTIVE_IMAGE) else { return true };
-    let Some(building) = ACTIVE.get_ptr(ACTIVE_BUILDING) else { return true };
+    let Some(now) = ACTIVE.get_ptr(ACTIVE_IMAGE) else {
+        return true;
+    };
+    let Some(building) = ACTIVE.get_ptr(ACTIVE_BUILDING) else {
+        return true;
+    };
     // SAFETY: live, aligned map values, each written in one piece.
-    let (now, building) = unsafe { (core::ptr::read_volatile(now), core::ptr::read_volatile(building)) };
+    let (now, building) = unsafe {
+        (
+            core::ptr::read_volatile(now),
+            core::ptr::read_volatile(building),
+        )
+    };
     now != active && building == (active & ACTIVE_SLOT_MASK) + 1
 }
 
@@ -126,7 +170,9 @@ unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
             (*cursor).ended = 1;
             return 1;
         }
-        let range = *(&raw const (*state).ranges).cast::<Range>().add(index as usize);
+        let range = *(&raw const (*state).ranges)
+            .cast::<Range>()
+            .add(index as usize);
         if (*cursor).entry >= range.len {
             (*cursor).range = index + 1;
             (*cursor).entry = 0;
@@ -135,14 +181,23 @@ unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
         let at = range.start.wrapping_add((*cursor).entry);
         (*cursor).entry += 1;
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
-        let found = if at < ENTRIES_PER_SLOT { ENTRIES.get_ptr(slot * ENTRIES_PER_SLOT + at) } else { None };
+        let found = if at < ENTRIES_PER_SLOT {
+            ENTRIES.get_ptr(slot * ENTRIES_PER_SLOT + at)
+        } else {
+            None
+        };
         let Some(entry) = found else {
             (*cursor).failed = 1;
             return 1;
         };
-        let tables = Leases { auid: (*state).auid, slot };
+        let tables = Leases {
+            auid: (*state).auid,
+            slot,
+        };
         let current = &raw mut (*state).current;
-        (*current).judge.consider(&tables, &(*current).attempt, (*current).now, &*entry);
+        (*current)
+            .judge
+            .consider(&tables, &(*current).attempt, (*current).now, &*entry);
     }
     0
 }
@@ -156,7 +211,13 @@ impl Tables for Leases {
     #[inline(always)]
     fn leases(&self, permission: u64) -> Option<&LeaseRow> {
         // SAFETY: rows of the active slot are not written while they can be read.
-        unsafe { LEASES.get(LeaseKey { permission, auid: self.auid, slot: self.slot }) }
+        unsafe {
+            LEASES.get(LeaseKey {
+                permission,
+                auid: self.auid,
+                slot: self.slot,
+            })
+        }
     }
 }
 
@@ -167,6 +228,9 @@ pub fn outcome(state: *mut TaskState) -> (u32, u32) {
     unsafe {
         let decision = &raw const (*state).current.decision;
         let verdict = core::ptr::read_volatile(&raw const (*decision).verdict);
-        (decode_verdict(verdict), core::ptr::read_volatile(&raw const (*decision).reason))
+        (
+            decode_verdict(verdict),
+            core::ptr::read_volatile(&raw const (*decision).reason),
+        )
     }
 }

@@ -2,7 +2,16 @@
 //!
 //! Only built for the BPF target; elsewhere this is an empty program so that the workspace builds everywhere.
 //! Hooks never wait for user space, never keep state per CPU and return literal constants only.
-#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(core_intrinsics, asm_experimental_arch), expect(internal_features, reason = "atomic_xadd: the target has no compare-and-swap, so core::sync::atomic lacks fetch_add"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    no_std,
+    no_main,
+    feature(core_intrinsics, asm_experimental_arch),
+    expect(
+        internal_features,
+        reason = "atomic_xadd: the target has no compare-and-swap, so core::sync::atomic lacks fetch_add"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod answers;

@@ -11,9 +11,9 @@ use stayhand_agent_ebpf::abi::{
     code::counter,
     hold::{AnswerEntry, HOLDS_MAX, HoldEntry, HoldKey},
     image::{
-        ACTIVE_ENTRIES, EDGES_MAX, ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelKey,
-        LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings, Subject,
-        SubjectKey,
+        ACTIVE_ENTRIES, EDGES_MAX, ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label,
+        LabelKey, LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX,
+        Settings, Subject, SubjectKey,
     },
     record::Record,
     task::{Identity, TaskState},
@@ -37,7 +37,8 @@ pub static NODES: Array<Node, { 2 * NODES_PER_SLOT as usize }> = Array::new();
 #[btf_map]
 pub static ENTRIES: Array<Entry, { 2 * ENTRIES_PER_SLOT as usize }> = Array::new();
 #[btf_map]
-pub static SUBJECTS: HashMap<SubjectKey, Subject, { SUBJECTS_MAX as usize }, ON_DEMAND> = HashMap::new();
+pub static SUBJECTS: HashMap<SubjectKey, Subject, { SUBJECTS_MAX as usize }, ON_DEMAND> =
+    HashMap::new();
 #[btf_map]
 pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
@@ -104,7 +105,9 @@ fn storage(task: *const u8, flags: u64) -> *mut TaskState {
     let map = (&raw const TASKS).cast_mut().cast::<c_void>();
     // SAFETY: `task` is a task pointer typed by the verifier; the helper returns null or a whole value that
     // lives as long as the task, which is the current one or one under construction in our hands.
-    unsafe { bpf_task_storage_get(map, task.cast_mut().cast(), core::ptr::null_mut(), flags).cast() }
+    unsafe {
+        bpf_task_storage_get(map, task.cast_mut().cast(), core::ptr::null_mut(), flags).cast()
+    }
 }
 
 /// Adds one to a counter. Atomic although per CPU: another task may preempt us between load and store.
@@ -120,7 +123,9 @@ pub fn count(index: u32) {
 pub fn add(value: *mut u64, amount: u64) {
     // SAFETY: `value` is a live, aligned map value.
     unsafe {
-        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(value, amount);
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            value, amount,
+        );
     }
 }
 
@@ -129,6 +134,8 @@ pub fn add(value: *mut u64, amount: u64) {
 pub fn add32(value: *mut u32, amount: u32) {
     // SAFETY: `value` is a live, aligned map value.
     unsafe {
-        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(value, amount);
+        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            value, amount,
+        );
     }
 }

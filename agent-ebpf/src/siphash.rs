@@ -107,10 +107,18 @@ pub fn hash_name(secret: [u64; 2], name: &[u8]) -> u64 {
     let mut sip = Sip::narrow(secret);
     let mut chunks = name.chunks_exact(8);
     for chunk in &mut chunks {
-        sip.word(chunk.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
+        sip.word(
+            chunk
+                .iter()
+                .rev()
+                .fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+        );
     }
     let rest = chunks.remainder();
-    let tail = rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    let tail = rest
+        .iter()
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte));
     sip.finish(tail, name.len() as u64)
 }
 
@@ -119,7 +127,10 @@ mod tests {
     use core::hash::Hasher as _;
 
     use proptest::prelude::*;
-    use siphasher::{sip::SipHasher24, sip128::{Hasher128 as _, SipHasher24 as Wide}};
+    use siphasher::{
+        sip::SipHasher24,
+        sip128::{Hasher128 as _, SipHasher24 as Wide},
+    };
 
     use super::*;
 

@@ -19,8 +19,9 @@ use stayhand_agent_ebpf::{
 use crate::{
     maps::{EDGES, LABELS, NODES, SETTINGS},
     offsets::{
-        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT, OFF_DENTRY_SEQ,
-        OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB, OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
+        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
+        OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB, OFF_SB_DEV,
+        OFF_SB_FLAGS, OFF_SB_ROOT, load,
     },
 };
 
@@ -78,7 +79,11 @@ unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
             (*level).seq = load(at, &OFF_DENTRY_SEQ);
             (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
             (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
-            (*level).label = if inode.is_null() { 0 } else { label(inode, slot) };
+            (*level).label = if inode.is_null() {
+                0
+            } else {
+                label(inode, slot)
+            };
             let parent: Addr = load(at, &OFF_DENTRY_PARENT);
             if same(state, parent, at) {
                 (*state).current.depth = index as u32 + 1;
@@ -111,7 +116,11 @@ unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
 #[inline(always)]
 unsafe fn label(inode: Addr, slot: u32) -> u32 {
     // SAFETY: typed inode pointer by contract; the value is read at once, never kept.
-    unsafe { LABELS.get(identity(inode, slot)).map_or(0, |label| label.node) }
+    unsafe {
+        LABELS
+            .get(identity(inode, slot))
+            .map_or(0, |label| label.node)
+    }
 }
 
 /// The second look: no dentry on the way was renamed or replaced since the first one.
@@ -147,7 +156,12 @@ fn descend(state: *mut TaskState) -> bool {
         let mut context = Context { state };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_level;
         let rounds = (*state).current.depth;
-        bpf_loop(rounds, callback as *mut c_void, (&raw mut context).cast(), 0);
+        bpf_loop(
+            rounds,
+            callback as *mut c_void,
+            (&raw mut context).cast(),
+            0,
+        );
         (*state).current.walk_failed == 0
     }
 }
@@ -167,7 +181,10 @@ unsafe extern "C" fn one_level(round: u64, context: *mut c_void) -> c_long {
         if level >= DEPTH_MAX as u32 {
             return 1;
         }
-        let mut view = View { state, slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32 };
+        let mut view = View {
+            state,
+            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+        };
         match step(&mut view, (*state).current.states, level) {
             Some(states) => (*state).current.states = states,
             None => {
@@ -192,7 +209,13 @@ impl View {
             return None;
         }
         // SAFETY: index checked; the state is live.
-        unsafe { Some((&raw mut (*self.state).levels).cast::<Level>().add(level as usize)) }
+        unsafe {
+            Some(
+                (&raw mut (*self.state).levels)
+                    .cast::<Level>()
+                    .add(level as usize),
+            )
+        }
     }
 }
 
@@ -200,7 +223,8 @@ impl Levels for View {
     #[inline(always)]
     fn label(&mut self, level: u32) -> u32 {
         // SAFETY: points into the live state.
-        self.level(level).map_or(0, |level| unsafe { (*level).label })
+        self.level(level)
+            .map_or(0, |level| unsafe { (*level).label })
     }
 
     #[inline(always)]
@@ -214,7 +238,15 @@ impl Levels for View {
     #[inline(always)]
     fn edge(&mut self, node: u32, name_hash: u64) -> u32 {
         // SAFETY: the value is copied at once.
-        unsafe { EDGES.get(EdgeKey { name_hash, node, slot: self.slot }).map_or(0, |node| *node) }
+        unsafe {
+            EDGES
+                .get(EdgeKey {
+                    name_hash,
+                    node,
+                    slot: self.slot,
+                })
+                .map_or(0, |node| *node)
+        }
     }
 
     #[inline(always)]
@@ -233,7 +265,9 @@ impl Levels for View {
             if count >= RANGES_MAX as u32 {
                 return false;
             }
-            *(&raw mut (*self.state).ranges).cast::<Range>().add(count as usize) = range;
+            *(&raw mut (*self.state).ranges)
+                .cast::<Range>()
+                .add(count as usize) = range;
             (*self.state).current.range_count = count + 1;
         }
         true

@@ -2,7 +2,9 @@
 //!
 //! Unguarded tasks leave here after a few loads. Never trusts the login uid of a task that is pinned.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_get_prandom_u32, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_get_prandom_u32, bpf_ktime_get_boot_ns,
+};
 use stayhand_agent_ebpf::abi::{
     UNSET,
     code::counter,
@@ -11,7 +13,10 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     maps::{count, task_state, task_state_or_new},
-    offsets::{Addr, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, PROGRAM_GENERATION, load},
+    offsets::{
+        Addr, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, PROGRAM_GENERATION,
+        load,
+    },
 };
 
 /// Outcome of asking who acts.
@@ -76,8 +81,14 @@ fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
         return pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0);
     }
     // SAFETY: checked for null; the leader outlives its threads' hooks.
-    let (kind, auid, session, process) =
-        unsafe { ((*state).pin, (*state).auid, (*state).session, (*state).process_cookie) };
+    let (kind, auid, session, process) = unsafe {
+        (
+            (*state).pin,
+            (*state).auid,
+            (*state).session,
+            (*state).process_cookie,
+        )
+    };
     match kind {
         pin::LOGIN => pin_new(task, auid, session, process),
         pin::AGENT => Who::Agent,
@@ -98,7 +109,11 @@ fn pin_new(task: Addr, auid: u32, session: u32, process_cookie: u64) -> Who {
         (*state).auid = auid;
         (*state).session = session;
         (*state).task_cookie = cookie;
-        (*state).process_cookie = if process_cookie == 0 { cookie } else { process_cookie };
+        (*state).process_cookie = if process_cookie == 0 {
+            cookie
+        } else {
+            process_cookie
+        };
         (*state).pin = pin::LOGIN;
     }
     Who::Pinned(state)

@@ -194,9 +194,22 @@ mod tests {
 
     #[test]
     fn codes_lie_at_least_eight_bits_apart() {
-        assert!(spread(&effect::ALL) >= 8, "effects: {}", spread(&effect::ALL));
-        assert!(spread(&verdict::ALL) >= 8, "verdicts: {}", spread(&verdict::ALL));
-        let answers = [answer::APPROVED, answer::REFUSED, answer::CANCELLED, answer::VOID];
+        assert!(
+            spread(&effect::ALL) >= 8,
+            "effects: {}",
+            spread(&effect::ALL)
+        );
+        assert!(
+            spread(&verdict::ALL) >= 8,
+            "verdicts: {}",
+            spread(&verdict::ALL)
+        );
+        let answers = [
+            answer::APPROVED,
+            answer::REFUSED,
+            answer::CANCELLED,
+            answer::VOID,
+        ];
         assert!(spread(&answers) >= 8, "answers: {}", spread(&answers));
     }
 }

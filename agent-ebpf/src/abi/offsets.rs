@@ -22,7 +22,12 @@ const fn member(
     paths: &'static [&'static str],
     size: u32,
 ) -> Member {
-    Member { global, structure, paths, size }
+    Member {
+        global,
+        structure,
+        paths,
+        size,
+    }
 }
 
 /// Every member that the hooks read.
@@ -39,21 +44,51 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_TASK_STATUS", "task_struct", &["thread_info.status"], 4),
     member("OFF_SIGNAL_TTY", "signal_struct", &["tty"], 8),
     member("OFF_TTY_NAME", "tty_struct", &["name"], 16),
-    member("OFF_FILE_DENTRY", "file", &["f_path.dentry", "__f_path.dentry"], 8),
+    member(
+        "OFF_FILE_DENTRY",
+        "file",
+        &["f_path.dentry", "__f_path.dentry"],
+        8,
+    ),
     member("OFF_FILE_INODE", "file", &["f_inode"], 8),
     member("OFF_FILE_MODE", "file", &["f_mode"], 4),
     member("OFF_FILE_FLAGS", "file", &["f_flags"], 4),
     member("OFF_DENTRY_PARENT", "dentry", &["d_parent"], 8),
     member("OFF_DENTRY_INODE", "dentry", &["d_inode"], 8),
-    member("OFF_DENTRY_NAME", "dentry", &["d_name.name", "__d_name.name"], 8),
-    member("OFF_DENTRY_NAME_LEN", "dentry", &["d_name.len", "__d_name.len"], 4),
-    member("OFF_DENTRY_SEQ", "dentry", &["d_seq.seqcount.sequence", "d_seq.sequence"], 4),
+    member(
+        "OFF_DENTRY_NAME",
+        "dentry",
+        &["d_name.name", "__d_name.name"],
+        8,
+    ),
+    member(
+        "OFF_DENTRY_NAME_LEN",
+        "dentry",
+        &["d_name.len", "__d_name.len"],
+        4,
+    ),
+    member(
+        "OFF_DENTRY_SEQ",
+        "dentry",
+        &["d_seq.seqcount.sequence", "d_seq.sequence"],
+        4,
+    ),
     member("OFF_INODE_SB", "inode", &["i_sb"], 8),
     member("OFF_INODE_INO", "inode", &["i_ino"], 8),
     member("OFF_INODE_GENERATION", "inode", &["i_generation"], 4),
     member("OFF_INODE_SIZE", "inode", &["i_size"], 8),
-    member("OFF_INODE_CTIME_SEC", "inode", &["i_ctime_sec", "__i_ctime.tv_sec", "i_ctime.tv_sec"], 8),
-    member("OFF_INODE_CTIME_NSEC", "inode", &["i_ctime_nsec", "__i_ctime.tv_nsec", "i_ctime.tv_nsec"], 4),
+    member(
+        "OFF_INODE_CTIME_SEC",
+        "inode",
+        &["i_ctime_sec", "__i_ctime.tv_sec", "i_ctime.tv_sec"],
+        8,
+    ),
+    member(
+        "OFF_INODE_CTIME_NSEC",
+        "inode",
+        &["i_ctime_nsec", "__i_ctime.tv_nsec", "i_ctime.tv_nsec"],
+        4,
+    ),
     member("OFF_INODE_VERSION", "inode", &["i_version.counter"], 8),
     member("OFF_INODE_MODE", "inode", &["i_mode"], 2),
     member("OFF_SB_FLAGS", "super_block", &["s_flags"], 8),

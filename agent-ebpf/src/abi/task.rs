@@ -194,8 +194,8 @@ pub struct Identity {
     pub dev: u32,
     /// `inode.i_generation`
     pub igen: u32,
-    /// Thread that opened
+    /// Thread that is about to open, written by the agent
     pub tid: u32,
-    /// Counts reports, so that a stale one is told from a fresh one
+    /// Reports since the agent wrote zero here
     pub count: u32,
 }

@@ -65,7 +65,10 @@ impl Call {
         let regs = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as Addr;
         // SAFETY: typed task pointer.
         let status: u32 = unsafe { load(task, &OFF_TASK_STATUS) };
-        Self { regs, compat: status & TS_COMPAT != 0 }
+        Self {
+            regs,
+            compat: status & TS_COMPAT != 0,
+        }
     }
 
     #[inline(always)]
@@ -106,8 +109,14 @@ impl Call {
             return None;
         }
         match self.reg(ORIG_AX) {
-            call64::EXECVE => Some(Vectors { argv: self.reg(SI), envp: self.reg(DX) }),
-            call64::EXECVEAT => Some(Vectors { argv: self.reg(DX), envp: self.reg(R10) }),
+            call64::EXECVE => Some(Vectors {
+                argv: self.reg(SI),
+                envp: self.reg(DX),
+            }),
+            call64::EXECVEAT => Some(Vectors {
+                argv: self.reg(DX),
+                envp: self.reg(R10),
+            }),
             _ => None,
         }
     }

@@ -43,11 +43,29 @@ fn refuse(state: *mut TaskState, options: u32) -> i32 {
         let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
         // SAFETY: the state is live.
         unsafe {
-            stamp(state, active, hook::CAPABLE, Attempt { ops: 0, port: 0, subjects: 0 });
+            stamp(
+                state,
+                active,
+                hook::CAPABLE,
+                Attempt {
+                    ops: 0,
+                    port: 0,
+                    subjects: 0,
+                },
+            );
             (*state).current.decision = unjudged(reason::CAP_AUDIT_CONTROL);
         }
         let (class, reason) = (u32::from(class::A), reason::CAP_AUDIT_CONTROL);
-        plan(state, plan::DENY, Said { class, verdict: verdict::DENIED, reason, flags: 0 });
+        plan(
+            state,
+            plan::DENY,
+            Said {
+                class,
+                verdict: verdict::DENIED,
+                reason,
+                flags: 0,
+            },
+        );
         if let Some(room) = reserve(class) {
             submit(state, room);
         }

@@ -4,7 +4,8 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext,
+    btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm,
+    programs::LsmContext,
 };
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
@@ -55,13 +56,27 @@ fn judged(state: *mut TaskState, task: Addr, address: u64, len: i32) -> i32 {
         if family != AF_INET && (family != AF_INET6 || len < SOCKADDR_IN6_LEN) {
             return 0;
         }
-        let Some(subject) = begin(state, hook::SOCKET_CONNECT, op::CONNECT, port) else { return 0 };
+        let Some(subject) = begin(state, hook::SOCKET_CONNECT, op::CONNECT, port) else {
+            return 0;
+        };
         let current = &raw mut (*state).current;
-        (*current).object = LabelKey { ino: 0, dev: 0, igen: 0, slot: 0, pad: 0 };
+        (*current).object = LabelKey {
+            ino: 0,
+            dev: 0,
+            igen: 0,
+            slot: 0,
+            pad: 0,
+        };
         (*current).content = [0; 4];
         store(&raw mut (*current).dest_addr, family, raw);
         let slot = ((*current).active & ACTIVE_SLOT_MASK) as u32;
-        let key = Key::new(NET_SLOT_BITS + 128, NetKey { slot_be: slot.to_be_bytes(), addr: (*current).dest_addr });
+        let key = Key::new(
+            NET_SLOT_BITS + 128,
+            NetKey {
+                slot_be: slot.to_be_bytes(),
+                addr: (*current).dest_addr,
+            },
+        );
         if let Some(range) = NETS.get(&key) {
             *(&raw mut (*state).ranges).cast::<Range>() = *range;
             (*current).range_count = 1;
@@ -77,10 +92,18 @@ unsafe fn read(raw: *mut u32, address: u64, len: i32) -> bool {
     // SAFETY: room by contract; the helper checks the address.
     unsafe {
         if len >= SOCKADDR_IN6_LEN {
-            bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN6_LEN as u32, address as *const c_void) == 0
+            bpf_probe_read_kernel(
+                raw.cast(),
+                SOCKADDR_IN6_LEN as u32,
+                address as *const c_void,
+            ) == 0
         } else {
             len >= SOCKADDR_IN_LEN
-                && bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN_LEN as u32, address as *const c_void) == 0
+                && bpf_probe_read_kernel(
+                    raw.cast(),
+                    SOCKADDR_IN_LEN as u32,
+                    address as *const c_void,
+                ) == 0
         }
     }
 }
@@ -94,7 +117,10 @@ unsafe fn store(to: *mut [u8; 16], family: u16, raw: *const u32) {
     unsafe {
         let (mut high, mut third, mut last) = (0u64, MAPPED, core::ptr::read_volatile(raw.add(1)));
         if family == AF_INET6 {
-            let (first, second) = (core::ptr::read_volatile(raw.add(2)), core::ptr::read_volatile(raw.add(3)));
+            let (first, second) = (
+                core::ptr::read_volatile(raw.add(2)),
+                core::ptr::read_volatile(raw.add(3)),
+            );
             high = u64::from(first) | (u64::from(second) << 32);
             third = core::ptr::read_volatile(raw.add(4));
             last = core::ptr::read_volatile(raw.add(5));

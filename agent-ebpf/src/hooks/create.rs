@@ -12,7 +12,7 @@ use crate::{
     hold::EPERM,
     hooks::act,
     judge::{begin, judge},
-    offsets::{Addr, load, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN},
+    offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     walk::{collect, identity, name_hash},
     who::{Who, current_task, my_turn, who},
 };
@@ -29,15 +29,22 @@ pub fn inode_create(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_CREATE, op::CREATE | op::WRITE, 0) else { return 0 };
+    let Some(subject) = begin(state, hook::INODE_CREATE, op::CREATE | op::WRITE, 0) else {
+        return 0;
+    };
     // SAFETY: typed hook arguments; the state is live and its first level was just walked.
     let verdict = unsafe {
         let current = &raw mut (*state).current;
         (*current).object = identity(directory, ((*current).active & ACTIVE_SLOT_MASK) as u32);
         (*current).content = [0; 4];
         (*current).dest_addr = [0; 16];
-        let (pointer, len): (u64, u32) = (load(dentry, &OFF_DENTRY_NAME), load(dentry, &OFF_DENTRY_NAME_LEN));
-        let Some(hash) = name_hash(state, pointer, len) else { return EPERM };
+        let (pointer, len): (u64, u32) = (
+            load(dentry, &OFF_DENTRY_NAME),
+            load(dentry, &OFF_DENTRY_NAME_LEN),
+        );
+        let Some(hash) = name_hash(state, pointer, len) else {
+            return EPERM;
+        };
         (*current).name_hash = hash;
         let walked = collect(state, dentry, directory);
         judge(state, subject, walked);
@@ -53,4 +60,3 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i
     }
     verdict
 }
-

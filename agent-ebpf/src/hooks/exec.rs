@@ -13,8 +13,8 @@ use crate::{
     hooks::act,
     judge::{begin, judge},
     offsets::{
-        Addr, OFF_BPRM_FILE, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
-        OFF_INODE_SIZE, OFF_INODE_VERSION, load,
+        Addr, OFF_BPRM_FILE, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC,
+        OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
     walk::{collect, identity},
     who::{Who, current_task, my_turn, who},
@@ -32,7 +32,9 @@ pub fn exec_check(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn judged(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
-    let Some(subject) = begin(state, hook::EXEC, op::EXEC, 0) else { return 0 };
+    let Some(subject) = begin(state, hook::EXEC, op::EXEC, 0) else {
+        return 0;
+    };
     // SAFETY: hook argument and pointers walked from it, typed by the verifier; a program being checked has a file.
     unsafe {
         let file: Addr = load(bprm, &OFF_BPRM_FILE);

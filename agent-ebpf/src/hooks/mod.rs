@@ -29,7 +29,16 @@ fn act(state: *mut TaskState, task: Addr) -> i32 {
     match verdict {
         verdict::ALLOWED => allow(state, reason),
         verdict::HELD => hold(state, task),
-        _ => plan(state, plan::DENY, Said { class: class::B as u32, verdict: verdict::DENIED, reason, flags: 0 }),
+        _ => plan(
+            state,
+            plan::DENY,
+            Said {
+                class: class::B as u32,
+                verdict: verdict::DENIED,
+                reason,
+                flags: 0,
+            },
+        ),
     }
     carry_out(state, task)
 }
@@ -39,12 +48,34 @@ fn allow(state: *mut TaskState, reason: u32) {
     // SAFETY: the state is live.
     let recorded = unsafe { (*state).current.decision.recorded } != 0;
     if reason == reason::GRANT {
-        plan(state, plan::GRANT, Said { class: class::A as u32, verdict: verdict::ALLOWED, reason, flags: 0 });
+        plan(
+            state,
+            plan::GRANT,
+            Said {
+                class: class::A as u32,
+                verdict: verdict::ALLOWED,
+                reason,
+                flags: 0,
+            },
+        );
     } else if reason == reason::DEFAULT || !recorded {
         plan(state, plan::GO_ON, Said::default());
     } else {
-        let flags = if reason == reason::WOULD_HAVE { record_flag::MONITOR } else { 0 };
-        plan(state, plan::OBSERVE, Said { class: class::C as u32, verdict: verdict::ALLOWED, reason, flags });
+        let flags = if reason == reason::WOULD_HAVE {
+            record_flag::MONITOR
+        } else {
+            0
+        };
+        plan(
+            state,
+            plan::OBSERVE,
+            Said {
+                class: class::C as u32,
+                verdict: verdict::ALLOWED,
+                reason,
+                flags,
+            },
+        );
     }
 }
 
@@ -64,7 +95,11 @@ fn carry_out(state: *mut TaskState, task: Addr) -> i32 {
         _ => {}
     }
     let Some(room) = reserve(class) else {
-        return if what == plan::OBSERVE { allowed(state) } else { EPERM };
+        return if what == plan::OBSERVE {
+            allowed(state)
+        } else {
+            EPERM
+        };
     };
     if what == plan::OPEN {
         open(state, task);

@@ -16,8 +16,8 @@ use crate::{
     judge::{begin, judge, outcome},
     maps::IDENTITY,
     offsets::{
-        Addr, OFF_DENTRY_INODE, OFF_DENTRY_PARENT, OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE,
-        OFF_TASK_PID, load,
+        Addr, OFF_DENTRY_INODE, OFF_DENTRY_PARENT, OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE,
+        OFF_FILE_MODE, OFF_TASK_PID, load,
     },
     walk::{collect, identity, name_hash},
     who::{Who, current_task, my_turn, who},
@@ -42,11 +42,14 @@ pub fn file_open(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     // SAFETY: typed hook argument.
-    let (mode, flags): (u32, u32) = unsafe { (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS)) };
+    let (mode, flags): (u32, u32) =
+        unsafe { (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS)) };
     if (mode & FMODE_WRITE == 0 && flags & O_TRUNC == 0) || !my_turn(state) {
         return 0;
     }
-    let Some(subject) = begin(state, hook::FILE_OPEN, op::WRITE, 0) else { return 0 };
+    let Some(subject) = begin(state, hook::FILE_OPEN, op::WRITE, 0) else {
+        return 0;
+    };
     // SAFETY: typed pointers walked from the hook argument.
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
@@ -77,12 +80,20 @@ unsafe fn created(state: *mut TaskState, dentry: Addr) {
         let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
         let directory: Addr = load(parent, &OFF_DENTRY_INODE);
         let expected = (*state).created_in;
-        (*state).created_in = LabelKey { ino: 0, dev: 0, igen: 0, slot: 0, pad: 0 };
+        (*state).created_in = LabelKey {
+            ino: 0,
+            dev: 0,
+            igen: 0,
+            slot: 0,
+            pad: 0,
+        };
         let level = (&raw const (*state).levels).cast::<Level>();
         let decision = &raw mut (*state).current.decision;
         (*decision).verdict = verdict::DENIED;
         (*decision).reason = reason::HOLD_UNAVAILABLE;
-        let Some(hash) = name_hash(state, (*level).name_ptr, (*level).name_len) else { return };
+        let Some(hash) = name_hash(state, (*level).name_ptr, (*level).name_len) else {
+            return;
+        };
         if !directory.is_null() {
             let found = identity(directory, 0);
             if found.ino == expected.ino
@@ -97,19 +108,23 @@ unsafe fn created(state: *mut TaskState, dentry: Addr) {
     }
 }
 
-/// Tells the agent the identity of what it just opened.
+/// Tells the agent the identity of what it just opened. The agent arms the entry with its thread and a zero
+/// count before each open, so that only the first file answers: overlayfs opens a second one underneath.
 #[inline(always)]
 fn report(task: Addr, file: Addr) -> i32 {
     if let Some(slot) = IDENTITY.get_ptr_mut(0) {
-        // SAFETY: typed pointers walked from the hook argument; a live map value, written by one thread at a time
+        // SAFETY: typed pointers walked from the hook argument; a live map value that one thread at a time uses
         // (the agent serialises its labelling).
         unsafe {
+            let tid: u32 = load(task, &OFF_TASK_PID);
+            if (*slot).tid != tid || (*slot).count != 0 {
+                return 0;
+            }
             let found = identity(load(file, &OFF_FILE_INODE), 0);
             (*slot).ino = found.ino;
             (*slot).dev = found.dev;
             (*slot).igen = found.igen;
-            (*slot).tid = load(task, &OFF_TASK_PID);
-            (*slot).count = (*slot).count.wrapping_add(1);
+            (*slot).count = 1;
         }
     }
     0

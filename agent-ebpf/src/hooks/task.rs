@@ -37,7 +37,11 @@ pub fn task_alloc(ctx: LsmContext) -> i32 {
         (*state).auid = (*parent).auid;
         (*state).session = (*parent).session;
         (*state).task_cookie = cookie;
-        (*state).process_cookie = if flags & CLONE_THREAD != 0 { (*parent).process_cookie } else { cookie };
+        (*state).process_cookie = if flags & CLONE_THREAD != 0 {
+            (*parent).process_cookie
+        } else {
+            cookie
+        };
         (*state).pin = pin::LOGIN;
     }
     0
