@@ -1,0 +1,155 @@
+//! The control plane's configuration: a closed schema, every value with a default, errors with line and
+//! suggestion. No secret is in it; a change needs a restart, which costs no enforcement.
+
+mod load;
+
+pub use load::{ConfigError, load, parse};
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use stayhand_guardrail::id::{GroupName, UserName};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it is asked
+    pub listen: Listen,
+    /// What is kept on disk
+    pub state: State,
+    /// How peers are identified
+    pub identity: Identity,
+    /// Who may act
+    pub operators: Operators,
+    /// Operational log (not the audit events)
+    pub log: Log,
+}
+
+/// Where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Socket for operators; open to everybody, because identity decides and not the file's mode
+    pub operators: PathBuf,
+    /// Socket for hosts' agents; only its owner can connect
+    pub hosts: PathBuf,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            operators: "/run/stayhand/control.sock".into(),
+            hosts: "/run/stayhand/control-host.sock".into(),
+        }
+    }
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// Directory of the store; only its owner may enter
+    pub directory: PathBuf,
+    /// Largest size of the database; none = as much as the disk has
+    pub database_mib_max: Option<u32>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            directory: "/var/lib/stayhand/control".into(),
+            database_mib_max: None,
+        }
+    }
+}
+
+/// How peers are identified.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// Where a process's pin is looked up
+    pub pins: PinSource,
+    /// Socket of the agent on this machine
+    pub agent_socket: PathBuf,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            pins: PinSource::Agent,
+            agent_socket: "/run/stayhand/agent.sock".into(),
+        }
+    }
+}
+
+/// Where a process's pin is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PinSource {
+    /// At the agent, which reads the kernel's; without it operators are refused
+    Agent,
+    /// At `/proc/PID/loginuid`, which root can clear: only for a machine without an agent
+    LoginUid,
+}
+
+/// Who may act.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operators {
+    /// These users
+    pub users: Vec<UserName>,
+    /// Members of these groups
+    pub groups: Vec<GroupName>,
+}
+
+impl Default for Operators {
+    fn default() -> Self {
+        let users = UserName::new("root").into_iter().collect();
+        let groups = GroupName::new("stayhand-operators").into_iter().collect();
+        Self { users, groups }
+    }
+}
+
+/// Operational log.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How much
+    pub level: Level,
+    /// In which form
+    pub format: Format,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: Level::Info,
+            format: Format::Text,
+        }
+    }
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Only what failed
+    Error,
+    /// And what is odd
+    Warn,
+    /// And what happened
+    Info,
+    /// And every call
+    Debug,
+}
+
+/// In which form it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
