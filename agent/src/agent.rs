@@ -295,6 +295,7 @@ impl Agent {
             Arc::clone(spool),
             Arc::clone(board),
             teller.clone(),
+            shared.identity.boot_id,
         );
         let (holds, _) =
             started.map_err(|error| Failure::of("cannot start the hold manager", &error))?;

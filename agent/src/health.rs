@@ -28,8 +28,10 @@ pub enum Part {
     Image,
     /// The last desired state
     State,
-    /// Labels of objects
+    /// Objects that could not be labelled
     Labels,
+    /// Looking at mounts and objects again
+    Mounts,
     /// Users and groups
     Users,
     /// Spool and journal

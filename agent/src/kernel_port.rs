@@ -13,7 +13,7 @@ use crate::{
         pidfd::PidFd,
         record::RawRecord,
         rings::Records,
-        task_storage::Tasks,
+        task_storage::{TaskPin, Tasks},
     },
     port::{CounterMap, HoldMaps, Pinned, Pins, PortError},
     reconcile::Images,
@@ -52,7 +52,7 @@ impl KernelMaps {
 
 impl Pins for KernelMaps {
     fn pinned(&self, process: &PidFd) -> Result<Option<Pinned>, PortError> {
-        let found = self.tasks.get(process)?.filter(|pin| pin.is_person());
+        let found = self.tasks.get(process)?.filter(TaskPin::is_person);
         Ok(found.map(|pin| Pinned {
             auid: pin.auid,
             session: pin.session,

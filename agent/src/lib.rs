@@ -25,6 +25,8 @@ pub mod record;
 pub mod spool;
 pub mod supervise;
 pub mod tell;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod uninstall;
 pub mod uplink;
 pub mod users;

@@ -36,7 +36,10 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     if args.uninstall {
         let _one = agent::lock(&loaded.config)?;
-        println!("stayhand-agent: {}", uninstall::uninstall(&agent::pins(&loaded.config))?);
+        println!(
+            "stayhand-agent: {}",
+            uninstall::uninstall(&agent::pins(&loaded.config))?
+        );
         return Ok(());
     }
     logs::start(&loaded.config.log);

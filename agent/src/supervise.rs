@@ -12,7 +12,7 @@ use std::{
 use sd_notify::NotifyState;
 
 /// A thread that has not come round for so long is wedged. Labelling many objects on a slow disk takes seconds.
-const WEDGED: Duration = Duration::from_secs(60);
+const WEDGED: Duration = Duration::from_mins(1);
 
 /// Says that everything is attached and enforced.
 pub fn ready(status: &str) {

@@ -16,7 +16,7 @@ use uzers::os::unix::GroupExt as _;
 /// Users that are asked for one by one: a directory service of a large company.
 const USERS_MAX: usize = 200_000;
 /// How long a looked-up name is used for events.
-const NAME_KEPT: Duration = Duration::from_secs(60);
+const NAME_KEPT: Duration = Duration::from_mins(1);
 /// Looked-up names that are kept.
 const NAMES_MAX: usize = 4_096;
 
@@ -58,8 +58,8 @@ pub fn resolve(
         .iter()
         .flat_map(|set| set.groups.iter().cloned())
         .collect();
-    let named = sets.iter().flat_map(|set| set.users.iter().cloned());
-    let names: BTreeSet<UserName> = named.chain(also).collect();
+    let in_policies = sets.iter().flat_map(|set| set.users.iter().cloned());
+    let names: BTreeSet<UserName> = in_policies.chain(also).collect();
     let mut resolved = Resolved::default();
     for user in directory.users(&groups, &names)? {
         let bits = match &user.name {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use stayhand_guardrail::{host::HoldAnswer, reason::Reason};
+use uuid::Uuid;
 
 use super::{
     row::{Row, Stage},
-    step::{Effect, Event, Look, step},
+    step::{Effect, Event, Look, rebooted, step},
 };
 use crate::{clock::Now, kernel::holds::Pending};
 
@@ -47,10 +48,18 @@ pub struct Manager<W> {
 
 impl<W: World> Manager<W> {
     /// Starts with what the journal has.
-    pub fn new(world: W, rows: Vec<Row>) -> Self {
-        let rows = rows.into_iter().map(|row| (row.id(), row)).collect();
+    pub fn new(mut world: W, rows: Vec<Row>, boot_id: Uuid, now: &Now) -> Self {
+        let mut known = BTreeMap::new();
+        for mut row in rows {
+            if row.boot_id != boot_id {
+                rebooted(&mut row, now);
+                row.boot_id = boot_id;
+                world.journal(&row);
+            }
+            known.insert(row.id(), row);
+        }
         Self {
-            rows,
+            rows: known,
             answers: vec![],
             world,
         }

@@ -19,9 +19,9 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Reads `/proc/TGID/task/TID/stat`.
-    pub fn of_thread(tgid: u32, tid: u32) -> io::Result<Self> {
-        let bytes = fs::read(format!("/proc/{tgid}/task/{tid}/stat"))?;
+    /// Reads `/proc/PID/task/TID/stat`.
+    pub fn of_thread(pid: u32, tid: u32) -> io::Result<Self> {
+        let bytes = fs::read(format!("/proc/{pid}/task/{tid}/stat"))?;
         Self::parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
@@ -59,13 +59,13 @@ impl Stat {
 /// Looks at a thread of a process that is known by descriptor: whatever `/proc` said under that number was about
 /// this very process if it is still alive afterwards. Also says whether a signal waits that must take effect.
 pub fn look(process: &PidFd, tid: u32) -> (Seen, bool) {
-    let tgid = process.pid();
-    let stat = Stat::of_thread(tgid, tid);
-    let status = fs::read_to_string(format!("/proc/{tgid}/task/{tid}/status"));
+    let pid = process.pid();
+    let found = Stat::of_thread(pid, tid);
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status"));
     if !process.is_alive() {
         return (Seen::Gone, false);
     }
-    let seen = match stat {
+    let seen = match found {
         Ok(stat) => match stat.state {
             // `t`: under a debugger a stop looks so, and is ended by the same signal.
             'T' | 't' => Seen::Stopped,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use stayhand_guardrail::{host::HoldAnswer, reason::Reason};
+use uuid::Uuid;
 
 use super::{Board, Manager, Row, step::Seen, world::RealWorld};
 use crate::{
@@ -52,20 +53,24 @@ pub fn start(
     spool: Arc<Spool>,
     board: Arc<Board>,
     teller: Teller,
+    boot_id: Uuid,
 ) -> Result<(Inbox, JoinHandle<()>), SpoolError> {
     let mut rows = Vec::new();
     for (id, bytes) in spool.holds()? {
         match serde_json::from_slice::<Row>(&bytes) {
             Ok(row) => rows.push(row),
             Err(error) => {
-                tracing::error!(hold = format!("{id:016x}"), %error, "a journaled hold is unreadable")
+                tracing::error!(hold = format!("{id:016x}"), %error, "a journaled hold is unreadable");
             }
         }
     }
-    rows.iter().for_each(|row| board.put(&row.hold));
+    for row in &rows {
+        board.put(&row.hold);
+    }
     let (inbox, messages) = channel();
     let world = RealWorld::new(Arc::clone(&maps), spool, board);
     let thread = Thread {
+        boot_id,
         maps,
         teller,
         continues: vec![],
@@ -83,6 +88,7 @@ pub fn start(
 }
 
 struct Thread {
+    boot_id: Uuid,
     maps: SharedHolds,
     teller: Teller,
     continues: Vec<Continue>,
@@ -97,7 +103,7 @@ struct Continue {
 impl Thread {
     fn run(mut self, world: RealWorld, rows: Vec<Row>, messages: &Receiver<Message>) {
         let noter = world.noter();
-        let mut manager = Manager::new(world, rows);
+        let mut manager = Manager::new(world, rows, self.boot_id, &Now::read());
         loop {
             let now = Now::read();
             let next_ns = manager.tick(&now).min(self.continue_again(&now));

@@ -93,12 +93,21 @@ pub fn step(row: &mut Row, event: Event, now: &Now) -> Vec<Effect> {
         (Stage::Over, Event::Outcome(reason)) => correct(row, reason, now),
         (Stage::Over, _) => vec![],
         (_, Event::Outcome(reason)) => outcome(row, reason, now),
-        (Stage::Waiting, Event::Answer(answer)) => answered(row, answer, now),
-        (_, Event::Answer(_)) => vec![],
-        (Stage::Withdrawn, Event::Withdrew(was_there)) => withdrew(row, was_there, now),
-        (_, Event::Withdrew(_)) => vec![],
         (_, Event::Look(look)) => looked(row, look, now),
+        (Stage::Waiting, Event::Answer(answer)) => answered(row, answer, now),
+        (Stage::Withdrawn, Event::Withdrew(was_there)) => withdrew(row, was_there, now),
+        // Answered already, or never withdrawn.
+        (_, Event::Answer(_) | Event::Withdrew(_)) => vec![],
     }
+}
+
+/// The host was rebooted: the process is gone, and an approval that nobody took is void.
+pub fn rebooted(row: &mut Row, now: &Now) {
+    if row.stage != Stage::Over {
+        apply(row, Fact::ProcessGone, now.unix);
+        enter(row, Stage::Over, now);
+    }
+    row.over_at_ns = Some(now.boot_ns);
 }
 
 fn answered(row: &mut Row, given: HoldAnswer, now: &Now) -> Vec<Effect> {

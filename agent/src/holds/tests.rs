@@ -214,7 +214,7 @@ impl World for Fake {
 
 fn manager(outside: &Shared) -> Manager<Fake> {
     let rows = outside.borrow().journal.values().cloned().collect();
-    Manager::new(Fake(Rc::clone(outside)), rows)
+    Manager::new(Fake(Rc::clone(outside)), rows, Uuid::nil(), &at(0))
 }
 
 fn pending(outside: &Shared) -> Vec<Pending> {
@@ -339,6 +339,23 @@ fn a_program_that_took_its_answer_and_ended_at_once_was_released() {
 }
 
 #[test]
+fn an_approval_that_a_reboot_overtook_is_void_and_a_waiting_hold_is_cancelled() {
+    for (answer, expected) in [
+        (Some(Answer::Approved), HoldPhase::Void),
+        (None, HoldPhase::Cancelled),
+    ] {
+        let outside = outside();
+        let mut before = opened(&outside);
+        before.answers(answer.map(given).unwrap_or_default(), &at(100));
+        let rows = outside.borrow().journal.values().cloned().collect();
+        let mut after = Manager::new(Fake(Rc::clone(&outside)), rows, Uuid::from_u128(2), &at(5));
+        assert_eq!(state(&after).phase(), expected);
+        after.tick(&at(3_000));
+        assert_eq!(state(&after).phase(), expected);
+    }
+}
+
+#[test]
 fn a_lost_outcome_is_concluded_from_what_is_known() {
     let outside = outside();
     let mut manager = opened(&outside);
@@ -420,9 +437,9 @@ fn live(seed: u64) {
         }
         if random.random_bool(0.8) {
             let outcomes = std::mem::take(&mut outside.borrow_mut().outcomes);
-            outcomes
-                .into_iter()
-                .for_each(|reason| agent.outcome(0xabc, reason, &now));
+            for reason in outcomes {
+                agent.outcome(0xabc, reason, &now);
+            }
         }
         agent.tick(&now);
         let call = outside.borrow().call;

@@ -56,7 +56,7 @@ impl Answers {
         !peer.unknown && peer.pinned.is_none() && Some(peer.uid) == self.control_uid
     }
 
-    fn why(&self, peer: &Peer, request: &v1::WhyRequest) -> Vec<v1::Explanation> {
+    fn why(&self, peer: &Peer, request: v1::WhyRequest) -> Vec<v1::Explanation> {
         let whose = match peer.pinned {
             _ if self.sees_all(peer) => None,
             Some(pinned) => Some(pinned.auid),
@@ -213,7 +213,7 @@ impl v1::local_service_server::LocalService for Answers {
         request: Request<v1::WhyRequest>,
     ) -> Result<Response<v1::WhyResponse>, Status> {
         let peer = peer(&request)?;
-        let explanations = self.why(&peer, request.get_ref());
+        let explanations = self.why(&peer, request.into_inner());
         Ok(Response::new(v1::WhyResponse { explanations }))
     }
 

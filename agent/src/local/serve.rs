@@ -33,7 +33,7 @@ const REQUEST_BYTES_MAX: usize = 4 << 10;
 /// Longest call: answers come from memory.
 const CALL_MAX: Duration = Duration::from_secs(5);
 /// Longest connection: who stays connects again.
-const CONNECTION_MAX: Duration = Duration::from_secs(60);
+const CONNECTION_MAX: Duration = Duration::from_mins(1);
 /// After that an ended connection is closed, whatever its other end does.
 const CONNECTION_GRACE: Duration = Duration::from_secs(5);
 

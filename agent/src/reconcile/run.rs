@@ -217,7 +217,7 @@ impl<I: Images> Reconciler<I> {
     /// Journal, then install. Leases that the journal does not take are not installed.
     fn go_to(&mut self, accepted: Accepted, book: LeaseBook, now: &Now) {
         let generation = accepted.state.generation;
-        let same_leases = book.leases == self.book.leases;
+        let before = self.book.leases.clone();
         let stored = Stored {
             candidate: Some(accepted.state.clone()),
             ..self.journaled.clone()
@@ -244,7 +244,7 @@ impl<I: Images> Reconciler<I> {
                 }
             }
         };
-        let installed = if same_leases && self.is_live(&accepted) {
+        let installed = if before == self.book.leases && self.is_live(&accepted) {
             self.adopt(accepted);
             Ok(())
         } else {
@@ -407,16 +407,18 @@ impl<I: Images> Reconciler<I> {
         match self.images.relabel() {
             Ok(Relabelled::Nothing | Relabelled::Unchanged) => {}
             Ok(Relabelled::Labels { set, removed }) => {
-                tracing::info!(set, removed, "labels changed")
+                tracing::info!(set, removed, "labels changed");
             }
             Ok(Relabelled::Reinstalled(report)) => {
-                tracing::info!(%report, "installed again, names changed")
+                tracing::info!(%report, "installed again, names changed");
             }
             Err(error) => {
                 let problem = crate::exit::chain(error.as_ref());
-                return self.out.health.note(Part::Labels, Some(problem));
+                self.out.health.note(Part::Mounts, Some(problem));
+                return;
             }
         }
+        self.out.health.note(Part::Mounts, None);
     }
 
     /// Somebody else wrote into the live image: said, recorded, and put right.
@@ -438,21 +440,22 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
+    /// Tells the control plane and the auditor; the same word twice in a row is said once.
     fn say(&self, generation: Generation, phase: Phase, now: &Now) {
-        match &phase {
+        let ack = Ack { generation, phase };
+        if self.out.acks.borrow().as_ref() == Some(&ack) {
+            return;
+        }
+        match &ack.phase {
             Phase::Rejected { reasons } => tracing::error!(%generation, ?reasons, "rejected"),
             other => tracing::info!(%generation, phase = other.as_str(), "desired state"),
         }
-        if phase != Phase::Received {
-            self.record(
-                EventKind::Enforcement(EnforcementEvent {
-                    generation,
-                    phase: phase.clone(),
-                }),
-                now,
-            );
+        if ack.phase != Phase::Received {
+            let phase = ack.phase.clone();
+            let event = EnforcementEvent { generation, phase };
+            self.record(EventKind::Enforcement(event), now);
         }
-        self.out.acks.send_replace(Some(Ack { generation, phase }));
+        self.out.acks.send_replace(Some(ack));
     }
 
     fn record(&self, kind: EventKind, now: &Now) {

@@ -27,7 +27,7 @@ impl Key {
 }
 
 /// Holds that are remembered: as many as can be pending, and as many that are over.
-const HOLDS_MAX: u64 = 8_192;
+const HOLDS_MAX: usize = 8_192;
 
 impl Spool {
     /// Stores documents, all or none.
@@ -68,7 +68,7 @@ impl Spool {
     pub fn holds(&self) -> Result<Vec<(u64, Vec<u8>)>, SpoolError> {
         self.lock().store.read(|transaction| {
             let table = transaction.open_table(HOLDS)?;
-            let rows = table.iter()?.take(HOLDS_MAX as usize);
+            let rows = table.iter()?.take(HOLDS_MAX);
             let rows = rows.map(|found| found.map(|(id, row)| (id.value(), row.value().to_vec())));
             let rows: Result<Vec<_>, redb::StorageError> = rows.collect();
             Ok(rows?)
