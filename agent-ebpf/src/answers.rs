@@ -11,31 +11,30 @@ use stayhand_agent_ebpf::abi::task::{ANSWERS_MAX, Answered, TaskState};
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
+/// `Rounds::found`: an unused answer was found and is used now.
+const FOUND: u32 = 1;
+/// `Rounds::found`: a used answer was seen again.
+const USED: u32 = 2;
+
 #[repr(C)]
 struct Scan {
     state: *mut TaskState,
-    /// 1: an unused answer was found and is used now; 2: a used one was seen again
-    found: u32,
-    pad: u32,
 }
 
 #[inline(always)]
 fn scan(state: *mut TaskState, each: Callback) -> u32 {
-    let mut context = Scan {
-        state,
-        found: 0,
-        pad: 0,
-    };
-    // SAFETY: the context outlives the loop.
+    let mut context = Scan { state };
+    // SAFETY: the context outlives the loop; the state is live.
     unsafe {
+        (*state).current.rounds.found = 0;
         bpf_loop(
             ANSWERS_MAX as u32,
             each as *mut c_void,
             (&raw mut context).cast(),
             0,
-        )
-    };
-    context.found
+        );
+        core::ptr::read_volatile(&raw const (*state).current.rounds.found)
+    }
 }
 
 #[inline(always)]
@@ -57,8 +56,8 @@ unsafe fn at(state: *mut TaskState, index: u64) -> Option<*mut Answered> {
 #[inline(always)]
 pub fn used_before(state: *mut TaskState) -> bool {
     match scan(state, look) {
-        1 => true,
-        2 => {
+        FOUND => true,
+        USED => {
             scan(state, forget);
             false
         }
@@ -67,10 +66,9 @@ pub fn used_before(state: *mut TaskState) -> bool {
 }
 
 unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
-    let scan = context.cast::<Scan>();
     // SAFETY: the context is `scan`'s; the state is live.
     unsafe {
-        let state = (*scan).state;
+        let state = (*context.cast::<Scan>()).state;
         let Some(answered) = at(state, index) else {
             return 1;
         };
@@ -89,12 +87,12 @@ unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
             return 0;
         }
         if (*answered).seen != 0 {
-            (*scan).found = 2;
+            (*state).current.rounds.found = USED;
             return 1;
         }
         (*answered).seen = 1;
         (*state).current.hold = (*answered).hold;
-        (*scan).found = 1;
+        (*state).current.rounds.found = FOUND;
     }
     1
 }

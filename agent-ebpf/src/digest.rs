@@ -26,13 +26,6 @@ const PIECE: u32 = 256;
 #[repr(C)]
 struct Strings {
     state: *mut TaskState,
-    sip: Sip,
-    vectors: [u64; 2],
-    index: u64,
-    offset: u64,
-    /// 0 arguments, 1 environment, 2 finished
-    phase: u32,
-    failed: u32,
 }
 
 /// Puts the digest of the current action into the state; false if there is none.
@@ -73,37 +66,36 @@ pub fn digest(state: *mut TaskState, call: Call) -> bool {
 
 #[inline(always)]
 fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
-    let vectors = [vectors.argv, vectors.envp];
-    let mut walk = Strings {
-        state,
-        sip,
-        vectors,
-        index: 0,
-        offset: 0,
-        phase: 0,
-        failed: 0,
-    };
+    let mut context = Strings { state };
     let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
-    // SAFETY: the context outlives the loop, which runs before this returns.
+    // SAFETY: the context outlives the loop, which runs before this returns; the state is live.
     unsafe {
+        let rounds = &raw mut (*state).current.rounds;
+        (*rounds).sip = sip;
+        (*rounds).vectors = [vectors.argv, vectors.envp];
+        (*rounds).index = 0;
+        (*rounds).offset = 0;
+        (*rounds).phase = 0;
+        (*rounds).failed = 0;
         bpf_loop(
             PIECES_MAX,
             callback as *mut c_void,
-            (&raw mut walk).cast(),
+            (&raw mut context).cast(),
             0,
-        )
-    };
-    if walk.phase < 2 || walk.failed != 0 {
-        return None;
+        );
+        if (*rounds).phase < 2 || (*rounds).failed != 0 {
+            return None;
+        }
+        Some((*rounds).sip)
     }
-    Some(walk.sip)
 }
 
 /// One piece of one string; 1 ends the loop.
 unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
-    let walk = context.cast::<Strings>();
     // SAFETY: the context is `strings`'s, on its stack; user memory is read by checked helpers only.
     unsafe {
+        let state = (*context.cast::<Strings>()).state;
+        let walk = &raw mut (*state).current.rounds;
         let vector = if (*walk).phase == 0 {
             (*walk).vectors[0]
         } else {
@@ -123,7 +115,7 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             (*walk).index = 0;
             return c_long::from((*walk).phase >= 2);
         }
-        let buffer = (&raw mut (*(*walk).state).name).cast::<u64>();
+        let buffer = (&raw mut (*state).name).cast::<u64>();
         let source = string.wrapping_add((*walk).offset);
         let read = bpf_probe_read_user_str(buffer.cast(), PIECE, source as *const c_void);
         if read <= 0 {

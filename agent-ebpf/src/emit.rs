@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::abi::{
     ABI_VERSION,
     code::{class, counter, op},
     record::{ARGS_BYTES, COMM_BYTES, PATH_BYTES, Record, TTY_BYTES, record_flag},
-    task::{DEPTH_MAX, Level, NAME_MAX, TaskState},
+    task::{DEPTH_MAX, Level, NAME_MAX, Rounds, TaskState},
 };
 
 use crate::{
@@ -124,18 +124,11 @@ unsafe fn process(state: *mut TaskState, record: *mut Record) {
     }
 }
 
-/// What the two copying loops keep; on the stack of [`fill`].
+/// What the two copying loops work on; what they count is in `Rounds`.
 #[repr(C)]
 struct Copying {
     state: *mut TaskState,
     record: *mut Record,
-    /// `argv` of the caller
-    vector: u64,
-    /// Bytes used
-    at: u64,
-    /// Whole pieces copied
-    count: u32,
-    flags: u32,
 }
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
@@ -143,17 +136,11 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 /// Copies the walk's components, object first; returns flags. The root, last of all, has no name.
 #[inline(always)]
 unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying {
-        state,
-        record,
-        vector: 0,
-        at: 0,
-        count: 0,
-        flags: 0,
-    };
+    let mut copying = Copying { state, record };
     let callback: Callback = one_component;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
+        let rounds = start(state);
         let depth = (*state).current.depth;
         if depth > 1 {
             bpf_loop(
@@ -163,10 +150,23 @@ unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
                 0,
             );
         }
-        (*record).path_components = copying.count;
-        (*record).path_len = copying.at as u32;
+        (*record).path_components = (*rounds).count;
+        (*record).path_len = (*rounds).at as u32;
+        (*rounds).flags
     }
-    copying.flags
+}
+
+/// Empties what the copying loops count.
+#[inline(always)]
+unsafe fn start(state: *mut TaskState) -> *mut Rounds {
+    // SAFETY: live by contract.
+    unsafe {
+        let rounds = &raw mut (*state).current.rounds;
+        (*rounds).at = 0;
+        (*rounds).count = 0;
+        (*rounds).flags = 0;
+        rounds
+    }
 }
 
 /// One component; 1 ends the loop.
@@ -174,9 +174,10 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
     let copying = context.cast::<Copying>();
     // SAFETY: the context is `path`'s; bounds are checked against both arrays before each use.
     unsafe {
-        let at = (*copying).at;
+        let rounds = &raw mut (*(*copying).state).current.rounds;
+        let at = (*rounds).at;
         if index >= DEPTH_MAX as u64 || at > (PATH_BYTES - PIECE) as u64 {
-            (*copying).flags = record_flag::PATH_CUT;
+            (*rounds).flags = record_flag::PATH_CUT;
             return 1;
         }
         let level = (&raw const (*(*copying).state).levels)
@@ -184,7 +185,7 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
             .add(index as usize);
         let (pointer, len) = ((*level).name_ptr, (*level).name_len);
         if len > NAME_MAX as u32 {
-            (*copying).flags = record_flag::PATH_CUT;
+            (*rounds).flags = record_flag::PATH_CUT;
             return 1;
         }
         let len = bounded(len);
@@ -192,12 +193,12 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
             .cast::<u8>()
             .add(at as usize);
         if bpf_probe_read_kernel(target.cast(), len, pointer as *const c_void) != 0 {
-            (*copying).flags = record_flag::PATH_CUT;
+            (*rounds).flags = record_flag::PATH_CUT;
             return 1;
         }
         *target.add(len as usize) = 0;
-        (*copying).at = at + u64::from(len) + 1;
-        (*copying).count += 1;
+        (*rounds).at = at + u64::from(len) + 1;
+        (*rounds).count += 1;
     }
     0
 }
@@ -205,34 +206,28 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
 /// Copies the arguments of an exec call from the caller's memory; returns flags.
 #[inline(always)]
 unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying {
-        state,
-        record,
-        vector: 0,
-        at: 0,
-        count: 0,
-        flags: 0,
-    };
+    let mut copying = Copying { state, record };
     let callback: Callback = one_argument;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
+        let rounds = start(state);
         if (*record).op & op::EXEC != 0
             && let Some(vectors) = Call::current(current_task()).vectors()
         {
-            copying.vector = vectors.argv;
+            (*rounds).vectors = [vectors.argv, vectors.envp];
             bpf_loop(
                 ARGS_MAX,
                 callback as *mut c_void,
                 (&raw mut copying).cast(),
                 0,
             );
-            if copying.count == ARGS_MAX {
-                copying.flags |= record_flag::ARGS_CUT;
+            if (*rounds).count == ARGS_MAX {
+                (*rounds).flags |= record_flag::ARGS_CUT;
             }
         }
-        (*record).args_len = copying.at as u32;
+        (*record).args_len = (*rounds).at as u32;
+        (*rounds).flags
     }
-    copying.flags
 }
 
 /// One argument; 1 ends the loop.
@@ -240,16 +235,17 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
     let copying = context.cast::<Copying>();
     // SAFETY: the context is `args`'s; user memory is read by checked helpers into a bounded place.
     unsafe {
+        let rounds = &raw mut (*(*copying).state).current.rounds;
         let mut string = 0u64;
-        let slot = (*copying).vector.wrapping_add(index * 8);
+        let slot = (*rounds).vectors[0].wrapping_add(index * 8);
         if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0
             || string == 0
         {
             return 1;
         }
-        let at = (*copying).at;
+        let at = (*rounds).at;
         if at > (ARGS_BYTES - PIECE) as u64 {
-            (*copying).flags |= record_flag::ARGS_CUT;
+            (*rounds).flags |= record_flag::ARGS_CUT;
             return 1;
         }
         let target = (&raw mut (*(*copying).record).args)
@@ -257,14 +253,14 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
             .add(at as usize);
         let read = bpf_probe_read_user_str(target.cast(), PIECE as u32, string as *const c_void);
         if read <= 0 || read > PIECE as i64 {
-            (*copying).flags |= record_flag::ARGS_CUT;
+            (*rounds).flags |= record_flag::ARGS_CUT;
             return 1;
         }
         if read == PIECE as i64 {
-            (*copying).flags |= record_flag::ARGS_CUT; // this one may be longer than its piece
+            (*rounds).flags |= record_flag::ARGS_CUT; // this one may be longer than its piece
         }
-        (*copying).at = at + read as u64;
-        (*copying).count += 1;
+        (*rounds).at = at + read as u64;
+        (*rounds).count += 1;
     }
     0
 }

@@ -107,21 +107,16 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
             return;
         }
         (*current).judge = Judge::new();
-        let mut cursor = Cursor {
-            state,
-            range: 0,
-            entry: 0,
-            failed: 0,
-            ended: 0,
-        };
+        let rounds = &raw mut (*current).rounds;
+        (*rounds).range = 0;
+        (*rounds).entry = 0;
+        (*rounds).failed = 0;
+        (*rounds).ended = 0;
+        let mut context = Context { state };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_entry;
-        bpf_loop(
-            ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1,
-            callback as *mut c_void,
-            (&raw mut cursor).cast(),
-            0,
-        );
-        (*current).decision = if cursor.failed != 0 || cursor.ended == 0 {
+        let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
+        bpf_loop(most, callback as *mut c_void, (&raw mut context).cast(), 0);
+        (*current).decision = if (*rounds).failed != 0 || (*rounds).ended == 0 {
             unjudged(reason::WALK_FAILED)
         } else if stale((*current).active) {
             unjudged(reason::IMAGE_CHANGED)
@@ -151,20 +146,16 @@ fn stale(active: u64) -> bool {
 }
 
 #[repr(C)]
-struct Cursor {
+struct Context {
     state: *mut TaskState,
-    range: u32,
-    entry: u32,
-    failed: u32,
-    ended: u32,
 }
 
 /// One entry, or the step to the next range; 1 ends the loop.
 unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
-    let cursor = context.cast::<Cursor>();
     // SAFETY: the context is `judge`'s, on its stack; the state is live.
     unsafe {
-        let state = (*cursor).state;
+        let state = (*context.cast::<Context>()).state;
+        let cursor = &raw mut (*state).current.rounds;
         let index = (*cursor).range;
         if index >= (*state).current.range_count || index >= RANGES_MAX as u32 {
             (*cursor).ended = 1;

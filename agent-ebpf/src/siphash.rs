@@ -5,10 +5,11 @@
 //! it against an independent implementation.
 
 /// Running state; `wide` selects the 128-bit variant of the reference implementation.
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Sip {
     v: [u64; 4],
-    wide: bool,
+    wide: u64,
 }
 
 impl Sip {
@@ -35,7 +36,7 @@ impl Sip {
                 k0 ^ 0x6c79_6765_6e65_7261,
                 k1 ^ 0x7465_6462_7974_6573,
             ],
-            wide,
+            wide: wide as u64,
         }
     }
 
@@ -69,7 +70,7 @@ impl Sip {
     #[inline(always)]
     fn close(&mut self, tail: u64, total_len: u64) {
         self.word(((total_len & 0xff) << 56) | tail);
-        self.v[2] ^= if self.wide { 0xee } else { 0xff };
+        self.v[2] ^= if self.wide != 0 { 0xee } else { 0xff };
         self.round();
         self.round();
         self.round();

@@ -7,6 +7,7 @@ use super::hold::HoldKey;
 use super::image::{LabelKey, Range};
 use crate::decide::{Attempt, Decision, Judge, Now};
 use crate::path::States;
+use crate::siphash::Sip;
 
 /// Directory levels that one walk covers. Deeper objects fail closed for restricting rules.
 pub const DEPTH_MAX: usize = 64;
@@ -94,6 +95,39 @@ pub mod plan {
     pub const OPEN: u32 = 6;
 }
 
+/// What kernel loops (`bpf_loop`) carry from round to round. Here and not on the stack: kernels before 6.7
+/// verify a callback once, with the values of its first round, and remove branches that only later rounds take.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Rounds {
+    /// Range and entry that are judged next
+    pub range: u32,
+    /// See `range`
+    pub entry: u32,
+    /// Not zero: the loop cannot be relied on
+    pub failed: u32,
+    /// Not zero: the loop came to its end by itself
+    pub ended: u32,
+    /// What the scan of answers found
+    pub found: u32,
+    /// Whole pieces copied into a record
+    pub count: u32,
+    /// Flags of a record in the making
+    pub flags: u32,
+    /// Vector that is digested: 0 arguments, 1 environment, 2 finished
+    pub phase: u32,
+    /// Bytes used in a record
+    pub at: u64,
+    /// String that is digested, and the offset in it
+    pub index: u64,
+    /// See `index`
+    pub offset: u64,
+    /// User addresses of `argv` and `envp`
+    pub vectors: [u64; 2],
+    /// The digest so far
+    pub sip: Sip,
+}
+
 /// What one hook works with while it judges. Meaningless between hooks.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -142,6 +176,8 @@ pub struct Current {
     pub said: Said,
     /// Key of the hold
     pub key: HoldKey,
+    /// State of the kernel loops
+    pub rounds: Rounds,
     /// Entries seen so far
     pub judge: Judge,
     /// The outcome
