@@ -32,7 +32,9 @@ use anyhow::Result;
 use crate::args::{Args, Verb};
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
+    // An actor may be the first process of a pid namespace.
+    let is_actor = std::env::args().nth(1).as_deref() == Some("act");
+    if std::process::id() == 1 && !is_actor {
         init::main();
     }
     match run() {

@@ -55,7 +55,7 @@ pub fn with_path(number: u32, path: &CStr, flags: i32, mode: u32) -> Ret {
         CREAT => int80(number, address, mode, 0, 0),
         OPENAT2 => {
             // `struct open_how` in the second half of the page.
-            let how = [u64::from(flags), u64::from(mode), 0];
+            let how = super::sys::open_how(flags.cast_signed(), mode);
             let at = address + 2048;
             // SAFETY: half of the page is ours and far larger than three words.
             unsafe { (at as usize as *mut [u64; 3]).write_unaligned(how) };

@@ -57,9 +57,16 @@ pub fn openat(path: &CStr, flags: i32, mode: u32) -> Ret {
     call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode)
 }
 
+/// `struct open_how`. A mode without a creation is an error there.
+pub fn open_how(flags: i32, mode: u32) -> [u64; 3] {
+    let creates = flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0;
+    let mode = if creates { mode } else { 0 };
+    [u64::from(flags.cast_unsigned()), u64::from(mode), 0]
+}
+
 /// `openat2(2)` below the working directory.
 pub fn openat2(path: &CStr, flags: i32, mode: u32) -> Ret {
-    let how = [u64::from(flags.cast_unsigned()), u64::from(mode), 0];
+    let how = open_how(flags, mode);
     call!(
         libc::SYS_openat2,
         libc::AT_FDCWD,

@@ -115,7 +115,7 @@ pub fn open(kind: Kind, path: &CStr, flags: i32, mode: u32) -> Ret {
         Ok(ring) => ring,
         Err(error) => return error,
     };
-    let how = [u64::from(flags.cast_unsigned()), u64::from(mode), 0];
+    let how = super::sys::open_how(flags, mode);
     let mut sqe = Sqe {
         opcode: OP_OPENAT,
         fd: libc::AT_FDCWD,
