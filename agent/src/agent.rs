@@ -279,6 +279,8 @@ struct Agent {
     wakes: Sender<Wake>,
     acks: watch::Receiver<Option<stayhand_guardrail::host::Ack>>,
     threads: Vec<(&'static str, Arc<AtomicU64>)>,
+    /// Whether there was a last good state to enforce
+    has_state: bool,
 }
 
 impl Agent {
@@ -310,13 +312,14 @@ impl Agent {
             spool: Arc::clone(spool),
             stored: shared.stored.clone(),
             identity: shared.identity.clone(),
+            detached: detached(config, shared.health.facts()),
             alive: Arc::clone(&alive),
         };
         let now = Now::read();
         let every = config.subjects.resolve_every;
         let mut reconciler = Reconciler::new(installer, Box::new(NameService), every, out, &now);
         // Before the socket and before the network: the host enforces from here on.
-        reconciler.start(&now);
+        let has_state = reconciler.start(&now);
         start_reconciler(reconciler, woken)?;
         wake::watch_mounts(wakes.clone())
             .map_err(|error| Failure::of("cannot watch mounts", &error))?;
@@ -326,6 +329,7 @@ impl Agent {
             wakes,
             acks: acked,
             threads: vec![("reconcile", alive)],
+            has_state,
         })
     }
 
@@ -371,9 +375,7 @@ impl Agent {
         let listener = local::bind(&config.local.socket)
             .map_err(|error| Failure::of("cannot serve", &error))?;
         let serving = tokio::spawn(local::serve(listener, self.answers(config, explanations)));
-        supervise::ready(&format!(
-            "{hooks} hooks attached, generation {generation} enforced"
-        ));
+        tokio::spawn(say_ready(Arc::clone(&shared.health), self.has_state));
         tokio::spawn(supervise::watch(self.threads.clone()));
         tokio::select! {
             asked = asked_to_end() => asked.map_err(|error| Failure::of("cannot wait for signals", &error))?,
@@ -406,6 +408,7 @@ impl Agent {
             acks: self.acks.clone(),
             spool: Arc::clone(&shared.spool),
             stored: shared.stored.subscribe(),
+            identity: shared.identity.clone(),
             wakes: self.wakes.clone(),
         }
     }
@@ -449,6 +452,24 @@ impl Agent {
     }
 }
 
+/// Looks for the pinned link of every hook: whoever removes one takes its enforcement away.
+fn detached(config: &Config, facts: &Facts) -> Box<dyn Fn() -> Option<String> + Send> {
+    let pins = pins(config);
+    let hooks: Vec<String> = facts.hooks.iter().map(|(hook, _)| hook.clone()).collect();
+    Box::new(move || {
+        let links = pins.links().unwrap_or_default();
+        let gone = |hook: &&String| !links.iter().any(|link| link.hook == **hook);
+        let gone: Vec<&str> = hooks.iter().filter(gone).map(String::as_str).collect();
+        let said = || {
+            format!(
+                "NOT ENFORCED: hooks without a pinned link: {}",
+                gone.join(", ")
+            )
+        };
+        (!gone.is_empty()).then(said)
+    })
+}
+
 fn start_reconciler(
     reconciler: Reconciler<Installer>,
     woken: Receiver<Wake>,
@@ -458,6 +479,17 @@ fn start_reconciler(
     started
         .map(drop)
         .map_err(|error| Failure::of("cannot start a thread", &error))
+}
+
+/// Ready means enforcing: where a last good state could not be enforced, not before one is.
+async fn say_ready(health: Arc<Health>, has_state: bool) {
+    while has_state && health.now().generation.0 == 0 {
+        tokio::time::sleep(DRAIN).await;
+    }
+    let (hooks, generation) = (health.facts().hooks.len(), health.now().generation);
+    supervise::ready(&format!(
+        "{hooks} hooks attached, generation {generation} enforced"
+    ));
 }
 
 fn control_uid(config: &Config) -> Option<u32> {

@@ -24,6 +24,8 @@ pub struct Facts {
 /// The parts that can be ill, one problem each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
+    /// The hooks: without them nothing is enforced
+    Hooks,
     /// The image in the kernel
     Image,
     /// The last desired state

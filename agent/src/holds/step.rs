@@ -157,7 +157,9 @@ fn looked(row: &mut Row, look: Look, now: &Now) -> Vec<Effect> {
                 Effect::Wake,
             ]
         }
-        Stage::Waiting | Stage::Over | Stage::Withdrawn => vec![],
+        // It could not be removed: again.
+        Stage::Withdrawn => vec![Effect::Withdraw],
+        Stage::Waiting | Stage::Over => vec![],
         Stage::Answered { .. } | Stage::Late => wake(row, look, now),
     }
 }

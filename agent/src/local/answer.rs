@@ -15,7 +15,7 @@ use crate::{
     catalog::Catalog,
     clock::Now,
     explain::Explanations,
-    health::Health,
+    health::{Health, Part},
     holds::Board,
     kernel::pidfd::PidFd,
     port::{CounterMap, Pins},
@@ -86,7 +86,7 @@ impl Answers {
         });
         v1::AgentStatus {
             version: facts.version.clone(),
-            enforced: !facts.hooks.is_empty(),
+            enforced: !facts.hooks.is_empty() && !now.problems.contains_key(&Part::Hooks),
             problems,
             hooks: facts.hooks.iter().map(|(name, _)| name.clone()).collect(),
             kernel_release: facts.kernel_release.clone(),

@@ -56,6 +56,8 @@ pub struct Outputs {
     pub stored: watch::Sender<u64>,
     /// Whose events they are
     pub identity: Identity,
+    /// Says which hooks are no longer pinned
+    pub detached: Box<dyn Fn() -> Option<String> + Send>,
     /// Incremented with every round, for the watchdog
     pub alive: Arc<AtomicU64>,
 }
@@ -108,8 +110,9 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
-    /// Installs the last good state, before the network is there. Without one the kernel keeps what it has.
-    pub fn start(&mut self, now: &Now) {
+    /// Installs the last good state, before the network is there. Without one the kernel keeps what it has. Says
+    /// whether there was one.
+    pub fn start(&mut self, now: &Now) -> bool {
         let active = self
             .images
             .active()
@@ -123,6 +126,7 @@ impl<I: Images> Reconciler<I> {
         if let Some(newest) = states.first() {
             self.answer(newest);
         }
+        let any = !states.is_empty();
         for state in states {
             let generation = state.generation;
             match accept(state)
@@ -132,7 +136,7 @@ impl<I: Images> Reconciler<I> {
                 Ok(()) => {
                     tracing::info!(%generation, "the last good state is enforced");
                     self.say(generation, Phase::Enforced, now);
-                    return;
+                    break;
                 }
                 Err(reason) => self.out.health.note(
                     Part::State,
@@ -140,6 +144,7 @@ impl<I: Images> Reconciler<I> {
                 ),
             }
         }
+        any
     }
 
     /// Runs until it is told to stop.
@@ -149,7 +154,10 @@ impl<I: Images> Reconciler<I> {
             self.out.alive.fetch_add(1, Ordering::Relaxed);
             match wakes.recv_timeout(LOOK) {
                 Ok(Wake::State(state, at)) => self.desired(*state, &at),
-                Ok(Wake::Mounts) => self.relabel(),
+                Ok(Wake::Mounts(told)) => {
+                    told.store(false, Ordering::SeqCst);
+                    self.relabel();
+                }
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     looks += 1;
@@ -423,21 +431,33 @@ impl<I: Images> Reconciler<I> {
 
     /// Somebody else wrote into the live image: said, recorded, and put right.
     fn verify(&mut self, now: &Now) {
+        let known = self.out.health.now().problems.contains_key(&Part::Hooks);
+        let detached = (self.out.detached)();
+        if let Some(what) = &detached
+            && !known
+        {
+            self.tampered(what.clone(), now);
+        }
+        self.out.health.note(Part::Hooks, detached);
         let Err(error) = self.images.verify() else {
             return;
         };
-        let what = crate::exit::chain(error.as_ref());
-        tracing::error!(what, "the image in the kernel is not what was installed");
-        let tamper = Tamper {
-            what,
-            subject: None,
-            process: None,
-        };
-        self.record(EventKind::Tamper(tamper), now);
+        self.tampered(crate::exit::chain(error.as_ref()), now);
         if let Some(current) = self.current.take() {
             let failed = self.install(current.accepted, now).err();
             self.out.health.note(Part::Image, failed);
         }
+    }
+
+    fn tampered(&self, what: String, now: &Now) {
+        tracing::error!(what, "somebody works on the guardrail");
+        let (subject, process) = (None, None);
+        let tamper = Tamper {
+            what,
+            subject,
+            process,
+        };
+        self.record(EventKind::Tamper(tamper), now);
     }
 
     /// Tells the control plane and the auditor; the same word twice in a row is said once.

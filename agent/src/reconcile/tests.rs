@@ -153,6 +153,7 @@ fn start(
         spool: Arc::clone(&spool),
         stored: watch::Sender::new(0),
         identity: identity(),
+        detached: Box::new(|| None),
         alive: Arc::new(AtomicU64::new(0)),
     };
     let directory = Box::new(People(Arc::clone(&people)));

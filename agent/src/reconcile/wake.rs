@@ -4,7 +4,11 @@ use std::{
     fs::File,
     io::{Read as _, Seek as _},
     os::fd::AsFd as _,
-    sync::mpsc::Sender,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
+    },
 };
 
 use nix::{
@@ -20,8 +24,8 @@ use crate::clock::Now;
 pub enum Wake {
     /// The control plane sent a state, at that moment
     State(Box<HostState>, Now),
-    /// Something was mounted or unmounted
-    Mounts,
+    /// Something was mounted or unmounted; to be taken back before looking, so that what changes later wakes again
+    Mounts(Arc<AtomicBool>),
     /// End the thread
     Stop,
 }
@@ -29,6 +33,7 @@ pub enum Wake {
 /// Watches `/proc/self/mountinfo`, which is ready with an exceptional condition after every change.
 pub fn watch_mounts(wakes: Sender<Wake>) -> std::io::Result<()> {
     let mut file = File::open("/proc/self/mountinfo")?;
+    let told = Arc::new(AtomicBool::new(false));
     let watch = move || {
         loop {
             // Reading it takes the condition back.
@@ -40,7 +45,9 @@ pub fn watch_mounts(wakes: Sender<Wake>) -> std::io::Result<()> {
                 tracing::error!("mounts are not watched any more; they are looked at now and then");
                 return;
             }
-            if wakes.send(Wake::Mounts).is_err() {
+            // One wake-up for a storm of mounts.
+            let waiting = told.swap(true, Ordering::SeqCst);
+            if !waiting && wakes.send(Wake::Mounts(Arc::clone(&told))).is_err() {
                 return;
             }
         }

@@ -30,7 +30,13 @@ impl Spool {
     pub fn hand_out(&self, after: u64, now: UnixMs) -> Result<Vec<Numbered>, SpoolError> {
         let mut inner = self.lock();
         if !inner.meta.losses.is_empty() || inner.meta.numbered_through + 1 < inner.meta.next_row {
-            inner.number(after, now)?;
+            // A full disk gives no new numbers; what has one can go, and makes room.
+            if let Err(error) = inner.number(after, now) {
+                tracing::warn!(
+                    error = crate::exit::chain(&error),
+                    "events get no numbers now"
+                );
+            }
         }
         inner.store.read(|transaction| {
             let numbered = transaction.open_table(NUMBERED)?;

@@ -12,7 +12,10 @@ use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
 use hyper_util::rt::TokioIo;
 use prost::Message as _;
 use rand::RngExt as _;
-use stayhand_guardrail::host::Ack;
+use stayhand_guardrail::{
+    event::{EventClass, EventKind, LossStage, Lost},
+    host::Ack,
+};
 use stayhand_proto::{
     limits::MESSAGE_BYTES_MAX,
     message::{FromHost, Hello, ToHost, ToHostMessage},
@@ -32,7 +35,8 @@ use crate::{
     health::Health,
     holds::Board,
     reconcile::Wake,
-    spool::{Spool, SpoolError},
+    record::Identity,
+    spool::{Numbered, Spool, SpoolError},
 };
 
 /// First wait after a failure.
@@ -64,6 +68,8 @@ pub struct Uplink {
     pub spool: Arc<Spool>,
     /// Changes when there are more events
     pub stored: watch::Receiver<u64>,
+    /// Whose events they are
+    pub identity: Identity,
     /// Where desired states go
     pub wakes: std::sync::mpsc::Sender<Wake>,
 }
@@ -250,7 +256,14 @@ impl Uplink {
         let mut sent = self.spool.stats().acknowledged;
         loop {
             stored.mark_unchanged();
-            let events = self.batch(sent).await?;
+            let events = match self.batch(sent).await {
+                // The disk is no reason to hang up on revocations; it is tried again.
+                Err(UplinkError::Spool(error)) => {
+                    tracing::warn!(error = crate::exit::chain(&error), "cannot read the spool");
+                    vec![]
+                }
+                other => other?,
+            };
             if let Some(last) = events.last() {
                 sent = last.sequence;
                 outgoing
@@ -277,27 +290,40 @@ impl Uplink {
             // An epoch of an earlier spool has nothing here that could be let go.
             if response.epoch == epoch {
                 let (spool, through) = (Arc::clone(&self.spool), response.acknowledged_through);
-                blocking(move || spool.acknowledge(through)).await?;
+                match blocking(move || spool.acknowledge(through)).await {
+                    // Said again with the next acknowledgement.
+                    Err(UplinkError::Spool(error @ SpoolError::Store(_))) => {
+                        tracing::warn!(error = crate::exit::chain(&error), "cannot let events go");
+                    }
+                    other => other?,
+                }
             }
         }
         Err(UplinkError::Closed)
     }
 
+    /// A stored event with its number. In the place of one that cannot be read any more the loss is told.
+    fn numbered(&self, one: &Numbered) -> Event {
+        let mut event = Event::decode(one.payload.as_slice()).unwrap_or_else(|_| {
+            let since = Now::read().unix;
+            let (class, stage) = (EventClass::A, LossStage::Decode);
+            let lost = Lost {
+                class,
+                count: 1,
+                stage,
+                since,
+            };
+            self.identity.event(since, EventKind::Lost(lost)).into()
+        });
+        event.sequence = one.sequence;
+        event
+    }
+
     async fn batch(&self, after: u64) -> Result<Vec<Event>, UplinkError> {
         let spool = Arc::clone(&self.spool);
         let batch = blocking(move || spool.hand_out(after, Now::read().unix)).await?;
-        Ok(batch
-            .into_iter()
-            .map(|one| numbered(&one.payload, one.sequence))
-            .collect())
+        Ok(batch.into_iter().map(|one| self.numbered(&one)).collect())
     }
-}
-
-/// A stored event with its number. One that cannot be read any more keeps its place, empty: the other side sees it.
-fn numbered(payload: &[u8], sequence: u64) -> Event {
-    let mut event = Event::decode(payload).unwrap_or_default();
-    event.sequence = sequence;
-    event
 }
 
 async fn blocking<T: Send + 'static>(

@@ -141,6 +141,7 @@ impl Rig {
             acks: acked,
             spool: Arc::clone(&spool),
             stored: stored.subscribe(),
+            identity: identity(),
             wakes,
         };
         let uplink = tokio::spawn(uplink.run());
@@ -270,6 +271,24 @@ async fn events_wait_for_a_control_plane_that_is_away_and_come_in_order_without_
         [1, 2, 3, 4, 5, 3, 4, 5],
         "the same numbers for the same events"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_event_keeps_its_number_and_is_told_as_a_loss() {
+    let mut rig = Rig::start();
+    let entry = Entry {
+        class: EventClass::B,
+        recorded: true,
+        payload: vec![0xff; 9],
+    };
+    rig.spool.append(vec![entry], NOW).unwrap();
+    rig.store(1);
+    rig.serve();
+    until("both are acknowledged", || {
+        rig.spool.stats().acknowledged == 2
+    })
+    .await;
+    assert_eq!(*rig.control.0.sequences.lock().unwrap(), [1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
