@@ -74,19 +74,23 @@ fn leftovers() -> Vec<u32> {
 
 /// The documented way first; what it leaves would be reported and is then unlinked by hand.
 fn uninstall() -> Result<()> {
-    let pins = Path::new(PINS);
-    if !pins.exists() {
+    if !is_pinned() {
         return Ok(());
     }
     let mut command = Command::new("stayhand-agent");
     command.arg("--uninstall");
     let left = match process::run(&mut command, wait::LONG).and_then(process::Output::ok) {
-        Ok(_) if !pins.exists() => return Ok(()),
+        Ok(_) if !is_pinned() => return Ok(()),
         Ok(_) => "pins are left after `stayhand-agent --uninstall`".to_owned(),
         Err(error) => format!("`stayhand-agent --uninstall`: {error:#}"),
     };
     console::log(&left);
-    gone(fs::remove_dir_all(pins)).with_context(|| format!("cannot remove {PINS}"))
+    gone(fs::remove_dir_all(PINS)).with_context(|| format!("cannot remove {PINS}"))
+}
+
+/// Whether anything is pinned; the agent leaves the directory itself, which operators may have made.
+pub fn is_pinned() -> bool {
+    fs::read_dir(PINS).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn empty(directory: &Path) -> Result<()> {

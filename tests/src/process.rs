@@ -40,9 +40,14 @@ impl Output {
         format!("{}{}", self.stdout, self.stderr).trim().to_owned()
     }
 
-    /// Standard output as one JSON document.
+    /// Standard output as one JSON document. On a terminal the agent's own lines may be between.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.stdout).with_context(|| format!("no JSON: {}", self.both()))
+        let lines = self
+            .stdout
+            .lines()
+            .filter(|line| !line.starts_with("stayhand:"));
+        serde_json::from_str(&lines.collect::<Vec<_>>().join("\n"))
+            .with_context(|| format!("no JSON: {}", self.both()))
     }
 
     /// Standard output as one JSON document per line.

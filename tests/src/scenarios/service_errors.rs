@@ -57,8 +57,8 @@ const BAD: [(&str, &str, &str); 6] = [
     ("not YAML", "  rules: [", ":"),
     (
         "absurd time-out",
-        "  rules: [{ id: a, effect: hold, timeout: 400d, exec: { path: /opt/x } }]",
-        "24h",
+        "  rules: [{ id: a, effect: hold, timeout: 48h, exec: { path: /opt/x } }]",
+        "a hold waits from 1s",
     ),
 ];
 

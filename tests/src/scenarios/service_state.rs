@@ -16,9 +16,19 @@ use crate::{cleanup, wait};
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("the_last_good_state_is_enforced_by_an_agent_without_control_plane", without_control),
-    Scenario::new("a_pinned_map_of_another_layout_is_refused_and_enforcement_stays", other_layout),
-    Scenario::new("a_full_disk_stops_no_denial_and_every_loss_is_counted", full_disk).limit(LIMIT_LONG),
+    Scenario::new(
+        "the_last_good_state_is_enforced_by_an_agent_without_control_plane",
+        without_control,
+    ),
+    Scenario::new(
+        "a_pinned_map_of_another_layout_is_refused_and_enforcement_stays",
+        other_layout,
+    ),
+    Scenario::new(
+        "a_full_disk_stops_no_denial_and_every_loss_is_counted",
+        full_disk,
+    )
+    .limit(LIMIT_LONG),
 ];
 
 fn without_control(ctx: &mut Ctx) -> Result<()> {
@@ -33,8 +43,15 @@ fn without_control(ctx: &mut Ctx) -> Result<()> {
     host.start_agent()?;
     service::denied(&mut Session::login("alice")?)?;
     let status = host.status()?;
-    ensure!(status.generation == generation, "generation {} instead of {generation}", status.generation);
-    ensure!(!status.control_connected, "there is no control plane to be connected to");
+    ensure!(
+        status.generation == generation,
+        "generation {} instead of {generation}",
+        status.generation
+    );
+    ensure!(
+        !status.control_connected,
+        "there is no control plane to be connected to"
+    );
     Ok(())
 }
 
@@ -47,16 +64,29 @@ fn other_layout(ctx: &mut Ctx) -> Result<()> {
     host.kill_agent()?;
     let maps = Path::new(cleanup::PINS).join("v1/maps");
     let exchange = || -> Result<()> {
-        for (from, to) in [("ACTIVE", "aside"), ("SETTINGS", "ACTIVE"), ("aside", "SETTINGS")] {
-            fs::rename(maps.join(from), maps.join(to)).with_context(|| format!("cannot rename {from}"))?;
+        for (from, to) in [
+            ("ACTIVE", "aside"),
+            ("SETTINGS", "ACTIVE"),
+            ("aside", "SETTINGS"),
+        ] {
+            fs::rename(maps.join(from), maps.join(to))
+                .with_context(|| format!("cannot rename {from}"))?;
         }
         Ok(())
     };
     ctx.step("two pinned maps of different layouts exchange their names");
     exchange()?;
     let mut command = std::process::Command::new("stayhand-agent");
-    let output = crate::process::run(command.args(["--config", "/etc/stayhand/agent.toml"]), wait::LONG)?;
-    ensure!(output.code == OTHER_LAYOUT, "exit {} and {}", output.code, output.both());
+    let output = crate::process::run(
+        command.args(["--config", "/etc/stayhand/agent.toml"]),
+        wait::LONG,
+    )?;
+    ensure!(
+        output.code == OTHER_LAYOUT,
+        "exit {} and {}",
+        output.code,
+        output.both()
+    );
     service::denied(&mut Session::login("alice")?)?;
     ctx.step("in their own places again");
     exchange()?;
@@ -72,7 +102,13 @@ const DENIALS: usize = 40;
 
 fn full_disk(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
-    mount(Some("tmpfs"), DISK_AT, Some("tmpfs"), MsFlags::empty(), Some(DISK))?;
+    mount(
+        Some("tmpfs"),
+        DISK_AT,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(DISK),
+    )?;
     let host = Host::boot(&Config::policy(POLICY))?;
     let mut alice = Session::login("alice")?;
     service::denied(&mut alice)?;
@@ -85,18 +121,28 @@ fn full_disk(ctx: &mut Ctx) -> Result<()> {
     let tries = format!("for i in $(seq {DENIALS}); do /opt/demo/forbidden it ran; done");
     let typed = alice.type_command(&tries)?;
     let output = alice.finish(typed, wait::LONG)?;
-    ensure!(!output.stdout.contains("it ran"), "something ran on a full disk: {}", output.stdout);
+    ensure!(
+        !output.stdout.contains("it ran"),
+        "something ran on a full disk: {}",
+        output.stdout
+    );
     ensure!(host.status()?.enforced, "not enforced any more");
     ctx.step("there is room again: everything is an event or a counted loss");
     drop(file);
     fs::remove_file(&filler)?;
-    let recorded = host.counter("recorded_b")?;
-    ensure!(recorded > u64::try_from(DENIALS)?, "the kernel recorded only {recorded}");
+    let recorded = host.counter("recorded-b")?;
+    ensure!(
+        recorded > u64::try_from(DENIALS)?,
+        "the kernel recorded only {recorded}"
+    );
     wait::until_ok(wait::LONG, "events and losses to add up", || {
         let events: Vec<Event> = host.events()?.into_iter().map(Event).collect();
         let decisions = u64::try_from(events.iter().filter(|event| event.is_decision()).count())?;
         let lost: u64 = events.iter().filter_map(Event::lost).sum();
-        ensure!(decisions + lost <= recorded, "{decisions} events and {lost} losses of {recorded}");
+        ensure!(
+            decisions + lost <= recorded,
+            "{decisions} events and {lost} losses of {recorded}"
+        );
         Ok((decisions + lost == recorded).then_some(()))
     })
 }

@@ -7,13 +7,16 @@ use crate::console;
 /// Width of the rules of the transcript.
 const WIDTH: usize = 100;
 /// Lines of one command's output that a transcript shows.
-const OUTPUT_LINES: usize = 24;
+const OUTPUT_LINES: usize = 40;
+/// The same for an answer to a hold, after the first one was shown whole.
+const ANSWER_LINES: usize = 4;
 
 /// Shows what happens.
 pub struct Audience {
     person: bool,
     steps: usize,
     events: usize,
+    answers: usize,
     rows: Vec<(String, String)>,
 }
 
@@ -24,6 +27,7 @@ impl Audience {
             person: true,
             steps: 0,
             events: 0,
+            answers: 0,
             rows: Vec::new(),
         }
     }
@@ -34,6 +38,7 @@ impl Audience {
             person: false,
             steps: 0,
             events: 0,
+            answers: 0,
             rows: Vec::new(),
         }
     }
@@ -70,11 +75,18 @@ impl Audience {
         let prompt = if who == "root" { '#' } else { '$' };
         self.say(&format!("{who}{prompt} {command}"));
         let lines: Vec<&str> = output.lines().filter(|line| !is_ours(line)).collect();
-        for line in lines.iter().take(OUTPUT_LINES) {
+        let is_answer = command.starts_with("stayhand hold approve");
+        self.answers += usize::from(is_answer);
+        let most = if is_answer && self.answers > 1 {
+            ANSWER_LINES
+        } else {
+            OUTPUT_LINES
+        };
+        for line in lines.iter().take(most) {
             self.say(&format!("    {line}"));
         }
-        if lines.len() > OUTPUT_LINES {
-            self.say(&format!("    … {} more lines", lines.len() - OUTPUT_LINES));
+        if lines.len() > most {
+            self.say(&format!("    … {} more lines", lines.len() - most));
         }
     }
 
@@ -89,8 +101,23 @@ impl Audience {
     /// Events as they arrived.
     pub fn events(&mut self, events: &[String]) {
         self.events += events.len();
-        for event in events {
-            self.say(&format!("    event  {event}"));
+        let what = |event: &String| {
+            event
+                .split_once(' ')
+                .map_or(String::new(), |(_, what)| what.to_owned())
+        };
+        for run in events.chunk_by(|a, b| what(a) == what(b)) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if run.len() <= 2 {
+                run.iter()
+                    .for_each(|event| self.say(&format!("    event  {event}")));
+            } else {
+                self.say(&format!("    event  {first}"));
+                self.say(&format!("    event  … {} more of the same", run.len() - 2));
+                self.say(&format!("    event  {last}"));
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use crate::process::Output;
 const COMMAND: &str = "/opt/demo/forbidden /srv/work/ran";
 const TRACE: &str = "/srv/work/ran";
 const MESSAGE: &str = "this program is retired, use the bastion tunnel";
+/// As her terminal names it.
+const RULE: &str = "rule story/no-forbidden";
 const EPERM: &str = "Operation not permitted";
 
 /// Ways to stop being alice.
@@ -26,7 +28,7 @@ pub fn play(story: &mut Story) -> Result<()> {
     as_herself(story)?;
     asked_by_a_program(story)?;
     for (way, command) in WAYS {
-        let output = story.alice(command)?;
+        let (output, _) = story.alice_told(command, RULE)?;
         denied(&output)?;
         let outcome = format!("{way}: still alice, still denied");
         story.step(
@@ -78,7 +80,7 @@ fn as_herself(story: &mut Story) -> Result<()> {
 }
 
 fn after_clearing_the_login_uid(story: &mut Story) -> Result<()> {
-    let output = story.alice(CLEARING)?;
+    let (output, _) = story.alice_told(CLEARING, RULE)?;
     denied(&output)?;
     let expected = [
         Expected {
@@ -92,7 +94,7 @@ fn after_clearing_the_login_uid(story: &mut Story) -> Result<()> {
     story.step(
         "alice",
         CLEARING,
-        "4294967295 written to her login uid as root: still alice, still denied",
+        "writing 4294967295 to her login uid as root changes nothing: still alice, still denied",
         &expected,
     )
 }

@@ -13,6 +13,11 @@ const COMMAND: &str = "echo new | tee /srv/vault/key";
 const KEY: &str = "/srv/vault/key";
 /// How far the end of a grant may be from the moment that the control plane named: one attempt under emulation.
 const TOLERANCE: Duration = Duration::from_millis(800);
+/// Between two attempts; closer together around the end, where it counts.
+const PACE: Duration = Duration::from_millis(1_000);
+const PACE_AT_THE_END: Duration = Duration::from_millis(100);
+/// From here on it is around the end.
+const NEAR: Duration = Duration::from_millis(1_500);
 /// A grant of fifteen seconds has ended long before.
 const OVERDUE: Duration = Duration::from_secs(40);
 const DENIED: Expected = Expected::of("no-grant", "vault", KEY);
@@ -137,8 +142,13 @@ fn ends_on_time(story: &mut Story, end: Duration) -> Result<()> {
             started.saturating_sub(end)
         );
         ensure!(started < end + OVERDUE, "the grant never ends");
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(if now() + NEAR < end {
+            PACE
+        } else {
+            PACE_AT_THE_END
+        });
     }
+    ensure!(allowed > 0, "the grant died with the agent");
     ensure!(
         process::with_word("stayhand-agent").is_empty(),
         "an agent is alive"
@@ -159,8 +169,10 @@ fn ends_on_time(story: &mut Story, end: Duration) -> Result<()> {
 
 /// Alice keeps trying what is forbidden while the new agent takes over.
 fn agent_comes_back(story: &mut Story) -> Result<()> {
-    let mut busy = Session::login("alice")?;
-    let attempts = "n=0; until [ -e /srv/work/enough ]; do /opt/demo/forbidden /srv/work/ran 2>/dev/null; n=$((n+1)); sleep 0.1; done; echo attempts=$n";
+    // Kept until the end of the story: its terminal is told about many denials, and the next one with its name
+    // would be told less.
+    let busy = story.busy.insert(Session::login("alice")?);
+    let attempts = "n=0; until [ -e /srv/work/enough ]; do /opt/demo/forbidden /srv/work/ran 2>/dev/null; n=$((n+1)); sleep 0.3; done; echo attempts=$n";
     let typed = busy.type_command(attempts)?;
     story.host.start_agent()?;
     std::thread::sleep(wait::SETTLE);

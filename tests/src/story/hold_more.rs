@@ -166,6 +166,8 @@ fn survives_the_agent(story: &mut Story) -> Result<()> {
     let hold = story.host.wait_hold(NOTES)?;
     let pid = hold.pid()?;
     process::wait_stopped(pid, wait::SOON)?;
+    let told = session.wait_since(typed, &hold.id, wait::SOON)?;
+    story.audience.said("alice", WRITE, &told);
     let pending = Expected::of("hold-pending", "held-files", NOTES);
     story.step("alice", WRITE, "held", &[pending])?;
     story.host.kill_agent()?;

@@ -73,6 +73,7 @@ pub struct Story {
     /// Whoever looks on
     pub audience: Audience,
     tail: Tail,
+    busy: Option<Session>,
     waiting: Vec<Expected>,
 }
 
@@ -88,6 +89,7 @@ impl Story {
             alice,
             audience,
             tail,
+            busy: None,
             waiting: Vec::new(),
         })
     }
@@ -115,12 +117,9 @@ impl Story {
     /// The same while nobody stores events: they are asked for by [`Story::catch_up`].
     pub fn step_unseen(&mut self, who: &str, command: &str, outcome: &str, expected: &[Expected]) {
         self.waiting.extend_from_slice(expected);
-        self.audience.step(
-            who,
-            command,
-            outcome,
-            &["(comes when the services are back)".to_owned()],
-        );
+        self.audience.step(who, command, outcome, &[]);
+        self.audience
+            .note("its event comes when the services are back");
     }
 
     /// Events of what happened while the agent or the control plane was away.

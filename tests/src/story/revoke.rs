@@ -69,7 +69,8 @@ fn revoked(story: &mut Story) -> Result<()> {
 
 /// With no control plane alive: denials deny, grants stay revoked, holds hold.
 fn goes_on(story: &mut Story) -> Result<()> {
-    let output = story.alice("/opt/demo/forbidden /srv/work/ran")?;
+    let (output, _) =
+        story.alice_told("/opt/demo/forbidden /srv/work/ran", "story/no-forbidden")?;
     ensure!(
         output.code == 126 && !stage::exists("/srv/work/ran"),
         "not denied: {}",
@@ -77,7 +78,7 @@ fn goes_on(story: &mut Story) -> Result<()> {
     );
     let forbidden = Expected::denied("no-forbidden", "/opt/demo/forbidden");
     story.step_unseen("alice", "/opt/demo/forbidden", "denied", &[forbidden]);
-    let output = story.alice("echo late | tee /srv/vault/key")?;
+    let (output, _) = story.alice_told("echo late | tee /srv/vault/key", "story/vault")?;
     ensure!(output.stdout.contains(EPERM), "no EPERM: {}", output.both());
     story.step_unseen(
         "alice",
@@ -93,7 +94,8 @@ fn comes_back(story: &mut Story) -> Result<()> {
     let (command, object) = ("echo more | tee /srv/held/more", "/srv/held/more");
     let mut session = Session::login("alice")?;
     let typed = session.type_command(command)?;
-    session.wait_since(typed, "held-files", wait::SOON)?;
+    let told = session.wait_since(typed, "held-files", wait::SOON)?;
+    story.audience.said("alice", command, &told);
     let pid = session.process_with("tee")?;
     process::wait_stopped(pid, wait::SOON)?;
     ensure!(!stage::exists(object), "no effect while held");
