@@ -73,6 +73,14 @@ impl DurationMs {
 }
 
 /// As it is read: `15s`, `1h30m`, `250ms`.
+impl DurationMs {
+    /// For people: whole seconds, unless there is not even one.
+    #[must_use]
+    pub const fn in_seconds(self) -> Self {
+        if self.0 < 1_000 { self } else { Self(self.0 - self.0 % 1_000) }
+    }
+}
+
 impl fmt::Display for DurationMs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 {

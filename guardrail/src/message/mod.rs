@@ -97,7 +97,7 @@ impl Notice {
             let hold = self
                 .hold
                 .map_or_else(String::new, |hold| format!("hold {hold}, "));
-            line(&format!("  {hold}{left} left"));
+            line(&format!("  {hold}{} left", left.in_seconds()));
         }
         line(&format!("  {}", self.advice));
         if let Some(command) = &self.command {
