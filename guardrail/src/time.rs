@@ -77,7 +77,11 @@ impl DurationMs {
     /// For people: whole seconds, unless there is not even one.
     #[must_use]
     pub const fn in_seconds(self) -> Self {
-        if self.0 < 1_000 { self } else { Self(self.0 - self.0 % 1_000) }
+        if self.0 < 1_000 {
+            self
+        } else {
+            Self(self.0 - self.0 % 1_000)
+        }
     }
 }
 
