@@ -33,7 +33,7 @@ pub fn everything() -> Result<()> {
     kill_leftovers()?;
     uninstall()?;
     // A scenario may have put a small disk there; without one this fails, as it should.
-    drop(umount2("/var/lib/stayhand", MntFlags::MNT_DETACH));
+    let _none_there = umount2("/var/lib/stayhand", MntFlags::MNT_DETACH);
     for directory in STATE {
         empty(Path::new(directory))?;
     }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -114,11 +113,6 @@ impl Session {
         Ok(())
     }
 
-    /// The login name.
-    pub fn user(&self) -> &str {
-        &self.user
-    }
-
     /// Path of the terminal.
     pub fn tty(&self) -> &str {
         &self.tty
@@ -127,11 +121,6 @@ impl Session {
     /// The process that leads the session.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// The terminal's master side.
-    pub fn master(&self) -> RawFd {
-        self.master.as_raw_fd()
     }
 
     /// Everything that the terminal has shown so far.
@@ -191,16 +180,6 @@ impl Session {
     /// What the terminal has shown since a command was typed.
     pub fn since(&self, typed: Typed) -> String {
         text_of(lock(&self.shown).get(typed.from..).unwrap_or_default())
-    }
-
-    /// Waits until the terminal shows a text.
-    pub fn wait_for(&self, text: &str, limit: Duration) -> Result<()> {
-        wait::until(
-            limit,
-            &format!("{text:?} on {}'s terminal", self.user),
-            || self.text().contains(text).then_some(()),
-        )
-        .with_context(|| format!("terminal: {}", self.text()))
     }
 
     /// Waits until the terminal shows a text after a command was typed, and gives everything since then.

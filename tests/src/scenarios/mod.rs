@@ -14,6 +14,7 @@ mod hold_wakeups;
 mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
+mod login_uid_lock;
 mod service;
 mod service_errors;
 mod service_state;
@@ -41,6 +42,8 @@ const LISTS: &[&[Scenario]] = &[
     kernel_clocks::SCENARIOS,
     bypass_agent::SCENARIOS,
     hold_agent::SCENARIOS,
+    // Last: it locks what others change, until the next boot.
+    login_uid_lock::SCENARIOS,
 ];
 
 /// All of them.

@@ -47,14 +47,14 @@ const BAD: [(&str, &str, &str); 6] = [
     (
         "duplicate id",
         "  rules: [{ id: a, effect: deny, exec: { path: /opt/x } }, { id: a, effect: deny, exec: { path: /opt/y } }]",
-        "a",
+        "is used twice",
     ),
     (
         "relative path",
         "  rules: [{ id: a, effect: deny, exec: { path: opt/x } }]",
         "starts with `/`",
     ),
-    ("not YAML", "  rules: [", ":"),
+    ("not YAML", "  rules: [", "not YAML"),
     (
         "absurd time-out",
         "  rules: [{ id: a, effect: hold, timeout: 48h, exec: { path: /opt/x } }]",

@@ -110,12 +110,11 @@ impl Audience {
             let (Some(first), Some(last)) = (run.first(), run.last()) else {
                 continue;
             };
-            if run.len() <= 2 {
-                run.iter()
-                    .for_each(|event| self.say(&format!("    event  {event}")));
-            } else {
-                self.say(&format!("    event  {first}"));
+            self.say(&format!("    event  {first}"));
+            if run.len() > 2 {
                 self.say(&format!("    event  … {} more of the same", run.len() - 2));
+            }
+            if run.len() > 1 {
                 self.say(&format!("    event  {last}"));
             }
         }

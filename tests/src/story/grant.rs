@@ -14,7 +14,7 @@ const KEY: &str = "/srv/vault/key";
 /// How far the end of a grant may be from the moment that the control plane named: one attempt under emulation.
 const TOLERANCE: Duration = Duration::from_millis(800);
 /// Between two attempts; closer together around the end, where it counts.
-const PACE: Duration = Duration::from_millis(1_000);
+const PACE: Duration = Duration::from_secs(1);
 const PACE_AT_THE_END: Duration = Duration::from_millis(100);
 /// From here on it is around the end.
 const NEAR: Duration = Duration::from_millis(1_500);
