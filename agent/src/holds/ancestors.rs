@@ -1,13 +1,14 @@
-//! Parents that stop themselves because a child is stopped: `su` and `runuser` wait for a child and stop with it.
-//! They were running when the hold opened, and are continued when it ends.
+//! Others that stop because a child is stopped: `su` and `runuser` wait for a child and stop with it, `sudo` stops its
+//! whole process group, the script that called it included. They were running when the hold opened, and are
+//! continued when it ends.
 //!
 //! Never touches a process of another session, nor one that somebody had stopped before, as far as that can be
 //! told: the first look comes milliseconds after the stop, so a program that is known to stop itself counts as
-//! running then.
+//! running then, and so does whoever is in its process group.
 
 use std::io;
 
-use super::process::Stat;
+use super::{process::Stat, row::Others};
 use crate::kernel::pidfd::PidFd;
 
 /// Levels upward: login shell, `su`, shell, `sudo`, its monitor, shell, script and some to spare.
@@ -18,20 +19,25 @@ const STOP_THEMSELVES: [&[u8]; 3] = [b"su", b"runuser", b"sudo"];
 /// Who a process is: its cookie, if it is of the session that is asked for.
 pub type Identify<'i> = &'i dyn Fn(&PidFd) -> Option<u64>;
 
-/// The ancestors of `pid` within its session that will have to be continued, as process ids and cookies.
-pub fn find(pid: u32, identify: Identify<'_>) -> Vec<(u32, u64)> {
-    let mut found = Vec::new();
+/// Who of the session of `pid` will have to be continued.
+pub fn find(pid: u32, identify: Identify<'_>) -> Others {
+    let mut others = Others::default();
     let mut child = pid;
     for _ in 0..LEVELS_MAX {
         let Ok(Some((parent, cookie, stat))) = parent_of(child, identify) else {
             break;
         };
-        if !stat.is_stopped() || STOP_THEMSELVES.contains(&stat.comm.as_slice()) {
-            found.push((parent, cookie));
+        if STOP_THEMSELVES.contains(&stat.comm.as_slice()) {
+            others.groups.push(stat.group);
+        }
+        if !stat.is_stopped() || others.groups.contains(&stat.group) {
+            others.ancestors.push((parent, cookie));
         }
         child = parent;
     }
-    found
+    others.groups.sort_unstable();
+    others.groups.dedup();
+    others
 }
 
 /// The parent, opened before its number is read a second time: the same number twice means the same process.
@@ -51,15 +57,34 @@ fn parent_of(child: u32, identify: Identify<'_>) -> io::Result<Option<(u32, u64,
 }
 
 /// Continues those that are stopped now.
-pub fn wake(ancestors: &[(u32, u64)], identify: Identify<'_>) {
-    for (pid, cookie) in ancestors {
-        let Ok(Some(process)) = PidFd::open(*pid) else {
+pub fn wake(others: &Others, identify: Identify<'_>) {
+    for (pid, cookie) in &others.ancestors {
+        resume(*pid, &|process| identify(process) == Some(*cookie));
+    }
+    if others.groups.is_empty() {
+        return;
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return;
+    };
+    for name in processes.flatten().map(|entry| entry.file_name()) {
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let same = identify(&process) == Some(*cookie);
-        if same && Stat::of(*pid).is_ok_and(|stat| stat.is_stopped()) {
-            let _gone_meanwhile = process.resume();
+        if Stat::of(pid).is_ok_and(|stat| stat.is_stopped() && others.groups.contains(&stat.group))
+        {
+            resume(pid, &|process| identify(process).is_some());
         }
+    }
+}
+
+/// Continues a process that is stopped, if it is the right one. The number is read after it was opened.
+fn resume(pid: u32, is_right: &dyn Fn(&PidFd) -> bool) {
+    let Ok(Some(process)) = PidFd::open(pid) else {
+        return;
+    };
+    if is_right(&process) && Stat::of(pid).is_ok_and(|stat| stat.is_stopped()) {
+        let _gone_meanwhile = process.resume();
     }
 }
 
@@ -71,28 +96,65 @@ mod tests {
 
     use super::*;
 
+    fn ancestor(pid: u32, cookie: u64) -> Others {
+        Others {
+            ancestors: vec![(pid, cookie)],
+            groups: vec![],
+        }
+    }
+
+    #[test]
+    fn a_stopped_group_is_continued_but_not_another_sessions() {
+        use std::os::unix::process::CommandExt as _;
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let process = PidFd::open(child.id()).unwrap().unwrap();
+        process.send(Signal::STOP).unwrap();
+        while !Stat::of(child.id()).unwrap().is_stopped() {
+            std::thread::yield_now();
+        }
+        let group = Others {
+            ancestors: vec![],
+            groups: vec![child.id()],
+        };
+        wake(&group, &|_| None);
+        assert!(
+            Stat::of(child.id()).unwrap().is_stopped(),
+            "another session's"
+        );
+        wake(&group, &|_| Some(7));
+        while Stat::of(child.id()).unwrap().is_stopped() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     #[test]
     fn another_sessions_parent_is_left_alone() {
-        assert!(find(std::process::id(), &|_| None).is_empty());
+        assert_eq!(find(std::process::id(), &|_| None), Others::default());
     }
 
     #[test]
     fn a_running_parent_is_found_and_continued_if_it_stops() {
         let own = |_: &PidFd| Some(7);
-        let ancestors = find(std::process::id(), &own);
-        assert!(!ancestors.is_empty(), "the test runner has a parent");
+        let others = find(std::process::id(), &own);
+        assert!(!others.ancestors.is_empty(), "the test runner has a parent");
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let process = PidFd::open(child.id()).unwrap().unwrap();
         process.send(Signal::STOP).unwrap();
         while !Stat::of(child.id()).unwrap().is_stopped() {
             std::thread::yield_now();
         }
-        wake(&[(child.id(), 8)], &own);
+        wake(&ancestor(child.id(), 8), &own);
         assert!(
             Stat::of(child.id()).unwrap().is_stopped(),
             "another cookie is another process"
         );
-        wake(&[(child.id(), 7)], &own);
+        wake(&ancestor(child.id(), 7), &own);
         while Stat::of(child.id()).unwrap().is_stopped() {
             std::thread::yield_now();
         }

@@ -128,12 +128,15 @@ impl<W: World> Manager<W> {
 
     /// Looks at whatever is due; says when to come again, on the boot clock.
     pub fn tick(&mut self, now: &Now) -> u64 {
-        let due = |row: &&Row| row.stage != Stage::Over && row.look_at_ns <= now.boot_ns;
+        let due = |row: &&Row| row.look_at_ns <= now.boot_ns;
         let due: Vec<u64> = self.rows.values().filter(due).map(Row::id).collect();
         for id in due {
             if let Some(row) = self.rows.get(&id) {
-                let look = self.world.look(row);
-                self.happen(id, Event::Look(look), now);
+                let event = match row.stage {
+                    Stage::Over => Event::Linger,
+                    _ => Event::Look(self.world.look(row)),
+                };
+                self.happen(id, event, now);
             }
         }
         self.forget_old(now);

@@ -12,6 +12,8 @@ pub struct Stat {
     pub state: char,
     /// Parent's thread group
     pub ppid: u32,
+    /// Process group
+    pub group: u32,
     /// Controlling terminal, kernel's device number
     pub tty_nr: u32,
     /// Name, hostile bytes
@@ -40,11 +42,13 @@ impl Stat {
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let state = fields.first()?.chars().next()?;
         let ppid = fields.get(1)?.parse().ok()?;
+        let group = fields.get(2)?.parse().ok()?;
         // A device number that is shown signed.
         let tty_nr: i32 = fields.get(4)?.parse().ok()?;
         Some(Self {
             state,
             ppid,
+            group,
             tty_nr: tty_nr.cast_unsigned(),
             comm,
         })
@@ -114,8 +118,9 @@ mod tests {
 
     #[test]
     fn a_name_that_imitates_fields_deceives_nobody() {
-        let stat = Stat::parse(b"77 (x) T 1 ( (y) R) S 5 5 5 34817 5 4194304 0").unwrap();
+        let stat = Stat::parse(b"77 (x) T 1 ( (y) R) S 5 6 5 34817 5 4194304 0").unwrap();
         assert_eq!((stat.state, stat.ppid, stat.tty_nr), ('S', 5, 34817));
+        assert_eq!(stat.group, 6);
         assert_eq!(stat.comm, b"x) T 1 ( (y) R");
         for cut in ["", "77", "77 (x", "77 (x)", "77 (x) S", "77 (x) S a b c d"] {
             assert_eq!(Stat::parse(cut.as_bytes()), None, "{cut}");

@@ -30,8 +30,17 @@ pub struct Row {
     pub missing_since_ns: Option<u64>,
     /// When it was over, boot clock
     pub over_at_ns: Option<u64>,
-    /// Ancestors that stop themselves because this one is stopped: process id and cookie
+    /// Who stops because this one is stopped
+    pub others: Others,
+}
+
+/// Processes of the same session that stop because a held one is stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Others {
+    /// Ancestors: process id and cookie
     pub ancestors: Vec<(u32, u64)>,
+    /// Process groups of ancestors that stop their whole group
+    pub groups: Vec<u32>,
 }
 
 /// Where the agent is with a hold.
@@ -68,7 +77,7 @@ impl Row {
             running_since_ns: None,
             missing_since_ns: None,
             over_at_ns: None,
-            ancestors: vec![],
+            others: Others::default(),
         }
     }
 

@@ -116,7 +116,7 @@ impl Thread {
             let now = Now::read();
             match message {
                 Message::Opened(mut row, told) => {
-                    row.ancestors = noter(&row);
+                    row.others = noter(&row);
                     manager.opened(*row, &now);
                     if let Some(told) = told {
                         self.teller.tell(told);

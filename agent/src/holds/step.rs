@@ -11,7 +11,7 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-use super::row::{Row, Stage};
+use super::row::{Others, Row, Stage};
 use crate::clock::Now;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -28,6 +28,11 @@ const NEVER_RESTARTED_NS: u64 = 10_000 * NS_PER_MS;
 const ELSEWHERE_NS: u64 = 2_000 * NS_PER_MS;
 /// How long the kernel's own word is waited for after its entry is gone; the record is in the ring by then.
 const OUTCOME_WAIT_NS: u64 = 1_000 * NS_PER_MS;
+
+/// Looks after others that a hold stopped, when it is over,
+const LINGER_LOOKS: u32 = 10;
+/// and the time between two of them.
+const LINGER_NS: u64 = 200 * NS_PER_MS;
 
 /// The process as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,8 @@ pub enum Event {
     Look(Look),
     /// The kernel said what became of it
     Outcome(Reason),
+    /// The hold is over; others may still stop because of it
+    Linger,
     /// What taking the entry out of the map came to: whether it was there
     Withdrew(bool),
 }
@@ -91,13 +98,14 @@ pub enum Effect {
 pub fn step(row: &mut Row, event: Event, now: &Now) -> Vec<Effect> {
     match (row.stage, event) {
         (Stage::Over, Event::Outcome(reason)) => correct(row, reason, now),
+        (Stage::Over, Event::Linger) => linger(row, now),
         (Stage::Over, _) => vec![],
         (_, Event::Outcome(reason)) => outcome(row, reason, now),
         (_, Event::Look(look)) => looked(row, look, now),
         (Stage::Waiting, Event::Answer(answer)) => answered(row, answer, now),
         (Stage::Withdrawn, Event::Withdrew(was_there)) => withdrew(row, was_there, now),
         // Answered already, or never withdrawn.
-        (_, Event::Answer(_) | Event::Withdrew(_)) => vec![],
+        (_, Event::Answer(_) | Event::Withdrew(_) | Event::Linger) => vec![],
     }
 }
 
@@ -107,6 +115,7 @@ pub fn rebooted(row: &mut Row, now: &Now) {
         apply(row, Fact::ProcessGone, now.unix);
         enter(row, Stage::Over, now);
     }
+    row.others = Others::default();
     row.over_at_ns = Some(now.boot_ns);
 }
 
@@ -278,6 +287,13 @@ fn finish(row: &mut Row, fact: Option<Fact>, now: &Now) -> Vec<Effect> {
     vec![Effect::Journal, Effect::WakeAncestors, Effect::Release]
 }
 
+/// Others are continued for a while after the end: they can have seen the stop late.
+fn linger(row: &mut Row, now: &Now) -> Vec<Effect> {
+    row.looks = row.looks.saturating_add(1);
+    schedule(row, now);
+    vec![Effect::WakeAncestors]
+}
+
 fn apply(row: &mut Row, fact: Fact, at: UnixMs) -> bool {
     match row.hold.clone().step(fact, at) {
         Ok(step) => {
@@ -302,7 +318,8 @@ fn schedule(row: &mut Row, now: &Now) {
         Stage::Answered { .. } | Stage::Late | Stage::Withdrawn => {
             (WAKE_LOOK_NS << row.looks.min(16)).min(WAKE_LOOK_MAX_NS)
         }
-        Stage::Over => u64::MAX,
+        Stage::Over if row.looks >= LINGER_LOOKS || row.others == Others::default() => u64::MAX,
+        Stage::Over => LINGER_NS,
     };
     row.look_at_ns = now.boot_ns.saturating_add(wait);
 }

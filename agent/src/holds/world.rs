@@ -6,7 +6,7 @@ use stayhand_agent_ebpf::abi::code::answer;
 
 use super::{
     Board, World, ancestors, process,
-    row::Row,
+    row::{Others, Row},
     step::{Look, Seen},
 };
 use crate::{
@@ -52,7 +52,7 @@ impl RealWorld {
     }
 
     /// Finds which ancestors of a hold will have to be continued; to be asked as soon as a hold is known.
-    pub fn noter(&self) -> impl Fn(&Row) -> Vec<(u32, u64)> + use<> {
+    pub fn noter(&self) -> impl Fn(&Row) -> Others + use<> {
         let maps = Arc::clone(&self.maps);
         move |row| ancestors::find(row.hold.process.pid, &same_session(&maps, row))
     }
@@ -136,7 +136,7 @@ impl World for RealWorld {
     }
 
     fn wake_ancestors(&mut self, row: &Row) {
-        ancestors::wake(&row.ancestors, &same_session(&self.maps, row));
+        ancestors::wake(&row.others, &same_session(&self.maps, row));
     }
 
     fn look(&mut self, row: &Row) -> Look {
