@@ -90,12 +90,14 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         let hold = (*entry).hold;
         (*state).current.hold = hold;
         (*state).current.boot_deadline_ns = (*entry).boot_deadline_ns;
+        let late = (*state).current.now.boot_ns >= (*entry).boot_deadline_ns;
         if let Some(found) = ANSWERS.get(&(*state).current.key)
             && found.hold == hold
+            && !(late && found.answer == answer::APPROVED)
         {
             return answered(state, found.answer);
         }
-        if (*state).current.now.boot_ns >= (*entry).boot_deadline_ns {
+        if late {
             return over(state, reason::HOLD_TIMED_OUT);
         }
         if (*entry).restops >= restops_max {

@@ -6,8 +6,8 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, reason, verdict},
-    image::{ACTIVE_SLOT_MASK, LabelKey},
-    task::{Level, TaskState},
+    image::ACTIVE_SLOT_MASK,
+    task::TaskState,
 };
 
 use crate::{
@@ -16,17 +16,19 @@ use crate::{
     judge::{begin, judge, outcome},
     maps::IDENTITY,
     offsets::{
-        Addr, OFF_DENTRY_INODE, OFF_DENTRY_PARENT, OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE,
-        OFF_FILE_MODE, OFF_TASK_PID, load,
+        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
+        OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE, OFF_TASK_PID, load,
     },
     walk::{collect, identity, name_hash},
-    who::{Who, current_task, my_turn, who},
+    who::{Who, allowed, current_task, my_turn, who},
 };
 
 // include/linux/fs.h, include/uapi/asm-generic/fcntl.h
 const FMODE_WRITE: u32 = 0x2;
 const FMODE_CREATED: u32 = 0x10_0000;
 const O_TRUNC: u32 = 0o1000;
+/// `__O_TMPFILE`, without the `O_DIRECTORY` that `O_TMPFILE` also sets.
+const TMPFILE: u32 = 0o20_000_000;
 
 #[lsm(hook = "file_open")]
 pub fn file_open(ctx: LsmContext) -> i32 {
@@ -47,63 +49,81 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     if (mode & FMODE_WRITE == 0 && flags & O_TRUNC == 0) || !my_turn(state) {
         return 0;
     }
-    let Some(subject) = begin(state, hook::FILE_OPEN, op::WRITE, 0) else {
-        return 0;
-    };
     // SAFETY: typed pointers walked from the hook argument.
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let dentry: Addr = load(file, &OFF_FILE_DENTRY);
+        if mode & FMODE_CREATED != 0 && judged_at_creation(state, dentry) {
+            return allowed(state);
+        }
+        let Some(subject) = begin(state, hook::FILE_OPEN, op::WRITE, 0) else {
+            return 0;
+        };
         let current = &raw mut (*state).current;
-        (*current).object = identity(inode, ((*current).active & ACTIVE_SLOT_MASK) as u32);
+        // A nameless file is new at every restart: it is known by its directory.
+        let known = if flags & TMPFILE != 0 {
+            directory(dentry)
+        } else {
+            inode
+        };
+        let slot = ((*current).active & ACTIVE_SLOT_MASK) as u32;
+        (*current).object = identity(known, slot);
         (*current).open_flags = flags;
         (*current).content = [0; 4];
         (*current).dest_addr = [0; 16];
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);
-        if mode & FMODE_CREATED != 0 {
-            created(state, dentry);
+        // Read again: kept in a register, the verifier would follow each value through the whole walk.
+        let (mode, flags): (u32, u32) = (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS));
+        if mode & FMODE_CREATED != 0 && flags & TMPFILE == 0 {
+            never_held(state);
         }
     }
     act(state, task)
 }
 
-/// The file is new. What `inode_create` let through goes on; a hold that it could not ask (a file system that
-/// creates while opening) is denied.
+/// Inode of the directory in which a file was opened; a positive dentry's parent always has one.
 #[inline(always)]
-unsafe fn created(state: *mut TaskState, dentry: Addr) {
-    if outcome(state).0 != verdict::HELD {
-        return;
-    }
-    // SAFETY: typed pointers; the state is live and its first level was just walked.
+unsafe fn directory(dentry: Addr) -> Addr {
+    // SAFETY: typed dentry pointer by contract.
     unsafe {
         let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
-        let directory: Addr = load(parent, &OFF_DENTRY_INODE);
+        load(parent, &OFF_DENTRY_INODE)
+    }
+}
+
+/// Whether `inode_create` has just judged this creation together with this open; true once per creation.
+#[inline(always)]
+unsafe fn judged_at_creation(state: *mut TaskState, dentry: Addr) -> bool {
+    // SAFETY: typed dentry pointer by contract; the state is live.
+    unsafe {
         let expected = (*state).created_in;
-        (*state).created_in = LabelKey {
-            ino: 0,
-            dev: 0,
-            igen: 0,
-            slot: 0,
-            pad: 0,
+        (*state).created_in.ino = 0;
+        let (pointer, len): (u64, u32) = (
+            load(dentry, &OFF_DENTRY_NAME),
+            load(dentry, &OFF_DENTRY_NAME_LEN),
+        );
+        let Some(hash) = name_hash(state, pointer, len) else {
+            return false;
         };
-        let level = (&raw const (*state).levels).cast::<Level>();
-        let decision = &raw mut (*state).current.decision;
-        (*decision).verdict = verdict::DENIED;
-        (*decision).reason = reason::HOLD_UNAVAILABLE;
-        let Some(hash) = name_hash(state, (*level).name_ptr, (*level).name_len) else {
-            return;
-        };
-        if !directory.is_null() {
-            let found = identity(directory, 0);
-            if found.ino == expected.ino
-                && found.dev == expected.dev
-                && found.igen == expected.igen
-                && hash == (*state).created_name_hash
-            {
-                (*decision).verdict = verdict::ALLOWED;
-                (*decision).reason = reason::DEFAULT;
-            }
+        let found = identity(directory(dentry), 0);
+        expected.ino != 0
+            && found.ino == expected.ino
+            && found.dev == expected.dev
+            && found.igen == expected.igen
+            && hash == (*state).created_name_hash
+    }
+}
+
+/// The file is new and nobody was asked about it (a file system that creates while opening): a restart would
+/// run into `EEXIST`, so what a rule holds is denied.
+#[inline(always)]
+fn never_held(state: *mut TaskState) {
+    if outcome(state).0 == verdict::HELD {
+        // SAFETY: the state is live.
+        unsafe {
+            (*state).current.decision.verdict = verdict::DENIED;
+            (*state).current.decision.reason = reason::HOLD_UNAVAILABLE;
         }
     }
 }
