@@ -78,6 +78,12 @@ impl Rig {
         })
     }
 
+    /// Alice at a new puppet, which has one thread and no signal handler yet.
+    pub fn fresh_alice(&mut self) -> Result<()> {
+        self.alice = Puppet::start(ALICE)?;
+        Ok(())
+    }
+
     /// Asks alice for something that is held; gives it when it is published and she is stopped.
     pub fn hold(&mut self, words: &str) -> Result<Held> {
         let ticket = self.alice.ask(words)?;
@@ -251,8 +257,11 @@ pub fn places() -> Result<()> {
     for name in ["denied", "gone", "free", "interp"] {
         program(&format!("bin/{name}"))?;
     }
-    write_executable(
-        &format!("{WORK}/bin/script"),
-        format!("#!{WORK}/bin/interp\n").as_bytes(),
-    )
+    for name in ["script", "brief"] {
+        write_executable(
+            &format!("{WORK}/bin/{name}"),
+            format!("#!{WORK}/bin/interp\n").as_bytes(),
+        )?;
+    }
+    Ok(())
 }

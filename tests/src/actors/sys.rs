@@ -303,3 +303,48 @@ pub fn audit_set() -> Ret {
 pub fn connect(fd: i32, address: *const libc::sockaddr, len: libc::socklen_t) -> Ret {
     call!(libc::SYS_connect, fd, address, len)
 }
+
+/// `execve(2)` of this very process, some times over with a pause between: the path as its only argument, no
+/// environment, and the very same registers every time. The last result.
+pub fn execve(path: &CStr, times: u32, pause_ms: u64) -> Ret {
+    let argv = [path.as_ptr(), std::ptr::null()];
+    let envp = [std::ptr::null::<libc::c_char>()];
+    let mut result = 0;
+    for round in 0..times {
+        if round > 0 {
+            nap_ms(pause_ms);
+        }
+        result = exec_call(path.as_ptr(), argv.as_ptr(), envp.as_ptr());
+    }
+    result
+}
+
+/// A function of its own, so that the compiler cannot make two instructions of one.
+#[inline(never)]
+fn exec_call(
+    path: *const libc::c_char,
+    argv: *const *const libc::c_char,
+    envp: *const *const libc::c_char,
+) -> Ret {
+    let result;
+    // SAFETY: live pointers of the only caller; the kernel overwrites rcx and r11 and nothing else unless it
+    // succeeds. rbx belongs to the compiler and is put back.
+    unsafe {
+        core::arch::asm!(
+            "push rbx",
+            "xor ebx, ebx",
+            "syscall",
+            "pop rbx",
+            inlateout("rax") libc::SYS_execve => result,
+            in("rdi") path,
+            in("rsi") argv,
+            in("rdx") envp,
+            in("r8") 0u64,
+            in("r9") 0u64,
+            in("r10") 0u64,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    result
+}

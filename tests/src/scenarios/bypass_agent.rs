@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use stayhand_agent_ebpf::abi::code::{class, counter};
 
 use crate::{
@@ -30,19 +31,16 @@ fn writing(path: &str) -> String {
     format!("open|open|{path}|{}|420|after", libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC)
 }
 
-/// Events that say a number of losses, and the sum of them, among all events of class B.
+/// Denials of the flood among the events, and the losses of class B that events tell of.
 fn accounted(host: &Host) -> Result<(u64, u64)> {
     let (mut denials, mut lost) = (0, 0);
     for event in host.events()? {
-        let text = event.to_string();
-        if text.contains(&format!("{WORK}/denied/flood")) {
+        let of_lost = |key: &str| event.pointer(&format!("/unmapped/stayhand/lost/{key}"));
+        if let Some(class) = of_lost("class").and_then(Value::as_str) {
+            let count = of_lost("count").and_then(Value::as_u64).context("a loss without a number")?;
+            lost += if class == "B" { count } else { 0 };
+        } else if event.to_string().contains(&format!("{WORK}/denied/flood")) {
             denials += 1;
-        }
-        let number = ["/unmapped/stayhand/lost/count", "/unmapped/lost", "/count"]
-            .iter()
-            .find_map(|pointer| event.pointer(pointer).and_then(serde_json::Value::as_u64));
-        if text.contains("loss") {
-            lost += number.with_context(|| format!("a loss without a number: {text}"))?;
         }
     }
     Ok((denials, lost))

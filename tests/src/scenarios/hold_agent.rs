@@ -106,19 +106,14 @@ fn through(wrap: impl Fn(&str) -> String) -> Result<()> {
         let (path, command) = writer("behind")?;
         let typed = alice.type_command(&wrap(&command))?;
         let hold = pending(host, &path)?;
-        let others = process::with_word(&path);
         process::signal(hold.pid()?, Signal::SIGCONT)?;
         wait::stays("the held call", || {
             Ok(alice.ended(typed).is_none() && !changed(&path))
         })?;
         host.approve(&hold.id, "shown by a test")?;
-        let ended = alice.finish(typed, wait::LONG).with_context(|| {
-            let states: Vec<_> = others
-                .iter()
-                .map(|pid| (pid, process::state(*pid)))
-                .collect();
-            format!("the approved command does not end; around it: {states:?}")
-        })?;
+        let ended = alice
+            .finish(typed, wait::LONG)
+            .with_context(|| format!("the approved command does not end:\n{}", process::listing()))?;
         ensure!(
             ended.code == 0,
             "ended with {}: {}",
