@@ -347,8 +347,10 @@ impl Dice {
         for _ in 0..6 {
             disk.add(self.pick(all));
         }
+        let mut mounted = "";
         if self.roll(2) == 0 {
-            disk.mount(["/b/b", "/b/c", "/c"][self.roll(3)], "xfs");
+            mounted = ["/b/b", "/b/c", "/c"][self.roll(3)];
+            disk.mount(mounted, "xfs");
         }
         let target = ["/b", "/b/a", "/c", "/b/c"][self.roll(4)];
         disk.add(target);
@@ -357,7 +359,8 @@ impl Dice {
                 disk.cut("/a");
                 disk.symlink("/a", target);
             }
-            1 => {
+            // A bind mount does not show what is mounted below its target; this disk's would.
+            1 if !mounted.starts_with(&format!("{target}/")) => {
                 disk.cut("/a");
                 disk.bind("/a", target);
             }
