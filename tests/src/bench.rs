@@ -46,8 +46,18 @@ pub fn run() -> Result<()> {
         if rules == RULES[0] {
             rows(UNGUARDED, SERVICE, FREE, FREE_PORT)?;
         }
-        rows(&format!("{rules} rules, none matches"), ALICE, FREE, FREE_PORT)?;
-        rows(&format!("{rules} rules, one matches (alert)"), ALICE, SEEN, SEEN_PORT)?;
+        rows(
+            &format!("{rules} rules, none matches"),
+            ALICE,
+            FREE,
+            FREE_PORT,
+        )?;
+        rows(
+            &format!("{rules} rules, one matches (alert)"),
+            ALICE,
+            SEEN,
+            SEEN_PORT,
+        )?;
     }
     Ok(())
 }
@@ -69,16 +79,28 @@ fn policy(rules: usize) -> String {
     );
     let mut rule = |index: usize, effect: &str, what: String| {
         // Writing to a string cannot fail.
-        drop(writeln!(text, "    - {{ id: r{index}, effect: {effect}, {what} }}"));
+        writeln!(text, "    - {{ id: r{index}, effect: {effect}, {what} }}").ok();
     };
-    rule(0, "alert", "file: { ops: [write, create], path: [/srv/work/seen/**, /bench-seen] }".into());
+    rule(
+        0,
+        "alert",
+        "file: { ops: [write, create], path: [/srv/work/seen/**, /bench-seen] }".into(),
+    );
     rule(1, "alert", "exec: { path: /srv/work/seen/** }".into());
-    rule(2, "alert", format!("net: {{ ops: [connect], cidr: 127.0.0.1/32, ports: [{SEEN_PORT}] }}"));
+    rule(
+        2,
+        "alert",
+        format!("net: {{ ops: [connect], cidr: 127.0.0.1/32, ports: [{SEEN_PORT}] }}"),
+    );
     for index in 3..rules {
         let what = match index % 3 {
             0 => format!("file: {{ ops: [write, create], path: /srv/other/{index}/** }}"),
             1 => format!("exec: {{ path: /opt/other/{index}/program }}"),
-            _ => format!("net: {{ ops: [connect], cidr: 10.{}.{}.0/24 }}", index / 256, index % 256),
+            _ => format!(
+                "net: {{ ops: [connect], cidr: 10.{}.{}.0/24 }}",
+                index / 256,
+                index % 256
+            ),
         };
         rule(index, if index % 2 == 0 { "deny" } else { "hold" }, what);
     }
@@ -89,7 +111,10 @@ fn policy(rules: usize) -> String {
 fn rows(scenario: &str, who: As, place: &str, port: u16) -> Result<()> {
     console::step(scenario);
     let mut puppet = Puppet::start(who)?;
-    let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"].into_iter().filter_map(|name| Ring::open(name).ok()).collect();
+    let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"]
+        .into_iter()
+        .filter_map(|name| Ring::open(name).ok())
+        .collect();
     for Action { name, times } in measure::ALL {
         let mut batches = Vec::new();
         for number in 0..WARM_UP + BATCHES {
@@ -105,7 +130,7 @@ fn rows(scenario: &str, who: As, place: &str, port: u16) -> Result<()> {
         }
         batches.sort_unstable();
         let median = batches.get(BATCHES / 2).copied().context("no batch")?;
-        let instructions = median as f64 / f64::from(times);
+        let instructions = instructions_each(median, times);
         let row = serde_json::json!({ "action": name, "scenario": scenario, "instructions": instructions });
         console::bench(&row.to_string());
     }
@@ -117,7 +142,9 @@ fn prepare() -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     for place in [FREE, SEEN] {
         std::fs::create_dir_all(place)?;
-        let open = |path: &str, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        let open = |path: &str, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        };
         open(place, 0o777)?;
         let shallow = measure::shallow(place);
         for file in [measure::deep(place), shallow] {
@@ -127,4 +154,13 @@ fn prepare() -> Result<()> {
         write_executable(&measure::program(place), &crate::actors::elf::exit64(0))?;
     }
     Ok(())
+}
+
+/// Instructions per repetition.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a batch is some millions of instructions, far below 2^52"
+)]
+fn instructions_each(batch: i64, times: u32) -> f64 {
+    batch as f64 / f64::from(times)
 }

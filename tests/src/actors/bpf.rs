@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
-use stayhand_agent_ebpf::abi::{code::counter, record::Record};
+use stayhand_agent_ebpf::abi::record::Record;
 
 use super::sys::{Ret, call, owned};
 use crate::cleanup::PINS;
@@ -164,11 +164,6 @@ impl Counters {
             bail!("cannot read counter {index}: {found}");
         }
         Ok(values.iter().sum())
-    }
-
-    /// All of them, in order.
-    pub fn all(&self) -> Result<Vec<u64>> {
-        (0..counter::COUNT).map(|index| self.get(index)).collect()
     }
 }
 

@@ -68,11 +68,6 @@ struct Answers {
 pub struct Ticket(String);
 
 impl Ticket {
-    /// The ticket under which `fork` and `daemon` tell the child's process id.
-    pub fn pid(&self) -> Self {
-        Self(format!("{}.pid", self.0))
-    }
-
     /// The ticket under which `swallow` tells how the traced child ended.
     pub fn tracer(&self) -> Self {
         Self(format!("{}.tracer", self.0))

@@ -12,8 +12,6 @@ use super::sys::Ret;
 pub const OPEN: u32 = 5;
 /// `creat` in the 32-bit table.
 pub const CREAT: u32 = 8;
-/// `link` in the 32-bit table: on no list of calls that can be held.
-pub const LINK: u32 = 9;
 /// `execve` in the 32-bit table.
 pub const EXECVE: u32 = 11;
 /// `openat` in the 32-bit table.

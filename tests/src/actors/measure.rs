@@ -86,7 +86,8 @@ pub fn batch(name: &str, place: &str, port: u16) -> Ret {
 }
 
 fn now_ns() -> Ret {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(-1, |now| now.tv_sec() * 1_000_000_000 + now.tv_nsec())
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(-1, |now| now.tv_sec() * 1_000_000_000 + now.tv_nsec())
 }
 
 fn timed(times: u32, mut act: impl FnMut() -> Ret) -> Ret {
@@ -140,8 +141,12 @@ fn connecting(times: u32, port: u16) -> Ret {
         let Some(made) = sys::owned(sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) else {
             return -1;
         };
-        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-        if nix::sys::socket::setsockopt(&made, nix::sys::socket::sockopt::Linger, &linger).is_err() {
+        let linger = nix::libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        if nix::sys::socket::setsockopt(&made, nix::sys::socket::sockopt::Linger, &linger).is_err()
+        {
             return -1;
         }
         let connected = sys::connect(made.as_raw_fd(), to.as_ptr(), to.len());
@@ -155,9 +160,10 @@ fn connecting(times: u32, port: u16) -> Ret {
 
 /// Sends to a socket that takes it out again, so that its queue never fills up.
 fn sending(times: u32, port: u16, connects: bool) -> Ret {
-    let (Ok(receiver), Ok(sender)) =
-        (UdpSocket::bind((Ipv4Addr::LOCALHOST, port)), UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))
-    else {
+    let (Ok(receiver), Ok(sender)) = (
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)),
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),
+    ) else {
         return -Ret::from(libc::EADDRINUSE);
     };
     let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));

@@ -2,6 +2,15 @@
 //!
 //! They print what came of it and exit with the error number, so that a scenario sees exactly which call failed.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_ptr_alignment,
+    clippy::unused_self,
+    reason = "actors speak raw system calls and rings: widths, signs and alignments are the kernel's"
+)]
+
 mod basic;
 pub mod bpf;
 pub mod client;

@@ -57,16 +57,30 @@ impl Launcher {
         let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
         argv.push(std::ptr::null());
         let job = Job {
-            how: if by_descriptor { How::Descriptor } else { How::Path },
+            how: if by_descriptor {
+                How::Descriptor
+            } else {
+                How::Path
+            },
             path: c(path),
             fd,
             argv,
             envp: [std::ptr::null()],
             error: shared_word()?,
         };
-        let vfork = if how == "vfork" { libc::CLONE_VM | libc::CLONE_VFORK } else { 0 };
+        let vfork = if how == "vfork" {
+            libc::CLONE_VM | libc::CLONE_VFORK
+        } else {
+            0
+        };
         let stack = vec![0u128; STACK_BYTES / 16];
-        Some(Self { job, _words: words, _file: file, stack, flags: vfork | libc::SIGCHLD })
+        Some(Self {
+            job,
+            _words: words,
+            _file: file,
+            stack,
+            flags: vfork | libc::SIGCHLD,
+        })
     }
 
     /// Once. The program's exit code, or `-errno` of the exec. A signal gives 1000 + its number.
@@ -92,7 +106,8 @@ impl Launcher {
 
 /// Executes in a child, once.
 pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
-    Launcher::new(how, path, arguments).map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
+    Launcher::new(how, path, arguments)
+        .map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
 }
 
 fn ended(child: i32) -> Ret {

@@ -33,8 +33,8 @@ pub const PROGRAM_CODE: Ret = 42;
 
 /// The machine.
 pub struct Rig {
-    /// The host, whose services are gone
-    pub host: Host,
+    /// The host, whose services are gone; kept because its end cleans the machine up
+    _host: Host,
     /// In the agent's place
     pub agent: StandIn,
     /// Alice, uid 1001
@@ -72,7 +72,7 @@ impl Rig {
         let mut host = Host::boot(&Config::policy(POLICY))?;
         let agent = StandIn::take_over(&mut host)?;
         Ok(Self {
-            host,
+            _host: host,
             agent,
             alice: Puppet::start(ALICE)?,
         })

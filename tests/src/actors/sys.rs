@@ -219,11 +219,6 @@ pub fn set_sid() -> Ret {
     call!(libc::SYS_setsid)
 }
 
-/// `pidfd_open(2)`.
-pub fn pidfd_open(pid: u32) -> Ret {
-    call!(libc::SYS_pidfd_open, pid, 0)
-}
-
 /// Opens an object by a descriptor that cannot write: `/proc/self/fd/N` of an `O_PATH` descriptor.
 pub fn reopen(path: &CStr, flags: i32) -> Ret {
     let handle = open(path, libc::O_PATH, 0);

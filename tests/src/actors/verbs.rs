@@ -79,7 +79,7 @@ fn files(line: &Line) -> Option<Ret> {
         },
         "exec" => programs::exec(line.text(1), line.text(2), &line.rest(3)),
         "exec-here" => sys::execve(&a, line.number(2), line.number(3)),
-                "exec32" => compat::with_path(compat::EXECVE, &a, 0, 0),
+        "exec32" => compat::with_path(compat::EXECVE, &a, 0, 0),
         "link" => sys::two_paths(libc::SYS_link, &a, &b),
         "symlink" => sys::two_paths(libc::SYS_symlink, &a, &b),
         "rename" => sys::two_paths(libc::SYS_rename, &a, &b),

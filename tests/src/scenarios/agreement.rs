@@ -1,7 +1,9 @@
 //! Three answers to one question: the reference evaluator over the policies' text, the compiled image, and the
 //! kernel that really lets an action through, stops it or denies it. The cases are `fixtures/agreement/`.
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap, fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use stayhand_agent_ebpf::{
@@ -70,14 +72,22 @@ struct Case {
 }
 
 fn cases() -> Result<Vec<Case>> {
-    let lines = CASES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| case(line).with_context(|| format!("fixture line `{line}`"))).collect()
+    let lines = CASES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| case(line).with_context(|| format!("fixture line `{line}`")))
+        .collect()
 }
 
 fn case(line: &'static str) -> Result<Case> {
     let words: Vec<&'static str> = line.split(' ').collect();
-    let [user, operation, object, verdict, rule] = *words else { bail!("not five words") };
-    let operation = Operation::ALL.into_iter().find(|known| known.as_str() == operation);
+    let [user, operation, object, verdict, rule] = *words else {
+        bail!("not five words")
+    };
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|known| known.as_str() == operation);
     let verdicts = [Verdict::Allowed, Verdict::Denied, Verdict::Held];
     let verdict = verdicts.into_iter().find(|known| known.as_str() == verdict);
     Ok(Case {
@@ -98,11 +108,19 @@ impl Case {
     /// Bits of the attempt: a creation comprises its own open.
     fn operations(&self) -> u32 {
         let bits = self.operation.bit();
-        if self.operation == Operation::Create { bits | Operation::Write.bit() } else { bits }
+        if self.operation == Operation::Create {
+            bits | Operation::Write.bit()
+        } else {
+            bits
+        }
     }
 
     fn groups(&self) -> Result<Vec<GroupName>> {
-        let groups: &[&str] = if self.user.as_str() == "alice" { &["alice", "dev"] } else { &["bob"] };
+        let groups: &[&str] = if self.user.as_str() == "alice" {
+            &["alice", "dev"]
+        } else {
+            &["bob"]
+        };
         groups.iter().map(|group| Ok(group.parse()?)).collect()
     }
 
@@ -121,7 +139,10 @@ impl Case {
 fn policies() -> Result<Vec<Versioned>> {
     let parsed = POLICIES.iter().map(|text| {
         let policy = parse(text).map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
-        Ok(Versioned { revision: Revision(1), policy })
+        Ok(Versioned {
+            revision: Revision(1),
+            policy,
+        })
     });
     parsed.collect()
 }
@@ -131,16 +152,30 @@ fn image(policies: &[Versioned]) -> Result<Image> {
 }
 
 fn leases() -> Result<Vec<TimedLease>> {
-    let permissions = GRANTED.iter().map(|name| Ok(name.parse()?)).collect::<Result<_>>()?;
+    let permissions = GRANTED
+        .iter()
+        .map(|name| Ok(name.parse()?))
+        .collect::<Result<_>>()?;
     let grant = GrantId::from_halves([1, 1]).context("no id")?;
     let user = "alice".parse()?;
-    Ok(vec![TimedLease { grant, user, permissions, boot_deadline_ns: u64::MAX, tai_deadline_ns: u64::MAX }])
+    Ok(vec![TimedLease {
+        grant,
+        user,
+        permissions,
+        boot_deadline_ns: u64::MAX,
+        tai_deadline_ns: u64::MAX,
+    }])
 }
 
 fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Result<Explanation> {
     let object = match case.address() {
-        Some(address) => Object::Address { ip: address.ip(), port: address.port() },
-        None => Object::Path { bytes: case.object.as_bytes().to_vec() },
+        Some(address) => Object::Address {
+            ip: address.ip(),
+            port: address.port(),
+        },
+        None => Object::Path {
+            bytes: case.object.as_bytes().to_vec(),
+        },
     };
     let (groups, objects) = (case.groups()?, [Known::from(object)]);
     Ok(explain(&Question {
@@ -156,14 +191,22 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
 }
 
 fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decision> {
-    let mine = rows(leases).into_iter().filter(|((user, _), _)| *user == case.user);
-    let tables = Leases(mine.map(|((_, permission), row)| (permission.get(), row)).collect::<BTreeMap<_, _>>());
+    let mine = rows(leases)
+        .into_iter()
+        .filter(|((user, _), _)| *user == case.user);
+    let tables = Leases(
+        mine.map(|((_, permission), row)| (permission.get(), row))
+            .collect::<BTreeMap<_, _>>(),
+    );
     let attempt = Attempt {
         ops: case.operations(),
         port: case.address().map_or(0, |address| address.port()),
         subjects: image.subject_sets_of(&case.user, &case.groups()?),
     };
-    let now = Now { boot_ns: NOW_NS, tai_ns: NOW_NS };
+    let now = Now {
+        boot_ns: NOW_NS,
+        tai_ns: NOW_NS,
+    };
     Ok(match case.address() {
         Some(address) => judge_address(image, mapped_octets(address.ip()), &attempt, now, &tables),
         None => judge_path(image, &levels(case.object, image), &attempt, now, &tables),
@@ -172,10 +215,19 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
 
 /// The way down to a path of which nothing but the root existed when the image was made: names decide.
 fn levels(path: &str, image: &Image) -> Vec<Level> {
-    let root = image.labels().find(|(path, _)| path == b"/").map_or(0, |(_, node)| node);
-    let mut levels = vec![Level { name: vec![], label: root }];
+    let root = image
+        .labels()
+        .find(|(path, _)| path == b"/")
+        .map_or(0, |(_, node)| node);
+    let mut levels = vec![Level {
+        name: vec![],
+        label: root,
+    }];
     let names = path.split('/').filter(|name| !name.is_empty());
-    levels.extend(names.map(|name| Level { name: name.as_bytes().to_vec(), label: 0 }));
+    levels.extend(names.map(|name| Level {
+        name: name.as_bytes().to_vec(),
+        label: 0,
+    }));
     levels
 }
 
@@ -186,12 +238,23 @@ fn evaluators_agree() -> Result<usize> {
     let cases = cases()?;
     for case in &cases {
         let said = reference(case, &policies, &leases)?;
-        let rule = said.rule.as_ref().filter(|_| said.recorded).map(|rule| format!("{}/{}", rule.policy, rule.rule));
+        let rule = said
+            .rule
+            .as_ref()
+            .filter(|_| said.recorded)
+            .map(|rule| format!("{}/{}", rule.policy, rule.rule));
         case.expects("the reference", said.verdict, rule.as_deref())?;
         let decision = compiled(case, &image, &leases)?;
-        let rule = image.rule(decision.by.rule).filter(|_| decision.recorded == 1).map(|rule| rule.shown());
+        let rule = image
+            .rule(decision.by.rule)
+            .filter(|_| decision.recorded == 1)
+            .map(stayhand_guardrail::image::RuleInfo::shown);
         let rule = rule.filter(|_| Reason::from_code(decision.reason) != Reason::Default);
-        case.expects("the image", Verdict::from_code(decision.verdict), rule.as_deref())?;
+        case.expects(
+            "the image",
+            Verdict::from_code(decision.verdict),
+            rule.as_deref(),
+        )?;
     }
     Ok(cases.len())
 }
@@ -201,20 +264,41 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
     let image = image(&policies()?)?;
     prepare()?;
     let policies = POLICIES.iter().map(|text| (*text).to_owned()).collect();
-    let mut host = Host::boot(&Config { policies, ..Config::default() })?;
+    let mut host = Host::boot(&Config {
+        policies,
+        ..Config::default()
+    })?;
     for name in GRANTED {
-        let words = ["grant", "create", "--user", "alice", "--permission", name, "--for", "1h", "--reason", "corpus"];
+        let words = [
+            "grant",
+            "create",
+            "--user",
+            "alice",
+            "--permission",
+            name,
+            "--for",
+            "1h",
+            "--reason",
+            "corpus",
+        ];
         host.cli(&words)?.ok()?;
     }
     let mut kernel = StandIn::take_over(&mut host)?;
     let mut puppets = [Puppet::start(ALICE)?, Puppet::start(BOB)?];
     for case in cases()? {
         let [alice, bob] = &mut puppets;
-        let puppet = if case.user.as_str() == "alice" { alice } else { bob };
+        let puppet = if case.user.as_str() == "alice" {
+            alice
+        } else {
+            bob
+        };
         drop(kernel.records());
         let verdict = tried(&case, puppet, &kernel).with_context(|| case.line.to_owned())?;
         let records = kernel.records();
-        let rule = records.first().and_then(|record| image.rule(record.rule)).map(|rule| rule.shown());
+        let rule = records
+            .first()
+            .and_then(|record| image.rule(record.rule))
+            .map(stayhand_guardrail::image::RuleInfo::shown);
         case.expects("the kernel", verdict, rule.as_deref())?;
         recorded_once(&case, &records)?;
     }
@@ -229,10 +313,23 @@ fn recorded_once(case: &Case, records: &[Record]) -> Result<()> {
         (_, Some(_)) => 1,
         (_, None) => 0,
     };
-    ensure!(records.len() == wanted, "`{}`: {} records", case.line, records.len());
-    let said = records.first().map(|record| Verdict::from_code(record.verdict));
-    ensure!(said.is_none_or(|said| said == case.verdict), "`{}`: the record says {said:?}", case.line);
-    let odd = records.iter().any(|record| !verdict::ALL.contains(&record.verdict));
+    ensure!(
+        records.len() == wanted,
+        "`{}`: {} records",
+        case.line,
+        records.len()
+    );
+    let said = records
+        .first()
+        .map(|record| Verdict::from_code(record.verdict));
+    ensure!(
+        said.is_none_or(|said| said == case.verdict),
+        "`{}`: the record says {said:?}",
+        case.line
+    );
+    let odd = records
+        .iter()
+        .any(|record| !verdict::ALL.contains(&record.verdict));
     ensure!(!odd, "`{}`: a verdict that is none", case.line);
     Ok(())
 }
@@ -249,7 +346,10 @@ fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> 
         }
         Operation::Connect => {
             let address = case.address().context("no address")?;
-            (format!("connect|udp|{}|{}", address.ip(), address.port()), 0)
+            (
+                format!("connect|udp|{}|{}", address.ip(), address.port()),
+                0,
+            )
         }
     };
     let ticket = puppet.ask(&words)?;
@@ -267,7 +367,11 @@ fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> 
     // Most destinations have no route: the kernel says so only after it has let the attempt through.
     let unrouted = case.operation == Operation::Connect && result == -Ret::from(libc::ENETUNREACH);
     match result {
-        EPERM => Ok(if was_held { Verdict::Held } else { Verdict::Denied }),
+        EPERM => Ok(if was_held {
+            Verdict::Held
+        } else {
+            Verdict::Denied
+        }),
         _ if was_held => bail!("refused, and yet {result}"),
         _ if result == success || unrouted => Ok(Verdict::Allowed),
         _ => bail!("`{words}` gives {result}, which is no verdict"),
@@ -305,11 +409,21 @@ mod tests {
         let count = evaluators_agree().unwrap();
         assert!(count >= 60, "{count} cases");
         let cases = cases().unwrap();
-        let free = cases.iter().filter(|case| case.verdict == Verdict::Allowed).count();
+        let free = cases
+            .iter()
+            .filter(|case| case.verdict == Verdict::Allowed)
+            .count();
         let share = free * 100 / count;
-        assert!((40..=60).contains(&share), "{share} % of the cases are allowed");
+        assert!(
+            (40..=60).contains(&share),
+            "{share} % of the cases are allowed"
+        );
         for operation in Operation::ALL {
-            assert!(cases.iter().any(|case| case.operation == operation && case.verdict != Verdict::Allowed));
+            assert!(
+                cases
+                    .iter()
+                    .any(|case| case.operation == operation && case.verdict != Verdict::Allowed)
+            );
         }
     }
 }

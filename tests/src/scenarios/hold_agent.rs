@@ -71,12 +71,11 @@ const STOPPED: i32 = 147;
 fn with(run: impl FnOnce(&mut Host) -> Result<()>) -> Result<()> {
     static HOST: Mutex<Option<Host>> = Mutex::new(None);
     let mut place = HOST.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut host = match place.take() {
-        Some(host) => host,
-        None => {
-            rig::places()?;
-            Host::boot(&Config::policy(rig::POLICY))?
-        }
+    let mut host = if let Some(host) = place.take() {
+        host
+    } else {
+        rig::places()?;
+        Host::boot(&Config::policy(rig::POLICY))?
     };
     run(&mut host)?;
     let left = host.holds()?;
@@ -111,9 +110,9 @@ fn through(wrap: impl Fn(&str) -> String) -> Result<()> {
             Ok(alice.ended(typed).is_none() && !changed(&path))
         })?;
         host.approve(&hold.id, "shown by a test")?;
-        let ended = alice
-            .finish(typed, wait::LONG)
-            .with_context(|| format!("the approved command does not end:\n{}", process::listing()))?;
+        let ended = alice.finish(typed, wait::LONG).with_context(|| {
+            format!("the approved command does not end:\n{}", process::listing())
+        })?;
         ensure!(
             ended.code == 0,
             "ended with {}: {}",

@@ -300,9 +300,9 @@ fn mapped(_: &mut Ctx) -> Result<()> {
 
 fn udp(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
-        let receiver = UdpSocket::bind("127.0.9.1:7000")?;
-        receiver.set_nonblocking(true)?;
-        let received = || receiver.recv(&mut [0; 8]).is_ok();
+        let socket = UdpSocket::bind("127.0.9.1:7000")?;
+        socket.set_nonblocking(true)?;
+        let received = || socket.recv(&mut [0; 8]).is_ok();
         rig.held_without_effect("connect|udp|127.0.9.1|7000", &received, 0)
     })
 }

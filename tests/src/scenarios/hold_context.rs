@@ -19,6 +19,9 @@ use crate::{
     wait,
 };
 
+/// `O_WRONLY`, as the immediate of one instruction.
+const ELF_WRITE_ONLY: u8 = 1;
+
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("io_uring_plain_open_is_denied_and_says_so", plain).group("kernel"),
@@ -142,7 +145,7 @@ fn program32(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         let path = file("held/f32")?;
         let program = format!("{WORK}/bin/open32");
-        write_executable(&program, &elf::open32(&path, libc::O_WRONLY as u8))?;
+        write_executable(&program, &elf::open32(&path, ELF_WRITE_ONLY))?;
         for (approved, code) in [(false, Ret::from(libc::EPERM)), (true, 0)] {
             let held = rig.hold(&format!("exec|fork|{program}"))?;
             if approved {

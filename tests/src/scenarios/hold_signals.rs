@@ -203,7 +203,10 @@ fn abandoned(_: &mut Ctx) -> Result<()> {
         let again = again.context("an approval whose time is over was used");
         match &again {
             Ok(again) => {
-                ensure!(again.key.digest == script.hold.key.digest, "asked about something else: {again:?}");
+                ensure!(
+                    again.key.digest == script.hold.key.digest,
+                    "asked about something else: {again:?}"
+                );
                 rig.agent.refuse(again)?;
             }
             Err(_) => rig.agent.refuse(&interpreter.hold)?,

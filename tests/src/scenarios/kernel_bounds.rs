@@ -161,7 +161,10 @@ fn no_record(_: &mut Ctx) -> Result<()> {
         let before = lost(rig)?;
         let words = format!("open|open|{path}|{}|0|after", libc::O_WRONLY);
         let result = rig.alice.tell(&words)?;
-        ensure!(result == EPERM && !changed(&path), "without room for its record it gives {result}");
+        ensure!(
+            result == EPERM && !changed(&path),
+            "without room for its record it gives {result}"
+        );
         ensure!(rig.agent.pending().is_empty(), "something is pending");
         ensure!(lost(rig)? == before + 1, "the loss is not counted");
         drop(rig.agent.records());
@@ -169,7 +172,10 @@ fn no_record(_: &mut Ctx) -> Result<()> {
         let held = rig.hold(&words)?;
         fill_ring_a(rig, &mut root)?;
         rig.agent.approve(&held.hold)?;
-        ensure!(rig.result(&held)? == EPERM && !changed(&path), "an approval without its record is used");
+        ensure!(
+            rig.result(&held)? == EPERM && !changed(&path),
+            "an approval without its record is used"
+        );
         drop(rig.agent.records());
         let held = rig.hold(&words)?;
         rig.agent.approve(&held.hold)?;

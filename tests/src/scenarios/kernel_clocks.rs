@@ -22,7 +22,10 @@ use crate::{
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_grant_ends_when_the_wall_clock_is_set_forward", forward),
-    Scenario::new("a_grant_does_not_outlive_its_time_when_the_wall_clock_is_set_back", back),
+    Scenario::new(
+        "a_grant_does_not_outlive_its_time_when_the_wall_clock_is_set_back",
+        back,
+    ),
 ];
 
 const HOUR: i64 = 3_600;
@@ -49,7 +52,10 @@ impl Drop for WallClock {
 
 fn shift(by_s: i64) -> Result<()> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
-    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(now.tv_sec() + by_s, now.tv_nsec()))?;
+    clock_settime(
+        ClockId::CLOCK_REALTIME,
+        TimeSpec::new(now.tv_sec() + by_s, now.tv_nsec()),
+    )?;
     Ok(())
 }
 
@@ -64,13 +70,27 @@ fn granted(length: &str) -> Result<(Host, Puppet, String)> {
     let words = format!("open|open|{path}|{}|0|after", libc::O_WRONLY);
     let mut host = Host::boot(&Config::policy(rig::POLICY))?;
     let mut alice = Puppet::start(ALICE)?;
-    ensure!(alice.tell(&words)? == EPERM, "free without a grant: this shows nothing");
-    let grant = ["grant", "create", "--user", "alice", "--permission", "vault", "--for", length, "--reason", "clocks"];
+    ensure!(
+        alice.tell(&words)? == EPERM,
+        "free without a grant: this shows nothing"
+    );
+    let grant = [
+        "grant",
+        "create",
+        "--user",
+        "alice",
+        "--permission",
+        "vault",
+        "--for",
+        length,
+        "--reason",
+        "clocks",
+    ];
     host.cli(&grant)?.ok()?;
     host.kill_agent()?;
     host.kill_control()?;
-    let works = alice.tell(&words)?;
-    ensure!(works == 5, "with the grant it gives {works}");
+    let given = alice.tell(&words)?;
+    ensure!(given == 5, "with the grant it gives {given}");
     Ok((host, alice, words))
 }
 
@@ -78,7 +98,10 @@ fn forward(_: &mut Ctx) -> Result<()> {
     let (_host, mut alice, words) = granted("30m")?;
     let clock = WallClock::set(HOUR)?;
     let after = alice.tell(&words)?;
-    ensure!(after == EPERM, "an hour later by the wall clock it gives {after}");
+    ensure!(
+        after == EPERM,
+        "an hour later by the wall clock it gives {after}"
+    );
     drop(clock);
     let again = alice.tell(&words)?;
     ensure!(again == 5, "back at its own time it gives {again}");
@@ -92,7 +115,9 @@ fn back(ctx: &mut Ctx) -> Result<()> {
     let still = alice.tell(&words)?;
     ensure!(still == 5, "set back, the grant is over too early: {still}");
     ctx.step("the boot clock runs on");
-    wait::until_ok(wait::LONG, "the grant to end", || Ok((alice.tell(&words)? == EPERM).then_some(())))?;
+    wait::until_ok(wait::LONG, "the grant to end", || {
+        Ok((alice.tell(&words)? == EPERM).then_some(()))
+    })?;
     let lasted = boot_time()?.saturating_sub(issued);
     ensure!(lasted >= BRIEF, "it ended after {lasted:?} already");
     ensure!(lasted < BRIEF + wait::LONG, "it lasted {lasted:?}");

@@ -64,10 +64,16 @@ fn no_mixture(ctx: &mut Ctx) -> Result<()> {
     let first = read()?;
     host.apply(SECOND)?;
     let second = read()?;
-    ensure!(first & ACTIVE_SLOT_MASK != second & ACTIVE_SLOT_MASK, "one slot for both: {first:#x}, {second:#x}");
+    ensure!(
+        first & ACTIVE_SLOT_MASK != second & ACTIVE_SLOT_MASK,
+        "one slot for both: {first:#x}, {second:#x}"
+    );
     let mut kernel = StandIn::take_over(&mut host)?;
     let mut alice = Puppet::start(ALICE)?;
-    let ticket = alice.ask(&format!("hammer|{OPENS}|{path}|{}", libc::O_WRONLY | libc::O_TRUNC))?;
+    let ticket = alice.ask(&format!(
+        "hammer|{OPENS}|{path}|{}",
+        libc::O_WRONLY | libc::O_TRUNC
+    ))?;
     let mut flips = 0u32;
     while alice.answered(&ticket).is_none() {
         for image in [first, second] {
@@ -78,17 +84,36 @@ fn no_mixture(ctx: &mut Ctx) -> Result<()> {
         ensure!(flips < u32::MAX / 2, "the puppet does not come to an end");
     }
     let opened = alice.answer(&ticket, wait::SOON)?;
-    ensure!(opened == 0 && !changed(&path), "{opened} opens went through between two images that both deny");
+    ensure!(
+        opened == 0 && !changed(&path),
+        "{opened} opens went through between two images that both deny"
+    );
     let mut seen: BTreeMap<(u64, u64, u32), usize> = BTreeMap::new();
     for record in kernel.records() {
-        *seen.entry((record.generation, record.rule, record.reason)).or_default() += 1;
+        *seen
+            .entry((record.generation, record.rule, record.reason))
+            .or_default() += 1;
     }
-    ctx.log(format!("{flips} flips, decisions by (generation, rule, reason): {seen:x?}"));
-    let rules: BTreeMap<u64, u64> = seen.keys().map(|(generation, rule, _)| (*generation, *rule)).collect();
-    ensure!(rules.len() == 2, "not both images decided: this shows nothing");
-    ensure!(seen.len() == 2, "a decision of one image names a rule or a reason of the other: {seen:x?}");
+    ctx.log(format!(
+        "{flips} flips, decisions by (generation, rule, reason): {seen:x?}"
+    ));
+    let rules: BTreeMap<u64, u64> = seen
+        .keys()
+        .map(|(generation, rule, _)| (*generation, *rule))
+        .collect();
+    ensure!(
+        rules.len() == 2,
+        "not both images decided: this shows nothing"
+    );
+    ensure!(
+        seen.len() == 2,
+        "a decision of one image names a rule or a reason of the other: {seen:x?}"
+    );
     let reasons: Vec<u32> = seen.keys().map(|(_, _, reason)| *reason).collect();
-    ensure!(reasons.contains(&reason::RULE_DENY) && reasons.contains(&reason::NO_GRANT), "{reasons:?}");
+    ensure!(
+        reasons.contains(&reason::RULE_DENY) && reasons.contains(&reason::NO_GRANT),
+        "{reasons:?}"
+    );
     Ok(())
 }
 
@@ -105,8 +130,14 @@ fn no_gap(ctx: &mut Ctx) -> Result<()> {
             let mut alice = Puppet::start(ALICE)?;
             let mut rounds = 0;
             while !stop.load(Ordering::SeqCst) {
-                let opened = alice.tell(&format!("hammer|50|{path}|{}", libc::O_WRONLY | libc::O_TRUNC))?;
-                ensure!(opened == 0, "{opened} opens went through while a policy was applied");
+                let opened = alice.tell(&format!(
+                    "hammer|50|{path}|{}",
+                    libc::O_WRONLY | libc::O_TRUNC
+                ))?;
+                ensure!(
+                    opened == 0,
+                    "{opened} opens went through while a policy was applied"
+                );
                 rounds += 1;
             }
             Ok(rounds * 50)
@@ -116,12 +147,17 @@ fn no_gap(ctx: &mut Ctx) -> Result<()> {
             host.apply(if round % 2 == 0 { SECOND } else { FIRST })
         });
         stop.store(true, Ordering::SeqCst);
-        let hammered = hammering.join().map_err(|_| anyhow::anyhow!("the hammering thread panicked"))?;
+        let hammered = hammering
+            .join()
+            .map_err(|_| anyhow::anyhow!("the hammering thread panicked"))?;
         applied.and(hammered)
     })?;
     ensure!(hammered > 100, "only {hammered} opens: this shows nothing");
     ensure!(!changed(&path), "it had its effect");
-    ctx.log(format!("{hammered} opens, {} judged again", host_counter(counter::REJUDGED)? - rejudged));
+    ctx.log(format!(
+        "{hammered} opens, {} judged again",
+        host_counter(counter::REJUDGED)? - rejudged
+    ));
     Ok(())
 }
 
