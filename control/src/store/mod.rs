@@ -26,7 +26,7 @@ pub use write::Write;
 use std::time::Duration;
 
 use sqlx::{
-    SqlitePool,
+    Connection as _, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use stayhand_guardrail::id::HostId;
@@ -92,6 +92,14 @@ impl Store {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A full disk ends a transaction inside the database; the driver's own undoing then fails, and that
+                // connection could never begin another. The ping waits for the undoing.
+                .after_release(|connection, _| {
+                    Box::pin(async move {
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
         };
         let write = pool(1).connect_with(writer).await?;
         sqlx::migrate!().run(&write).await?;
