@@ -167,7 +167,9 @@ fn kind_of(status: &Status) -> Kind {
         Code::PermissionDenied | Code::Unauthenticated => Kind::Permission,
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => Kind::Unavailable,
         // A connection that breaks under a call is reported as unknown or cancelled, with the cause attached.
-        Code::Unknown | Code::Cancelled if std::error::Error::source(status).is_some() => {
+        Code::Unknown | Code::Cancelled | Code::Internal
+            if std::error::Error::source(status).is_some() =>
+        {
             Kind::Unavailable
         }
         _ => Kind::General,

@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 
 /// How often is looked.
 pub const TICK: Duration = Duration::from_millis(20);
+/// A terminal that shows nothing new for so long has said all of it.
+pub const QUIET: Duration = Duration::from_millis(200);
 /// For what takes milliseconds on a machine, under emulation on a busy host.
 pub const SOON: Duration = Duration::from_secs(20);
 /// For what starts programs, loads kernel objects or crosses several processes.

@@ -182,14 +182,23 @@ impl Session {
         text_of(lock(&self.shown).get(typed.from..).unwrap_or_default())
     }
 
-    /// Waits until the terminal shows a text after a command was typed, and gives everything since then.
+    /// Waits until the terminal shows a text after a command was typed, and then until it shows no more: a notice
+    /// has several lines and may arrive in pieces. Gives everything since the command.
     pub fn wait_since(&self, typed: Typed, text: &str, limit: Duration) -> Result<String> {
-        wait::until(
+        let mut shown = wait::until(
             limit,
             &format!("{text:?} on {}'s terminal", self.user),
             || Some(self.since(typed)).filter(|shown| shown.contains(text)),
         )
-        .with_context(|| format!("terminal: {}", self.since(typed)))
+        .with_context(|| format!("terminal: {}", self.since(typed)))?;
+        loop {
+            std::thread::sleep(wait::QUIET);
+            let later = self.since(typed);
+            if later == shown {
+                return Ok(shown);
+            }
+            shown = later;
+        }
     }
 
     /// Waits for the end of the session's own process.
