@@ -75,6 +75,10 @@ unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
         if (*answered).hold == 0 {
             return 0;
         }
+        if (*state).current.now.boot_ns >= (*answered).boot_deadline_ns {
+            (*answered).hold = 0;
+            return 0;
+        }
         if (*answered).call != (*state).current.call {
             if (*answered).seen != 0 {
                 (*answered).hold = 0; // used up by an earlier call
@@ -151,6 +155,7 @@ unsafe extern "C" fn take(index: u64, context: *mut c_void) -> c_long {
         (*answered).digest = (*state).current.digest;
         (*answered).hold = (*state).current.hold;
         (*answered).call = (*state).current.call;
+        (*answered).boot_deadline_ns = (*state).current.boot_deadline_ns;
         (*answered).seen = 1;
     }
     1

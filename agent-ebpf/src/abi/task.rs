@@ -41,6 +41,8 @@ pub struct Answered {
     pub hold: u64,
     /// Registers of the call that asked (hash): a restart of the same call has the same
     pub call: u64,
+    /// Deadline of the hold: an approval kept for a restart that never comes must not outlive it
+    pub boot_deadline_ns: u64,
     /// 1 once this attempt has used it
     pub seen: u32,
     /// Zero
@@ -217,7 +219,7 @@ pub struct TaskState {
 }
 
 const _: () = assert!(size_of::<TaskState>().is_multiple_of(8));
-const _: () = assert!(size_of::<Answered>() == 40);
+const _: () = assert!(size_of::<Answered>() == 48);
 const _: () = assert!(size_of::<Level>() == 24);
 
 /// Identity of the object that the agent's labelling thread just opened.
