@@ -44,6 +44,10 @@ pub fn hooks(ready: &Ready, json: bool, check: bool) -> Result<()> {
         println!("{}", table(&rows));
     }
     if check {
+        let missed = crate::bars::missed(&rows);
+        if !missed.is_empty() {
+            bail!("over the bar:\n{}", missed.join("\n"));
+        }
         let again = measure(ready)?;
         let apart = disagreements(&rows, &again);
         if !apart.is_empty() {

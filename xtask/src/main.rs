@@ -9,6 +9,7 @@
 )]
 
 mod apt;
+mod bars;
 mod bench;
 mod check;
 mod compile;
@@ -113,7 +114,7 @@ enum Bench {
         /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Run twice and fail if the runs differ by more than 0.5 %
+        /// Fail over a bar (docs/performance.md), or if a second run differs by more than 0.5 %
         #[arg(long)]
         check: bool,
     },

@@ -1,0 +1,110 @@
+//! The bars that `bench hooks --check` holds the figures to (docs/performance.md). Never measures anything.
+
+use crate::bench::Row;
+
+/// Most that opening and closing may cost a process that nothing guards: a handful of loads and one look-up of
+/// task storage.
+const OPEN_UNGUARDED_MAX: f64 = 450.0;
+/// Most that an exec may cost it, as a factor.
+const EXEC_UNGUARDED_MAX: f64 = 1.02;
+/// Most that a hundred times as many rules may cost, as a factor: rules are looked up, never walked through.
+const RULES_MAX: f64 = 1.05;
+
+const NO_AGENT: &str = "no agent";
+const UNGUARDED: &str = "unguarded";
+const FEW: &str = "10 rules";
+const MANY: &str = "1000 rules";
+
+/// Every bar that is missed, and every figure that a bar needs and that is not there.
+pub fn missed(rows: &[Row]) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut opens = 0;
+    let mut execs = 0;
+    let mut pairs = 0;
+    for row in rows {
+        let compared = match row.scenario.as_str() {
+            UNGUARDED if row.action.starts_with("open") => {
+                opens += 1;
+                find(rows, &row.action, NO_AGENT).map(|base| (base, base + OPEN_UNGUARDED_MAX))
+            }
+            UNGUARDED if row.action.contains("exec") => {
+                execs += 1;
+                find(rows, &row.action, NO_AGENT).map(|base| (base, base * EXEC_UNGUARDED_MAX))
+            }
+            scenario => match scenario.strip_prefix(MANY) {
+                Some(rest) => {
+                    pairs += 1;
+                    find(rows, &row.action, &format!("{FEW}{rest}"))
+                        .map(|base| (base, base * RULES_MAX))
+                }
+                None => continue,
+            },
+        };
+        match compared {
+            Some((_, most)) if row.instructions <= most => {}
+            Some((base, most)) => missed.push(format!(
+                "{} / {}: {:.0}, more than {most:.0} (compared with {base:.0})",
+                row.action, row.scenario, row.instructions
+            )),
+            None => missed.push(format!(
+                "{} / {}: nothing to compare with",
+                row.action, row.scenario
+            )),
+        }
+    }
+    let needed = [(opens, "open"), (execs, "exec"), (pairs, "many rules")];
+    missed.extend(
+        needed
+            .iter()
+            .filter(|(count, _)| *count == 0)
+            .map(|(_, what)| format!("no figure of {what}")),
+    );
+    missed
+}
+
+fn find(rows: &[Row], action: &str, scenario: &str) -> Option<f64> {
+    let row = rows
+        .iter()
+        .find(|row| row.action == action && row.scenario == scenario);
+    row.map(|row| row.instructions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(open: f64, exec: f64, many: f64) -> Vec<Row> {
+        let row = |action: &str, scenario: &str, instructions| Row {
+            action: action.into(),
+            scenario: scenario.into(),
+            instructions,
+        };
+        vec![
+            row("open(write)+close", "no agent", 5_000.0),
+            row("open(write)+close", "unguarded", open),
+            row("vfork+exec", "no agent", 200_000.0),
+            row("vfork+exec", "unguarded", exec),
+            row("open(write)+close", "10 rules, none matches", 9_000.0),
+            row("open(write)+close", "1000 rules, none matches", many),
+        ]
+    }
+
+    #[test]
+    fn each_bar_is_missed_by_itself_and_by_nothing_else() {
+        assert_eq!(missed(&rows(5_451.0, 204_000.0, 9_450.0)).len(), 1);
+        assert_eq!(missed(&rows(5_450.0, 204_001.0, 9_450.0)).len(), 1);
+        assert_eq!(missed(&rows(5_450.0, 204_000.0, 9_451.0)).len(), 1);
+        assert!(missed(&rows(5_450.0, 204_000.0, 9_450.0)).is_empty());
+    }
+
+    #[test]
+    fn figures_that_are_not_there_are_no_success() {
+        assert_eq!(missed(&[]).len(), 3);
+        let all = rows(5_000.0, 200_000.0, 9_000.0);
+        let without_base: Vec<Row> = all
+            .into_iter()
+            .filter(|row| row.scenario != "no agent")
+            .collect();
+        assert_eq!(missed(&without_base).len(), 2);
+    }
+}
