@@ -56,14 +56,19 @@ fn parent_of(child: u32, identify: Identify<'_>) -> io::Result<Option<(u32, u64,
     Ok(identify(&process).map(|cookie| (parent, cookie, stat)))
 }
 
-/// Continues those that are stopped now.
-pub fn wake(others: &Others, identify: Identify<'_>) {
-    for (pid, cookie) in &others.ancestors {
-        resume(*pid, &|process| identify(process) == Some(*cookie));
+/// Continues those that are stopped now, the outermost first. Says whether an ancestor was.
+pub fn wake(others: &Others, identify: Identify<'_>) -> bool {
+    let mut any = false;
+    for (pid, cookie) in others.ancestors.iter().rev() {
+        any |= resume(*pid, &|process| identify(process) == Some(*cookie));
     }
-    if others.groups.is_empty() {
-        return;
+    if !others.groups.is_empty() {
+        wake_groups(&others.groups, identify);
     }
+    any
+}
+
+fn wake_groups(groups: &[u32], identify: Identify<'_>) {
     let Ok(processes) = std::fs::read_dir("/proc") else {
         return;
     };
@@ -71,21 +76,23 @@ pub fn wake(others: &Others, identify: Identify<'_>) {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        if Stat::of(pid).is_ok_and(|stat| stat.is_stopped() && others.groups.contains(&stat.group))
-        {
+        if Stat::of(pid).is_ok_and(|stat| stat.is_stopped() && groups.contains(&stat.group)) {
             resume(pid, &|process| identify(process).is_some());
         }
     }
 }
 
 /// Continues a process that is stopped, if it is the right one. The number is read after it was opened.
-fn resume(pid: u32, is_right: &dyn Fn(&PidFd) -> bool) {
+fn resume(pid: u32, is_right: &dyn Fn(&PidFd) -> bool) -> bool {
     let Ok(Some(process)) = PidFd::open(pid) else {
-        return;
+        return false;
     };
-    if is_right(&process) && Stat::of(pid).is_ok_and(|stat| stat.is_stopped()) {
-        let _gone_meanwhile = process.resume();
+    if !is_right(&process) || !Stat::of(pid).is_ok_and(|stat| stat.is_stopped()) {
+        return false;
     }
+    let resumed = process.resume().unwrap_or(false);
+    tracing::debug!(pid, resumed, "continued with a held process");
+    resumed
 }
 
 #[cfg(test)]

@@ -117,6 +117,7 @@ impl Thread {
             match message {
                 Message::Opened(mut row, told) => {
                     row.others = noter(&row);
+                    tracing::debug!(hold = %row.hold.id, others = ?row.others, "held");
                     manager.opened(*row, &now);
                     if let Some(told) = told {
                         self.teller.tell(told);

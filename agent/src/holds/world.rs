@@ -1,6 +1,10 @@
 //! The real world of the hold manager: kernel maps, processes, the journal and the board.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use stayhand_agent_ebpf::abi::code::answer;
 
@@ -22,7 +26,12 @@ pub struct RealWorld {
     board: Arc<Board>,
     /// Opened and identified once per hold
     processes: HashMap<u64, PidFd>,
+    /// When ancestors that had stopped were continued last
+    left_to_ancestors: HashMap<u64, Instant>,
 }
+
+/// How long ancestors that were just continued have to continue the held process themselves.
+const ANCESTORS_TURN: Duration = Duration::from_millis(300);
 
 impl RealWorld {
     /// Acts through these.
@@ -32,6 +41,7 @@ impl RealWorld {
             spool,
             board,
             processes: HashMap::new(),
+            left_to_ancestors: HashMap::new(),
         }
     }
 
@@ -120,9 +130,19 @@ impl World for RealWorld {
 
     fn release(&mut self, row: &Row) {
         self.processes.remove(&row.id());
+        self.left_to_ancestors.remove(&row.id());
     }
 
+    /// Ancestors first: `sudo` has to be there when its command goes on, and continues it by itself. Only if that
+    /// does not happen for a while is the held process continued directly.
     fn wake(&mut self, row: &Row) {
+        if ancestors::wake(&row.others, &same_session(&self.maps, row)) {
+            self.left_to_ancestors.insert(row.id(), Instant::now());
+        }
+        let left = self.left_to_ancestors.get(&row.id());
+        if left.is_some_and(|since| since.elapsed() < ANCESTORS_TURN) {
+            return;
+        }
         match self.process(row) {
             Ok(Some(process)) => {
                 if let Err(error) = process.resume() {
@@ -132,7 +152,6 @@ impl World for RealWorld {
             Ok(None) => {}
             Err(error) => warn(row, "find a process", error.as_ref()),
         }
-        self.wake_ancestors(row);
     }
 
     fn wake_ancestors(&mut self, row: &Row) {
