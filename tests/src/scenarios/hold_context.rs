@@ -241,7 +241,9 @@ fn two_threads(_: &mut Ctx) -> Result<()> {
             rig.agent.counted(1001)
         );
         for one in &both {
-            rig.agent.approve(one)?;
+            let settled = rig.agent.approve(one);
+            let answers = [rig.alice.answered(&first), rig.alice.answered(&second)];
+            settled.with_context(|| format!("the calls returned {answers:?}"))?;
         }
         ensure!(
             rig.alice.answer(&first, wait::SOON)? == 5
