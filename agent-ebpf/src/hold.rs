@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::generated::{bpf_get_prandom_u32, bpf_send_signal},
+    helpers::generated::{bpf_get_prandom_u32, bpf_send_signal_thread},
 };
 use stayhand_agent_ebpf::abi::{
     code::{answer, class, counter, reason, verdict},
@@ -28,6 +28,9 @@ pub const RESTART: i32 = -513;
 pub const EPERM: i32 = -1;
 
 const A: u32 = class::A as u32;
+/// Sent to the thread, never to the process: a stop that is already pending process-wide (of another held thread,
+/// or anybody's) is not queued twice and would not wake this thread, and without a signal the kernel hands
+/// `-ERESTARTNOINTR` to the program instead of issuing the call again. The whole group stops all the same.
 const SIGSTOP: u32 = 19;
 const NS_PER_MS: u64 = 1_000_000;
 
@@ -105,7 +108,7 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         }
         add32(&raw mut (*entry).restops, 1);
         count(counter::RESTOPPED);
-        if bpf_send_signal(SIGSTOP) != 0 {
+        if bpf_send_signal_thread(SIGSTOP) != 0 {
             return over(state, reason::HOLD_UNAVAILABLE);
         }
         keep_for_restart(state);
@@ -202,7 +205,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
         let current = &raw mut (*state).current;
         let now_ns = (*current).now.boot_ns;
         let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * NS_PER_MS;
-        if bpf_send_signal(SIGSTOP) != 0 {
+        if bpf_send_signal_thread(SIGSTOP) != 0 {
             return plan(state, plan::DENY, unavailable);
         }
         let hold = (u64::from(bpf_get_prandom_u32()) << 32) | u64::from(bpf_get_prandom_u32()) | 1;
