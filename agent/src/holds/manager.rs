@@ -35,6 +35,10 @@ pub trait World {
     fn wake(&mut self, row: &Row);
     /// Continues the ancestors only.
     fn wake_ancestors(&mut self, row: &Row);
+    /// Continues ancestors that stopped themselves although nothing below them is stopped.
+    fn wake_left_behind(&mut self, row: &Row);
+    /// Whether an ancestor that stops itself is still there.
+    fn may_be_left_behind(&mut self, row: &Row) -> bool;
     /// Looks at the process, then at the kernel's entry.
     fn look(&mut self, row: &Row) -> Look;
 }
@@ -133,7 +137,7 @@ impl<W: World> Manager<W> {
         for id in due {
             if let Some(row) = self.rows.get(&id) {
                 let event = match row.stage {
-                    Stage::Over => Event::Linger,
+                    Stage::Over => Event::Linger(self.world.may_be_left_behind(row)),
                     _ => Event::Look(self.world.look(row)),
                 };
                 self.happen(id, event, now);
@@ -166,6 +170,7 @@ impl<W: World> Manager<W> {
                 Effect::WriteAnswer(code) => self.world.write_answer(row, code),
                 Effect::Wake => self.world.wake(row),
                 Effect::WakeAncestors => self.world.wake_ancestors(row),
+                Effect::WakeLeftBehind => self.world.wake_left_behind(row),
                 Effect::Release => self.world.release(row),
                 Effect::Withdraw => {
                     let was_there = self.world.withdraw(row);

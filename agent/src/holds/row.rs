@@ -37,10 +37,23 @@ pub struct Row {
 /// Processes of the same session that stop because a held one is stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Others {
-    /// Ancestors: process id and cookie
-    pub ancestors: Vec<(u32, u64)>,
-    /// Process groups of ancestors that stop their whole group
-    pub groups: Vec<u32>,
+    /// From the parent upwards
+    pub ancestors: Vec<Ancestor>,
+}
+
+/// An ancestor of a held process, as it was when the hold opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Thread group
+    pub pid: u32,
+    /// Says that the number still belongs to it
+    pub cookie: u64,
+    /// Process group
+    pub group: u32,
+    /// Stops itself, and perhaps its whole group, when its child is stopped
+    pub stops_itself: bool,
+    /// Was not stopped by somebody before
+    pub ran: bool,
 }
 
 /// Where the agent is with a hold.

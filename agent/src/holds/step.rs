@@ -33,6 +33,11 @@ const OUTCOME_WAIT_NS: u64 = 1_000 * NS_PER_MS;
 const LINGER_LOOKS: u32 = 10;
 /// and the time between two of them.
 const LINGER_NS: u64 = 200 * NS_PER_MS;
+/// Afterwards only programs that stop themselves are looked after: `sudo` may come to a stop that was reported to it
+/// long ago whenever its turn comes on a busy machine. Until about two minutes after the end,
+const WATCH_LOOKS: u32 = 120;
+/// once in so long.
+const WATCH_NS: u64 = 1_000 * NS_PER_MS;
 
 /// The process as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +75,8 @@ pub enum Event {
     Look(Look),
     /// The kernel said what became of it
     Outcome(Reason),
-    /// The hold is over; others may still stop because of it
-    Linger,
+    /// The hold is over; others may still stop because of it. Whether one is there that stops itself
+    Linger(bool),
     /// What taking the entry out of the map came to: whether it was there
     Withdrew(bool),
 }
@@ -87,6 +92,8 @@ pub enum Effect {
     Wake,
     /// Continue ancestors that stopped because of it
     WakeAncestors,
+    /// Continue ancestors that stopped themselves although nothing below them is stopped
+    WakeLeftBehind,
     /// Withdraw the entry: answer `void`, remove it, remove the answer; then say [`Event::Withdrew`]
     Withdraw,
     /// Let go of the process
@@ -98,14 +105,14 @@ pub enum Effect {
 pub fn step(row: &mut Row, event: Event, now: &Now) -> Vec<Effect> {
     match (row.stage, event) {
         (Stage::Over, Event::Outcome(reason)) => correct(row, reason, now),
-        (Stage::Over, Event::Linger) => linger(row, now),
+        (Stage::Over, Event::Linger(watched)) => linger(row, watched, now),
         (Stage::Over, _) => vec![],
         (_, Event::Outcome(reason)) => outcome(row, reason, now),
         (_, Event::Look(look)) => looked(row, look, now),
         (Stage::Waiting, Event::Answer(answer)) => answered(row, answer, now),
         (Stage::Withdrawn, Event::Withdrew(was_there)) => withdrew(row, was_there, now),
         // Answered already, or never withdrawn.
-        (_, Event::Answer(_) | Event::Withdrew(_) | Event::Linger) => vec![],
+        (_, Event::Answer(_) | Event::Withdrew(_) | Event::Linger(_)) => vec![],
     }
 }
 
@@ -288,10 +295,16 @@ fn finish(row: &mut Row, fact: Option<Fact>, now: &Now) -> Vec<Effect> {
 }
 
 /// Others are continued for a while after the end: they can have seen the stop late.
-fn linger(row: &mut Row, now: &Now) -> Vec<Effect> {
+fn linger(row: &mut Row, watched: bool, now: &Now) -> Vec<Effect> {
     row.looks = row.looks.saturating_add(1);
     schedule(row, now);
-    vec![Effect::WakeAncestors]
+    if row.looks <= LINGER_LOOKS {
+        return vec![Effect::WakeAncestors];
+    }
+    if !watched {
+        row.look_at_ns = u64::MAX;
+    }
+    vec![Effect::WakeLeftBehind]
 }
 
 fn apply(row: &mut Row, fact: Fact, at: UnixMs) -> bool {
@@ -318,8 +331,10 @@ fn schedule(row: &mut Row, now: &Now) {
         Stage::Answered { .. } | Stage::Late | Stage::Withdrawn => {
             (WAKE_LOOK_NS << row.looks.min(16)).min(WAKE_LOOK_MAX_NS)
         }
-        Stage::Over if row.looks >= LINGER_LOOKS || row.others == Others::default() => u64::MAX,
-        Stage::Over => LINGER_NS,
+        Stage::Over if row.others == Others::default() => u64::MAX,
+        Stage::Over if row.looks < LINGER_LOOKS => LINGER_NS,
+        Stage::Over if row.looks < LINGER_LOOKS + WATCH_LOOKS => WATCH_NS,
+        Stage::Over => u64::MAX,
     };
     row.look_at_ns = now.boot_ns.saturating_add(wait);
 }

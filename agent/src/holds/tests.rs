@@ -197,6 +197,10 @@ impl World for Fake {
         self.0.borrow_mut().sigcont();
     }
     fn wake_ancestors(&mut self, _: &Row) {}
+    fn wake_left_behind(&mut self, _: &Row) {}
+    fn may_be_left_behind(&mut self, _: &Row) -> bool {
+        false
+    }
     fn look(&mut self, _: &Row) -> Look {
         let outside = self.0.borrow();
         let seen = match outside.call {

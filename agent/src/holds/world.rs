@@ -30,8 +30,9 @@ pub struct RealWorld {
     left_to_ancestors: HashMap<u64, Instant>,
 }
 
-/// How long ancestors that were just continued have to continue the held process themselves.
-const ANCESTORS_TURN: Duration = Duration::from_millis(300);
+/// How long ancestors that were just continued have to continue the held process themselves. Long enough for a busy
+/// machine: `sudo` with a terminal of its own reports a broken pipe if its command ended before it could do so.
+const ANCESTORS_TURN: Duration = Duration::from_secs(3);
 
 impl RealWorld {
     /// Acts through these.
@@ -156,6 +157,19 @@ impl World for RealWorld {
 
     fn wake_ancestors(&mut self, row: &Row) {
         ancestors::wake(&row.others, &same_session(&self.maps, row));
+    }
+
+    fn wake_left_behind(&mut self, row: &Row) {
+        let held_is_stopped = self.process(row).is_ok_and(|process| {
+            process
+                .is_some_and(|found| process::look(found, row.hold.process.tid).0 == Seen::Stopped)
+        });
+        self.processes.remove(&row.id());
+        ancestors::wake_left_behind(&row.others, held_is_stopped, &same_session(&self.maps, row));
+    }
+
+    fn may_be_left_behind(&mut self, row: &Row) -> bool {
+        ancestors::may_be_left_behind(&row.others, &same_session(&self.maps, row))
     }
 
     fn look(&mut self, row: &Row) -> Look {
