@@ -207,6 +207,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape of `Identify`")]
     fn own(_: &PidFd) -> Option<u64> {
         Some(COOKIE)
     }
