@@ -32,6 +32,7 @@ const A: u32 = class::A as u32;
 /// or anybody's) is not queued twice and would not wake this thread, and without a signal the kernel hands
 /// `-ERESTARTNOINTR` to the program instead of issuing the call again. The whole group stops all the same.
 const SIGSTOP: u32 = 19;
+const SIGCONT: u32 = 18;
 const NS_PER_MS: u64 = 1_000_000;
 
 // Task flags (include/linux/sched.h) of contexts that cannot be stopped and restarted.
@@ -66,7 +67,10 @@ pub fn hold(state: *mut TaskState, task: Addr) {
             return plan(state, plan::GO_ON, Said::default());
         }
         match HOLDS.get_ptr_mut(&(*state).current.key) {
-            Some(entry) => reenter(state, entry, settings.restops_max),
+            Some(entry) if (*entry).call == (*state).current.call => {
+                reenter(state, entry, settings.restops_max);
+            }
+            Some(entry) => abandon(state, (*entry).hold),
             None => quota(state, settings.holds_per_subject),
         }
     }
@@ -114,6 +118,35 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         keep_for_restart(state);
     }
     plan(state, plan::STOPPED, Said::default());
+}
+
+/// The hold under the current key is of a call that this task gave up: it is void, whatever its answer, and the
+/// present call is issued again to ask for itself.
+#[inline(always)]
+fn abandon(state: *mut TaskState, hold: u64) {
+    // SAFETY: the state is live.
+    unsafe { (*state).current.hold = hold };
+    close(state);
+    plan(
+        state,
+        plan::AGAIN,
+        Said {
+            class: A,
+            verdict: verdict::DENIED,
+            reason: reason::HOLD_CANCELLED,
+            flags: 0,
+        },
+    );
+}
+
+/// Has the kernel issue this call again without a stop in between: the stop signal marks the task as having a
+/// signal to look at, the continue signal takes the stop away and leaves the mark (kernel/signal.c,
+/// `prepare_signal`), and without any signal to deliver the kernel goes straight to the restart. False if the
+/// task cannot be signalled.
+#[inline(always)]
+pub fn again() -> bool {
+    // SAFETY: helpers without pointers. The second cannot fail where the first did not.
+    unsafe { bpf_send_signal_thread(SIGSTOP) == 0 && bpf_send_signal_thread(SIGCONT) == 0 }
 }
 
 #[inline(always)]
@@ -217,6 +250,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
             opened_boot_ns: now_ns,
             rule: (*current).decision.by.rule,
             process_cookie: (*state).process_cookie,
+            call: (*current).call,
             tgid: load(task, &OFF_TASK_TGID),
             tid: load(task, &OFF_TASK_PID),
             auid: (*state).auid,

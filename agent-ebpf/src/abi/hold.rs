@@ -28,6 +28,8 @@ pub struct HoldEntry {
     pub rule: u64,
     /// `TaskState::process_cookie`
     pub process_cookie: u64,
+    /// Registers of the call that asked (hash): only a restart of that very call is answered
+    pub call: u64,
     /// Thread group
     pub tgid: u32,
     /// Thread
@@ -55,5 +57,5 @@ pub struct AnswerEntry {
 }
 
 const _: () = assert!(size_of::<HoldKey>() == 24);
-const _: () = assert!(size_of::<HoldEntry>() == 64);
+const _: () = assert!(size_of::<HoldEntry>() == 72);
 const _: () = assert!(size_of::<AnswerEntry>() == 16);

@@ -95,6 +95,8 @@ pub mod plan {
     pub const APPROVED: u32 = 5;
     /// Record before the stop: without room deny.
     pub const OPEN: u32 = 6;
+    /// Record the end of a hold that another question replaces, then have the call issued again.
+    pub const AGAIN: u32 = 7;
 }
 
 /// What kernel loops (`bpf_loop`) carry from round to round. Here and not on the stack: kernels before 6.7

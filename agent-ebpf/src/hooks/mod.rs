@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     answers::keep,
     emit::{reserve, submit},
-    hold::{EPERM, RESTART, hold, open, plan},
+    hold::{EPERM, RESTART, again, hold, open, plan},
     judge::outcome,
     offsets::Addr,
     who::allowed,
@@ -107,6 +107,9 @@ fn carry_out(state: *mut TaskState, task: Addr) -> i32 {
     submit(state, room);
     if what == plan::APPROVED {
         keep(state);
+    }
+    if what == plan::AGAIN {
+        return if again() { RESTART } else { EPERM };
     }
     // SAFETY: the state is live.
     match unsafe { core::ptr::read_volatile(&raw const (*state).current.said.verdict) } {

@@ -175,8 +175,8 @@ fn looked(row: &mut Row, look: Look, now: &Now) -> Vec<Effect> {
         }
         // It could not be removed: again.
         Stage::Withdrawn => vec![Effect::Withdraw],
-        Stage::Waiting | Stage::Over => vec![],
-        Stage::Answered { .. } | Stage::Late => wake(row, look, now),
+        Stage::Over => vec![],
+        Stage::Waiting | Stage::Answered { .. } | Stage::Late => wake(row, look, now),
     }
 }
 
@@ -187,33 +187,36 @@ fn late(row: &mut Row, now: &Now) -> Vec<Effect> {
     vec![Effect::Journal, Effect::Wake]
 }
 
-/// Wakes until the kernel has taken the answer. Only a stopped process is signalled: a running one may have a
-/// handler for `SIGCONT`.
+/// Wakes until the kernel has taken the answer, if there is one. Only a stopped process is signalled: a running one
+/// may have a handler for `SIGCONT`. A call that waits is stopped, too, but for a moment after a stray continue.
 fn wake(row: &mut Row, look: Look, now: &Now) -> Vec<Effect> {
-    match look.seen {
+    if left_for_good(row, look, now) {
+        enter(row, Stage::Withdrawn, now);
+        return vec![Effect::Withdraw];
+    }
+    match (look.seen, row.stage) {
+        // Again, because the last write may have failed.
+        (Seen::Stopped, Stage::Answered { answer }) => {
+            vec![Effect::WriteAnswer(answer), Effect::Wake]
+        }
+        (Seen::Stopped, Stage::Late) => vec![Effect::Wake],
+        _ => vec![],
+    }
+}
+
+/// Whether the process has gone on for so long that it will not come back to the call.
+fn left_for_good(row: &mut Row, look: Look, now: &Now) -> bool {
+    let enough_ns = match look.seen {
         Seen::Stopped => {
             row.running_since_ns = None;
-            match row.stage {
-                // Again, because the last write may have failed.
-                Stage::Answered { answer } => vec![Effect::WriteAnswer(answer), Effect::Wake],
-                _ => vec![Effect::Wake],
-            }
+            return false;
         }
-        Seen::Running | Seen::Asleep => {
-            let since = *row.running_since_ns.get_or_insert(now.boot_ns);
-            let enough = if look.seen == Seen::Asleep {
-                ELSEWHERE_NS
-            } else {
-                NEVER_RESTARTED_NS
-            };
-            if now.boot_ns.saturating_sub(since) < enough {
-                return vec![];
-            }
-            enter(row, Stage::Withdrawn, now);
-            vec![Effect::Withdraw]
-        }
-        Seen::Gone | Seen::Unclear => vec![],
-    }
+        Seen::Gone | Seen::Unclear => return false,
+        Seen::Running => NEVER_RESTARTED_NS,
+        Seen::Asleep => ELSEWHERE_NS,
+    };
+    let since_ns = *row.running_since_ns.get_or_insert(now.boot_ns);
+    now.boot_ns.saturating_sub(since_ns) >= enough_ns
 }
 
 /// The entry is gone: the kernel took it out and its record says why. Without the record for a while, what is

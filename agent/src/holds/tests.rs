@@ -331,6 +331,34 @@ fn an_approval_that_the_call_never_takes_becomes_void_and_is_withdrawn() {
 }
 
 #[test]
+fn a_call_that_was_left_while_it_waited_becomes_void_and_cannot_be_approved() {
+    let outside = outside();
+    let mut manager = opened(&outside);
+    outside.borrow_mut().call = Call::Elsewhere;
+    pass(&mut manager, &outside, 100, 9_000);
+    assert_eq!(state(&manager).phase(), HoldPhase::Pending, "not yet");
+    pass(&mut manager, &outside, 9_000, 12_000);
+    assert_eq!(state(&manager).phase(), HoldPhase::Void);
+    assert!(!outside.borrow().entry);
+    manager.answers(given(Answer::Approved), &at(12_100));
+    pass(&mut manager, &outside, 12_100, 13_000);
+    assert_eq!(state(&manager).phase(), HoldPhase::Void);
+    assert_eq!(outside.borrow().answer, None);
+}
+
+#[test]
+fn stray_continues_of_a_call_that_waits_do_not_make_it_void() {
+    let outside = outside();
+    let mut manager = opened(&outside);
+    for ms in (0..30_000).step_by(30) {
+        outside.borrow_mut().sigcont();
+        pass(&mut manager, &outside, ms, ms + 30);
+    }
+    assert_eq!(state(&manager).phase(), HoldPhase::Pending);
+    assert!(outside.borrow().entry);
+}
+
+#[test]
 fn a_program_that_took_its_answer_and_ended_at_once_was_released() {
     let outside = outside();
     let mut manager = opened(&outside);

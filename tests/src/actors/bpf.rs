@@ -19,6 +19,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use stayhand_agent_ebpf::abi::record::Record;
 
 use super::sys::{Ret, call, owned};
+use stayhand_agent_ebpf::abi::ABI_VERSION;
+
 use crate::cleanup::PINS;
 
 const MAP_LOOKUP_ELEM: u32 = 1;
@@ -55,7 +57,7 @@ fn bpf<T>(command: u32, attributes: &T) -> Ret {
 }
 
 fn pinned(name: &str) -> Result<OwnedFd> {
-    let path = CString::new(format!("{PINS}/v1/maps/{name}"))?;
+    let path = CString::new(format!("{PINS}/v{ABI_VERSION}/maps/{name}"))?;
     let fd = bpf(OBJ_GET, &[path.as_ptr() as u64, 0, 0]);
     owned(fd).with_context(|| format!("cannot open the pinned map {name}: {fd}"))
 }

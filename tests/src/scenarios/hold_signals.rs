@@ -11,7 +11,7 @@ use crate::{
     actors::{
         client::{ALICE, Puppet},
         rig::{self, WORK, changed, file},
-        standin::denials,
+        standin::{denials, of_hold},
         sys::{EPERM, Ret},
     },
     process,
@@ -28,9 +28,10 @@ pub const SCENARIOS: &[Scenario] = &[
         handler,
     )
     .group("kernel"),
+    Scenario::new("call_and_handler_are_asked_each_for_itself", acting_handler).group("kernel"),
     Scenario::new(
-        "one_approval_lets_one_of_call_and_handler_through",
-        acting_handler,
+        "an_approval_of_a_call_that_was_left_does_not_serve_another_one",
+        another_call,
     )
     .group("kernel"),
     Scenario::new("a_voided_approval_does_not_serve_a_later_call", voided).group("kernel"),
@@ -123,7 +124,8 @@ fn handler(_: &mut Ctx) -> Result<()> {
     })
 }
 
-/// The handler does what the held call does: the same question, so one answer serves one of them.
+/// The handler does what the held call does. An approval of the one serves it and not the other, whichever comes
+/// first: the handler finds the call's question, which ends, and the call asks again after it.
 fn acting_handler(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         rig.fresh_alice()?;
@@ -131,55 +133,83 @@ fn acting_handler(_: &mut Ctx) -> Result<()> {
         let words = format!("open|open|{path}|{}|0", libc::O_WRONLY);
         rig.alice
             .tell(&format!("handler|{}|open|{path}", libc::SIGUSR1))?;
-        let held = rig.hold(&words)?;
+        let call = rig.hold(&words)?;
         process::signal(rig.alice.pid(), Signal::SIGUSR1)?;
-        rig.agent.approve(&held.hold)?;
-        let second = rig
-            .held(held.ticket)
-            .context("one approval let both through")?;
+        rig.agent.approve(&call.hold)?;
+        let handler = rig
+            .held(call.ticket)
+            .context("the approval of the call served its handler")?;
+        rig.agent.refuse(&handler.hold)?;
+        let again = rig.held(handler.ticket).context("the call asks again")?;
+        ensure!(again.hold.entry.call == call.hold.entry.call);
+        ensure!(handler.hold.entry.call != call.hold.entry.call);
+        rig.agent.approve(&again.hold)?;
+        let results = [rig.result(&again)?, rig.alice.tell("handler-result")?];
+        ensure!(results == [0, EPERM], "call and handler give {results:?}");
+        let records = rig.agent.records();
         ensure!(
-            second.hold.entry.hold != held.hold.entry.hold,
-            "the same question again"
-        );
-        rig.agent.refuse(&second.hold)?;
-        let results = [rig.result(&second)?, rig.alice.tell("handler-result")?];
-        ensure!(
-            results.contains(&0) && results.contains(&EPERM),
-            "call and handler give {results:?}"
+            of_hold(&records, call.hold.entry.hold) == (1, vec![reason::HOLD_CANCELLED]),
+            "nothing says that the first question is void"
         );
         Ok(())
     })
 }
 
-/// The interrupted call never restarts, as after `siglongjmp`; the agent's `void` closes the hole.
-fn voided(_: &mut Ctx) -> Result<()> {
+/// The interrupted call never restarts, and another one that does the same comes after it.
+fn another_call(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         rig.fresh_alice()?;
         let path = file("held/f")?;
+        let flags = libc::O_WRONLY | libc::O_TRUNC;
         rig.alice.tell(&format!("handler|{}|skip", libc::SIGUSR2))?;
-        let held = rig.hold(&open_words(&path))?;
+        let left = rig.hold(&open_words(&path))?;
+        process::signal(rig.alice.pid(), Signal::SIGUSR2)?;
+        rig.agent.write_answer(&left.hold, answer::APPROVED)?;
+        rig.agent.wake(&left.hold);
+        ensure!(rig.result(&left)? == -Ret::from(libc::EINTR));
+        let ticket = rig
+            .alice
+            .ask(&format!("open|openat|{path}|{flags}|0|after"))?;
+        let other = wait::until(wait::SOON, "a question of its own", || {
+            let mut pending = rig.agent.pending().into_iter();
+            pending.find(|one| one.entry.hold != left.hold.entry.hold)
+        })?;
+        ensure!(!changed(&path), "the approval of another call was used");
+        let records = rig.agent.records();
+        ensure!(
+            of_hold(&records, left.hold.entry.hold) == (1, vec![reason::HOLD_CANCELLED]),
+            "nothing says that the first question is void"
+        );
+        rig.agent.refuse(&other)?;
+        ensure!(rig.alice.answer(&ticket, wait::SOON)? == EPERM);
+        ensure!(!changed(&path), "it had its effect although it was refused");
+        Ok(())
+    })
+}
+
+/// The interrupted call never restarts, as after `siglongjmp`, and the very same call comes after it, which the
+/// kernel cannot tell from a restart; the agent's `void` closes the hole.
+fn voided(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        rig.fresh_alice()?;
+        rig.alice.tell(&format!("handler|{}|skip", libc::SIGUSR2))?;
+        let held = rig.hold(&format!("exec-here|{WORK}/bin/held|2|500"))?;
         process::signal(rig.alice.pid(), Signal::SIGUSR2)?;
         rig.agent.write_answer(&held.hold, answer::APPROVED)?;
         rig.agent.wake(&held.hold);
+        // The first call has returned and the second one has not come yet.
+        std::thread::sleep(std::time::Duration::from_millis(200));
         ensure!(
-            rig.result(&held)? == -Ret::from(libc::EINTR),
-            "the call gives {}",
+            rig.agent.entry(&held.hold).is_some() && rig.alice.answered(&held.ticket).is_none(),
+            "this shows nothing"
+        );
+        rig.agent.write_answer(&held.hold, answer::VOID)?;
+        ensure!(
+            rig.result(&held)? == EPERM,
+            "the second call gives {}",
             rig.result(&held)?
         );
-        ensure!(!changed(&path), "the call had its effect");
-        rig.agent.write_answer(&held.hold, answer::VOID)?;
-        drop(rig.agent.records());
-        let later = rig.alice.tell(&open_words(&path))?;
-        ensure!(later == EPERM, "the later call gives {later}");
-        ensure!(
-            !changed(&path),
-            "the later call used the approval of the one that never restarted"
-        );
-        ensure!(
-            denials(&rig.agent.records(), reason::HOLD_CANCELLED) == 1,
-            "nothing says so"
-        );
-        Ok(())
+        rig.told(&held, reason::HOLD_CANCELLED)
     })
 }
 

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
 
 use super::service::{self, POLICY};
+use stayhand_agent_ebpf::abi::ABI_VERSION;
+
 use crate::host::{Config, Host};
 use crate::login::Session;
 use crate::scenario::{Ctx, LIMIT_LONG, Scenario};
@@ -62,7 +64,7 @@ fn other_layout(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
     let mut host = Host::boot(&Config::policy(POLICY))?;
     host.kill_agent()?;
-    let maps = Path::new(cleanup::PINS).join("v1/maps");
+    let maps = Path::new(cleanup::PINS).join(format!("v{ABI_VERSION}/maps"));
     let exchange = || -> Result<()> {
         for (from, to) in [
             ("ACTIVE", "aside"),

@@ -16,8 +16,8 @@ const STATE_AGE_SECONDS_MAX: i64 = 60;
 const BACKLOG_MAX: u64 = 10_000;
 /// The security modules that the kernel runs, in order.
 const LSM_LIST: &str = "/sys/kernel/security/lsm";
-/// Where the agent pins its links; what is there is enforced with no agent alive.
-const LINKS: &str = "/sys/fs/bpf/stayhand/v1/links";
+/// Where agents pin their links, below a directory per layout; what is there is enforced with no agent alive.
+const PINS: &str = "/sys/fs/bpf/stayhand";
 const LOGIN_UID: &str = "/proc/self/loginuid";
 /// The login uid of a process that nobody logged in for.
 const NO_LOGIN_UID: &str = "4294967295";
@@ -167,15 +167,12 @@ pub(super) fn without_agent() -> Vec<Check> {
             )
         }
     };
-    let links = match std::fs::read_dir(LINKS) {
-        Ok(entries) => {
-            let count = entries.count();
-            Check::ok(
-                "links",
-                format!("{count} pinned: what was enforced last goes on without the agent"),
-            )
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let links = match pinned_links() {
+        Ok(count) if count > 0 => Check::ok(
+            "links",
+            format!("{count} pinned: what was enforced last goes on without the agent"),
+        ),
+        Ok(_) => {
             let remedy = "start it: systemctl start stayhand-agent";
             Check::bad(
                 "links",
@@ -192,6 +189,26 @@ pub(super) fn without_agent() -> Vec<Check> {
         ),
     };
     vec![lsm, links]
+}
+
+/// Links of every layout: while one agent replaces another of an older layout, both are enforced.
+fn pinned_links() -> std::io::Result<usize> {
+    let missing_is_none = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Ok(0),
+        _ => Err(error),
+    };
+    let layouts = match std::fs::read_dir(PINS) {
+        Ok(layouts) => layouts,
+        Err(error) => return missing_is_none(error),
+    };
+    let mut count = 0;
+    for layout in layouts {
+        count += match std::fs::read_dir(layout?.path().join("links")) {
+            Ok(links) => links.count(),
+            Err(error) => missing_is_none(error)?,
+        };
+    }
+    Ok(count)
 }
 
 /// Whether the control plane answers, and answers us.
