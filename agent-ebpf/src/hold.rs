@@ -43,17 +43,22 @@ const PF_USER_WORKER: u32 = 0x4000;
 const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_UNHOLDABLE: u32 = PF_EXITING | PF_IO_WORKER | PF_DUMPCORE | PF_USER_WORKER | PF_KTHREAD;
 
-/// Plans what to do about an action that a rule holds; changes nothing but what an answer or a deadline ends.
+/// The current call, if it can be stopped and issued again.
 #[inline(always)]
-pub fn hold(state: *mut TaskState, task: Addr) {
+fn restartable(task: Addr) -> Option<Call> {
     let call = Call::current(task);
     // SAFETY: typed current task.
     let flags: u32 = unsafe { load(task, &OFF_TASK_FLAGS) };
-    let Some(settings) = SETTINGS.get(0) else {
+    (flags & PF_UNHOLDABLE == 0 && call.in_body() && call.restartable()).then_some(call)
+}
+
+/// Plans what to do about an action that a rule holds; changes nothing but what an answer or a deadline ends.
+#[inline(always)]
+pub fn hold(state: *mut TaskState, task: Addr) {
+    let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
         return deny(state, reason::HOLD_UNAVAILABLE);
     };
-    if flags & PF_UNHOLDABLE != 0 || !call.in_body() || !call.restartable() || !digest(state, call)
-    {
+    if !digest(state, call) {
         return deny(state, reason::HOLD_UNAVAILABLE);
     }
     // SAFETY: the state is live.
@@ -74,6 +79,63 @@ pub fn hold(state: *mut TaskState, task: Addr) {
             None => quota(state, settings.holds_per_subject),
         }
     }
+}
+
+/// Whether this call is to be issued again before anything is said about it, because what it names is not looked
+/// up yet. Once per call: what is unknown after a look-up does not exist (file systems that keep no dentry for
+/// that), and is judged.
+#[inline(always)]
+pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
+    let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
+        return false;
+    };
+    let call = call.identity(settings.secret);
+    // SAFETY: the state is live.
+    unsafe {
+        if (*state).looked_up == call {
+            return false;
+        }
+        (*state).looked_up = call;
+    }
+    again()
+}
+
+/// Whether this very call asks about a creation; it finds the file there now. For
+/// [`end_question_about_creation`], when the attempt is known.
+#[inline(always)]
+pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
+    // SAFETY: the state is live. Volatile: see `plan`.
+    unsafe {
+        let given_up = &raw mut (*state).current.given_up;
+        core::ptr::write_volatile(given_up, 0);
+        if (*state).creation.task_cookie != 0
+            && let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0))
+            && let Some(entry) = HOLDS.get_ptr(&(*state).creation)
+            && (*entry).call == call.identity(settings.secret)
+        {
+            core::ptr::write_volatile(given_up, 1);
+        }
+        core::ptr::read_volatile(given_up) != 0
+    }
+}
+
+/// Ends the question that [`asked_about_creation`] found, if it did: it is void, and the call is issued again to
+/// ask what it is about now.
+#[inline(always)]
+pub fn end_question_about_creation(state: *mut TaskState) -> bool {
+    // SAFETY: the state is live. Volatile: see `plan`.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*state).current.given_up) == 0 {
+            return false;
+        }
+        (*state).current.key = (*state).creation;
+        (*state).creation.task_cookie = 0;
+        if let Some(entry) = HOLDS.get_ptr(&(*state).current.key) {
+            abandon(state, (*entry).hold);
+            return true;
+        }
+    }
+    false
 }
 
 /// Writes the plan where [`crate::hooks`] carries it out.

@@ -73,6 +73,9 @@ pub const MEMBERS: &[Member] = &[
         &["d_seq.seqcount.sequence", "d_seq.sequence"],
         4,
     ),
+    // Null for a dentry that is in no hash chain: its name is being looked up, nobody knows yet what it stands for.
+    // By the chain and not by `DCACHE_PAR_LOOKUP`, whose value differs between kernels.
+    member("OFF_DENTRY_HASHED", "dentry", &["d_hash.pprev"], 8),
     member("OFF_INODE_SB", "inode", &["i_sb"], 8),
     member("OFF_INODE_INO", "inode", &["i_ino"], 8),
     member("OFF_INODE_GENERATION", "inode", &["i_generation"], 4),

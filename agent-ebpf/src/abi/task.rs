@@ -174,8 +174,8 @@ pub struct Current {
     pub equal: u32,
     /// See [`plan`]
     pub plan: u32,
-    /// Zero
-    pub pad: u32,
+    /// Not zero: this call asked about a creation and finds the file there
+    pub given_up: u32,
     /// What the record will say
     pub said: Said,
     /// Key of the hold
@@ -206,6 +206,10 @@ pub struct TaskState {
     pub process_cookie: u64,
     /// Answers of the current call
     pub answered: [Answered; ANSWERS_MAX],
+    /// Call (registers, hash) whose name was looked up before its creation is judged; 0 for none
+    pub looked_up: u64,
+    /// Hold that asks about a creation and is not answered; zero cookie for none
+    pub creation: HoldKey,
     /// Directory of a creation that `inode_create` allowed in this call; all zero for none
     pub created_in: LabelKey,
     /// Hash of the created name

@@ -1,18 +1,21 @@
 //! `inode_create(struct inode *dir, struct dentry *dentry, umode_t mode)`: a new regular file. Judges the
 //! creation and the open that the same call will make as one question.
+//!
+//! `open(O_CREAT)` comes here before the file system has looked the name up, and forgets what we say if the file is
+//! there (fs/namei.c, `lookup_open`). So nothing is asked and nothing is recorded before the name was looked up.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
-    code::{hook, op},
+    code::{hook, op, verdict},
     image::ACTIVE_SLOT_MASK,
     task::TaskState,
 };
 
 use crate::{
-    hold::EPERM,
+    hold::{EPERM, RESTART, look_up_first},
     hooks::act,
-    judge::{begin, judge},
-    offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
+    judge::{begin, judge, outcome},
+    offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     walk::{collect, identity, name_hash},
     who::{Who, current_task, my_turn, who},
 };
@@ -48,15 +51,27 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i
         (*current).name_hash = hash;
         let walked = collect(state, dentry, directory);
         judge(state, subject, walked);
+        if outcome(state).0 != verdict::ALLOWED
+            && load::<u64>(dentry, &OFF_DENTRY_HASHED) == 0
+            && look_up_first(state, task)
+        {
+            return RESTART;
+        }
         act(state, task)
     };
-    if verdict == 0 {
-        // SAFETY: the state is live.
-        unsafe {
-            (*state).created_in = (*state).current.object;
-            (*state).created_name_hash = (*state).current.name_hash;
+    // SAFETY: the state is live.
+    unsafe {
+        if verdict == RESTART {
+            (*state).creation = (*state).current.key;
+            return RESTART;
         }
-        return 0;
+        (*state).looked_up = 0;
+        (*state).creation.task_cookie = 0;
+        if verdict != 0 {
+            return EPERM;
+        }
+        (*state).created_in = (*state).current.object;
+        (*state).created_name_hash = (*state).current.name_hash;
     }
-    verdict
+    0
 }

@@ -11,8 +11,8 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    hold::EPERM,
-    hooks::act,
+    hold::{EPERM, asked_about_creation, end_question_about_creation},
+    hooks::{act, carry_out},
     judge::{begin, judge, outcome},
     maps::IDENTITY,
     offsets::{
@@ -46,17 +46,27 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     // SAFETY: typed hook argument.
     let (mode, flags): (u32, u32) =
         unsafe { (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS)) };
-    if (mode & FMODE_WRITE == 0 && flags & O_TRUNC == 0) || !my_turn(state) {
+    let given_up = mode & FMODE_CREATED == 0 && asked_about_creation(state, task);
+    let writes = mode & FMODE_WRITE != 0 || flags & O_TRUNC != 0;
+    if !(writes || given_up) || !my_turn(state) {
+        forget_creation(state);
         return 0;
     }
     // SAFETY: typed pointers walked from the hook argument.
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let dentry: Addr = load(file, &OFF_FILE_DENTRY);
-        if mode & FMODE_CREATED != 0 && judged_at_creation(state, dentry) {
+        let judged = mode & FMODE_CREATED != 0 && judged_at_creation(state, dentry);
+        forget_creation(state);
+        if judged {
             return allowed(state);
         }
-        let Some(subject) = begin(state, hook::FILE_OPEN, op::WRITE, 0) else {
+        let ops = if given_up {
+            op::CREATE | op::WRITE
+        } else {
+            op::WRITE
+        };
+        let Some(subject) = begin(state, hook::FILE_OPEN, ops, 0) else {
             return 0;
         };
         let current = &raw mut (*state).current;
@@ -73,6 +83,9 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         (*current).dest_addr = [0; 16];
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);
+        if end_question_about_creation(state) {
+            return carry_out(state, task);
+        }
         // Read again: kept in a register, the verifier would follow each value through the whole walk.
         let (mode, flags): (u32, u32) = (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS));
         if mode & FMODE_CREATED != 0 && flags & TMPFILE == 0 {
@@ -80,6 +93,16 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         }
     }
     act(state, task)
+}
+
+/// The call opens a file: whatever it was about to create is made, or was there.
+#[inline(always)]
+fn forget_creation(state: *mut TaskState) {
+    // SAFETY: the state is live.
+    unsafe {
+        (*state).created_in.ino = 0;
+        (*state).looked_up = 0;
+    }
 }
 
 /// Inode of the directory in which a file was opened; a positive dentry's parent always has one.
@@ -98,7 +121,6 @@ unsafe fn judged_at_creation(state: *mut TaskState, dentry: Addr) -> bool {
     // SAFETY: typed dentry pointer by contract; the state is live.
     unsafe {
         let expected = (*state).created_in;
-        (*state).created_in.ino = 0;
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),

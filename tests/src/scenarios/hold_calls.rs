@@ -157,7 +157,11 @@ fn creation_race(_: &mut Ctx) -> Result<()> {
             "refused, and yet {}",
             rig.result(&created)?
         );
-        rig.agent.forget(&created.hold)?;
+        ensure!(
+            of_hold(&rig.agent.records(), created.hold.entry.hold)
+                == (1, vec![reason::HOLD_CANCELLED]),
+            "nothing says that the first question is void"
+        );
         fs::remove_file(&path)?;
         Ok(())
     })

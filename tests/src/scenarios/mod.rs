@@ -9,6 +9,7 @@ mod guest;
 mod hold_agent;
 mod hold_calls;
 mod hold_context;
+mod hold_creation;
 mod hold_signals;
 mod hold_wakeups;
 mod kernel_bounds;
@@ -31,6 +32,7 @@ const LISTS: &[&[Scenario]] = &[
     service_state::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
+    hold_creation::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
     bypass_net::SCENARIOS,
