@@ -5,7 +5,7 @@
 //! drives it from a bounded loop: `Judge::consider` once per entry, then `Judge::finish`.
 
 use crate::abi::{
-    code::{decode_effect, effect, reason, verdict},
+    code::{decode_effect, effect, op, reason, verdict},
     image::{Entry, LeaseRow, entry_flag},
 };
 
@@ -129,7 +129,7 @@ impl Judge {
         {
             return;
         }
-        if entry.permission != 0 && self.covered == 0 {
+        if entry.permission != 0 && self.covered == 0 && contains(entry.ops, attempt.ops) {
             self.cover(tables, now, entry.permission);
         }
         self.rank(entry);
@@ -231,6 +231,13 @@ impl Judge {
     }
 }
 
+/// Whether a permission of `ops` contains the whole attempt. Restricting takes one common operation; permitting
+/// must not: a creation comes with the write of its open, which alone says nothing about making files.
+#[inline(always)]
+const fn contains(ops: u32, attempted: u32) -> bool {
+    attempted & op::CREATE == 0 || ops & op::CREATE != 0
+}
+
 #[inline(always)]
 fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
     Decision {
@@ -293,4 +300,73 @@ pub fn decide<'e, T: Tables>(
         judge.consider(tables, attempt, now, entry);
     }
     judge.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::image::Lease;
+
+    struct OneLease(LeaseRow);
+
+    impl Tables for OneLease {
+        fn leases(&self, _: u64) -> Option<&LeaseRow> {
+            Some(&self.0)
+        }
+    }
+
+    fn entry(ops: u32, effect: u32) -> Entry {
+        Entry {
+            rule: 1,
+            permission: 2,
+            subjects: 1,
+            effect,
+            ops,
+            order: 0,
+            timeout_ms: 0,
+            flags: 0,
+            port_first: 0,
+            port_last: u16::MAX,
+            pad: 0,
+        }
+    }
+
+    #[test]
+    fn a_permission_to_write_does_not_cover_a_creation() {
+        let mut row = LeaseRow::default();
+        row.leases[0] = Lease {
+            boot_deadline_ns: 2,
+            tai_deadline_ns: 2,
+            grant: [1, 1],
+        };
+        let tables = OneLease(row);
+        let now = Now {
+            boot_ns: 1,
+            tai_ns: 1,
+        };
+        for (attempted, permitted, covered) in [
+            (op::CREATE | op::WRITE, op::WRITE, false),
+            (op::CREATE | op::WRITE, op::CREATE, true),
+            (op::CREATE | op::WRITE, op::CREATE | op::WRITE, true),
+            (op::WRITE, op::WRITE, true),
+            (op::WRITE, op::CREATE, false),
+        ] {
+            let attempt = Attempt {
+                ops: attempted,
+                port: 0,
+                subjects: 1,
+            };
+            let rule = Entry {
+                permission: 0,
+                ..entry(op::WRITE, effect::REQUIRE_GRANT)
+            };
+            let entries = [rule, entry(permitted, effect::PERMISSION)];
+            let decision = decide(&tables, &attempt, now, &entries);
+            assert_eq!(
+                decision.verdict == verdict::ALLOWED,
+                covered,
+                "{attempted:#x} under {permitted:#x}"
+            );
+        }
+    }
 }

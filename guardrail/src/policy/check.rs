@@ -43,11 +43,13 @@ fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     if rule.effect != Effect::RequireGrant {
         return None;
     }
-    let permitted = policy
+    let permitted: u32 = policy
         .permissions
         .iter()
-        .flat_map(|permission| &permission.targets);
-    if permitted.into_iter().any(|other| overlaps(other, target)) {
+        .flat_map(|permission| &permission.targets)
+        .filter(|other| overlaps(other, target))
+        .fold(0, |operations, other| operations | other.operations());
+    if target.operations() & !permitted == 0 {
         return None;
     }
     let message = format!(

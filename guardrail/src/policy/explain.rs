@@ -3,6 +3,8 @@
 //! It is the specification. It never shares code with the compiler or with `decide()`, so that their agreement
 //! means something.
 
+use stayhand_agent_ebpf::abi::code::op;
+
 use super::{Mode, Rule, Versioned};
 use crate::{
     action::Object,
@@ -162,6 +164,11 @@ fn meets(target: &super::Target, question: &Question<'_>) -> bool {
         .any(|known| target.matches(question.operations, &known.object, known.anchor))
 }
 
+/// A permission that does not name `create` permits no creation, although the open that comes with it is a write.
+fn permits(target: &super::Target, operations: u32) -> bool {
+    operations & op::CREATE == 0 || target.operations() & op::CREATE != 0
+}
+
 /// Live leases of the user on a permission to which the action belongs, of a policy that guards the user.
 fn covering(policies: &[&Versioned], question: &Question<'_>) -> Vec<(GrantId, PermissionRef)> {
     let mut covering = Vec::new();
@@ -170,7 +177,7 @@ fn covering(policies: &[&Versioned], question: &Question<'_>) -> Vec<(GrantId, P
             if !permission
                 .targets
                 .iter()
-                .any(|target| meets(target, question))
+                .any(|target| meets(target, question) && permits(target, question.operations))
             {
                 continue;
             }

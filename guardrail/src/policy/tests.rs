@@ -265,6 +265,25 @@ fn warnings_name_denied_identities_shadowed_rules_and_grants_that_cannot_be() {
     );
 }
 
+#[test]
+fn a_rule_on_creation_needs_a_permission_that_names_it() {
+    let source = |ops: &str| {
+        let permission = format!("{{ file: {{ ops: {ops}, path: /srv/** }} }}");
+        format!(
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  subjects: {{ users: [a] }}\n  \
+             permissions: {{ srv: {permission} }}\n  rules:\n    - {{ id: r, effect: require-grant, \
+             file: {{ ops: [write, create], path: /srv/a }} }}\n"
+        )
+    };
+    for (ops, warnings) in [("[write]", 1), ("[write, create]", 0)] {
+        assert_eq!(
+            check(&parse(&source(ops)).unwrap()).len(),
+            warnings,
+            "{ops}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_either_a_policy_or_has_a_finding(source in "\\PC{0,200}") {
