@@ -10,18 +10,18 @@ use stayhand_agent_ebpf::{
         task::{NAME_WORDS, TaskState},
     },
     siphash::Sip,
+    strings::{PIECE, head, next_offset, vector_end},
 };
 
 use crate::{
     arch::{Call, Vectors},
     maps::SETTINGS,
+    offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, load},
 };
 
 /// Pieces of up to [`PIECE`] bytes over all arguments and environment strings: covers 512 KiB of long strings
 /// or 2,000 short ones, far beyond interactive use, and bounds the loop.
 const PIECES_MAX: u32 = 2_048;
-/// Bytes per piece; the scratch buffer has one word of slack behind it.
-const PIECE: u32 = 256;
 
 #[repr(C)]
 struct Strings {
@@ -30,11 +30,11 @@ struct Strings {
 
 /// Puts the digest of the current action into the state; false if there is none.
 #[inline(always)]
-pub fn digest(state: *mut TaskState, call: Call) -> bool {
+pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
     let Some(settings) = SETTINGS.get(0) else {
         return false;
     };
-    // SAFETY: the state is live.
+    // SAFETY: the state is live; typed current task, whose credentials are never null.
     unsafe {
         let current = &raw mut (*state).current;
         let mut sip = Sip::wide(settings.secret);
@@ -49,7 +49,9 @@ pub fn digest(state: *mut TaskState, call: Call) -> bool {
         for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
             sip.word(*word);
         }
-        sip.word(u64::from((*current).attempt.port));
+        sip.word(u64::from((*current).attempt.port) | (u64::from((*current).create_mode) << 32));
+        let credentials: Addr = load(task, &OFF_TASK_CRED);
+        sip.word(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
         if (*current).attempt.ops & op::EXEC != 0 {
             let Some(vectors) = call.vectors() else {
                 return false;
@@ -110,7 +112,7 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             return 1;
         }
         if string == 0 {
-            (*walk).sip.word((*walk).index); // the number of strings separates arguments from environment
+            (*walk).sip.word(vector_end((*walk).index));
             (*walk).phase += 1;
             (*walk).index = 0;
             return c_long::from((*walk).phase >= 2);
@@ -123,14 +125,14 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             return 1;
         }
         let read = read as u64;
+        let ends = read < u64::from(PIECE) || ends_here(source);
+        (*walk).sip.word(head(read, ends));
         (*walk).sip = take_in((*walk).sip, buffer, read);
-        let last =
-            *buffer.cast::<u8>().add(((read - 1) & 0xff) as usize) == 0 && read < u64::from(PIECE);
-        if last || read == u64::from(PIECE) && ends_here(source) {
+        if ends {
             (*walk).offset = 0;
             (*walk).index += 1;
         } else {
-            (*walk).offset += u64::from(PIECE) - 1; // the helper always writes a NUL as the last byte
+            (*walk).offset = next_offset((*walk).offset);
         }
     }
     0
@@ -145,10 +147,9 @@ unsafe fn ends_here(source: u64) -> bool {
     unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
 }
 
-/// Takes in `len` (1 to 256) bytes: the length, the masked last word, the whole words.
+/// Takes in `len` (1 to 256) bytes: the masked last word, the whole words.
 #[inline(always)]
 unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
-    sip.word(len);
     let (whole, rest) = (len / 8, len % 8);
     // The tail first: after the loop the verifier would follow every possible `whole` apart.
     // SAFETY: `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.

@@ -58,7 +58,7 @@ pub fn hold(state: *mut TaskState, task: Addr) {
     let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
         return deny(state, reason::HOLD_UNAVAILABLE);
     };
-    if !digest(state, call) {
+    if !digest(state, task, call) {
         return deny(state, reason::HOLD_UNAVAILABLE);
     }
     // SAFETY: the state is live.

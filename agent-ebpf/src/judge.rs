@@ -69,6 +69,7 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
         (*current).boot_deadline_ns = 0;
         (*current).digest = [0; 2];
         (*current).open_flags = 0;
+        (*current).create_mode = 0;
         (*current).name_hash = 0;
         (*current).depth = 0;
         (*current).range_count = 0;

@@ -9,3 +9,4 @@ pub mod abi;
 pub mod decide;
 pub mod path;
 pub mod siphash;
+pub mod strings;

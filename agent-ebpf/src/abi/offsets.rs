@@ -42,6 +42,8 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_TASK_SIGNAL", "task_struct", &["signal"], 8),
     // x86: TS_COMPAT lives here (arch/x86/include/asm/thread_info.h).
     member("OFF_TASK_STATUS", "task_struct", &["thread_info.status"], 4),
+    member("OFF_TASK_CRED", "task_struct", &["cred"], 8),
+    member("OFF_CRED_EUID", "cred", &["euid.val"], 4),
     member("OFF_SIGNAL_TTY", "signal_struct", &["tty"], 8),
     member("OFF_TTY_NAME", "tty_struct", &["name"], 16),
     member(

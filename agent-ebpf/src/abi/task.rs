@@ -160,6 +160,10 @@ pub struct Current {
     pub boot_deadline_ns: u64,
     /// Open flags of a file action
     pub open_flags: u32,
+    /// Mode of a file that is to be made
+    pub create_mode: u32,
+    /// Zero
+    pub pad: u32,
     /// See `code::hook`
     pub hook: u32,
     /// Levels in `levels`

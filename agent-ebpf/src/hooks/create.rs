@@ -24,14 +24,16 @@ use crate::{
 pub fn inode_create(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
-        Who::Pinned(state) if my_turn(state) => judged(state, task, ctx.arg(0), ctx.arg(1)),
+        Who::Pinned(state) if my_turn(state) => {
+            judged(state, task, ctx.arg(0), ctx.arg(1), ctx.arg(2))
+        }
         Who::Failed => EPERM,
         _ => 0,
     }
 }
 
 #[inline(always)]
-fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i32 {
+fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode: u32) -> i32 {
     let Some(subject) = begin(state, hook::INODE_CREATE, op::CREATE | op::WRITE, 0) else {
         return 0;
     };
@@ -39,6 +41,7 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i
     let verdict = unsafe {
         let current = &raw mut (*state).current;
         (*current).object = identity(directory, ((*current).active & ACTIVE_SLOT_MASK) as u32);
+        (*current).create_mode = mode & 0xffff; // `umode_t`: the argument's other bits mean nothing
         (*current).content = [0; 4];
         (*current).dest_addr = [0; 16];
         let (pointer, len): (u64, u32) = (

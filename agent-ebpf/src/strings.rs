@@ -1,0 +1,105 @@
+//! How arguments and environment become words of a digest: different vectors always give different words.
+//!
+//! Strings are read in pieces, because the kernel side has a buffer and no memory. Every piece says how long it is
+//! and whether its string ends with it, every vector says that it ends, so the words can be read back in one way
+//! only. Reads nothing itself.
+
+/// Bytes per piece with the NUL behind them; the scratch buffer has one word of slack behind it.
+pub const PIECE: u32 = 256;
+/// No piece begins with this bit.
+const VECTOR_ENDS: u64 = 1 << 63;
+/// The string ends with this piece.
+const STRING_ENDS: u64 = 1 << 32;
+
+/// The word before a piece of `len` bytes, NUL included (1 to [`PIECE`]).
+#[inline(always)]
+pub const fn head(len: u64, string_ends: bool) -> u64 {
+    len | if string_ends { STRING_ENDS } else { 0 }
+}
+
+/// The word behind a vector of that many strings.
+#[inline(always)]
+pub const fn vector_end(strings: u64) -> u64 {
+    VECTOR_ENDS | strings
+}
+
+/// Where the next piece of the same string begins: the helper always writes a NUL as the last byte of a full one.
+#[inline(always)]
+pub const fn next_offset(offset: u64) -> u64 {
+    offset + PIECE as u64 - 1
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{vec, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Vector = Vec<Vec<u8>>;
+
+    /// What the kernel side takes in, in its order.
+    fn words(vectors: &[Vector; 2]) -> Vec<u64> {
+        let mut words = vec![];
+        for vector in vectors {
+            for string in vector {
+                let mut offset = 0;
+                loop {
+                    let rest = &string[offset as usize..];
+                    let ends = rest.len() < PIECE as usize;
+                    let mut piece = rest[..rest.len().min(PIECE as usize - 1)].to_vec();
+                    piece.push(0);
+                    words.push(head(piece.len() as u64, ends));
+                    words.extend(piece.chunks(8).map(|bytes| {
+                        bytes
+                            .iter()
+                            .rev()
+                            .fold(0, |word, byte| (word << 8) | u64::from(*byte))
+                    }));
+                    if ends {
+                        break;
+                    }
+                    offset = next_offset(offset);
+                }
+            }
+            words.push(vector_end(vector.len() as u64));
+        }
+        words
+    }
+
+    /// Strings about as long as pieces, of one letter, so that borders can be anywhere.
+    fn vector() -> impl Strategy<Value = Vector> {
+        let len = prop_oneof![0..4usize, 253..258usize, 508..514usize];
+        prop::collection::vec(len.prop_map(|len| vec![b'a'; len]), 0..4)
+    }
+
+    /// The same bytes cut elsewhere: what an injective encoding must tell apart.
+    fn moved(vectors: &[Vector; 2], cut: usize) -> [Vector; 2] {
+        let all: Vec<u8> = vectors.iter().flatten().flatten().copied().collect();
+        let (left, right) = all.split_at(cut.min(all.len()));
+        [vec![left.to_vec(), right.to_vec()], vec![]]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn different_vectors_give_different_words(a in [vector(), vector()], b in [vector(), vector()], cut in 0..1_100usize) {
+            for other in [b, moved(&a, cut)] {
+                prop_assert_eq!(a == other, words(&a) == words(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn a_border_at_the_end_of_a_piece_cannot_be_moved() {
+        let full = vec![b'a'; PIECE as usize - 1];
+        let mut longer = full.clone();
+        longer.push(b'b');
+        let apart = [vec![full, vec![b'b'], vec![]], vec![]];
+        let joined = [vec![longer, vec![], vec![]], vec![]];
+        assert_ne!(words(&apart), words(&joined));
+    }
+}
