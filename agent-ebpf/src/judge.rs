@@ -5,48 +5,84 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_ktime_get_tai_ns, bpf_loop};
 use stayhand_agent_ebpf::{
     abi::{
-        code::{decode_verdict, reason},
+        code::{counter, decode_verdict, reason},
         image::{
             ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX,
-            ENTRIES_PER_SLOT, LeaseKey, LeaseRow, Range, Subject, SubjectKey,
+            ENTRIES_PER_SLOT, LeaseKey, LeaseRow, Range, Subject, SubjectKey, slot_was_rebuilt,
         },
         task::{RANGES_MAX, TaskState},
     },
     decide::{Attempt, Judge, Now, Tables, unjudged},
 };
 
-use crate::maps::{ACTIVE, ENTRIES, LEASES, SUBJECTS};
+use crate::maps::{ACTIVE, ENTRIES, LEASES, SUBJECTS, count};
+
+/// What the active image says of the task's subject; no operations if it says nothing.
+struct Named {
+    active: u64,
+    subject: Subject,
+}
+
+/// A subject that could not be read: whatever it does is restricted. No subject of an image has operations and no
+/// sets.
+const UNREADABLE: Subject = Subject {
+    sets: 0,
+    ops: u32::MAX,
+    restricted_ops: u32::MAX,
+};
+
+/// Looks the subject up. A slot under reconstruction says nothing reliable, least of all by silence: it is asked
+/// once more, and then the subject is restricted.
+#[inline(always)]
+fn named(state: *mut TaskState) -> Option<Named> {
+    let first = read(state)?;
+    if !stale(first.active) {
+        return Some(first);
+    }
+    count(counter::REJUDGED);
+    let second = read(state)?;
+    if !stale(second.active) {
+        return Some(second);
+    }
+    Some(Named {
+        active: second.active,
+        subject: UNREADABLE,
+    })
+}
+
+#[inline(always)]
+fn read(state: *mut TaskState) -> Option<Named> {
+    let active = *ACTIVE.get(ACTIVE_IMAGE)?;
+    if active == 0 {
+        return None;
+    }
+    // SAFETY: the state is live; the value is copied at once.
+    let subject = unsafe {
+        let key = SubjectKey {
+            auid: (*state).auid,
+            slot: (active & ACTIVE_SLOT_MASK) as u32,
+        };
+        SUBJECTS.get(key).copied().unwrap_or_default()
+    };
+    Some(Named { active, subject })
+}
 
 /// Begins an attempt: reads the active image and the clocks once. `None`: nothing names this operation for
 /// this subject.
 #[inline(always)]
 pub fn begin(state: *mut TaskState, hook: u16, ops: u32, port: u16) -> Option<Subject> {
-    let active = *ACTIVE.get(ACTIVE_IMAGE)?;
-    if active == 0 {
+    let Named { active, subject } = named(state)?;
+    if subject.ops & ops == 0 {
         return None;
     }
+    let attempt = Attempt {
+        ops,
+        port,
+        subjects: subject.sets,
+    };
     // SAFETY: the state is live.
-    unsafe {
-        let key = SubjectKey {
-            auid: (*state).auid,
-            slot: (active & ACTIVE_SLOT_MASK) as u32,
-        };
-        let subject = *SUBJECTS.get(key)?;
-        if subject.ops & ops == 0 {
-            return None;
-        }
-        stamp(
-            state,
-            active,
-            hook,
-            Attempt {
-                ops,
-                port,
-                subjects: subject.sets,
-            },
-        );
-        Some(subject)
-    }
+    unsafe { stamp(state, active, hook, attempt) };
+    Some(subject)
 }
 
 /// Puts the image, the clocks and the attempt into the state and empties what the attempt will fill.
@@ -76,20 +112,10 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
     }
 }
 
-/// True if any policy guards the task's subject at all.
+/// True if any policy guards the task's subject at all, or that cannot be read.
 #[inline(always)]
 pub fn guarded(state: *mut TaskState) -> bool {
-    let Some(active) = ACTIVE.get(ACTIVE_IMAGE).copied() else {
-        return false;
-    };
-    // SAFETY: the state is live.
-    let auid = unsafe { (*state).auid };
-    let key = SubjectKey {
-        auid,
-        slot: (active & ACTIVE_SLOT_MASK) as u32,
-    };
-    // SAFETY: the value is copied at once.
-    active != 0 && unsafe { SUBJECTS.get(key) }.is_some_and(|subject| subject.sets != 0)
+    named(state).is_some_and(|named| named.subject.sets != 0 || named.subject.ops != 0)
 }
 
 /// Puts the decision over the collected ranges into the state.
@@ -98,13 +124,12 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
     // SAFETY: the state is live.
     unsafe {
         let current = &raw mut (*state).current;
+        if subject.sets == 0 {
+            (*current).decision = unjudged(reason::IMAGE_CHANGED);
+            return;
+        }
         if !walked {
-            let restricted = subject.restricted_ops & (*current).attempt.ops != 0;
-            (*current).decision = if restricted {
-                unjudged(reason::WALK_FAILED)
-            } else {
-                Judge::new().finish()
-            };
+            cannot_judge(state, subject, reason::WALK_FAILED);
             return;
         }
         (*current).judge = Judge::new();
@@ -117,33 +142,46 @@ pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_entry;
         let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
         bpf_loop(most, callback as *mut c_void, (&raw mut context).cast(), 0);
-        (*current).decision = if (*rounds).failed != 0 || (*rounds).ended == 0 {
-            unjudged(reason::WALK_FAILED)
+        if (*rounds).failed != 0 || (*rounds).ended == 0 {
+            cannot_judge(state, subject, reason::WALK_FAILED);
         } else if stale((*current).active) {
-            unjudged(reason::IMAGE_CHANGED)
+            cannot_judge(state, subject, reason::IMAGE_CHANGED);
         } else {
-            (*current).judge.finish()
+            (*current).decision = (*current).judge.finish();
+        }
+    }
+}
+
+/// What cannot be judged is restricted if any enforced rule could restrict it for this subject.
+#[inline(always)]
+fn cannot_judge(state: *mut TaskState, subject: Subject, reason: u32) {
+    // SAFETY: the state is live.
+    unsafe {
+        let current = &raw mut (*state).current;
+        (*current).decision = if subject.restricted_ops & (*current).attempt.ops != 0 {
+            unjudged(reason)
+        } else {
+            Judge::new().finish()
         };
     }
 }
 
-/// The slot that was judged on is being rebuilt: two flips went by meanwhile.
+/// Whether the slot that was judged on may have been rewritten meanwhile.
 #[inline(always)]
 fn stale(active: u64) -> bool {
-    let Some(now) = ACTIVE.get_ptr(ACTIVE_IMAGE) else {
+    let (Some(image), Some(building)) = (
+        ACTIVE.get_ptr(ACTIVE_IMAGE),
+        ACTIVE.get_ptr(ACTIVE_BUILDING),
+    ) else {
         return true;
     };
-    let Some(building) = ACTIVE.get_ptr(ACTIVE_BUILDING) else {
-        return true;
-    };
-    // SAFETY: live, aligned map values, each written in one piece.
-    let (now, building) = unsafe {
-        (
-            core::ptr::read_volatile(now),
-            core::ptr::read_volatile(building),
-        )
-    };
-    now != active && building == (active & ACTIVE_SLOT_MASK) + 1
+    // SAFETY: live, aligned map values, each written in one piece. Volatile and in this order: see
+    // `slot_was_rebuilt`; x86-64 does not reorder loads.
+    unsafe {
+        let before = core::ptr::read_volatile(image);
+        let building = core::ptr::read_volatile(building);
+        slot_was_rebuilt(active, before, building, core::ptr::read_volatile(image))
+    }
 }
 
 #[repr(C)]

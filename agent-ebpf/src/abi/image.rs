@@ -13,6 +13,18 @@ pub const ACTIVE_ENTRIES: u32 = 2;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 
+/// Whether the slot that `judged` names may have been rewritten since `judged` was read from `ACTIVE[ACTIVE_IMAGE]`.
+///
+/// `building` must be read between the two reads of the image. While the image is the same, a rebuild can begin but
+/// not end, so that none is missed; and an image that has come back to this slot has rebuilt it. Three flips later
+/// the slot's parity says nothing any more: the installer keeps flips further apart than any decision lasts.
+#[inline(always)]
+pub const fn slot_was_rebuilt(judged: u64, before: u64, building: u64, after: u64) -> bool {
+    let slot = judged & ACTIVE_SLOT_MASK;
+    let again = after & ACTIVE_SLOT_MASK == slot || building == slot + 1;
+    before != after || (after != judged && again)
+}
+
 /// Rule and permission entries per slot; bounds the array at 2 x 16384 x 56 bytes = 1.75 MiB.
 pub const ENTRIES_PER_SLOT: u32 = 16_384;
 /// Path nodes per slot; bounds the array at 2 x 65536 x 16 bytes = 2 MiB.
@@ -219,3 +231,60 @@ const _: () = assert!(size_of::<LeaseKey>() == 16);
 const _: () = assert!(size_of::<LeaseRow>() == 128);
 const _: () = assert!(size_of::<NetKey>() == 20);
 const _: () = assert!(size_of::<Settings>() == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an installer writes, step by step, from generation 1 in slot 1: `(building, image)` after each step.
+    fn steps() -> impl Iterator<Item = (u64, u64)> {
+        (1..6u64).flat_map(|generation| {
+            let (old, new) = (generation & 1, (generation + 1) & 1);
+            let (before, after) = (generation << 1 | old, (generation + 1) << 1 | new);
+            [(0, before), (new + 1, before), (new + 1, after), (0, after)]
+        })
+    }
+
+    /// Whether the writing that follows step `at` of [`steps`] changes `slot`: not any more after its flip.
+    fn writes(at: usize, slot: u64) -> bool {
+        steps().nth(at).is_some_and(|(building, image)| {
+            building == slot + 1 && image & ACTIVE_SLOT_MASK != slot
+        })
+    }
+
+    #[test]
+    fn a_decision_on_a_slot_that_was_rewritten_meanwhile_never_stands() {
+        let count = steps().count();
+        for begun in 0..count {
+            let judged = steps().nth(begun).unwrap().1;
+            for first in begun..count {
+                for second in first..count {
+                    for third in second..count {
+                        let before = steps().nth(first).unwrap().1;
+                        let building = steps().nth(second).unwrap().0;
+                        let after = steps().nth(third).unwrap().1;
+                        // The bound of the installer: no third flip.
+                        if (after >> 1) - (judged >> 1) > 2 {
+                            continue;
+                        }
+                        // What was judged was read before the first of the three.
+                        let rewritten =
+                            (begun..first).any(|at| writes(at, judged & ACTIVE_SLOT_MASK));
+                        assert!(
+                            !rewritten || slot_was_rebuilt(judged, before, building, after),
+                            "{begun} {first} {second} {third}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_flip_and_a_rebuild_of_the_other_slot_void_nothing() {
+        assert!(!slot_was_rebuilt(2 << 1, 2 << 1, 0, 2 << 1));
+        assert!(!slot_was_rebuilt(2 << 1, 2 << 1, 2, 2 << 1));
+        assert!(!slot_was_rebuilt(2 << 1, 3 << 1 | 1, 2, 3 << 1 | 1));
+        assert!(!slot_was_rebuilt(2 << 1, 3 << 1 | 1, 0, 3 << 1 | 1));
+    }
+}
