@@ -211,18 +211,21 @@ unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
         let rounds = start(state);
-        if (*record).op & op::EXEC != 0
-            && let Some(vectors) = Call::current(current_task()).vectors()
-        {
-            (*rounds).vectors = [vectors.argv, vectors.envp];
-            bpf_loop(
-                ARGS_MAX,
-                callback as *mut c_void,
-                (&raw mut copying).cast(),
-                0,
-            );
-            if (*rounds).count == ARGS_MAX {
-                (*rounds).flags |= record_flag::ARGS_CUT;
+        match Call::current(current_task()).vectors() {
+            _ if (*record).op & op::EXEC == 0 => {}
+            // Executed by a call whose arguments we cannot find (32-bit).
+            None => (*rounds).flags |= record_flag::ARGS_CUT,
+            Some(vectors) => {
+                (*rounds).vectors = [vectors.argv, vectors.envp];
+                bpf_loop(
+                    ARGS_MAX,
+                    callback as *mut c_void,
+                    (&raw mut copying).cast(),
+                    0,
+                );
+                if (*rounds).count == ARGS_MAX {
+                    (*rounds).flags |= record_flag::ARGS_CUT;
+                }
             }
         }
         (*record).args_len = (*rounds).at as u32;

@@ -15,7 +15,7 @@ pub const TTY_BYTES: usize = 16;
 pub mod record_flag {
     /// The path did not fit.
     pub const PATH_CUT: u32 = 1 << 0;
-    /// The arguments did not fit.
+    /// The arguments did not fit, or cannot be found.
     pub const ARGS_CUT: u32 = 1 << 1;
     /// A policy in monitor mode decided: nothing was restricted.
     pub const MONITOR: u32 = 1 << 2;

@@ -77,6 +77,12 @@ impl Call {
         unsafe { core::ptr::read_volatile(self.regs.add(offset).cast()) }
     }
 
+    /// Number of the call: the kernel looks at the low half of the register only (`do_syscall_64`).
+    #[inline(always)]
+    fn number(self) -> u64 {
+        self.reg(ORIG_AX) & 0xffff_ffff
+    }
+
     /// True inside the body of a call, false in work that runs on its exit (linked io_uring requests).
     #[inline(always)]
     pub fn in_body(self) -> bool {
@@ -86,7 +92,7 @@ impl Call {
     /// Whether the restart of this call is shown to be without effect.
     #[inline(always)]
     pub fn restartable(self) -> bool {
-        let number = self.reg(ORIG_AX);
+        let number = self.number();
         if self.compat {
             return matches!(number, call32::OPEN | call32::CREAT | call32::OPENAT);
         }
@@ -108,7 +114,7 @@ impl Call {
         if self.compat {
             return None;
         }
-        match self.reg(ORIG_AX) {
+        match self.number() {
             call64::EXECVE => Some(Vectors {
                 argv: self.reg(SI),
                 envp: self.reg(DX),
@@ -125,7 +131,7 @@ impl Call {
     #[inline(always)]
     pub fn identity(self, secret: [u64; 2]) -> u64 {
         let mut sip = Sip::narrow(secret);
-        sip.word(self.reg(ORIG_AX) | (u64::from(self.compat) << 63));
+        sip.word(self.number() | (u64::from(self.compat) << 63));
         sip.word(self.reg(IP));
         sip.word(self.reg(SP));
         sip.word(self.reg(DI));

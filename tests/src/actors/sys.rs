@@ -52,6 +52,16 @@ pub fn open(path: &CStr, flags: i32, mode: u32) -> Ret {
     call!(libc::SYS_open, path.as_ptr(), flags, mode)
 }
 
+/// `open(2)` with bits in the upper half of the number's register, at which the kernel does not look.
+pub fn open_high(path: &CStr, flags: i32, mode: u32) -> Ret {
+    call!(libc::SYS_open | 1 << 40, path.as_ptr(), flags, mode)
+}
+
+/// A descriptor of a process.
+pub fn pidfd(pid: u32) -> Option<OwnedFd> {
+    owned(call!(libc::SYS_pidfd_open, pid, 0))
+}
+
 /// `openat(2)` below the working directory.
 pub fn openat(path: &CStr, flags: i32, mode: u32) -> Ret {
     call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode)

@@ -38,6 +38,7 @@ fn open(line: &Line) -> Ret {
     let (path, flags, mode) = (c(line.text(2)), line.number(3), line.number(4));
     let fd = match line.text(1) {
         "open" => sys::open(&path, flags, mode),
+        "open-high" => sys::open_high(&path, flags, mode),
         "openat" => sys::openat(&path, flags, mode),
         "openat2" => sys::openat2(&path, flags, mode),
         "creat" => sys::creat(&path, mode),

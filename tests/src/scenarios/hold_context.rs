@@ -50,6 +50,11 @@ pub const SCENARIOS: &[Scenario] = &[
     .group("kernel"),
     Scenario::new("a_call_number_means_what_its_abi_says", abi_counts).group("kernel"),
     Scenario::new(
+        "held_open_with_bits_above_its_number_has_no_effect",
+        high_bits,
+    )
+    .group("kernel"),
+    Scenario::new(
         "a_32_bit_call_that_is_not_on_the_list_is_denied",
         unlisted32,
     )
@@ -126,6 +131,15 @@ fn on_connect(_: &mut Ctx) -> Result<()> {
 
 fn on_sendto(_: &mut Ctx) -> Result<()> {
     ring("on-sendto")
+}
+
+fn high_bits(_: &mut Ctx) -> Result<()> {
+    rig::with(|rig| {
+        let path = file("held/f")?;
+        let flags = libc::O_WRONLY | libc::O_TRUNC;
+        let words = format!("open|open-high|{path}|{flags}|0|after");
+        rig.held_without_effect(&words, &|| changed(&path), 5)
+    })
 }
 
 fn open32(_: &mut Ctx) -> Result<()> {
