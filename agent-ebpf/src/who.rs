@@ -46,10 +46,17 @@ pub fn who(task: Addr) -> Who {
         return first_sight(task);
     }
     // SAFETY: checked for null; the value lives as long as the task.
-    match unsafe { (*state).pin } {
+    known(state, unsafe { (*state).pin })
+}
+
+/// Whose state it is. A state without a pin is none of ours: only the task itself and `task_alloc` make states, and
+/// both pin at once.
+#[inline(always)]
+fn known(state: *mut TaskState, kind: u32) -> Who {
+    match kind {
         pin::LOGIN => Who::Pinned(state),
         pin::AGENT => Who::Agent,
-        _ => Who::Unguarded,
+        _ => Who::Failed,
     }
 }
 
@@ -81,7 +88,7 @@ fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
         return pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0);
     }
     // SAFETY: checked for null; the leader outlives its threads' hooks.
-    let (kind, auid, session, process) = unsafe {
+    let (kind, pinned, session, process) = unsafe {
         (
             (*state).pin,
             (*state).auid,
@@ -90,9 +97,12 @@ fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
         )
     };
     match kind {
-        pin::LOGIN => pin_new(task, auid, session, process),
+        pin::LOGIN => pin_new(task, pinned, session, process),
         pin::AGENT => Who::Agent,
-        _ => Who::Unguarded,
+        _ if auid == UNSET => Who::Failed,
+        // The leader is pinning itself at this moment.
+        // SAFETY: typed task pointer.
+        _ => pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0),
     }
 }
 
@@ -102,6 +112,13 @@ fn pin_new(task: Addr, auid: u32, session: u32, process_cookie: u64) -> Who {
     if state.is_null() {
         count(counter::STORAGE_FAILED);
         return Who::Failed;
+    }
+    // SAFETY: checked for null.
+    let kind = unsafe { (*state).pin };
+    if kind != pin::NONE {
+        // It was there, and the look-up before failed: kernels before 6.2 give none while another task on this
+        // processor is inside the storage. What is pinned stays.
+        return known(state, kind);
     }
     let cookie = cookie();
     // SAFETY: checked for null; only this task writes its own state.

@@ -23,7 +23,7 @@ pub const ANSWERS_MAX: usize = 8;
 
 /// Who a task is; never derived again from the task's own fields once it is set.
 pub mod pin {
-    /// Storage is new and says nothing yet; read as unpinned.
+    /// Storage is new and says nothing yet; whoever meets it is refused.
     pub const NONE: u32 = 0;
     /// A person by login uid.
     pub const LOGIN: u32 = 0x6c69;

@@ -1,16 +1,20 @@
 //! Ways to be somebody else: the pin is inherited by everything and cleared by nothing.
 
-use std::fs;
+use std::{fs, os::fd::AsRawFd as _};
 
-use anyhow::{Result, ensure};
-use stayhand_agent_ebpf::abi::code::{counter, reason};
+use anyhow::{Context as _, Result, ensure};
+use stayhand_agent_ebpf::abi::{
+    code::{counter, reason},
+    task::TaskState,
+};
 
 use crate::{
     actors::{
+        bpf::Map,
         client::{ALICE, ALICE_ROOT, BOB, DAEMON, Puppet},
         rig::{self, PROGRAM_CODE, WORK, changed, file},
         standin::denials,
-        sys::EPERM,
+        sys::{self, EPERM},
     },
     host::{Config, Host},
     login::Session,
@@ -26,6 +30,7 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .group("kernel"),
     Scenario::new("a_changed_login_uid_does_not_change_the_pin", pin_not_field).group("kernel"),
+    Scenario::new("a_state_without_a_pin_is_refused", without_pin).group("kernel"),
     Scenario::new("a_daemonised_child_stays_pinned", daemonised).group("kernel"),
     Scenario::new("setuid_and_setsid_keep_the_pin", set_ids).group("kernel"),
     Scenario::new("a_fork_storm_keeps_the_pin", fork_storm).group("kernel"),
@@ -41,6 +46,25 @@ fn writing(path: &str) -> String {
         "open|open|{path}|{}|0|after",
         libc::O_WRONLY | libc::O_TRUNC
     )
+}
+
+/// Words of the kernel's state of a task.
+const STATE_WORDS: usize = size_of::<TaskState>() / 8;
+
+/// Nobody makes such a state; if one is met, it must not pass for the state of somebody whom nothing guards.
+fn without_pin(_: &mut Ctx) -> Result<()> {
+    rig::with(|_| {
+        let path = file("free/f")?;
+        let mut daemon = Puppet::start(DAEMON)?;
+        ensure!(daemon.tell(&writing(&path))? == 5, "this shows nothing");
+        let path = file("free/f")?;
+        let states: Map<i32, [u64; STATE_WORDS]> = Map::open("TASKS")?;
+        let process = sys::pidfd(daemon.pid()).context("no descriptor of the puppet")?;
+        states.put(&process.as_raw_fd(), &[0; STATE_WORDS])?;
+        let result = daemon.tell(&writing(&path))?;
+        ensure!(result == EPERM && !changed(&path), "it gives {result}");
+        Ok(())
+    })
 }
 
 const CLEAR: &str = "open|open|/proc/self/loginuid|1|0|4294967295";
