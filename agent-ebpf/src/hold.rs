@@ -160,11 +160,10 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         (*state).current.hold = hold;
         (*state).current.boot_deadline_ns = (*entry).boot_deadline_ns;
         let late = (*state).current.now.boot_ns >= (*entry).boot_deadline_ns;
-        if let Some(found) = ANSWERS.get(&(*state).current.key)
-            && found.hold == hold
-            && !(late && found.answer == answer::APPROVED)
+        if let Some(answer) = answer_to(hold, state)
+            && !(late && answer == answer::APPROVED)
         {
-            return answered(state, found.answer);
+            return answered(state, answer);
         }
         if late {
             return over(state, reason::HOLD_TIMED_OUT);
@@ -188,7 +187,7 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
 fn abandon(state: *mut TaskState, hold: u64) {
     // SAFETY: the state is live.
     unsafe { (*state).current.hold = hold };
-    close(state);
+    let _agent_may_have_removed_it = close(state);
     plan(
         state,
         plan::AGAIN,
@@ -211,11 +210,26 @@ pub fn again() -> bool {
     unsafe { bpf_send_signal_thread(SIGSTOP) == 0 && bpf_send_signal_thread(SIGCONT) == 0 }
 }
 
+/// The agent's answer to this hold. The hold's id is compared before and after: the place of an answer that is
+/// removed at this moment may be given to another one.
+#[inline(always)]
+fn answer_to(hold: u64, state: *mut TaskState) -> Option<u32> {
+    // SAFETY: the state is live; a live map value, each member of which is written in one piece.
+    unsafe {
+        let found = ANSWERS.get_ptr(&(*state).current.key)?;
+        let before = core::ptr::read_volatile(&raw const (*found).hold);
+        let answer = core::ptr::read_volatile(&raw const (*found).answer);
+        let after = core::ptr::read_volatile(&raw const (*found).hold);
+        (before == hold && after == hold).then_some(answer)
+    }
+}
+
 #[inline(always)]
 fn answered(state: *mut TaskState, answer: u32) {
     match answer {
+        // Only who really removes the hold has its answer: it may be withdrawn at this moment.
+        answer::APPROVED if !close(state) => over(state, reason::HOLD_CANCELLED),
         answer::APPROVED => {
-            close(state);
             let reason = reason::HOLD_APPROVED;
             plan(
                 state,
@@ -236,7 +250,7 @@ fn answered(state: *mut TaskState, answer: u32) {
 /// The hold ends without an approval; its outcome is class A.
 #[inline(always)]
 fn over(state: *mut TaskState, reason: u32) {
-    close(state);
+    let _agent_may_have_removed_it = close(state);
     plan(
         state,
         plan::DENY,
@@ -249,9 +263,9 @@ fn over(state: *mut TaskState, reason: u32) {
     );
 }
 
-/// Removes the hold and its answer; whoever really removes it takes it off the subject's count.
+/// Removes the hold and its answer; whoever really removes it, which it says, takes it off the subject's count.
 #[inline(always)]
-fn close(state: *mut TaskState) {
+fn close(state: *mut TaskState) -> bool {
     // SAFETY: the state is live.
     let (key, auid) = unsafe { (&(*state).current.key, (*state).auid) };
     let removed = HOLDS.remove(key).is_ok();
@@ -259,6 +273,7 @@ fn close(state: *mut TaskState) {
     if removed && let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) {
         add32(pending, u32::MAX);
     }
+    removed
 }
 
 /// Room for one more hold of this subject?
@@ -273,7 +288,9 @@ fn quota(state: *mut TaskState, quota: u32) {
         return deny(state, reason::HOLD_QUOTA);
     };
     // SAFETY: live map value, changed by others while we look: the bound is approximate by the number of CPUs.
-    if unsafe { core::ptr::read_volatile(pending) } >= quota {
+    let pending = unsafe { core::ptr::read_volatile(pending) };
+    // Less than none, from a count that was set while it was changed, is none: the agent counts again.
+    if pending >= quota && pending.cast_signed() >= 0 {
         return deny(state, reason::HOLD_QUOTA);
     }
     plan(

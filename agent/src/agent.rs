@@ -113,7 +113,6 @@ pub fn run(config: &Config) -> Result<String, Failure> {
         .installer()
         .map_err(|error| Failure::of("cannot open the maps of images", &error))?;
     let maps = KernelMaps::open(&kernel)
-        .and_then(|maps| maps.recount().map(|()| maps))
         .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
     let shared = Shared::new(config, &kernel, host, Arc::new(maps))?;
     let agent = Agent::start(config, shared, installer)?;

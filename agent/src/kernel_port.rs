@@ -37,14 +37,6 @@ impl KernelMaps {
         })
     }
 
-    /// Mends counts of pending holds that an agent which was killed left wrong.
-    pub fn recount(&self) -> Result<(), PortError> {
-        for auid in self.holds().recount()? {
-            tracing::info!(auid, "the count of pending holds was mended");
-        }
-        Ok(())
-    }
-
     fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,6 +65,12 @@ impl HoldMaps for KernelMaps {
     }
     fn remove(&self, pending: &Pending) -> Result<bool, PortError> {
         Ok(self.holds().remove(pending)?)
+    }
+    fn recount(&self) -> Result<(), PortError> {
+        for auid in self.holds().recount()? {
+            tracing::info!(auid, "the count of pending holds was mended");
+        }
+        Ok(())
     }
 }
 

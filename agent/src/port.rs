@@ -41,6 +41,8 @@ pub trait HoldMaps: Pins {
     fn answer(&self, key: &HoldKey, hold: u64, answer: KernelAnswer) -> Result<bool, PortError>;
     /// Removes a hold and its answer; false if somebody else did.
     fn remove(&self, pending: &Pending) -> Result<bool, PortError>;
+    /// Mends counts of pending holds that went wrong: of an agent that was killed, or of two changes at once.
+    fn recount(&self) -> Result<(), PortError>;
 }
 
 /// The kernel's counters.

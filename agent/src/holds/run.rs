@@ -22,6 +22,9 @@ use crate::{
     tell::Teller,
 };
 
+/// Between two comparisons of the counts of pending holds with the holds.
+const RECOUNT_NS: u64 = 60_000_000_000;
+
 /// Makes a row of a kernel entry whose record was lost.
 pub type Unknown = Box<dyn Fn(&Pending) -> Option<Row> + Send>;
 
@@ -74,6 +77,7 @@ pub fn start(
         maps,
         teller,
         continues: vec![],
+        recount_at_ns: 0,
     };
     let builder = std::thread::Builder::new().name("holds".into());
     let handle = builder.spawn(move || thread.run(world, rows, &messages));
@@ -92,6 +96,7 @@ struct Thread {
     maps: SharedHolds,
     teller: Teller,
     continues: Vec<Continue>,
+    recount_at_ns: u64,
 }
 
 struct Continue {
@@ -106,7 +111,10 @@ impl Thread {
         let mut manager = Manager::new(world, rows, self.boot_id, &Now::read());
         loop {
             let now = Now::read();
-            let next_ns = manager.tick(&now).min(self.continue_again(&now));
+            let next_ns = manager
+                .tick(&now)
+                .min(self.continue_again(&now))
+                .min(self.recount(&now));
             let wait = Duration::from_nanos(next_ns.saturating_sub(now.boot_ns));
             let message = match messages.recv_timeout(wait) {
                 Ok(message) => message,
@@ -133,6 +141,17 @@ impl Thread {
                 Message::Stop => return,
             }
         }
+    }
+
+    /// The kernel's and the agent's changes of a count are not one step: what they lose is mended here.
+    fn recount(&mut self, now: &Now) -> u64 {
+        if self.recount_at_ns <= now.boot_ns {
+            self.recount_at_ns = now.boot_ns.saturating_add(RECOUNT_NS);
+            if let Err(error) = self.maps.recount() {
+                tracing::warn!(%error, "pending holds cannot be counted");
+            }
+        }
+        self.recount_at_ns
     }
 
     fn continue_soon(&mut self, tgid: u32, cookie: u64, now: &Now) {
