@@ -47,13 +47,14 @@ fn judged(state: *mut TaskState, task: Addr, address: u64, len: i32) -> i32 {
     // checked helper; the trie's value is copied at once.
     unsafe {
         let raw = (&raw mut (*state).name).cast::<u32>();
-        if !read(raw, address, len) {
-            return 0;
+        if len < SOCKADDR_IN_LEN {
+            return 0; // no family's address is so short
         }
+        let readable = read(raw, address, len);
         let first = core::ptr::read_volatile(raw);
         let port = u16::from_be((first >> 16) as u16);
         let family = first as u16;
-        if family != AF_INET && (family != AF_INET6 || len < SOCKADDR_IN6_LEN) {
+        if readable && family != AF_INET && (family != AF_INET6 || len < SOCKADDR_IN6_LEN) {
             return 0;
         }
         let Some(subject) = begin(state, hook::SOCKET_CONNECT, op::CONNECT, port) else {
@@ -81,29 +82,22 @@ fn judged(state: *mut TaskState, task: Addr, address: u64, len: i32) -> i32 {
             *(&raw mut (*state).ranges).cast::<Range>() = *range;
             (*current).range_count = 1;
         }
-        judge(state, subject, true);
+        judge(state, subject, readable);
     }
     act(state, task)
 }
 
-/// Copies what the family needs of the address; false if there is too little of it for any.
+/// Copies what the family needs of an address of at least [`SOCKADDR_IN_LEN`] bytes; false, and zeroes, if it
+/// cannot be read.
 #[inline(always)]
 unsafe fn read(raw: *mut u32, address: u64, len: i32) -> bool {
-    // SAFETY: room by contract; the helper checks the address.
+    // SAFETY: room by contract; the helper checks the address and fills the buffer with zeroes if it fails.
     unsafe {
+        let source = address as *const c_void;
         if len >= SOCKADDR_IN6_LEN {
-            bpf_probe_read_kernel(
-                raw.cast(),
-                SOCKADDR_IN6_LEN as u32,
-                address as *const c_void,
-            ) == 0
+            bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN6_LEN as u32, source) == 0
         } else {
-            len >= SOCKADDR_IN_LEN
-                && bpf_probe_read_kernel(
-                    raw.cast(),
-                    SOCKADDR_IN_LEN as u32,
-                    address as *const c_void,
-                ) == 0
+            bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN_LEN as u32, source) == 0
         }
     }
 }

@@ -48,11 +48,9 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),
         );
-        let Some(hash) = name_hash(state, pointer, len) else {
-            return EPERM;
-        };
-        (*current).name_hash = hash;
-        let walked = collect(state, dentry, directory);
+        let hash = name_hash(state, pointer, len);
+        (*current).name_hash = hash.unwrap_or(0);
+        let walked = hash.is_some() && collect(state, dentry, directory);
         judge(state, subject, walked);
         if outcome(state).0 != verdict::ALLOWED
             && load::<u64>(dentry, &OFF_DENTRY_HASHED) == 0
