@@ -21,6 +21,8 @@ const TESTED: [(&str, &str); 2] = [
 const NEWEST: &str = "newest";
 /// Ending of the names of images that we can boot.
 const FLAVOUR: &str = "-cloud-amd64";
+/// Modules that scenarios load: file systems that the images do not have built in.
+const MODULES: [&str; 1] = ["overlay"];
 
 /// A kernel series, such as `6.12`, or the newest there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Kernel {
     pub release: String,
     /// The image.
     pub image: PathBuf,
+    /// Directory of the modules that scenarios load, as they were packed.
+    pub modules: PathBuf,
 }
 
 /// The series of the CI tier.
@@ -93,10 +97,20 @@ impl Series {
         };
         let release = release.trim().to_owned();
         let image = dir.join(format!("vmlinuz-{release}"));
+        let modules = dir.join(format!("modules-{release}"));
+        if !modules.is_dir() {
+            // A cache from before scenarios loaded any; the package may still be there.
+            let debs = paths::cache_dir("debs")?;
+            match newest_deb(&debs, &format!("linux-image-{release}")) {
+                Ok(deb) if extract_modules(&deb, &modules)? => {}
+                _ => return Ok(None),
+            }
+        }
         Ok(image.is_file().then_some(Kernel {
             series: self.name.clone(),
             release,
             image,
+            modules,
         }))
     }
 
@@ -130,6 +144,14 @@ impl Series {
         );
         let names: Vec<&str> = packages.iter().map(String::as_str).collect();
         apt.download(&label, &names, &debs)?;
+        let modules = dir.join(format!("modules-{release}"));
+        for package in &names {
+            if extract_modules(&newest_deb(&debs, package)?, &modules)? {
+                break;
+            }
+        }
+        // A series that packs them elsewhere: scenarios that need one are skipped, and say so.
+        fs::create_dir_all(&modules)?;
         for package in names.iter().rev() {
             if extract(&newest_deb(&debs, package)?, &image)? {
                 fs::write(dir.join(format!("{}.current", self.name)), &release)?;
@@ -137,6 +159,7 @@ impl Series {
                     series: self.name.clone(),
                     release,
                     image,
+                    modules,
                 });
             }
         }
@@ -211,6 +234,41 @@ fn extract(package: &Path, image: &Path) -> Result<bool> {
     let fresh = image.with_extension("new");
     fs::write(&fresh, data)?;
     fs::rename(fresh, image).with_context(|| format!("cannot write `{}`", image.display()))?;
+    Ok(true)
+}
+
+/// Unpacks the wanted modules of a package; false if it has none.
+fn extract_modules(package: &Path, to: &Path) -> Result<bool> {
+    let mut found = Vec::new();
+    deb::walk(
+        package,
+        |path| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            path.contains("lib/modules/")
+                && MODULES
+                    .iter()
+                    .any(|module| name.starts_with(&format!("{module}.ko")))
+        },
+        |item| {
+            let name = item.path.rsplit('/').next().unwrap_or_default().to_owned();
+            if let deb::Kind::File(data) = item.kind {
+                found.push((name, data));
+            }
+            Ok(())
+        },
+    )?;
+    if found.is_empty() {
+        return Ok(false);
+    }
+    let fresh = to.with_extension("new");
+    fs::create_dir_all(&fresh)?;
+    for (name, data) in found {
+        fs::write(fresh.join(name), data)?;
+    }
+    if to.is_dir() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::rename(fresh, to).with_context(|| format!("cannot write `{}`", to.display()))?;
     Ok(true)
 }
 

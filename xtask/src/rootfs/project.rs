@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::needed;
 use super::tree::{Node, Tree};
 use crate::cpio::{self, Meta};
+use crate::kernels::Kernel;
 use crate::{paths, run};
 
 /// Binaries and where they live in the guest; `true` = the guest cannot start without it.
@@ -32,7 +33,7 @@ pub struct Initrd {
 
 impl Initrd {
     /// Writes base and project, one after the other.
-    pub fn write(base: &Path, init: Option<&Path>) -> Result<Self> {
+    pub fn write(base: &Path, kernels: &[Kernel], init: Option<&Path>) -> Result<Self> {
         let dir = paths::vm_dir("initrd");
         fs::create_dir_all(&dir)?;
         remove_orphaned(&dir)?;
@@ -40,7 +41,11 @@ impl Initrd {
         fs::copy(base, &path).with_context(|| format!("cannot write `{}`", path.display()))?;
         let initrd = Self { path };
         let file = fs::OpenOptions::new().append(true).open(&initrd.path)?;
-        tree(base, init)?.write(std::io::BufWriter::new(file))?;
+        let mut tree = tree(base, init)?;
+        for kernel in kernels {
+            add_modules(&mut tree, kernel)?;
+        }
+        tree.write(std::io::BufWriter::new(file))?;
         Ok(initrd)
     }
 
@@ -93,6 +98,16 @@ fn tree(base: &Path, init: Option<&Path>) -> Result<Tree> {
         bail!("no `stayhand-guest` in the target directory; run `cargo xtask build`");
     }
     Ok(tree)
+}
+
+/// Where the guest looks for what its kernel has not built in.
+fn add_modules(tree: &mut Tree, kernel: &Kernel) -> Result<()> {
+    super::walk_files(&kernel.modules, &mut |file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let path = format!("usr/lib/modules/{}/{name}", kernel.release);
+        tree.put(&path, Node::File(Meta::root(0o644), fs::read(file)?));
+        Ok(())
+    })
 }
 
 fn add_fixtures(tree: &mut Tree) -> Result<()> {

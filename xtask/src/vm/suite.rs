@@ -50,7 +50,7 @@ pub fn list() -> Result<Vec<String>> {
 /// Runs the scenarios on all kernels that are ready, two side by side.
 pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
     let wanted = wanted(options)?;
-    let initrd = Initrd::write(&ready.base, options.init.as_deref())?;
+    let initrd = Initrd::write(&ready.base, &ready.kernels, options.init.as_deref())?;
     let mut sum = Counts::default();
     for kernels in ready.kernels.chunks(SIDE_BY_SIDE) {
         let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
