@@ -81,6 +81,14 @@ pub fn hold(state: *mut TaskState, task: Addr) {
     }
 }
 
+/// Identity of the current call; 0 if there is no secret to make it with.
+#[inline(always)]
+pub fn identity_of_call(task: Addr) -> u64 {
+    SETTINGS
+        .get(0)
+        .map_or(0, |settings| Call::current(task).identity(settings.secret))
+}
+
 /// Whether this call is to be issued again before anything is said about it, because what it names is not looked
 /// up yet. Once per call: what is unknown after a look-up does not exist (file systems that keep no dentry for
 /// that), and is judged.

@@ -20,9 +20,10 @@ use crate::{
     maps::{EDGES, LABELS, NODES, SETTINGS},
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
-        OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB, OFF_SB_DEV,
-        OFF_SB_FLAGS, OFF_SB_ROOT, load,
+        OFF_DENTRY_SB, OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
+        OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
     },
+    underneath,
 };
 
 /// `SB_NOUSER` (include/linux/fs.h): a mount inside the kernel (pipes, sockets, memfd) that no path names.
@@ -50,7 +51,7 @@ pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
 /// Collects the entry ranges that `dentry` meets into the task's state; false if it cannot be judged.
 ///
 /// # Safety
-/// `dentry` must be a typed dentry pointer and `anchor` a typed inode pointer on the same superblock.
+/// `dentry` must be a typed dentry pointer and `anchor` a typed inode pointer.
 #[inline(always)]
 pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool {
     // SAFETY: by contract.
@@ -61,6 +62,11 @@ pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool
             return true;
         }
         let root: Addr = load(sb, &OFF_SB_ROOT);
+        let shown: Addr = load(dentry, &OFF_DENTRY_SB);
+        if !same(state, shown, sb) {
+            // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
+            return underneath::collect(state, anchor);
+        }
         (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
             || (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
     }
@@ -147,7 +153,7 @@ unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
 
 /// Down: the path automaton, one level per round, from the root to the object.
 #[inline(always)]
-fn descend(state: *mut TaskState) -> bool {
+pub(crate) fn descend(state: *mut TaskState) -> bool {
     // SAFETY: `state` is live.
     unsafe {
         (*state).current.range_count = 0;

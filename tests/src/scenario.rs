@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -76,6 +76,18 @@ impl Scenario {
 pub enum Need {
     /// A program or file at this path
     File(&'static str),
+    /// A kernel module that the guest brings along
+    Module(&'static str),
+}
+
+/// The file of a module for the running kernel.
+pub fn module(name: &str) -> Option<PathBuf> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let directory = Path::new("/usr/lib/modules").join(release.trim());
+    ["ko", "ko.xz"]
+        .iter()
+        .map(|ending| directory.join(format!("{name}.{ending}")))
+        .find(|file| file.exists())
 }
 
 impl Need {
@@ -84,6 +96,9 @@ impl Need {
             Self::File(path) => {
                 (!Path::new(path).exists()).then(|| format!("no {path} in this guest"))
             }
+            Self::Module(name) => module(name)
+                .is_none()
+                .then(|| format!("no module `{name}` for this kernel in the guest")),
         }
     }
 }

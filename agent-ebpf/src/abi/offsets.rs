@@ -78,6 +78,14 @@ pub const MEMBERS: &[Member] = &[
     // Null for a dentry that is in no hash chain: its name is being looked up, nobody knows yet what it stands for.
     // By the chain and not by `DCACHE_PAR_LOOKUP`, whose value differs between kernels.
     member("OFF_DENTRY_HASHED", "dentry", &["d_hash.pprev"], 8),
+    member("OFF_DENTRY_SB", "dentry", &["d_sb"], 8),
+    member(
+        "OFF_DENTRY_ALIAS",
+        "dentry",
+        &["d_u.d_alias", "d_alias"],
+        16,
+    ),
+    member("OFF_INODE_ALIASES", "inode", &["i_dentry.first"], 8),
     member("OFF_INODE_SB", "inode", &["i_sb"], 8),
     member("OFF_INODE_INO", "inode", &["i_ino"], 8),
     member("OFF_INODE_GENERATION", "inode", &["i_generation"], 4),

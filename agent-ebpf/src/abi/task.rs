@@ -218,6 +218,8 @@ pub struct TaskState {
     pub created_in: LabelKey,
     /// Hash of the created name
     pub created_name_hash: u64,
+    /// Call (registers, hash) that creates it
+    pub created_call: u64,
     /// Scratch
     pub current: Current,
     /// Walk scratch

@@ -12,7 +12,7 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    hold::{EPERM, RESTART, look_up_first},
+    hold::{EPERM, RESTART, identity_of_call, look_up_first},
     hooks::act,
     judge::{begin, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
@@ -71,8 +71,26 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
         if verdict != 0 {
             return EPERM;
         }
-        (*state).created_in = (*state).current.object;
-        (*state).created_name_hash = (*state).current.name_hash;
+        remember(state, task);
     }
     0
+}
+
+/// Keeps what this call creates for its `file_open`. Overlayfs makes the file a second time, on the file system
+/// underneath, before the first one is opened: the first one stays.
+#[inline(always)]
+unsafe fn remember(state: *mut TaskState, task: Addr) {
+    // SAFETY: live by contract.
+    unsafe {
+        let call = identity_of_call(task);
+        let underneath = (*state).created_in.ino != 0
+            && (*state).created_call == call
+            && (*state).created_in.dev != (*state).current.object.dev;
+        if underneath {
+            return;
+        }
+        (*state).created_in = (*state).current.object;
+        (*state).created_name_hash = (*state).current.name_hash;
+        (*state).created_call = call;
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    os::fd::{FromRawFd, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// The kernel's result: `-errno` below zero.
@@ -55,6 +55,19 @@ pub fn open(path: &CStr, flags: i32, mode: u32) -> Ret {
 /// `open(2)` with bits in the upper half of the number's register, at which the kernel does not look.
 pub fn open_high(path: &CStr, flags: i32, mode: u32) -> Ret {
     call!(libc::SYS_open | 1 << 40, path.as_ptr(), flags, mode)
+}
+
+/// Loads a kernel module from a file, which the kernel decompresses itself if need be.
+pub fn load_module(file: BorrowedFd<'_>, compressed: bool) -> Ret {
+    /// `MODULE_INIT_COMPRESSED_FILE` (include/uapi/linux/module.h)
+    const COMPRESSED: u32 = 4;
+    let flags = if compressed { COMPRESSED } else { 0 };
+    call!(
+        libc::SYS_finit_module,
+        file.as_raw_fd(),
+        c"".as_ptr(),
+        flags
+    )
 }
 
 /// A descriptor of a process.

@@ -16,6 +16,7 @@ mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
+mod overlay;
 mod service;
 mod service_errors;
 mod service_state;
@@ -33,6 +34,7 @@ const LISTS: &[&[Scenario]] = &[
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
+    overlay::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
     bypass_net::SCENARIOS,

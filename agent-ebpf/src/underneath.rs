@@ -1,0 +1,176 @@
+//! The walk of a file that is opened under another file system's name: from its inode to its own dentry, and up.
+//!
+//! Up to Linux 6.7 overlayfs opens the real file with the path above it; the real dentry is reached only through the
+//! inode's list of names, as an address that the verifier does not type. So everything here is read by a checked
+//! helper, in kernel loops whose state is in the task's scratch (see ARCHITECTURE.md). A file with several names is
+//! judged by one of them.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use stayhand_agent_ebpf::abi::{
+    image::{ACTIVE_SLOT_MASK, LabelKey},
+    task::{DEPTH_MAX, Level, TaskState},
+};
+
+use crate::{
+    maps::LABELS,
+    offsets::{
+        Addr, OFF_DENTRY_ALIAS, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
+        OFF_DENTRY_PARENT, OFF_DENTRY_SEQ, OFF_INODE_ALIASES, OFF_INODE_GENERATION, OFF_INODE_INO,
+        OFF_INODE_SB, OFF_SB_DEV, OFF_SB_ROOT, load,
+    },
+    walk::descend,
+};
+
+type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
+
+#[repr(C)]
+struct Context {
+    state: *mut TaskState,
+}
+
+/// As [`crate::walk::collect`], for the first name of `inode` on its own file system.
+///
+/// # Safety
+/// `inode` must be a typed inode pointer and the state live.
+#[inline(always)]
+pub unsafe fn collect(state: *mut TaskState, inode: Addr) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let sb: Addr = load(inode, &OFF_INODE_SB);
+        let rounds = &raw mut (*state).current.rounds;
+        // Through memory: what is read back is a number, with which the verifier lets us reckon.
+        core::ptr::write_volatile(&raw mut (*rounds).vectors[0], load(sb, &OFF_SB_ROOT));
+        core::ptr::write_volatile(
+            &raw mut (*rounds).vectors[1],
+            load(inode, &OFF_INODE_ALIASES),
+        );
+        if (*rounds).vectors[1] == 0 {
+            return false;
+        }
+        walk(state, one_level) && descend(state) && walk(state, one_comparison)
+    }
+}
+
+/// Runs `each` on every dentry from the first name up to the root; false if the root is not reached in time.
+#[inline(always)]
+unsafe fn walk(state: *mut TaskState, each: Callback) -> bool {
+    let mut context = Context { state };
+    // SAFETY: the context outlives the loop; the state is live by contract.
+    unsafe {
+        let rounds = &raw mut (*state).current.rounds;
+        (*rounds).at = (*rounds).vectors[1].wrapping_sub(u64::from(OFF_DENTRY_ALIAS.load()));
+        (*rounds).ended = 0;
+        bpf_loop(
+            DEPTH_MAX as u32,
+            each as *mut c_void,
+            (&raw mut context).cast(),
+            0,
+        );
+        core::ptr::read_volatile(&raw const (*rounds).ended) != 0
+    }
+}
+
+/// Reads a member of a structure at a plain address.
+#[inline(always)]
+unsafe fn peek<T: Copy + Default>(base: u64, offset: u32) -> Option<T> {
+    let mut value = T::default();
+    let at = base.wrapping_add(u64::from(offset));
+    // SAFETY: the helper checks the address and writes at most the value.
+    let failed = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            at as *const c_void,
+        )
+    };
+    (failed == 0).then_some(value)
+}
+
+unsafe extern "C" fn one_level(index: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `walk`'s; the state is live.
+    unsafe {
+        let state = (*context.cast::<Context>()).state;
+        // Without an answer the loop has not ended, which fails the walk.
+        c_long::from(read_level(state, index).unwrap_or(true))
+    }
+}
+
+/// One dentry into its level; whether that was the last one.
+#[inline(always)]
+unsafe fn read_level(state: *mut TaskState, index: u64) -> Option<bool> {
+    if index >= DEPTH_MAX as u64 {
+        return None;
+    }
+    // SAFETY: index checked; live by contract.
+    unsafe {
+        let level = (&raw mut (*state).levels)
+            .cast::<Level>()
+            .add(index as usize);
+        let at = (*state).current.rounds.at;
+        (*level).seq = peek(at, OFF_DENTRY_SEQ.load())?;
+        (*level).name_ptr = peek(at, OFF_DENTRY_NAME.load())?;
+        (*level).name_len = peek(at, OFF_DENTRY_NAME_LEN.load())?;
+        let inode: u64 = peek(at, OFF_DENTRY_INODE.load())?;
+        (*level).label = if inode == 0 { 0 } else { label(state, inode)? };
+        let parent: u64 = peek(at, OFF_DENTRY_PARENT.load())?;
+        if parent != at {
+            (*state).current.rounds.at = parent;
+            return Some(false);
+        }
+        (*state).current.depth = index as u32 + 1;
+        (*state).current.rounds.ended = u32::from(at == (*state).current.rounds.vectors[0]);
+        Some(true)
+    }
+}
+
+#[inline(always)]
+unsafe fn label(state: *mut TaskState, inode: u64) -> Option<u32> {
+    // SAFETY: live by contract; the label is copied at once.
+    unsafe {
+        let sb: u64 = peek(inode, OFF_INODE_SB.load())?;
+        let key = LabelKey {
+            ino: peek(inode, OFF_INODE_INO.load())?,
+            dev: peek(sb, OFF_SB_DEV.load())?,
+            igen: peek(inode, OFF_INODE_GENERATION.load())?,
+            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            pad: 0,
+        };
+        Some(LABELS.get(key).map_or(0, |label| label.node))
+    }
+}
+
+/// The second look: whether a dentry on the way was renamed meanwhile ends the loop early, and so the walk.
+unsafe extern "C" fn one_comparison(index: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `walk`'s; the state is live.
+    unsafe {
+        let state = (*context.cast::<Context>()).state;
+        c_long::from(compare_level(state, index).unwrap_or(true))
+    }
+}
+
+#[inline(always)]
+unsafe fn compare_level(state: *mut TaskState, index: u64) -> Option<bool> {
+    if index >= DEPTH_MAX as u64 {
+        return None;
+    }
+    // SAFETY: index checked; live by contract.
+    unsafe {
+        let level = (&raw const (*state).levels)
+            .cast::<Level>()
+            .add(index as usize);
+        let at = (*state).current.rounds.at;
+        let seq: u32 = peek(at, OFF_DENTRY_SEQ.load())?;
+        if seq != (*level).seq || seq & 1 != 0 {
+            return None;
+        }
+        let parent: u64 = peek(at, OFF_DENTRY_PARENT.load())?;
+        if parent != at {
+            (*state).current.rounds.at = parent;
+            return Some(false);
+        }
+        (*state).current.rounds.ended = 1;
+        Some(true)
+    }
+}

@@ -1,0 +1,210 @@
+//! Overlayfs: one call of a guarded person becomes calls on the file system underneath. They are judged as hers,
+//! and she is asked once.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::mount::{MsFlags, mount};
+use stayhand_agent_ebpf::abi::code::{op, reason};
+
+use crate::{
+    actors::{
+        client::{ALICE_ROOT, Puppet, Ticket},
+        standin::{StandIn, of_hold},
+        sys::{self, EPERM, Ret},
+    },
+    host::{Config, Host},
+    scenario::{self, Ctx, Need, Scenario},
+    wait,
+};
+
+const NEEDS: &[Need] = &[Need::Module("overlay")];
+
+/// This file's scenarios.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario::new("what_no_rule_restricts_works_on_overlayfs", free).needs(NEEDS),
+    Scenario::new("a_creation_on_overlayfs_is_one_question", creation).needs(NEEDS),
+    Scenario::new("a_write_on_overlayfs_is_one_question", write).needs(NEEDS),
+    Scenario::new(
+        "a_denied_file_is_not_written_through_an_overlay_above_it",
+        through,
+    )
+    .needs(NEEDS),
+];
+
+const POLICY: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: overlay }
+spec:
+  subjects: { users: [alice] }
+  rules:
+    - { id: held, effect: hold, file: { ops: [write, create], path: /srv/merged/held/** }, timeout: 10m }
+    - { id: denied, effect: deny, file: { ops: [write, create], path: /srv/layers/upper/denied/** } }
+";
+const LAYERS: &str = "/srv/layers";
+const MERGED: &str = "/srv/merged";
+const WRITTEN: Ret = 5; // bytes of "after"
+
+struct Machine {
+    _host: Host,
+    agent: StandIn,
+    alice: Puppet,
+}
+
+impl Machine {
+    fn new() -> Result<Self> {
+        load("overlay")?;
+        for directory in [LAYERS, MERGED] {
+            fs::create_dir_all(directory)?;
+        }
+        let none: Option<&str> = None;
+        mount(none, LAYERS, Some("tmpfs"), MsFlags::empty(), none)?;
+        for name in ["held", "free", "denied"] {
+            for layer in ["lower", "upper"] {
+                fs::create_dir_all(format!("{LAYERS}/{layer}/{name}"))?;
+            }
+            fs::write(format!("{LAYERS}/lower/{name}/below"), "before")?;
+            fs::write(format!("{LAYERS}/upper/{name}/above"), "before")?;
+        }
+        fs::create_dir_all(format!("{LAYERS}/work"))?;
+        let options =
+            format!("lowerdir={LAYERS}/lower,upperdir={LAYERS}/upper,workdir={LAYERS}/work");
+        mount(
+            none,
+            MERGED,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .context("cannot mount an overlay")?;
+        let mut host = Host::boot(&Config::policy(POLICY))?;
+        let agent = StandIn::take_over(&mut host)?;
+        Ok(Self {
+            _host: host,
+            agent,
+            alice: Puppet::start(ALICE_ROOT)?,
+        })
+    }
+
+    /// Asks alice, as root, to write what nobody has looked up.
+    fn ask(&mut self, path: &str, flags: i32) -> Result<Ticket> {
+        fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop the caches")?;
+        drop(self.agent.records());
+        let flags = flags | libc::O_WRONLY;
+        self.alice
+            .ask(&format!("open|open|{path}|{flags}|420|after"))
+    }
+
+    fn tell(&mut self, path: &str, flags: i32) -> Result<Ret> {
+        let ticket = self.ask(path, flags)?;
+        let result = self.alice.answer(&ticket, wait::SOON);
+        result.with_context(|| format!("pending: {:?}", self.agent.pending()))
+    }
+
+    /// One question, of these operations; refused without an effect, approved with it.
+    fn one_question(&mut self, path: &str, flags: i32, ops: u32) -> Result<()> {
+        for approved in [false, true] {
+            let ticket = self.ask(path, flags)?;
+            let hold = self.agent.wait_one()?;
+            ensure!(hold.entry.op == ops, "operations {:#x}", hold.entry.op);
+            ensure!(!written(path), "it had its effect");
+            let (expected, outcome) = if approved {
+                self.agent.approve(&hold)?;
+                (WRITTEN, reason::HOLD_APPROVED)
+            } else {
+                self.agent.refuse(&hold)?;
+                (EPERM, reason::HOLD_REFUSED)
+            };
+            let result = self.alice.answer(&ticket, wait::SOON);
+            let result = result.with_context(|| format!("pending: {:?}", self.agent.pending()))?;
+            let records: Vec<_> = self.agent.records();
+            let all: Vec<_> = records
+                .iter()
+                .map(|record| (record.hook, record.op, record.verdict, record.reason))
+                .collect();
+            ensure!(result == expected, "it gives {result}: {all:x?}");
+            ensure!(written(path) == approved, "approved: {approved}");
+            ensure!(of_hold(&records, hold.entry.hold) == (1, vec![outcome]));
+            ensure!(records.len() == 2, "other records: {all:x?}");
+        }
+        Ok(())
+    }
+}
+
+fn written(path: &str) -> bool {
+    fs::read(path).is_ok_and(|content| content.starts_with(b"after"))
+}
+
+/// Loads a module that the guest brings along.
+fn load(name: &str) -> Result<()> {
+    let file = scenario::module(name).context("no such module")?;
+    let compressed = file.extension().is_some_and(|ending| ending == "xz");
+    let opened = fs::File::open(&file)?;
+    let result = sys::load_module(std::os::fd::AsFd::as_fd(&opened), compressed);
+    ensure!(
+        result == 0 || result == -Ret::from(libc::EEXIST),
+        "{} cannot be loaded: {result}",
+        file.display()
+    );
+    Ok(())
+}
+
+fn free(_: &mut Ctx) -> Result<()> {
+    let mut machine = Machine::new()?;
+    for (name, flags) in [
+        ("above", 0),
+        ("below", 0),
+        ("above", libc::O_CREAT),
+        ("new", libc::O_CREAT | libc::O_EXCL),
+    ] {
+        let path = format!("{MERGED}/free/{name}");
+        let result = machine.tell(&path, flags)?;
+        let records: Vec<_> = machine.agent.records();
+        let all: Vec<_> = records
+            .iter()
+            .map(|record| (record.hook, record.op, record.verdict, record.reason))
+            .collect();
+        ensure!(
+            result == WRITTEN && written(&path),
+            "{name} with {flags:#o} gives {result}: {all:x?}"
+        );
+    }
+    Ok(())
+}
+
+fn creation(_: &mut Ctx) -> Result<()> {
+    let mut machine = Machine::new()?;
+    for flags in [libc::O_CREAT, libc::O_CREAT | libc::O_EXCL] {
+        let path = format!("{MERGED}/held/new-{flags}");
+        machine.one_question(&path, flags, op::CREATE | op::WRITE)?;
+    }
+    Ok(())
+}
+
+fn write(_: &mut Ctx) -> Result<()> {
+    let mut machine = Machine::new()?;
+    for (name, flags) in [("above", 0), ("below", libc::O_CREAT)] {
+        machine.one_question(&format!("{MERGED}/held/{name}"), flags, op::WRITE)?;
+    }
+    Ok(())
+}
+
+fn through(_: &mut Ctx) -> Result<()> {
+    let mut machine = Machine::new()?;
+    for (name, flags) in [("above", 0), ("new", libc::O_CREAT)] {
+        let result = machine.tell(&format!("{MERGED}/denied/{name}"), flags)?;
+        ensure!(result == EPERM, "{name} gives {result}");
+        let reasons: Vec<u32> = machine
+            .agent
+            .records()
+            .iter()
+            .map(|record| record.reason)
+            .collect();
+        ensure!(reasons == [reason::RULE_DENY], "{name}: {reasons:?}");
+    }
+    let real = format!("{LAYERS}/upper/denied");
+    ensure!(fs::read_to_string(format!("{real}/above"))? == "before");
+    ensure!(!Path::new(&real).join("new").exists());
+    Ok(())
+}
