@@ -48,9 +48,10 @@ mod tests {
             for string in vector {
                 let mut offset = 0;
                 loop {
-                    let rest = &string[offset as usize..];
+                    let rest: Vec<u8> = string.iter().copied().skip(offset).collect();
                     let ends = rest.len() < PIECE as usize;
-                    let mut piece = rest[..rest.len().min(PIECE as usize - 1)].to_vec();
+                    let mut piece = rest;
+                    piece.truncate(PIECE as usize - 1);
                     piece.push(0);
                     words.push(head(piece.len() as u64, ends));
                     words.extend(piece.chunks(8).map(|bytes| {
@@ -62,7 +63,7 @@ mod tests {
                     if ends {
                         break;
                     }
-                    offset = next_offset(offset);
+                    offset = usize::try_from(next_offset(offset as u64)).unwrap();
                 }
             }
             words.push(vector_end(vector.len() as u64));
