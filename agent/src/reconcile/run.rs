@@ -321,8 +321,7 @@ impl<I: Images> Reconciler<I> {
             .health
             .change(|health| health.generation = generation);
         self.out.health.note(Part::Image, None);
-        let labels = (!report.problems.is_empty()).then(|| report.problems.join("; "));
-        self.out.health.note(Part::Labels, labels);
+        self.note_concerns();
         self.remember_good(&accepted.state);
         self.current = Some(Current { accepted, resolved });
         Ok(())
@@ -427,6 +426,13 @@ impl<I: Images> Reconciler<I> {
             }
         }
         self.out.health.note(Part::Mounts, None);
+        self.note_concerns();
+    }
+
+    fn note_concerns(&self) {
+        let concerns = self.images.concerns();
+        let labels = (!concerns.is_empty()).then(|| concerns.join("; "));
+        self.out.health.note(Part::Labels, labels);
     }
 
     /// Somebody else wrote into the live image: said, recorded, and put right.
