@@ -55,8 +55,8 @@ pub fn pins(config: &Config) -> Pins {
     Pins::new(config.kernel.pins.join(format!("v{ABI_VERSION}")))
 }
 
-/// The lock of the one agent, beside its socket: on a file system that a reboot empties.
-pub fn lock(config: &Config) -> Result<Instance, Failure> {
+/// The locks of the one agent: beside its socket, on a file system that a reboot empties, and on the pins.
+pub fn lock(config: &Config) -> Result<(Instance, Option<Instance>), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(
             Code::Privilege,
@@ -66,7 +66,10 @@ pub fn lock(config: &Config) -> Result<Instance, Failure> {
     let directory = config.local.socket.parent().unwrap_or(Path::new("/run"));
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::of("cannot make the run-time directory", &error))?;
-    Ok(Instance::take(&directory.join("agent.lock"))?)
+    Ok((
+        Instance::take(&directory.join("agent.lock"))?,
+        Instance::of_pins(&config.kernel.pins)?,
+    ))
 }
 
 /// Compiles the patterns of what never leaves the host.
