@@ -147,7 +147,8 @@ fn not_loaded(error: &LoadError) -> Failure {
     Failure::new(error.code(), format!("NOT ENFORCED: {text}"))
 }
 
-fn host(config: &Config) -> Result<HostId, Failure> {
+/// Under which name this host reports.
+pub fn host(config: &Config) -> Result<HostId, Failure> {
     if let Some(host) = &config.host {
         return Ok(host.clone());
     }
@@ -244,7 +245,8 @@ impl Shared {
     }
 }
 
-fn spool(config: &Config, host: &HostId, boot_id: Uuid) -> Result<Spool, Failure> {
+/// The spool of this host's events; one process has it at a time.
+pub fn spool(config: &Config, host: &HostId, boot_id: Uuid) -> Result<Spool, Failure> {
     // Events of losses are made by the spool itself, whose epoch is only known once it is open.
     let epoch: Arc<std::sync::OnceLock<Uuid>> = Arc::default();
     let (known, host) = (Arc::clone(&epoch), host.clone());
