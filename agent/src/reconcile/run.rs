@@ -57,7 +57,7 @@ pub struct Outputs {
     /// Whose events they are
     pub identity: Identity,
     /// Says which hooks are no longer pinned
-    pub detached: Box<dyn Fn() -> Option<String> + Send>,
+    pub detached: Box<dyn Fn() -> Vec<String> + Send>,
     /// Incremented with every round, for the watchdog
     pub alive: Arc<AtomicU64>,
 }
@@ -374,6 +374,7 @@ impl<I: Images> Reconciler<I> {
         if now.unix.since(self.resolved_at) >= self.resolve_every || now.unix < self.resolved_at {
             self.resolve_again(now);
         }
+        self.watch_hooks(now);
         self.relabel();
         if looks.is_multiple_of(VERIFY_LOOKS) {
             self.verify(now);
@@ -435,16 +436,25 @@ impl<I: Images> Reconciler<I> {
         self.out.health.note(Part::Labels, labels);
     }
 
-    /// Somebody else wrote into the live image: said, recorded, and put right.
-    fn verify(&mut self, now: &Now) {
-        let known = self.out.health.now().problems.contains_key(&Part::Hooks);
-        let detached = (self.out.detached)();
-        if let Some(what) = &detached
-            && !known
+    /// Hooks that were taken away: said and recorded, once for each set of them.
+    fn watch_hooks(&self, now: &Now) {
+        let gone = (self.out.detached)();
+        let said = || {
+            let gone = gone.join(", ");
+            format!("NOT ENFORCED: hooks without a pinned link: {gone}")
+        };
+        let what = (!gone.is_empty()).then(said);
+        if let Some(what) = &what
+            && self.out.health.now().hooks_gone != gone
         {
             self.tampered(what.clone(), now);
         }
-        self.out.health.note(Part::Hooks, detached);
+        self.out.health.note(Part::Hooks, what);
+        self.out.health.change(|health| health.hooks_gone = gone);
+    }
+
+    /// Somebody else wrote into the live image: said, recorded, and put right.
+    fn verify(&mut self, now: &Now) {
         let Err(error) = self.images.verify() else {
             return;
         };

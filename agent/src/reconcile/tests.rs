@@ -50,6 +50,7 @@ struct Kernel {
     installs: Vec<Desired>,
     refuses: Option<&'static str>,
     concerns: Vec<String>,
+    detached: Vec<String>,
     tampered: bool,
 }
 
@@ -157,7 +158,10 @@ fn start(
         spool: Arc::clone(&spool),
         stored: watch::Sender::new(0),
         identity: identity(),
-        detached: Box::new(|| None),
+        detached: {
+            let kernel = Arc::clone(&kernel);
+            Box::new(move || kernel.lock().unwrap().detached.clone())
+        },
         alive: Arc::new(AtomicU64::new(0)),
     };
     let directory = Box::new(People(Arc::clone(&people)));
@@ -442,4 +446,24 @@ fn a_file_system_that_is_silent_is_a_problem_while_it_is_and_revokes_all_the_sam
     rig.kernel.lock().unwrap().concerns.clear();
     reconciler.look(2, &at(6_000));
     assert!(rig.health.now().problems.is_empty());
+}
+
+#[test]
+fn hooks_that_are_taken_away_are_one_event_and_a_problem_until_they_are_back() {
+    let (rig, mut reconciler) = rig();
+    reconciler.desired(state(1, &[]), &at(0));
+    let events = rig.spool.stats().spooled;
+    rig.kernel.lock().unwrap().detached = vec!["file_open".into()];
+    reconciler.look(1, &at(3_000));
+    reconciler.look(2, &at(6_000));
+    let health = rig.health.now();
+    assert!(
+        health.problems[&Part::Hooks]
+            .contains("NOT ENFORCED: hooks without a pinned link: file_open")
+    );
+    assert_eq!(health.hooks_gone, ["file_open"]);
+    assert_eq!(rig.spool.stats().spooled, events + 1, "said once");
+    rig.kernel.lock().unwrap().detached.clear();
+    reconciler.look(3, &at(9_000));
+    assert!(rig.health.now().hooks_gone.is_empty() && rig.health.now().problems.is_empty());
 }
