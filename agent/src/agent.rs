@@ -318,6 +318,7 @@ impl Agent {
             stored: shared.stored.clone(),
             identity: shared.identity.clone(),
             detached: detached(config, shared.health.facts()),
+            enforced: supersede(config),
             alive: Arc::clone(&alive),
         };
         let now = Now::read();
@@ -465,6 +466,23 @@ fn detached(config: &Config, facts: &Facts) -> Box<dyn Fn() -> Vec<String> + Sen
         let links = pins.links().unwrap_or_default();
         let gone = |hook: &&String| !links.iter().any(|link| link.hook == **hook);
         hooks.iter().filter(gone).cloned().collect()
+    })
+}
+
+/// Once an image of ours is enforced, what agents of other layout versions pinned goes; before that it stands in.
+fn supersede(config: &Config) -> Box<dyn Fn() + Send> {
+    let pins = pins(config);
+    Box::new(move || match Kernel::detach_others(&pins) {
+        Ok(0) => {}
+        Ok(links) => tracing::warn!(
+            links,
+            "hooks of another version of the agent were taken over from; processes that it held stay stopped: continue \
+             them with kill -CONT, and they are judged anew"
+        ),
+        Err(error) => tracing::error!(
+            error = chain(&error),
+            "what another version of the agent pinned goes on being enforced"
+        ),
     })
 }
 

@@ -58,6 +58,8 @@ pub struct Outputs {
     pub identity: Identity,
     /// Says which hooks are no longer pinned
     pub detached: Box<dyn Fn() -> Vec<String> + Send>,
+    /// Told after every installation
+    pub enforced: Box<dyn Fn() + Send>,
     /// Incremented with every round, for the watchdog
     pub alive: Arc<AtomicU64>,
 }
@@ -316,6 +318,7 @@ impl<I: Images> Reconciler<I> {
             reason
         })?;
         tracing::info!(%report, "installed");
+        (self.out.enforced)();
         self.out.catalog.guard(resolved.subjects.clone());
         self.out
             .health

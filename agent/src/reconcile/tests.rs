@@ -162,6 +162,7 @@ fn start(
             let kernel = Arc::clone(&kernel);
             Box::new(move || kernel.lock().unwrap().detached.clone())
         },
+        enforced: Box::new(|| ()),
         alive: Arc::new(AtomicU64::new(0)),
     };
     let directory = Box::new(People(Arc::clone(&people)));
