@@ -55,8 +55,8 @@ pub fn pins(config: &Config) -> Pins {
     Pins::new(config.kernel.pins.join(format!("v{ABI_VERSION}")))
 }
 
-/// The lock of the one agent, beside its socket: on a file system that a reboot empties.
-pub fn lock(config: &Config) -> Result<Instance, Failure> {
+/// The locks of the one agent: beside its socket, on a file system that a reboot empties, and on the pins.
+pub fn lock(config: &Config) -> Result<(Instance, Option<Instance>), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::new(
             Code::Privilege,
@@ -66,7 +66,10 @@ pub fn lock(config: &Config) -> Result<Instance, Failure> {
     let directory = config.local.socket.parent().unwrap_or(Path::new("/run"));
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::of("cannot make the run-time directory", &error))?;
-    Ok(Instance::take(&directory.join("agent.lock"))?)
+    Ok((
+        Instance::take(&directory.join("agent.lock"))?,
+        Instance::of_pins(&config.kernel.pins)?,
+    ))
 }
 
 /// Compiles the patterns of what never leaves the host.
@@ -143,7 +146,8 @@ fn not_loaded(error: &LoadError) -> Failure {
     Failure::new(error.code(), format!("NOT ENFORCED: {text}"))
 }
 
-fn host(config: &Config) -> Result<HostId, Failure> {
+/// Under which name this host reports.
+pub fn host(config: &Config) -> Result<HostId, Failure> {
     if let Some(host) = &config.host {
         return Ok(host.clone());
     }
@@ -240,7 +244,8 @@ impl Shared {
     }
 }
 
-fn spool(config: &Config, host: &HostId, boot_id: Uuid) -> Result<Spool, Failure> {
+/// The spool of this host's events; one process has it at a time.
+pub fn spool(config: &Config, host: &HostId, boot_id: Uuid) -> Result<Spool, Failure> {
     // Events of losses are made by the spool itself, whose epoch is only known once it is open.
     let epoch: Arc<std::sync::OnceLock<Uuid>> = Arc::default();
     let (known, host) = (Arc::clone(&epoch), host.clone());
@@ -312,6 +317,7 @@ impl Agent {
             stored: shared.stored.clone(),
             identity: shared.identity.clone(),
             detached: detached(config, shared.health.facts()),
+            enforced: supersede(config),
             alive: Arc::clone(&alive),
         };
         let now = Now::read();
@@ -452,20 +458,30 @@ impl Agent {
 }
 
 /// Looks for the pinned link of every hook: whoever removes one takes its enforcement away.
-fn detached(config: &Config, facts: &Facts) -> Box<dyn Fn() -> Option<String> + Send> {
+fn detached(config: &Config, facts: &Facts) -> Box<dyn Fn() -> Vec<String> + Send> {
     let pins = pins(config);
     let hooks: Vec<String> = facts.hooks.iter().map(|(hook, _)| hook.clone()).collect();
     Box::new(move || {
         let links = pins.links().unwrap_or_default();
         let gone = |hook: &&String| !links.iter().any(|link| link.hook == **hook);
-        let gone: Vec<&str> = hooks.iter().filter(gone).map(String::as_str).collect();
-        let said = || {
-            format!(
-                "NOT ENFORCED: hooks without a pinned link: {}",
-                gone.join(", ")
-            )
-        };
-        (!gone.is_empty()).then(said)
+        hooks.iter().filter(gone).cloned().collect()
+    })
+}
+
+/// Once an image of ours is enforced, what agents of other layout versions pinned goes; before that it stands in.
+fn supersede(config: &Config) -> Box<dyn Fn() + Send> {
+    let pins = pins(config);
+    Box::new(move || match Kernel::detach_others(&pins) {
+        Ok(0) => {}
+        Ok(links) => tracing::warn!(
+            links,
+            "hooks of another version of the agent were taken over from; processes that it held stay stopped: continue \
+             them with kill -CONT, and they are judged anew"
+        ),
+        Err(error) => tracing::error!(
+            error = chain(&error),
+            "what another version of the agent pinned goes on being enforced"
+        ),
     })
 }
 

@@ -52,6 +52,8 @@ pub struct Health {
 pub struct Changing {
     /// What the kernel enforces; 0 for nothing
     pub generation: Generation,
+    /// Hooks without a pinned link: whoever removed it took their enforcement away
+    pub hooks_gone: Vec<String>,
     /// Problems
     pub problems: BTreeMap<Part, String>,
     /// Whether the control plane is connected

@@ -1,15 +1,18 @@
-//! One agent per host: a lock that the kernel gives back when its holder dies, however it dies.
+//! One agent per host: locks that the kernel gives back when their holder dies, however it dies.
+//!
+//! A file beside the socket says who has it. What two agents must never share are the pins, whatever else their
+//! configurations name: so their directory itself is locked, too.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// The held lock; dropping it lets another agent run.
+/// A held lock; dropping it lets another agent run.
 #[derive(Debug)]
 pub struct Instance {
     _lock: Flock<File>,
@@ -34,6 +37,8 @@ pub enum InstanceError {
     },
 }
 
+/// Mode of the directory of the pins, as `Pins::prepare` makes it.
+const PINS_MODE: u32 = 0o700;
 /// Bytes of the lock file that are looked at: a process id.
 const PID_BYTES_MAX: u64 = 20;
 
@@ -70,6 +75,47 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Locks the directory below which everything is pinned; makes it where it is missing. None if it cannot be
+    /// made: then nothing is pinned, and loading says what is wrong.
+    pub fn of_pins(directory: &Path) -> Result<Option<Self>, InstanceError> {
+        let io = |source| InstanceError::Io {
+            path: directory.to_owned(),
+            source,
+        };
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(PINS_MODE)
+            .create(directory);
+        if made.is_err() {
+            return Ok(None);
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_DIRECTORY | nix::libc::O_CLOEXEC)
+            .open(directory)
+            .map_err(io)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Self { _lock: lock })),
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => Err(InstanceError::Taken {
+                pid: lock_holder(&file),
+            }),
+            Err((_, errno)) => Err(io(errno.into())),
+        }
+    }
+}
+
+/// Who has the lock on a file, as the kernel lists it: `1: FLOCK ADVISORY WRITE 42 00:1f:7 0 EOF`.
+fn lock_holder(file: &File) -> Option<u32> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let matches = words.get(1) == Some(&"FLOCK") && words.get(5)?.ends_with(&inode);
+        matches.then(|| words.get(4)?.parse().ok())?
+    })
+}
+
 fn holder(mut file: File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
@@ -93,6 +139,34 @@ mod tests {
         );
         drop(first);
         Instance::take(&path).unwrap();
+    }
+
+    #[test]
+    fn pins_have_one_agent_whatever_else_it_was_told() {
+        let place = tempfile::tempdir().unwrap();
+        let pins = place.path().join("bpf/product");
+        let first = Instance::of_pins(&pins).unwrap();
+        let second = Instance::of_pins(&pins).unwrap_err();
+        assert!(
+            second.to_string().contains(&std::process::id().to_string()),
+            "{second}"
+        );
+        assert!(
+            Instance::of_pins(&place.path().join("other"))
+                .unwrap()
+                .is_some()
+        );
+        drop(first);
+        Instance::of_pins(&pins).unwrap().unwrap();
+    }
+
+    #[test]
+    fn where_nothing_can_be_pinned_there_is_nothing_to_lock() {
+        assert!(
+            Instance::of_pins(Path::new("/proc/none/pins"))
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]

@@ -90,6 +90,9 @@ impl Images for Installer {
     fn relabel(&mut self) -> Result<Relabelled, PortError> {
         Ok(Self::relabel(self)?)
     }
+    fn concerns(&self) -> Vec<String> {
+        Self::concerns(self)
+    }
     fn verify(&self) -> Result<(), PortError> {
         Ok(Self::verify(self)?)
     }

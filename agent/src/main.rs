@@ -36,10 +36,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     if args.uninstall {
         let _one = agent::lock(&loaded.config)?;
-        println!(
-            "stayhand-agent: {}",
-            uninstall::uninstall(&agent::pins(&loaded.config))?
-        );
+        println!("stayhand-agent: {}", uninstall::uninstall(&loaded.config)?);
         return Ok(());
     }
     logs::start(&loaded.config.log);

@@ -1,15 +1,28 @@
 //! `--uninstall`: ends enforcement on this host, loudly. Held actions are denied, never let through.
+//!
+//! Refused to whom a policy guards. That keeps an honest person from it and names a dishonest one: who can unlink the
+//! pins as root needs no option of ours.
 
 use std::time::Duration;
 
+use stayhand_guardrail::{
+    event::{AgentState, EventClass, EventKind},
+    text::Safe,
+};
+use stayhand_proto::codec::encode_event;
+
 use crate::{
-    exit::{Code, Failure},
+    agent, clock,
+    config::Config,
+    exit::{Code, Failure, chain},
     kernel::{
-        Kernel,
+        Kernel, caller,
         holds::{Holds, KernelAnswer},
         pidfd::PidFd,
         pins::Pins,
     },
+    record::Identity,
+    spool::Entry,
 };
 
 /// How often held processes are woken until they took their denial, and how long in between.
@@ -17,22 +30,87 @@ const ROUNDS: u32 = 100;
 const ROUND: Duration = Duration::from_millis(50);
 
 /// Denies what is held, detaches every hook, removes every pin. Only while holding the lock of the one agent.
-pub fn uninstall(pins: &Pins) -> Result<String, Failure> {
-    let denied = deny_pending(pins);
-    let links = Kernel::detach_all(pins)
+pub fn uninstall(config: &Config) -> Result<String, Failure> {
+    let pins = agent::pins(config);
+    refuse_guarded(&pins)?;
+    // First the record: an agent that runs again sends it, and until then it waits on the disk.
+    let recorded = record(config);
+    let denied = deny_pending(&pins);
+    let links = Kernel::detach_all(&pins)
         .map_err(|error| Failure::of("cannot remove what is pinned", &error))?;
-    let left = match denied {
-        Ok(0) => String::new(),
-        Ok(left) => format!(
+    let mut text = format!(
+        "NOT ENFORCED: {links} hooks detached, every pin removed; this host is not guarded any more"
+    );
+    match denied {
+        Ok(0) => {}
+        Ok(left) => text.push_str(&format!(
             "\n{left} held processes did not take their denial and may be stopped: kill -CONT them"
-        ),
-        Err(error) => {
-            format!("\nheld processes could not be looked for ({error}); look for stopped ones")
-        }
+        )),
+        Err(error) => text.push_str(&format!(
+            "\nheld processes could not be looked for ({error}); look for stopped ones"
+        )),
+    }
+    if let Err(error) = recorded {
+        text.push_str(&format!("\nno event tells of it: {error}"));
+    }
+    Ok(text)
+}
+
+fn refuse_guarded(pins: &Pins) -> Result<(), Failure> {
+    match caller::guarded(pins) {
+        Ok(None) => Ok(()),
+        Ok(Some(auid)) => Err(Failure::new(
+            Code::Privilege,
+            format!(
+                "login uid {auid} is guarded on this host and cannot end that; ask an operator whom no policy guards"
+            ),
+        )),
+        Err(error) => Err(Failure::of(
+            "cannot find out whether a policy guards you, so nothing was removed",
+            &error,
+        )),
+    }
+}
+
+/// An event of class A, in the spool of the agent that does not run.
+fn record(config: &Config) -> Result<(), Failure> {
+    let host = agent::host(config)?;
+    let boot_id =
+        clock::boot_id().map_err(|error| Failure::of("cannot read the boot id", &error))?;
+    let spool = agent::spool(config, &host, boot_id)?;
+    let now = clock::Now::read().unix;
+    let identity = Identity {
+        host,
+        boot_id,
+        epoch: spool.epoch(),
     };
-    Ok(format!(
-        "NOT ENFORCED: {links} hooks detached, every pin removed; this host is not guarded any more{left}"
-    ))
+    let state = AgentState {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        enforced: false,
+        detail: format!("enforcement removed with --uninstall by {}", who()),
+    };
+    let entry = Entry {
+        class: EventClass::A,
+        recorded: false,
+        payload: encode_event(identity.event(now, EventKind::AgentStopped(state))),
+    };
+    spool
+        .append(vec![entry], now)
+        .map_err(|error| Failure::new(Code::Failure, chain(&error)))
+}
+
+/// As far as /proc tells: the pin is not in the event, because whom it guards was refused.
+fn who() -> String {
+    let read = |path: String| std::fs::read(path).unwrap_or_default();
+    let login = read("/proc/self/loginuid".into());
+    let parent = nix::unistd::getppid();
+    let name = read(format!("/proc/{parent}/comm"));
+    format!(
+        "uid {}, login uid {}, from process {parent} `{}`",
+        nix::unistd::getuid(),
+        Safe(login.trim_ascii()),
+        Safe(name.trim_ascii())
+    )
 }
 
 /// While the hooks are still there, so that nothing gets through. Says how many are left.

@@ -36,7 +36,20 @@ pub enum FromHost {
     Heartbeat {
         /// How many
         events_lost: u64,
+        /// How the host is; none from agents that do not say
+        health: Option<HostHealth>,
     },
+}
+
+/// How a host is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostHealth {
+    /// Hooks that are attached
+    pub hooks: Vec<String>,
+    /// Hooks that were attached and are gone
+    pub hooks_gone: Vec<String>,
+    /// What is wrong
+    pub problems: Vec<String>,
 }
 
 /// To an agent.

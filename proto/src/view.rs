@@ -71,4 +71,8 @@ pub struct HostView {
     pub events_lost: u64,
     /// Numbers that it skipped without a loss record
     pub events_missing: u64,
+    /// Hooks that were attached and are gone; any means not enforced
+    pub hooks_gone: Vec<String>,
+    /// What is wrong, as it said last
+    pub problems: Vec<String>,
 }

@@ -5,6 +5,7 @@
 //! when the agent ends, however it ends.
 
 pub mod btf;
+pub mod caller;
 pub mod counters;
 pub mod holds;
 pub mod identity;

@@ -21,6 +21,8 @@ pub enum MountsError {
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// As `mnt_id` in `/proc/PID/fdinfo` names it
+    pub id: u64,
     /// `super_block.s_dev`, kernel encoding
     pub dev: u32,
     /// What of the file system is mounted
@@ -69,6 +71,34 @@ impl Mounts {
         };
         join(&mount.point, rest)
     }
+
+    /// Whether mount `id` is the first that shows what is at `path`. A mount that shows something of a file system
+    /// after another one did (a bind mount, a second mount, whether of the same place, of what is above it or of
+    /// what is below it) gives it a further name; which names came first is the kernel's order of mounts, and
+    /// nobody changes it without unmounting the first.
+    pub fn shows_first(&self, id: u64, path: &[u8]) -> bool {
+        let own = self.0.iter().position(|mount| mount.id == id);
+        let Some((earlier, mount)) = own.and_then(|at| Some((self.0.get(..at)?, self.0.get(at)?)))
+        else {
+            return false;
+        };
+        let point = if mount.point == b"/" {
+            b""
+        } else {
+            mount.point.as_slice()
+        };
+        let below = path.strip_prefix(point);
+        let Some(rest) = below.filter(|rest| rest.is_empty() || rest.starts_with(b"/")) else {
+            return false;
+        };
+        let shown = join(&mount.root, rest);
+        let overlaps = |other: &Mount| {
+            inside(&shown, &other.root).is_some() || inside(&other.root, &shown).is_some()
+        };
+        !earlier
+            .iter()
+            .any(|other| other.dev == mount.dev && overlaps(other))
+    }
 }
 
 /// The part of `path` below `root`, with its slash; empty for `root` itself.
@@ -93,7 +123,8 @@ fn join(point: &[u8], rest: &[u8]) -> Vec<u8> {
 /// `36 35 98:0 /root /point options [tags] - type source options` (Documentation/filesystems/proc.rst)
 fn line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let device = std::str::from_utf8(fields.nth(2)?).ok()?;
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = std::str::from_utf8(fields.nth(1)?).ok()?;
     let (major, minor) = device.split_once(':')?;
     let (major, minor): (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
     let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
@@ -102,6 +133,7 @@ fn line(line: &[u8]) -> Option<Mount> {
     }
     let kind = fields.skip_while(|field| *field != b"-").nth(1)?.to_vec();
     Some(Mount {
+        id,
         dev: (major << 20) | (minor & 0xf_ffff),
         root,
         point,
@@ -186,6 +218,35 @@ mod tests {
         );
         assert_eq!(absolute(9, "/x"), "/x", "mounted nowhere here");
         assert_eq!(absolute(dev(8, 1), "/"), "/");
+    }
+
+    #[test]
+    fn what_was_shown_before_is_not_shown_first() {
+        let mounts = Mounts::parse(
+            b"1 0 8:1 / / rw - ext4 a rw\n\
+            2 1 8:1 /etc/nginx /srv/vault/x rw - ext4 a rw\n\
+            3 1 8:17 /@home /home rw - btrfs b rw\n\
+            4 1 8:17 / /srv/vault/all rw - btrfs b rw\n\
+            5 1 8:17 /@other /other rw - btrfs b rw\n",
+        );
+        for (id, path, first) in [
+            (1, "/etc/nginx", true),
+            (1, "/", true),
+            (2, "/srv/vault/x", false),
+            (2, "/srv/vault/x/y", false),
+            (3, "/home/alice", true),
+            (4, "/srv/vault/all", false), // above what /home shows
+            (4, "/srv/vault/all/@home/alice", false),
+            (5, "/other", false),
+            (2, "/elsewhere", false),
+            (9, "/", false),
+        ] {
+            assert_eq!(
+                mounts.shows_first(id, path.as_bytes()),
+                first,
+                "mount {id}, {path}"
+            );
+        }
     }
 
     #[test]

@@ -80,6 +80,21 @@ impl Pins {
         self.links_dir().join(format!("{hook}-{generation}"))
     }
 
+    /// What agents of other layout versions pinned beside this one, lowest version first.
+    pub fn others(&self) -> Result<Vec<Self>, PinsError> {
+        let Some(product) = self.root.parent() else {
+            return Ok(Vec::new());
+        };
+        let version = |name: &str| name.strip_prefix('v')?.parse::<u32>().ok();
+        let mut others: Vec<(u32, Self)> = names(product)?
+            .iter()
+            .filter_map(|name| Some((version(name)?, Self::new(product.join(name)))))
+            .filter(|(_, other)| *other != *self)
+            .collect();
+        others.sort_by_key(|(version, _)| *version);
+        Ok(others.into_iter().map(|(_, other)| other).collect())
+    }
+
     /// Makes the directories, and takes away everybody else's access to those that are there.
     pub fn prepare(&self) -> Result<(), PinsError> {
         let product = self.root.parent().unwrap_or(&self.root);
@@ -217,6 +232,20 @@ mod tests {
             [("file_open".to_owned(), 2), ("capable".to_owned(), 10)]
         );
         assert_eq!(pins.generation().unwrap(), 10);
+    }
+
+    #[test]
+    fn other_versions_are_found_and_foreign_names_are_not() {
+        let (place, pins) = made(&[]);
+        for name in ["v10", "v0", "vx", "w2", "maps"] {
+            std::fs::create_dir(place.path().join("product").join(name)).unwrap();
+        }
+        let others: Vec<_> = pins.others().unwrap();
+        let roots: Vec<_> = others
+            .iter()
+            .map(|other| other.root().file_name().unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(roots, ["v0", "v10"]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub trait Images: Send {
     fn install(&mut self, desired: Desired) -> Result<InstallReport, PortError>;
     /// Looks at mounts and objects again.
     fn relabel(&mut self) -> Result<Relabelled, PortError>;
+    /// What the last look at objects could not do as it should.
+    fn concerns(&self) -> Vec<String>;
     /// Compares the live image with what was installed.
     fn verify(&self) -> Result<(), PortError>;
 }

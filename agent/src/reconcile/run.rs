@@ -57,7 +57,9 @@ pub struct Outputs {
     /// Whose events they are
     pub identity: Identity,
     /// Says which hooks are no longer pinned
-    pub detached: Box<dyn Fn() -> Option<String> + Send>,
+    pub detached: Box<dyn Fn() -> Vec<String> + Send>,
+    /// Told after every installation
+    pub enforced: Box<dyn Fn() + Send>,
     /// Incremented with every round, for the watchdog
     pub alive: Arc<AtomicU64>,
 }
@@ -316,13 +318,13 @@ impl<I: Images> Reconciler<I> {
             reason
         })?;
         tracing::info!(%report, "installed");
+        (self.out.enforced)();
         self.out.catalog.guard(resolved.subjects.clone());
         self.out
             .health
             .change(|health| health.generation = generation);
         self.out.health.note(Part::Image, None);
-        let labels = (!report.problems.is_empty()).then(|| report.problems.join("; "));
-        self.out.health.note(Part::Labels, labels);
+        self.note_concerns();
         self.remember_good(&accepted.state);
         self.current = Some(Current { accepted, resolved });
         Ok(())
@@ -375,6 +377,7 @@ impl<I: Images> Reconciler<I> {
         if now.unix.since(self.resolved_at) >= self.resolve_every || now.unix < self.resolved_at {
             self.resolve_again(now);
         }
+        self.watch_hooks(now);
         self.relabel();
         if looks.is_multiple_of(VERIFY_LOOKS) {
             self.verify(now);
@@ -427,18 +430,34 @@ impl<I: Images> Reconciler<I> {
             }
         }
         self.out.health.note(Part::Mounts, None);
+        self.note_concerns();
+    }
+
+    fn note_concerns(&self) {
+        let concerns = self.images.concerns();
+        let labels = (!concerns.is_empty()).then(|| concerns.join("; "));
+        self.out.health.note(Part::Labels, labels);
+    }
+
+    /// Hooks that were taken away: said and recorded, once for each set of them.
+    fn watch_hooks(&self, now: &Now) {
+        let gone = (self.out.detached)();
+        let said = || {
+            let gone = gone.join(", ");
+            format!("NOT ENFORCED: hooks without a pinned link: {gone}")
+        };
+        let what = (!gone.is_empty()).then(said);
+        if let Some(what) = &what
+            && self.out.health.now().hooks_gone != gone
+        {
+            self.tampered(what.clone(), now);
+        }
+        self.out.health.note(Part::Hooks, what);
+        self.out.health.change(|health| health.hooks_gone = gone);
     }
 
     /// Somebody else wrote into the live image: said, recorded, and put right.
     fn verify(&mut self, now: &Now) {
-        let known = self.out.health.now().problems.contains_key(&Part::Hooks);
-        let detached = (self.out.detached)();
-        if let Some(what) = &detached
-            && !known
-        {
-            self.tampered(what.clone(), now);
-        }
-        self.out.health.note(Part::Hooks, detached);
         let Err(error) = self.images.verify() else {
             return;
         };

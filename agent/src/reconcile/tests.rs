@@ -22,7 +22,7 @@ use super::*;
 use crate::{
     catalog::Catalog,
     clock::Now,
-    health::Health,
+    health::{Health, Part},
     holds::Message,
     leases::LeaseBook,
     spool::{Key, Spool},
@@ -49,6 +49,8 @@ struct Kernel {
     active: Option<Generation>,
     installs: Vec<Desired>,
     refuses: Option<&'static str>,
+    concerns: Vec<String>,
+    detached: Vec<String>,
     tampered: bool,
 }
 
@@ -83,6 +85,9 @@ impl Images for Fake {
     }
     fn relabel(&mut self) -> Result<Relabelled, PortError> {
         Ok(Relabelled::Unchanged)
+    }
+    fn concerns(&self) -> Vec<String> {
+        self.0.lock().unwrap().concerns.clone()
     }
     fn verify(&self) -> Result<(), PortError> {
         if self.0.lock().unwrap().tampered {
@@ -153,7 +158,11 @@ fn start(
         spool: Arc::clone(&spool),
         stored: watch::Sender::new(0),
         identity: identity(),
-        detached: Box::new(|| None),
+        detached: {
+            let kernel = Arc::clone(&kernel);
+            Box::new(move || kernel.lock().unwrap().detached.clone())
+        },
+        enforced: Box::new(|| ()),
         alive: Arc::new(AtomicU64::new(0)),
     };
     let directory = Box::new(People(Arc::clone(&people)));
@@ -419,4 +428,43 @@ fn an_image_that_somebody_else_wrote_to_is_recorded_and_put_right() {
     reconciler.look(10, &at(100));
     assert_eq!(rig.installs(), 2);
     assert_eq!(rig.spool.stats().spooled, events + 1, "a tamper event");
+}
+
+#[test]
+fn a_file_system_that_is_silent_is_a_problem_while_it_is_and_revokes_all_the_same() {
+    let (rig, mut reconciler) = rig();
+    reconciler.desired(state(1, &[7]), &at(0));
+    rig.kernel.lock().unwrap().concerns = vec!["`/srv/dead` does not answer".into()];
+    reconciler.look(1, &at(3_000));
+    let problems = rig.health.now().problems;
+    assert!(
+        problems[&Part::Labels].contains("/srv/dead"),
+        "{problems:?}"
+    );
+    reconciler.desired(state(2, &[]), &at(3_100));
+    assert!(rig.last().leases.is_empty());
+    assert_eq!(rig.word(), (2, Phase::Enforced));
+    rig.kernel.lock().unwrap().concerns.clear();
+    reconciler.look(2, &at(6_000));
+    assert!(rig.health.now().problems.is_empty());
+}
+
+#[test]
+fn hooks_that_are_taken_away_are_one_event_and_a_problem_until_they_are_back() {
+    let (rig, mut reconciler) = rig();
+    reconciler.desired(state(1, &[]), &at(0));
+    let events = rig.spool.stats().spooled;
+    rig.kernel.lock().unwrap().detached = vec!["file_open".into()];
+    reconciler.look(1, &at(3_000));
+    reconciler.look(2, &at(6_000));
+    let health = rig.health.now();
+    assert!(
+        health.problems[&Part::Hooks]
+            .contains("NOT ENFORCED: hooks without a pinned link: file_open")
+    );
+    assert_eq!(health.hooks_gone, ["file_open"]);
+    assert_eq!(rig.spool.stats().spooled, events + 1, "said once");
+    rig.kernel.lock().unwrap().detached.clear();
+    reconciler.look(3, &at(9_000));
+    assert!(rig.health.now().hooks_gone.is_empty() && rig.health.now().problems.is_empty());
 }

@@ -15,10 +15,11 @@ use rand::RngExt as _;
 use stayhand_guardrail::{
     event::{EventClass, EventKind, LossStage, Lost},
     host::Ack,
+    text::safe_cut,
 };
 use stayhand_proto::{
     limits::MESSAGE_BYTES_MAX,
-    message::{FromHost, Hello, ToHost, ToHostMessage},
+    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
     v1::{
         Event, PublishEventsRequest, SyncRequest, host_sync_service_client::HostSyncServiceClient,
     },
@@ -47,6 +48,8 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How often this end proves itself.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Characters of one problem in a heartbeat.
+const PROBLEM_CHARS_MAX: usize = 400;
 /// How often the spool is looked at without being told to.
 const SPOOL_LOOK: Duration = Duration::from_secs(2);
 /// Messages that wait to be sent: each is small, and the stream is otherwise idle.
@@ -189,10 +192,28 @@ impl Uplink {
                     shown = self.send_holds(&outgoing, shown).await?;
                 }
                 _ = heartbeat.tick() => {
-                    send(&outgoing, FromHost::Heartbeat { events_lost: self.spool.stats().lost }).await?;
+                    let (events_lost, health) = (self.spool.stats().lost, Some(self.state()));
+                    send(&outgoing, FromHost::Heartbeat { events_lost, health }).await?;
                 }
                 () = &mut silence => return Err(UplinkError::Silence),
             }
+        }
+    }
+
+    fn state(&self) -> HostHealth {
+        let now = self.health.now();
+        let hooks = self.health.facts().hooks.iter().map(|(hook, _)| hook);
+        let problems = now.problems.values();
+        HostHealth {
+            hooks: hooks
+                .filter(|hook| !now.hooks_gone.contains(hook))
+                .cloned()
+                .collect(),
+            hooks_gone: now.hooks_gone.clone(),
+            // The wire's bound on one text is far above; a long list belongs on the host's own `doctor`.
+            problems: problems
+                .map(|problem| safe_cut(problem.as_bytes(), PROBLEM_CHARS_MAX))
+                .collect(),
         }
     }
 
@@ -202,7 +223,7 @@ impl Uplink {
             agent_version: facts.version.clone(),
             kernel_release: facts.kernel_release.clone(),
             boot_id: facts.boot_id,
-            hooks: facts.hooks.iter().map(|(name, _)| name.clone()).collect(),
+            hooks: self.state().hooks,
             enforced_generation: self.health.now().generation,
         }
     }

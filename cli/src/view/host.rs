@@ -12,9 +12,11 @@ use crate::{render::View, time::Moment};
 pub(crate) struct Host {
     pub(crate) id: String,
     pub(crate) online: bool,
-    /// Hooks are attached; without them nothing is enforced, whatever the generation says.
+    /// Every hook is attached, as the host said last; without them nothing is enforced, whatever the generation says.
     pub(crate) enforced: bool,
     pub(crate) hooks: Vec<String>,
+    pub(crate) hooks_gone: Vec<String>,
+    pub(crate) problems: Vec<String>,
     pub(crate) desired_generation: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) enforcement: Option<HostEnforcement>,
@@ -34,8 +36,10 @@ impl Host {
         Self {
             id: parts::bare(&wire.name, "hosts/"),
             online: wire.online,
-            enforced: !wire.hooks.is_empty(),
+            enforced: !wire.hooks.is_empty() && wire.hooks_gone.is_empty(),
             hooks: wire.hooks,
+            hooks_gone: wire.hooks_gone,
+            problems: wire.problems,
             desired_generation: wire.desired_generation,
             enforcement: wire.enforcement.map(HostEnforcement::of),
             agent_version: wire.agent_version,
@@ -48,8 +52,18 @@ impl Host {
         }
     }
 
-    /// The loudest truth first.
+    /// What is known of a host that nobody hears is only what it said last: it may enforce, and it may not.
     fn state(&self) -> String {
+        let last = self.last_state();
+        if self.online {
+            last
+        } else {
+            format!("not known (last: {last})")
+        }
+    }
+
+    /// The loudest truth first.
+    fn last_state(&self) -> String {
         if !self.enforced {
             return "NOT ENFORCED".into();
         }
@@ -114,7 +128,8 @@ impl View for Host {
     }
 
     fn details(&self, moment: &Moment) -> Vec<(&'static str, String)> {
-        let hooks: Vec<String> = self.hooks.iter().map(|hook| safe(hook)).collect();
+        let safe_all =
+            |all: &[String]| -> Vec<String> { all.iter().map(|one| safe(one)).collect() };
         let reasons = self.enforcement.iter().flat_map(|at| &at.reasons);
         let reasons: Vec<String> = reasons.map(|reason| safe(reason)).collect();
         vec![
@@ -123,7 +138,9 @@ impl View for Host {
             ("state", self.state()),
             ("generation", self.generations()),
             ("reasons", reasons.join("\n")),
-            ("hooks", hooks.join(", ")),
+            ("problems", safe_all(&self.problems).join("\n")),
+            ("hooks", safe_all(&self.hooks).join(", ")),
+            ("hooks gone", safe_all(&self.hooks_gone).join(", ")),
             (
                 "last seen",
                 self.last_seen_time

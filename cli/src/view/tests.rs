@@ -9,7 +9,7 @@ use insta::assert_snapshot;
 use jiff::tz::TimeZone;
 use stayhand_proto::v1;
 
-use super::{Explanation, Grant, Hold};
+use super::{Explanation, Grant, Hold, Host};
 use crate::{
     render::{View as _, pairs, table},
     time::Moment,
@@ -204,4 +204,32 @@ fn an_explanation_as_data() {
       "command": "stayhand grant create --user alice --permission baseline/prod-db --for 1h --reason '…'"
     }
     "#);
+}
+
+#[test]
+fn a_host_that_nobody_hears_is_not_said_to_enforce() {
+    let host = |online, hooks: &[&str], gone: &[&str]| {
+        let wire = v1::Host {
+            name: "hosts/db1".into(),
+            online,
+            hooks: hooks.iter().map(|hook| (*hook).to_owned()).collect(),
+            hooks_gone: gone.iter().map(|hook| (*hook).to_owned()).collect(),
+            enforcement: Some(v1::HostEnforcement {
+                phase: v1::EnforcementPhase::Enforced.into(),
+                generation: 7,
+                ..Default::default()
+            }),
+            desired_generation: 7,
+            ..Default::default()
+        };
+        Host::of(wire).row(&moment()).swap_remove(2)
+    };
+    assert_eq!(host(true, &["file_open"], &[]), "enforced");
+    assert_eq!(host(true, &[], &[]), "NOT ENFORCED");
+    assert_eq!(host(true, &["capable"], &["file_open"]), "NOT ENFORCED");
+    assert_eq!(
+        host(false, &["file_open"], &[]),
+        "not known (last: enforced)"
+    );
+    assert_eq!(host(false, &[], &[]), "not known (last: NOT ENFORCED)");
 }

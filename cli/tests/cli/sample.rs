@@ -144,6 +144,8 @@ pub(crate) fn host(id: &str) -> v1::Host {
         events_acknowledged: 42,
         events_lost: 1,
         events_missing: 0,
+        hooks_gone: vec![],
+        problems: vec![],
     }
 }
 

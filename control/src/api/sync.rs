@@ -100,7 +100,10 @@ async fn take(app: &App, agent: &HostAgent, wire: SyncRequest) -> Result<(), Err
     match FromHost::try_from(wire) {
         Ok(FromHost::Ack(ack)) => app.acknowledge(agent, ack).await,
         Ok(FromHost::Hold(hold)) => app.report_hold(agent, *hold).await,
-        Ok(FromHost::Heartbeat { events_lost }) => app.heartbeat(agent, events_lost).await,
+        Ok(FromHost::Heartbeat {
+            events_lost,
+            health,
+        }) => app.heartbeat(agent, events_lost, health).await,
         Ok(FromHost::Hello(_)) => {
             tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");
             Ok(())

@@ -8,7 +8,10 @@ use stayhand_guardrail::{
     id::{Generation, HostId},
     text::safe_cut,
 };
-use stayhand_proto::{message::Hello, view::HostView};
+use stayhand_proto::{
+    message::{Hello, HostHealth},
+    view::HostView,
+};
 
 use super::{App, Error, Session, holds, view};
 use crate::{
@@ -71,10 +74,23 @@ impl App {
         Ok(())
     }
 
-    /// Notes that a host is there, and how many recorded decisions of it left no event.
-    pub async fn heartbeat(&self, agent: &HostAgent, events_lost: u64) -> Result<(), Error> {
+    /// Notes that a host is there, how many recorded decisions of it left no event, and how it is.
+    pub async fn heartbeat(
+        &self,
+        agent: &HostAgent,
+        events_lost: u64,
+        mut health: Option<HostHealth>,
+    ) -> Result<(), Error> {
+        if let Some(health) = &mut health {
+            health.problems.truncate(REASONS_MAX);
+            for problem in &mut health.problems {
+                *problem = safe_cut(problem.as_bytes(), REASON_CHARS_MAX);
+            }
+        }
         let mut write = self.store().begin().await?;
-        write.seen(agent.host(), events_lost, clock::now()).await?;
+        write
+            .seen(agent.host(), events_lost, health.as_ref(), clock::now())
+            .await?;
         write.commit().await?;
         Ok(())
     }

@@ -104,5 +104,7 @@ pub(super) fn host((host, online): Seen) -> HostView {
         events_acknowledged: host.events_through,
         events_lost: host.events_lost,
         events_missing: host.events_missing,
+        hooks_gone: host.hooks_gone,
+        problems: host.problems,
     }
 }

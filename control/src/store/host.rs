@@ -6,7 +6,7 @@ use stayhand_guardrail::{
     id::{Generation, HostId},
     time::UnixMs,
 };
-use stayhand_proto::message::Hello;
+use stayhand_proto::message::{Hello, HostHealth};
 use uuid::Uuid;
 
 use super::{Store, StoreError, Write, grant, hold, list, number, parse, policy, unlist, unsigned};
@@ -24,6 +24,10 @@ pub struct StoredHost {
     pub boot_id: Uuid,
     /// Hooks that are attached
     pub hooks: Vec<String>,
+    /// Hooks that were attached and are gone
+    pub hooks_gone: Vec<String>,
+    /// What is wrong, as it said last
+    pub problems: Vec<String>,
     /// When it was last heard of
     pub last_seen: UnixMs,
     /// Recorded decisions that left no event, as its loss records or its heartbeat count them
@@ -79,6 +83,8 @@ struct HostRow {
     kernel_release: String,
     boot_id: String,
     hooks: String,
+    hooks_gone: String,
+    problems: String,
     last_seen_time: i64,
     events_lost: i64,
     stream_lost: i64,
@@ -101,6 +107,8 @@ impl HostRow {
             kernel_release: self.kernel_release,
             boot_id: parse("host", &self.boot_id)?,
             hooks: unlist("host", &self.hooks)?,
+            hooks_gone: unlist("host", &self.hooks_gone)?,
+            problems: unlist("host", &self.problems)?,
             last_seen: UnixMs(unsigned(self.last_seen_time)),
             events_lost: unsigned(self.events_lost.max(self.stream_lost)),
             events_through: unsigned(self.stream_through),
@@ -150,7 +158,8 @@ impl Write<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
-                 last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation",
+                 last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
+                 hooks_gone = '[]', problems = '[]'",
         )
         .bind(host.as_str())
         .bind(agent_version)
@@ -198,19 +207,27 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Writes that a host is there, and how many recorded decisions of it left no event.
+    /// Writes that a host is there, how many recorded decisions of it left no event, and how it is if it says so.
     pub async fn seen(
         &mut self,
         host: &HostId,
         events_lost: u64,
+        health: Option<&HostHealth>,
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        sqlx::query("UPDATE hosts SET last_seen_time = ?2, events_lost = ?3 WHERE host = ?1")
-            .bind(host.as_str())
-            .bind(number(now.0)?)
-            .bind(i64::try_from(events_lost).unwrap_or(i64::MAX))
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(
+            "UPDATE hosts SET last_seen_time = ?2, events_lost = ?3, hooks = coalesce(?4, hooks),
+                 hooks_gone = coalesce(?5, hooks_gone), problems = coalesce(?6, problems)
+             WHERE host = ?1",
+        )
+        .bind(host.as_str())
+        .bind(number(now.0)?)
+        .bind(i64::try_from(events_lost).unwrap_or(i64::MAX))
+        .bind(health.map(|health| list(&health.hooks)))
+        .bind(health.map(|health| list(&health.hooks_gone)))
+        .bind(health.map(|health| list(&health.problems)))
+        .execute(&mut *self.tx)
+        .await?;
         Ok(())
     }
 }

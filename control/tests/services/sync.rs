@@ -7,7 +7,7 @@ use stayhand_guardrail::{
     id::Generation,
 };
 use stayhand_proto::{
-    message::{FromHost, ToHostMessage},
+    message::{FromHost, HostHealth, ToHostMessage},
     v1::{EnforcementPhase, GetHostRequest, Host, ListHostsRequest, SyncRequest},
 };
 use tonic::Code;
@@ -48,7 +48,10 @@ async fn a_stream_that_does_not_begin_with_hello_is_ended() {
     let mut client = stayhand_proto::v1::host_sync_service_client::HostSyncServiceClient::new(
         world.host_channel().await,
     );
-    let first = SyncRequest::from(FromHost::Heartbeat { events_lost: 0 });
+    let first = SyncRequest::from(FromHost::Heartbeat {
+        events_lost: 0,
+        health: None,
+    });
     let mut stream = client
         .sync(tokio_stream::iter([first]))
         .await
@@ -114,6 +117,40 @@ async fn a_word_on_a_generation_that_nobody_published_counts_as_none() {
         seen.enforcement.unwrap().phase(),
         EnforcementPhase::Received
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_lost_its_hooks_is_shown_so_and_an_agent_that_does_not_say_changes_nothing() {
+    let world = World::with_policy().await;
+    let stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    let beat = |health: Option<HostHealth>| FromHost::Heartbeat {
+        events_lost: 0,
+        health,
+    };
+    let lost = HostHealth {
+        hooks: vec![],
+        hooks_gone: vec!["file_open".into()],
+        problems: vec!["NOT\u{1b}[2J ENFORCED".into()],
+    };
+    stream.say(beat(Some(lost))).await;
+    let seen = until(&world, |host| host.hooks.is_empty()).await;
+    assert_eq!(seen.hooks_gone, ["file_open"]);
+    assert!(!seen.problems[0].contains('\u{1b}'), "{:?}", seen.problems);
+    stream
+        .say(FromHost::Heartbeat {
+            events_lost: 9,
+            health: None,
+        })
+        .await;
+    let seen = until(&world, |host| host.events_lost == 9).await;
+    assert_eq!(seen.hooks_gone, ["file_open"]);
+    // A new agent's hello counts from the start.
+    drop(stream);
+    let _stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    until(&world, |host| {
+        !host.hooks.is_empty() && host.hooks_gone.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

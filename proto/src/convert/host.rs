@@ -25,6 +25,8 @@ impl From<HostView> for v1::Host {
             events_acknowledged,
             events_lost,
             events_missing,
+            hooks_gone,
+            problems,
         } = view;
         Self {
             name: name::host(&id),
@@ -39,6 +41,8 @@ impl From<HostView> for v1::Host {
             events_acknowledged,
             events_lost,
             events_missing,
+            hooks_gone,
+            problems,
         }
     }
 }
@@ -59,6 +63,8 @@ impl TryFrom<v1::Host> for HostView {
             events_acknowledged,
             events_lost,
             events_missing,
+            hooks_gone,
+            problems,
         } = wire;
         Ok(Self {
             id: name::parse("name", name::HOSTS, &name)?,
@@ -73,6 +79,8 @@ impl TryFrom<v1::Host> for HostView {
             events_acknowledged,
             events_lost,
             events_missing,
+            hooks_gone: texts("hooks_gone", hooks_gone)?,
+            problems: texts("problems", problems)?,
         })
     }
 }

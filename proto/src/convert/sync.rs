@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     limits::STATE_ITEMS_MAX,
-    message::{FromHost, Hello, ToHost, ToHostMessage},
+    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
     v1,
     v1::{sync_request, sync_response},
 };
@@ -25,9 +25,13 @@ impl From<FromHost> for v1::SyncRequest {
             FromHost::Hello(hello) => sync_request::Message::Hello(hello.into()),
             FromHost::Ack(ack) => sync_request::Message::Acknowledgement(ack.into()),
             FromHost::Hold(hold) => sync_request::Message::Hold((*hold).into()),
-            FromHost::Heartbeat { events_lost } => {
-                sync_request::Message::Heartbeat(v1::Heartbeat { events_lost })
-            }
+            FromHost::Heartbeat {
+                events_lost,
+                health,
+            } => sync_request::Message::Heartbeat(v1::Heartbeat {
+                events_lost,
+                health: health.map(Into::into),
+            }),
         };
         Self {
             message: Some(message),
@@ -49,10 +53,40 @@ impl TryFrom<v1::SyncRequest> for FromHost {
             Some(sync_request::Message::Hold(wire)) => {
                 inside("hold", wire.try_into()).map(|hold| Self::Hold(Box::new(hold)))
             }
-            Some(sync_request::Message::Heartbeat(v1::Heartbeat { events_lost })) => {
-                Ok(Self::Heartbeat { events_lost })
+            Some(sync_request::Message::Heartbeat(wire)) => {
+                let health = wire.health.map(TryInto::try_into).transpose();
+                Ok(Self::Heartbeat {
+                    events_lost: wire.events_lost,
+                    health: inside("heartbeat", health)?,
+                })
             }
         }
+    }
+}
+
+impl From<HostHealth> for v1::HostHealth {
+    fn from(health: HostHealth) -> Self {
+        let HostHealth {
+            hooks,
+            hooks_gone,
+            problems,
+        } = health;
+        Self {
+            hooks,
+            hooks_gone,
+            problems,
+        }
+    }
+}
+
+impl TryFrom<v1::HostHealth> for HostHealth {
+    type Error = Invalid;
+    fn try_from(wire: v1::HostHealth) -> Result<Self, Invalid> {
+        Ok(Self {
+            hooks: texts("hooks", wire.hooks)?,
+            hooks_gone: texts("hooks_gone", wire.hooks_gone)?,
+            problems: texts("problems", wire.problems)?,
+        })
     }
 }
 

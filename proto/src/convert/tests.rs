@@ -21,7 +21,7 @@ use super::Invalid;
 use crate::{
     codec,
     limits::{ARGUMENTS_BYTES_MAX, SHORT_BYTES_MAX},
-    message::{FromHost, Hello, ToHost, ToHostMessage},
+    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
     v1,
     view::{EnforcementView, GrantView},
 };
@@ -529,7 +529,18 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             phase: Phase::Received,
         }),
         FromHost::Hold(Box::new(hold(HoldState::Pending))),
-        FromHost::Heartbeat { events_lost: 3 },
+        FromHost::Heartbeat {
+            events_lost: 3,
+            health: None,
+        },
+        FromHost::Heartbeat {
+            events_lost: 3,
+            health: Some(HostHealth {
+                hooks: vec!["file_open".into()],
+                hooks_gone: vec!["capable".into()],
+                problems: vec!["no hook".into()],
+            }),
+        },
     ] {
         let bytes = v1::SyncRequest::from(up.clone()).encode_to_vec();
         assert_eq!(

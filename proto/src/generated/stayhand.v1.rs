@@ -2262,6 +2262,12 @@ pub struct Host {
     /// Numbers that a host skipped in its events without a loss record.
     #[prost(uint64, tag = "12")]
     pub events_missing: u64,
+    /// Hooks that were attached and are gone; any at all means NOT ENFORCED.
+    #[prost(string, repeated, tag = "13")]
+    pub hooks_gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is wrong, as the host said last.
+    #[prost(string, repeated, tag = "14")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListHostsRequest {
@@ -3235,10 +3241,26 @@ pub struct Hello {
     #[prost(uint64, tag = "5")]
     pub enforced_generation: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
     #[prost(uint64, tag = "1")]
     pub events_lost: u64,
+    /// How the host is now; an agent that says nothing of it is as its hello said.
+    #[prost(message, optional, tag = "2")]
+    pub health: ::core::option::Option<HostHealth>,
+}
+/// How a host is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostHealth {
+    /// Hooks that are attached now.
+    #[prost(string, repeated, tag = "1")]
+    pub hooks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Hooks that were attached and are gone; any at all means NOT ENFORCED.
+    #[prost(string, repeated, tag = "2")]
+    pub hooks_gone: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is wrong, for people.
+    #[prost(string, repeated, tag = "3")]
+    pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Acknowledgement {

@@ -3,6 +3,7 @@
 mod agreement;
 mod bypass_agent;
 mod bypass_identity;
+mod bypass_labels;
 mod bypass_net;
 mod bypass_paths;
 mod guest;
@@ -45,6 +46,7 @@ const LISTS: &[&[Scenario]] = &[
     kernel_flip::SCENARIOS,
     kernel_clocks::SCENARIOS,
     bypass_agent::SCENARIOS,
+    bypass_labels::SCENARIOS,
     hold_agent::SCENARIOS,
     // Last: it locks what others change, until the next boot.
     login_uid_lock::SCENARIOS,

@@ -6,6 +6,8 @@
 //! device or a pipe can have effects. Symbolic links of a rule's path are followed as `execve` and `open` follow
 //! them, so that the rule covers what its path names when it is labelled.
 
+mod ends;
+mod labeller;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -13,16 +15,12 @@ mod tests;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError, mpsc},
 };
 
-use stayhand_agent_ebpf::abi::{image::LabelKey, task::Identity};
+use stayhand_agent_ebpf::abi::image::LabelKey;
 
-use super::{
-    pins::Pins,
-    table::{Slots, TableError},
-};
-use open::identify;
+use super::table::TableError;
+pub use labeller::Labeller;
 
 /// The identity of an object, on whichever image slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,15 +46,24 @@ impl ObjectId {
     }
 }
 
+/// Where an object is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its path without symbolic links; empty if it is not known
+    pub real: PathBuf,
+    /// The mount on which it was found
+    pub mount: Option<u64>,
+}
+
 /// What a path names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identified {
     /// A regular file or directory
-    Object(ObjectId),
+    Object(ObjectId, Place),
     /// Nothing (any more): a part of the path is missing, or is no directory
     Missing,
     /// A device, pipe, socket, or an object of procfs or sysfs: matched by its name only
-    ByName,
+    ByName(Place),
 }
 
 /// Why the identity of an object is not known.
@@ -85,6 +92,15 @@ pub enum IdentityError {
         /// The path
         path: PathBuf,
     },
+    /// Its file system does not answer.
+    #[error(
+        "`{}` does not answer; its old labels stay, see to its file system",
+        stayhand_guardrail::text::Safe(path.as_os_str().as_encoded_bytes())
+    )]
+    Silent {
+        /// The path
+        path: PathBuf,
+    },
     /// The map cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -93,61 +109,15 @@ pub enum IdentityError {
     Ended,
 }
 
-type Question = (PathBuf, mpsc::SyncSender<Result<Identified, IdentityError>>);
-
 /// Whatever can name objects; the kernel's hook, or a table in tests.
 pub trait Identify {
     /// What `path` names.
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError>;
 
-    /// The path without symbolic links; `None` if it names nothing.
-    fn canonical(&self, path: &Path) -> Option<PathBuf>;
-}
+    /// To be asked at the beginning of every look. Objects that ended since: unlinked and open nowhere any more, or gone with their file
+    /// system.
+    fn ended(&self) -> Vec<ObjectId>;
 
-/// The labelling thread. One question at a time.
-#[derive(Debug)]
-pub struct Labeller {
-    questions: Mutex<mpsc::SyncSender<Question>>,
-}
-
-impl Labeller {
-    /// Starts the thread. Call it from the main thread, after `Tasks::mark_agent`: a thread inherits the pin of
-    /// the one that starts it.
-    pub fn start(pins: &Pins) -> Result<Self, IdentityError> {
-        let table = Slots::<Identity>::open(pins, "IDENTITY")?;
-        let (questions, asked) = mpsc::sync_channel::<Question>(1);
-        let run = move || {
-            let mut table = table;
-            while let Ok((path, answer)) = asked.recv() {
-                // Whoever asked may have given up.
-                drop(answer.send(identify(&mut table, &path)));
-            }
-        };
-        let started = std::thread::Builder::new().name("labels".into()).spawn(run);
-        started.map_err(|source| IdentityError::Open {
-            path: "/".into(),
-            source,
-        })?;
-        Ok(Self {
-            questions: Mutex::new(questions),
-        })
-    }
-}
-
-impl Identify for Labeller {
-    fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
-        let (answer, answered) = mpsc::sync_channel(1);
-        let questions = self
-            .questions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        questions
-            .send((path.to_owned(), answer))
-            .map_err(|_| IdentityError::Ended)?;
-        answered.recv().map_err(|_| IdentityError::Ended)?
-    }
-
-    fn canonical(&self, path: &Path) -> Option<PathBuf> {
-        std::fs::canonicalize(path).ok()
-    }
+    /// How many objects that were named since `ended` was last asked will end unnoticed.
+    fn unwatched(&self) -> usize;
 }

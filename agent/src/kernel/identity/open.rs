@@ -16,7 +16,7 @@ use nix::{
 };
 use stayhand_agent_ebpf::abi::task::Identity;
 
-use super::{super::table::Table, Identified, IdentityError, ObjectId};
+use super::{super::table::Table, Identified, IdentityError, ObjectId, Place, ends::Ends};
 
 /// Opens of one object until two in a row agree undisturbed. Other threads of the agent open files, too.
 const ATTEMPTS: usize = 32;
@@ -24,6 +24,7 @@ const ATTEMPTS: usize = 32;
 /// What `path` names.
 pub(super) fn identify(
     table: &mut impl Table<u32, Identity>,
+    ends: &Ends,
     path: &Path,
 ) -> Result<Identified, IdentityError> {
     let failed = |source| IdentityError::Open {
@@ -33,8 +34,9 @@ pub(super) fn identify(
     let Some(named) = name(path).map_err(failed)? else {
         return Ok(Identified::Missing);
     };
+    let place = place(&named);
     if !labelled(&named).map_err(failed)? {
-        return Ok(Identified::ByName);
+        return Ok(Identified::ByName(place));
     }
     // The descriptor's own link: exactly the object that was looked at, whatever the path names by now.
     let again = PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()));
@@ -52,7 +54,8 @@ pub(super) fn identify(
         if let Some(found) = clean
             && clean == last
         {
-            return Ok(Identified::Object(found));
+            ends.watch(found, &again);
+            return Ok(Identified::Object(found, place));
         }
         last = clean;
     }
@@ -88,6 +91,20 @@ fn name(path: &Path) -> io::Result<Option<File>> {
             Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG) => Ok(None),
             _ => Err(error),
         },
+    }
+}
+
+/// Where an object is, as the kernel tells without asking its file system.
+fn place(file: &File) -> Place {
+    let descriptor = file.as_raw_fd();
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"));
+    let mount = info.ok().and_then(|info| {
+        let mut lines = info.lines();
+        lines.find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
+    });
+    Place {
+        real: std::fs::read_link(format!("/proc/self/fd/{descriptor}")).unwrap_or_default(),
+        mount,
     }
 }
 

@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use stayhand_agent_ebpf::abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range};
 use stayhand_guardrail::image::Image;
 
-use super::{super::identity::ObjectId, graph::Graph, resolve::Resolved};
+use super::{
+    super::identity::ObjectId,
+    graph::{Grant, Graph, grant_of},
+    resolve::Resolved,
+};
 
 /// An image that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,8 +59,8 @@ impl Automaton {
         for class in &classes {
             let from = number(class.node);
             made.nodes.push(Node {
-                here: runs.range(&class.here),
-                below: runs.range(&class.below),
+                here: runs.range(&class.here, &class.grants_here),
+                below: runs.range(&class.below, &class.grants_below),
             });
             made.edges.extend(
                 class
@@ -89,18 +93,27 @@ fn fits(count: usize, what: &'static str, max: u32) -> Result<(), TooLarge> {
     }
 }
 
-/// Runs of entries: a list that is one range of the image stays it, any other is copied behind, each once.
+/// Runs of entries: a list that is one range of the image stays it, any other is copied behind, each once. Grants
+/// that do not count are taken out of the copy; what restricts is always in it.
 struct Runs {
     entries: Vec<Entry>,
-    known: BTreeMap<Vec<(u32, u32)>, Range>,
+    known: BTreeMap<Kind, Range>,
 }
 
+/// Ranges of a list, and the grants that do not count in it.
+type Kind = (Vec<(u32, u32)>, Vec<Grant>);
+
 impl Runs {
-    fn range(&mut self, list: &BTreeSet<(u32, u32)>) -> Range {
+    fn range(&mut self, list: &BTreeSet<(u32, u32)>, grants: &BTreeSet<Grant>) -> Range {
         let list: Vec<(u32, u32)> = list.iter().copied().collect();
+        let all = list.iter().flat_map(|range| self.part(*range));
+        let withheld: BTreeSet<Grant> = all
+            .filter_map(grant_of)
+            .filter(|grant| !grants.contains(grant))
+            .collect();
         match list.as_slice() {
             [] => return Range::default(),
-            [(start, len)] => {
+            [(start, len)] if withheld.is_empty() => {
                 return Range {
                     start: *start,
                     len: *len,
@@ -108,28 +121,45 @@ impl Runs {
             }
             _ => {}
         }
-        if let Some(known) = self.known.get(&list) {
-            return *known;
+        let known = (list, withheld.into_iter().collect::<Vec<_>>());
+        if let Some(range) = self.known.get(&known) {
+            return *range;
         }
+        let (list, withheld) = &known;
         let mut joined: Vec<Entry> = Vec::new();
-        for (start, len) in &list {
-            let start = *start as usize;
-            let part = self
-                .entries
-                .get(start..start.saturating_add(*len as usize))
-                .unwrap_or_default();
-            for entry in part {
-                if !joined.contains(entry) {
-                    joined.push(*entry);
-                }
-            }
+        for entry in list.iter().flat_map(|range| self.part(*range)) {
+            let entry = match grant_of(entry) {
+                Some(grant) if withheld.contains(&grant) => without_grant(*entry),
+                _ => Some(*entry),
+            };
+            joined.extend(entry.filter(|entry| !joined.contains(entry)));
         }
         let range = Range {
             start: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
             len: u32::try_from(joined.len()).unwrap_or(u32::MAX),
         };
+        let range = if joined.is_empty() {
+            Range::default()
+        } else {
+            range
+        };
         self.entries.extend(joined);
-        self.known.insert(list, range);
+        self.known.insert(known, range);
         range
     }
+
+    fn part(&self, (start, len): (u32, u32)) -> &[Entry] {
+        let start = start as usize;
+        self.entries
+            .get(start..start.saturating_add(len as usize))
+            .unwrap_or_default()
+    }
+}
+
+/// What is left of an entry that does not grant: the rule that it also is, if it is one.
+fn without_grant(entry: Entry) -> Option<Entry> {
+    (entry.rule != 0).then_some(Entry {
+        permission: 0,
+        ..entry
+    })
 }

@@ -3,14 +3,36 @@
 //!
 //! Pure. Names that turn out to be the same object (symbolic links, hard links, bind mounts) become one class, and
 //! then so do their children of the same name: so the automaton stays deterministic, and an object meets the
-//! rules of all its names.
+//! rules of all its names. Restricting is what every name does; a permission comes only from a name of the object's
+//! own, and only if every other name of its own gives it, too (see [`Standing`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stayhand_agent_ebpf::abi::image::Range;
+use stayhand_agent_ebpf::abi::image::{Entry, Range};
 use stayhand_guardrail::image::{Image, ROOT};
 
 use super::super::mounts::Mounts;
+
+/// Nodes that mount points below `/**` rules may add: leaves the policies three quarters of the kernel's room, and is
+/// far beyond what hosts have. Further mounts are counted and said.
+pub const MOUNT_NODES_MAX: usize = 16_384;
+
+/// What a name is to the object that it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// The object's own name, with the real path that it has
+    Own(Vec<u8>),
+    /// A name that a link or a mount gives it: whoever can link or mount must not move permissions by that
+    Alias,
+}
+
+/// What makes an entry a grant of a permission: the permission, the operations, the subjects.
+pub type Grant = (u64, u32, u64);
+
+/// The grant that an entry is, if it is one.
+pub fn grant_of(entry: &Entry) -> Option<Grant> {
+    (entry.permission != 0).then_some((entry.permission, entry.ops, entry.subjects))
+}
 
 /// The graph. Nodes are numbered as in the image; mount points come behind.
 #[derive(Debug)]
@@ -19,7 +41,15 @@ pub struct Graph {
     paths: Vec<Vec<u8>>,
     here: Vec<Vec<Range>>,
     below: Vec<Vec<Range>>,
+    standing: Vec<Standing>,
+    entries: Vec<Entry>,
     mounts: BTreeMap<u32, Vec<u8>>,
+    /// Nodes of the image itself
+    named: usize,
+    /// Mounts that found no room
+    mounts_left_out: usize,
+    /// Nodes that stand for several classes at once, by those
+    combined: BTreeMap<BTreeSet<u32>, u32>,
     /// Union-find: the node that stands for a class points to itself
     class: Vec<u32>,
     /// By standing node
@@ -36,7 +66,12 @@ impl Graph {
             paths: Vec::new(),
             here: Vec::new(),
             below: Vec::new(),
+            standing: Vec::new(),
+            entries: image.entries.clone(),
             mounts: BTreeMap::new(),
+            named: 0,
+            mounts_left_out: 0,
+            combined: BTreeMap::new(),
             class: Vec::new(),
             children: Vec::new(),
             members: Vec::new(),
@@ -47,6 +82,7 @@ impl Graph {
             let parent = if edge.from < edge.to { edge.from } else { 0 };
             graph.push(parent, &edge.name);
         }
+        graph.named = graph.parents.len();
         for (index, node) in image.nodes.iter().enumerate() {
             let ranges = |range: Range| {
                 if range.len == 0 {
@@ -73,6 +109,7 @@ impl Graph {
             [above.as_slice(), b"/", name].concat()
         };
         self.parents.push(parent);
+        self.standing.push(Standing::Own(path.clone()));
         self.paths.push(path);
         self.here.push(Vec::new());
         self.below.push(Vec::new());
@@ -112,10 +149,161 @@ impl Graph {
     pub fn add_mounts(&mut self, mounts: &Mounts) {
         self.mounts.insert(ROOT, Vec::new());
         for mount in &mounts.0 {
-            if let Some(node) = self.reach(&components(&mount.point), false) {
+            if let Some(node) = self.reach_mount(&mount.point) {
                 self.mounts.insert(node, mount.kind.clone());
             }
         }
+    }
+
+    fn reach_mount(&mut self, path: &[u8]) -> Option<u32> {
+        let names = components(path);
+        let most = self.named.saturating_add(MOUNT_NODES_MAX);
+        let known = self.known(path);
+        if known.is_some() || self.parents.len().saturating_add(names.len()) <= most {
+            return known.or_else(|| self.reach(&names, false));
+        }
+        self.mounts_left_out += usize::from(self.is_covered(&names));
+        None
+    }
+
+    /// Mounts below a `/**` rule for which there was no room.
+    pub fn mounts_left_out(&self) -> usize {
+        self.mounts_left_out
+    }
+
+    /// The node of the root of a file system that was mounted at a path when it was labelled, and is not there any
+    /// more: what is mounted elsewhere still meets the rules above that path. None if there is no such rule now.
+    pub fn unmounted(&mut self, path: &[u8]) -> Option<u32> {
+        let known = self.known(path);
+        let node = known.or_else(|| self.reach_mount(path))?;
+        if known.is_none() {
+            self.alias(node);
+        }
+        self.mounts.entry(node).or_default();
+        Some(node)
+    }
+
+    /// Whether a node is a path of a rule or above one, and not only the way to a mount.
+    pub fn is_named(&self, node: u32) -> bool {
+        (node as usize) < self.named
+    }
+
+    /// Whether a node is where a file system is mounted first.
+    pub fn is_first_mount(&self, node: u32) -> bool {
+        let own = matches!(self.standing.get(node as usize), Some(Standing::Own(_)));
+        own && self.mounts.contains_key(&node)
+    }
+
+    /// The node of a path, if it has one.
+    pub fn known(&self, path: &[u8]) -> Option<u32> {
+        components(path).into_iter().try_fold(ROOT, |node, name| {
+            let class = self.class_of(node) as usize;
+            self.children.get(class)?.get(name).copied()
+        })
+    }
+
+    fn is_covered(&self, names: &[&[u8]]) -> bool {
+        let mut node = Some(ROOT);
+        names.iter().any(|name| {
+            let Some(at) = node else { return false };
+            let class = self.class_of(at) as usize;
+            let members = self.members.get(class).into_iter().flatten();
+            let covered = members
+                .into_iter()
+                .any(|member| !self.below[*member as usize].is_empty());
+            node = self
+                .children
+                .get(class)
+                .and_then(|all| all.get(*name))
+                .copied();
+            covered
+        })
+    }
+
+    /// The name is the object's own, which is really at `real`.
+    pub fn own(&mut self, node: u32, real: Vec<u8>) {
+        self.standing[node as usize] = Standing::Own(real);
+    }
+
+    /// The name leads to the object through a link or a mount.
+    pub fn alias(&mut self, node: u32) {
+        self.standing[node as usize] = Standing::Alias;
+    }
+
+    /// What is not there is what its directory is: a name below an alias will be one.
+    pub fn as_parent(&mut self, node: u32) {
+        let parent = self.parents[node as usize] as usize;
+        let path = &self.paths[node as usize];
+        let name = path.get(self.paths[parent].len()..).unwrap_or_default();
+        let standing = match &self.standing[parent] {
+            Standing::Own(real) => Standing::Own([real.as_slice(), name].concat()),
+            Standing::Alias => Standing::Alias,
+        };
+        self.standing[node as usize] = standing;
+    }
+
+    /// Whether a node has permissions that it does not give, because it is no name of the object's own.
+    pub fn withholds(&self, node: u32) -> bool {
+        let lists = [&self.here[node as usize], &self.below[node as usize]];
+        self.standing[node as usize] == Standing::Alias
+            && lists
+                .into_iter()
+                .flatten()
+                .any(|range| self.of_range(*range).any(|entry| entry.permission != 0))
+    }
+
+    fn of_range(&self, range: Range) -> impl Iterator<Item = &Entry> {
+        let (start, len) = (range.start as usize, range.len as usize);
+        let entries = self.entries.get(start..start.saturating_add(len));
+        entries.unwrap_or_default().iter()
+    }
+
+    /// A node that is several classes at once, for an object that has been more than one name's: it meets the
+    /// rules of all of them, and whatever takes one of the names meets only that one's. Call it when nothing is
+    /// united any more.
+    pub fn combine(&mut self, classes: &BTreeSet<u32>) -> u32 {
+        let mut asked = vec![classes.clone()];
+        while let Some(set) = asked.pop() {
+            if set.len() == 1 || self.combined.contains_key(&set) {
+                continue;
+            }
+            let node = self.push(0, b"");
+            self.combined.insert(set.clone(), node);
+            let of_all = set
+                .iter()
+                .flat_map(|class| self.members[*class as usize].iter());
+            self.members[node as usize] = of_all.copied().collect();
+            asked.extend(self.steps(&set).into_values());
+        }
+        self.standing_for(classes)
+    }
+
+    /// Links the combined nodes with each other, once there are no more of them.
+    pub fn link_combined(&mut self) {
+        for (set, node) in self.combined.clone() {
+            let steps = self.steps(&set).into_iter();
+            let mut children: BTreeMap<Vec<u8>, u32> = steps
+                .map(|(name, to)| (name, self.standing_for(&to)))
+                .collect();
+            let marks = set.iter().enumerate();
+            children.extend(marks.map(|(index, class)| (mark(index), *class)));
+            self.children[node as usize] = children;
+        }
+    }
+
+    /// Where each name leads to from several classes.
+    fn steps(&self, set: &BTreeSet<u32>) -> BTreeMap<Vec<u8>, BTreeSet<u32>> {
+        let mut steps: BTreeMap<Vec<u8>, BTreeSet<u32>> = BTreeMap::new();
+        for (name, child) in set.iter().flat_map(|class| &self.children[*class as usize]) {
+            let child = self.class_of(*child);
+            steps.entry(name.clone()).or_default().insert(child);
+        }
+        steps
+    }
+
+    fn standing_for(&self, set: &BTreeSet<u32>) -> u32 {
+        let single = || set.first().copied().unwrap_or(0);
+        self.combined.get(set).copied().unwrap_or_else(single)
     }
 
     /// The node of a path. One that no rule names is made if `make`, or if a rule above means everything below.
@@ -209,36 +397,87 @@ impl Graph {
 
     fn describe(&self, node: u32) -> Class<'_> {
         let (mut here, mut below) = (BTreeSet::new(), BTreeSet::new());
+        let (mut grants_here, mut grants_below) = (Grants::default(), Grants::default());
         for member in &self.members[node as usize] {
-            here.extend(self.here[*member as usize].iter().copied().map(key));
-            below.extend(self.below[*member as usize].iter().copied().map(key));
+            let own = (&self.here[*member as usize], &self.below[*member as usize]);
+            here.extend(own.0.iter().copied().map(key));
+            below.extend(own.1.iter().copied().map(key));
+            let real = match &self.standing[*member as usize] {
+                Standing::Own(real) => Some(real),
+                Standing::Alias => None,
+            };
+            if let Some(real) = real {
+                grants_here.add(real, self.grants(own.0));
+                grants_below.add(real, self.grants(own.1));
+            }
             if self.mounts.contains_key(member) {
                 // The walk ends at a file system's root: rules above it are met here or not at all.
-                let above = self.above(*member);
+                let (above, grants) = self.above(*member);
                 here.extend(&above);
                 below.extend(&above);
+                if let Some(real) = real {
+                    grants_here.add(real, grants.iter().copied());
+                    grants_below.add(real, grants.iter().copied());
+                }
             }
         }
         Class {
             node,
             here,
             below,
+            grants_here: grants_here.of_all(),
+            grants_below: grants_below.of_all(),
             children: &self.children[node as usize],
         }
     }
 
-    /// Rules on everything below any directory above a node.
-    fn above(&self, node: u32) -> BTreeSet<(u32, u32)> {
-        let mut met = BTreeSet::new();
+    fn grants<'g>(&'g self, ranges: &'g [Range]) -> impl Iterator<Item = Grant> + 'g {
+        let entries = ranges.iter().flat_map(|range| self.of_range(*range));
+        entries.filter_map(grant_of)
+    }
+
+    /// Rules on everything below any directory above a node, and the grants that are given there.
+    fn above(&self, node: u32) -> (BTreeSet<(u32, u32)>, BTreeSet<Grant>) {
+        let (mut met, mut given) = (BTreeSet::new(), BTreeSet::new());
         let mut at = self.parents[node as usize];
         while at != 0 {
+            let mut grants = Grants::default();
             for member in &self.members[self.class_of(at) as usize] {
-                met.extend(self.below[*member as usize].iter().copied().map(key));
+                let below = &self.below[*member as usize];
+                met.extend(below.iter().copied().map(key));
+                if let Standing::Own(real) = &self.standing[*member as usize] {
+                    grants.add(real, self.grants(below));
+                }
             }
+            given.extend(grants.of_all());
             at = self.parents[at as usize];
         }
-        met
+        (met, given)
     }
+}
+
+/// Grants by the real path of the name that gives them.
+#[derive(Default)]
+struct Grants<'g>(BTreeMap<&'g [u8], BTreeSet<Grant>>);
+
+impl<'g> Grants<'g> {
+    fn add(&mut self, real: &'g [u8], grants: impl IntoIterator<Item = Grant>) {
+        self.0.entry(real).or_default().extend(grants);
+    }
+
+    /// What every one of them gives: an object under two names (hard links, or one that was moved from one to the
+    /// other) is restricted by both, so neither alone opens it.
+    fn of_all(self) -> BTreeSet<Grant> {
+        let all = self.0.into_values();
+        all.reduce(|common, other| common.intersection(&other).copied().collect())
+            .unwrap_or_default()
+    }
+}
+
+/// The step from a combined node to one of its classes. No component has a `/`, so the kernel never takes it; an
+/// agent that comes later reads from it what the node stands for.
+pub fn mark(index: usize) -> Vec<u8> {
+    format!("/{index}").into_bytes()
 }
 
 fn components(path: &[u8]) -> Vec<&[u8]> {
@@ -260,6 +499,10 @@ pub struct Class<'g> {
     pub here: BTreeSet<(u32, u32)>,
     /// Entry ranges on everything below it
     pub below: BTreeSet<(u32, u32)>,
+    /// Those of its grants that count on itself
+    pub grants_here: BTreeSet<Grant>,
+    /// Those of its grants that count below it
+    pub grants_below: BTreeSet<Grant>,
     /// By name; any node of the child's class
     pub children: &'g BTreeMap<Vec<u8>, u32>,
 }

@@ -11,11 +11,11 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK};
-use stayhand_guardrail::id::Generation;
+use stayhand_guardrail::{id::Generation, text::Safe};
 
 use super::{
     super::{
-        identity::{Identify, IdentityError},
+        identity::{Identified, Identify, IdentityError},
         mounts::{Mounts, MountsError},
         pins::Pins,
         settings::Secret,
@@ -23,7 +23,8 @@ use super::{
     },
     Desired, InstallReport, Relabelled,
     automaton::{Automaton, TooLarge},
-    graph::Graph,
+    graph::{Graph, MOUNT_NODES_MAX},
+    kept::{AWAY_MAX, Kept},
     resolve::{Resolved, resolve},
     rows::Rows,
     tables::Tables,
@@ -31,6 +32,9 @@ use super::{
 
 /// Least time between two flips: far longer than any decision takes, so that no decision sees its slot rebuilt.
 pub const FLIP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Concerns of one kind of look that are told; more are counted.
+const CONCERNS_SHOWN: usize = 10;
 
 /// Why an image was not installed. The active one is untouched.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,10 @@ pub struct Installer {
     flip_interval: Duration,
     installed: Option<(Desired, Rows)>,
     last_flip: Option<Instant>,
+    kept: Kept,
+    /// Whether what an earlier agent labelled was looked at
+    recovered: bool,
+    concerns: Vec<String>,
 }
 
 impl Installer {
@@ -114,10 +122,18 @@ impl Installer {
             flip_interval,
             installed: None,
             last_flip: None,
+            kept: Kept::default(),
+            recovered: false,
+            concerns: Vec::new(),
         };
         // An earlier agent may have flipped just now.
         made.last_flip = made.active()?.map(|_| Instant::now());
         Ok(made)
+    }
+
+    #[cfg(test)]
+    pub(super) fn keep_at_most(&mut self, away: usize) {
+        self.kept.at_most(away);
     }
 
     /// What the kernel enforces now; `None` before the first installation on this boot.
@@ -133,7 +149,7 @@ impl Installer {
     /// Installs and flips.
     pub fn install(&mut self, desired: Desired) -> Result<InstallReport, InstallError> {
         let slot = self.active()?.map_or(0, |active| active.slot ^ 1);
-        let (rows, resolved) = self.rows(&desired, slot)?;
+        let (rows, resolved, mut graph) = self.rows(&desired, slot)?;
         if let Some(last) = self.last_flip {
             std::thread::sleep(self.flip_interval.saturating_sub(last.elapsed()));
         }
@@ -149,6 +165,7 @@ impl Installer {
         )?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
+        self.kept.prune(&mut graph);
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
         self.installed = Some((desired, rows));
         Ok(report)
@@ -170,35 +187,89 @@ impl Installer {
         }
     }
 
-    fn rows(&self, desired: &Desired, slot: u32) -> Result<(Rows, Resolved), InstallError> {
+    /// What could not be done as it should when objects were looked at last; each line says what holds instead.
+    pub fn concerns(&self) -> Vec<String> {
+        self.concerns.clone()
+    }
+
+    fn rows(
+        &mut self,
+        desired: &Desired,
+        slot: u32,
+    ) -> Result<(Rows, Resolved, Graph), InstallError> {
+        // First of all: an identity that is met after this is a new object's.
+        self.kept.forget(&self.identify.ended());
+        let mounts = (self.mounts)()?;
         let mut graph = Graph::new(&desired.image);
-        graph.add_real_names(|path| {
-            let real = self
-                .identify
-                .canonical(Path::new(OsStr::from_bytes(path)))?;
-            Some(real.into_os_string().into_vec())
-        });
-        graph.add_mounts(&(self.mounts)()?);
-        let resolved = resolve(&mut graph, self.identify.as_ref())?;
+        graph.add_real_names(|path| self.real(path));
+        graph.add_mounts(&mounts);
+        if !self.recovered {
+            if let Some(active) = self.active()? {
+                let secret = self.secret.key();
+                self.kept
+                    .recover(&self.tables, active.slot, secret, &graph, &mounts)?;
+            }
+            self.recovered = true;
+        }
+        let before = self.kept.seen();
+        let mut resolved = resolve(&mut graph, self.identify.as_ref(), &mounts, before)?;
+        self.concerns = concerns(&graph, &resolved);
+        self.kept.label(&mut graph, &mut resolved);
+        self.concerns.extend(self.kept_concerns());
         let automaton = Automaton::build(&desired.image, &graph, &resolved)?;
         let rows = Rows::build(desired, &automaton, slot, self.secret.key())
             .ok_or(InstallError::Collision)?;
-        Ok((rows, resolved))
+        Ok((rows, resolved, graph))
+    }
+
+    /// The path without symbolic links; none if it names nothing, or if nobody answers.
+    fn real(&self, path: &[u8]) -> Option<Vec<u8>> {
+        match self.identify.identify(Path::new(OsStr::from_bytes(path))) {
+            Ok(Identified::Object(_, place) | Identified::ByName(place)) => {
+                Some(place.real.into_os_string().into_vec())
+            }
+            Ok(Identified::Missing) | Err(_) => None,
+        }
+    }
+
+    fn kept_concerns(&self) -> Vec<String> {
+        let (away, overflow) = self.kept.counts();
+        let unwatched = self.identify.unwatched();
+        let mut concerns = Vec::new();
+        if overflow > 0 {
+            concerns.push(format!(
+                "{overflow} moved or replaced objects lost their rules: more than {AWAY_MAX} are kept ({away} now); \
+                 see who moves them"
+            ));
+        }
+        if unwatched > 0 {
+            concerns.push(format!(
+                "the end of {unwatched} labelled objects is not noticed (see `fs.inotify.max_user_watches`); they keep \
+                 their rules"
+            ));
+        }
+        concerns
     }
 
     /// Looks at mounts and objects again, for those that came, went or were replaced since. Cheap when nothing
     /// changed: one open per path of a rule.
     pub fn relabel(&mut self) -> Result<Relabelled, InstallError> {
-        let (Some((desired, old)), Some(active)) = (&self.installed, self.active()?) else {
+        let Some(active) = self.active()? else {
             return Ok(Relabelled::Nothing);
         };
-        let (new, _) = self.rows(desired, active.slot)?;
+        let Some((desired, old)) = self.installed.take() else {
+            return Ok(Relabelled::Nothing);
+        };
+        let built = self.rows(&desired, active.slot);
+        let (desired, old) = self.installed.insert((desired, old));
+        let (new, _, _) = built?;
         match new.difference(old) {
             None => return Ok(Relabelled::Unchanged),
             Some("LABELS") if only_labels(&new, old) => {}
             Some(_) => {
+                let desired = desired.clone();
                 return self
-                    .install(desired.clone())
+                    .install(desired)
                     .map(|report| Relabelled::Reinstalled(Box::new(report)));
             }
         }
@@ -224,4 +295,32 @@ fn only_labels(new: &Rows, old: &Rows) -> bool {
     let mut labels_aside = old.clone();
     labels_aside.labels.clone_from(&new.labels);
     new.difference(&labels_aside).is_none()
+}
+
+/// What resolving came to that somebody should know.
+fn concerns(graph: &Graph, resolved: &Resolved) -> Vec<String> {
+    let mut concerns: Vec<String> = resolved
+        .problems
+        .iter()
+        .map(|problem| format!("matched by name only: {problem}"))
+        .collect();
+    let withheld = graph.nodes().filter(|(node, _, _)| graph.withholds(*node));
+    concerns.extend(withheld.map(|(_, _, path)| {
+        format!(
+            "permissions on `{}` do not count: the path leads through a link or a second mount; name the place itself",
+            Safe(path)
+        )
+    }));
+    if graph.mounts_left_out() > 0 {
+        concerns.push(format!(
+            "{} mounts below `/**` rules are not labelled: more than {MOUNT_NODES_MAX} directories lead to them",
+            graph.mounts_left_out()
+        ));
+    }
+    let more = concerns.len().saturating_sub(CONCERNS_SHOWN);
+    concerns.truncate(CONCERNS_SHOWN);
+    if more > 0 {
+        concerns.push(format!("and {more} more"));
+    }
+    concerns
 }

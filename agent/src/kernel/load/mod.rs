@@ -170,22 +170,36 @@ impl Kernel {
         Installer::open(&self.pins, Box::new(labeller), self.secret)
     }
 
-    /// Ends enforcement: removes every pinned link, then every pinned map, and says how many links there were.
-    /// For `--uninstall` only. Processes that are stopped stay stopped: continue them first.
+    /// Ends enforcement: removes every pinned link, then every pinned map, of every layout version, and says how many
+    /// links there were. For `--uninstall` only. Processes that are stopped stay stopped: continue them first.
     pub fn detach_all(pins: &Pins) -> Result<usize, PinsError> {
-        let links = pins.links()?;
-        for link in &links {
-            Pins::remove(&link.path)?;
-        }
-        for map in pins.map_names()? {
-            Pins::remove(&pins.map(&map))?;
-        }
-        for directory in [pins.links_dir(), pins.maps(), pins.root().to_owned()] {
-            // Foreign pins keep their directory.
-            drop(std::fs::remove_dir(directory));
-        }
-        Ok(links.len())
+        Ok(Self::detach_others(pins)? + detach(pins)?)
     }
+
+    /// Removes what agents of other layout versions pinned, and says how many links there were. Only once an image is
+    /// enforced from here: until then theirs is what stands.
+    pub fn detach_others(pins: &Pins) -> Result<usize, PinsError> {
+        let others = pins.others()?;
+        others
+            .iter()
+            .try_fold(0, |sum, other| Ok(sum + detach(other)?))
+    }
+}
+
+/// Links first: a hook without its maps would not know what to allow.
+fn detach(pins: &Pins) -> Result<usize, PinsError> {
+    let links = pins.links()?;
+    for link in &links {
+        Pins::remove(&link.path)?;
+    }
+    for map in pins.map_names()? {
+        Pins::remove(&pins.map(&map))?;
+    }
+    for directory in [pins.links_dir(), pins.maps(), pins.root().to_owned()] {
+        // Foreign pins keep their directory.
+        drop(std::fs::remove_dir(directory));
+    }
+    Ok(links.len())
 }
 
 /// Why processes could not be scanned.

@@ -51,6 +51,27 @@ fn uninstalling_removes_every_pin_and_only_pins() {
 }
 
 #[test]
+fn what_another_version_pinned_goes_alone_or_with_everything() {
+    let place = tempfile::tempdir().unwrap();
+    let product = place.path().join("product");
+    let all = ["v0", "v1", "v7"].map(|version| Pins::new(product.join(version)));
+    let make = || {
+        for pins in &all {
+            pins.prepare().unwrap();
+            std::fs::write(pins.link("file_open", 1), "").unwrap();
+            std::fs::write(pins.map("HOLDS"), "").unwrap();
+        }
+    };
+    let there = || all.clone().map(|pins| pins.root().exists());
+    make();
+    assert_eq!(Kernel::detach_others(&all[1]).unwrap(), 2);
+    assert_eq!(there(), [false, true, false]);
+    make();
+    assert_eq!(Kernel::detach_all(&all[1]).unwrap(), 3);
+    assert_eq!(there(), [false; 3]);
+}
+
+#[test]
 fn a_long_verifier_log_shows_its_end() {
     let shown = tail(&format!("{}the reason", "x".repeat(10_000)));
     assert!(shown.ends_with("the reason") && shown.len() < VERIFIER_TAIL + 100);

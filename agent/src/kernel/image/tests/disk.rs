@@ -4,12 +4,12 @@
 use std::{
     collections::BTreeMap,
     os::unix::ffi::OsStrExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use super::super::super::{
-    identity::{Identified, Identify, IdentityError, ObjectId},
+    identity::{Identified, Identify, IdentityError, ObjectId, Place},
     mounts::{Mount, Mounts},
 };
 
@@ -22,6 +22,9 @@ struct State {
     /// Mount points of bind mounts, and what they show
     binds: BTreeMap<String, String>,
     shut: Vec<String>,
+    /// Places that do not answer
+    silent: Vec<String>,
+    ended: Vec<ObjectId>,
     next: u64,
 }
 
@@ -66,10 +69,6 @@ impl Disk {
             };
             state.objects.entry(path.to_owned()).or_insert(id);
         });
-    }
-
-    pub(super) fn exists(&self, path: &str) -> bool {
-        self.edit(|state| state.objects.contains_key(path))
     }
 
     /// Another object under the same name.
@@ -126,14 +125,84 @@ impl Disk {
         self.edit(|state| state.shut.push(path.to_owned()));
     }
 
+    /// Whatever is there and below does not answer.
+    pub(super) fn hang(&self, path: &str) {
+        self.edit(|state| state.silent.push(path.to_owned()));
+    }
+
+    pub(super) fn id(&self, path: &str) -> ObjectId {
+        self.edit(|state| state.objects[path])
+    }
+
+    /// The last name and the last descriptor of an object are gone.
+    pub(super) fn end(&self, object: ObjectId) {
+        self.edit(|state| state.ended.push(object));
+    }
+
+    /// The same object under another name, with everything below it.
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        self.edit(|state| {
+            let below = format!("{from}/");
+            let moved = |path: &str| path == from || path.starts_with(&below);
+            let all = std::mem::take(&mut state.objects).into_iter();
+            state.objects = all
+                .map(|(path, id)| match path.strip_prefix(from) {
+                    Some(rest) if moved(&path) => (format!("{to}{rest}"), id),
+                    _ => (path, id),
+                })
+                .collect();
+        });
+    }
+
+    pub(super) fn unmount(&self, path: &str) {
+        self.edit(|state| {
+            state.mounts.retain(|(point, _)| point != path);
+            state.binds.remove(path);
+        });
+    }
+
+    /// Numbered from 1; each file system has a device of its own, which bind mounts share.
     pub(super) fn mounts(&self) -> Mounts {
-        let mount = |(point, kind): &(String, &'static str)| Mount {
-            dev: 1,
-            root: b"/".to_vec(),
-            point: point.clone().into_bytes(),
-            kind: kind.as_bytes().to_vec(),
-        };
-        self.edit(|state| Mounts(state.mounts.iter().map(mount).collect()))
+        self.edit(|state| {
+            let of = |path: &str| {
+                let own = (1u32..).zip(&state.mounts).filter(|(_, (point, _))| {
+                    !state.binds.contains_key(point) && is_inside(path, point)
+                });
+                own.max_by_key(|(_, (point, _))| point.len())
+                    .map(|(index, (point, _))| (index, point.clone()))
+                    .unwrap()
+            };
+            let mount = |(id, (point, kind)): (u64, &(String, &'static str))| {
+                let shown = state.binds.get(point).unwrap_or(point);
+                let (dev, root) = of(shown);
+                let rest = shown.strip_prefix(root.trim_end_matches('/')).unwrap();
+                Mount {
+                    id,
+                    dev,
+                    root: if rest.is_empty() { "/" } else { rest }.into(),
+                    point: point.clone().into_bytes(),
+                    kind: kind.as_bytes().to_vec(),
+                }
+            };
+            Mounts((1u64..).zip(&state.mounts).map(mount).collect())
+        })
+    }
+
+    /// Where an object is that was reached by a path.
+    fn place(&self, path: &str) -> Place {
+        let real = self.resolved(path, false);
+        let mount = self.edit(|state| {
+            let above = (1u64..)
+                .zip(&state.mounts)
+                .filter(|(_, (point, _))| is_inside(&real, point));
+            above
+                .max_by_key(|(_, (point, _))| point.len())
+                .map(|(id, _)| id)
+        });
+        Place {
+            real: real.into(),
+            mount,
+        }
     }
 
     /// The path without symbolic links and, if asked, bind mounts: as the kernel's dentries have it.
@@ -189,8 +258,13 @@ impl Disk {
 impl Identify for Disk {
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
         let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
-        let real = self.dentry(text);
+        let (real, place) = (self.dentry(text), self.place(text));
         self.edit(|state| {
+            if state.silent.iter().any(|silent| is_inside(text, silent)) {
+                return Err(IdentityError::Silent {
+                    path: path.to_owned(),
+                });
+            }
             if state.shut.contains(&real) {
                 let source = std::io::ErrorKind::PermissionDenied.into();
                 return Err(IdentityError::Open {
@@ -201,13 +275,19 @@ impl Identify for Disk {
             Ok(state
                 .objects
                 .get(&real)
-                .map_or(Identified::Missing, |id| Identified::Object(*id)))
+                .map_or(Identified::Missing, |id| Identified::Object(*id, place)))
         })
     }
 
-    fn canonical(&self, path: &Path) -> Option<PathBuf> {
-        let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
-        let there = self.exists(&self.dentry(text));
-        there.then(|| self.resolved(text, false).into())
+    fn ended(&self) -> Vec<ObjectId> {
+        self.edit(|state| std::mem::take(&mut state.ended))
     }
+
+    fn unwatched(&self) -> usize {
+        0
+    }
+}
+
+fn is_inside(path: &str, directory: &str) -> bool {
+    Path::new(path).starts_with(directory)
 }

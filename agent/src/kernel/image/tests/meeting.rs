@@ -66,7 +66,7 @@ impl Levels for Walk<'_> {
 }
 
 /// Entries that an object meets; `None` if the walk cannot be judged.
-fn entries(maps: &Maps, disk: &Disk, path: &str) -> Option<Vec<Entry>> {
+pub(super) fn entries(maps: &Maps, disk: &Disk, path: &str) -> Option<Vec<Entry>> {
     let levels = disk.walk(path);
     let depth = levels.len() as u32;
     let mut walk = Walk {

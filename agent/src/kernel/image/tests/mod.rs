@@ -1,7 +1,9 @@
 //! Tests of installing, on maps in memory, a file system in memory, and the kernel's own automaton over the rows.
 
 mod disk;
+mod grants;
 mod installing;
+mod keeping;
 mod meeting;
 mod relabelling;
 mod shared;
@@ -21,14 +23,20 @@ const SECRET: [u64; 2] = [0x1234, 0x5678];
 /// The subject that every policy here guards.
 const ALICE: u32 = 1001;
 
-/// A policy with these rules, one line each.
+/// A policy with these rules, one line each, and a permission to write below `/srv/prod`.
 fn desired(generation: u64, rules: &[&str]) -> Desired {
+    desired_with(generation, &["/srv/prod/**"], rules)
+}
+
+/// The same with a permission to write to these paths.
+fn desired_with(generation: u64, permission: &[&str], rules: &[&str]) -> Desired {
+    let permission = permission.join(", ");
     let rules = rules
         .iter()
         .fold(String::new(), |text, rule| text + "    - " + rule + "\n");
     let source = format!(
         "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  mode: enforce\n  \
-         subjects: {{ users: [alice] }}\n  permissions:\n    prod: {{ file: {{ ops: [write], path: /srv/prod/** }} }}\n  rules:\n{rules}"
+         subjects: {{ users: [alice] }}\n  permissions:\n    prod: {{ file: {{ ops: [write], path: [{permission}] }} }}\n  rules:\n{rules}"
     );
     let policy = parse(&source).unwrap_or_else(|found| panic!("{found:?}\n{source}"));
     let image = compile(&[Versioned {
