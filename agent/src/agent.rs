@@ -90,7 +90,7 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     let _one = lock(config)?;
     let redactor = redactor(config)?;
     let host = host(config)?;
-    let kernel = Kernel::load(&options(config)).map_err(|error| not_loaded(&error))?;
+    let kernel = Kernel::load(&options(config)).map_err(|error| not_loaded(config, &error))?;
     tracing::info!(
         hooks = kernel.programs().len(),
         taken_over = kernel.taken_over(),
@@ -139,9 +139,15 @@ fn options(config: &Config) -> LoadOptions {
     }
 }
 
-fn not_loaded(error: &LoadError) -> Failure {
-    let text = chain(error);
-    Failure::new(error.code(), format!("NOT ENFORCED: {text}"))
+/// Links that are still pinned are programs that still enforce: a failed load takes back only its own.
+fn not_loaded(config: &Config, error: &LoadError) -> Failure {
+    let earlier = pins(config).links().unwrap_or_default();
+    let means = if earlier.is_empty() {
+        "NOT ENFORCED"
+    } else {
+        "not taken over, the earlier programs go on enforcing"
+    };
+    Failure::new(error.code(), format!("{means}: {}", chain(error)))
 }
 
 fn host(config: &Config) -> Result<HostId, Failure> {

@@ -225,8 +225,8 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         compile::all()?;
     }
     if args.list {
-        for name in vm::suite::list()? {
-            println!("{name}");
+        for scenario in vm::suite::list()? {
+            println!("{}", scenario.name);
         }
         return Ok(());
     }

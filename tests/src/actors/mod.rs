@@ -15,6 +15,7 @@ mod basic;
 pub mod bpf;
 pub mod client;
 mod compat;
+pub mod dummies;
 pub mod elf;
 pub mod measure;
 mod programs;

@@ -15,6 +15,7 @@ mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
+mod not_enforced;
 mod service;
 mod service_errors;
 mod service_state;
@@ -29,6 +30,7 @@ const LISTS: &[&[Scenario]] = &[
     service::SCENARIOS,
     service_errors::SCENARIOS,
     service_state::SCENARIOS,
+    not_enforced::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
     hold_signals::SCENARIOS,
