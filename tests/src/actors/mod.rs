@@ -18,6 +18,7 @@ mod compat;
 pub mod dummies;
 pub mod elf;
 pub mod measure;
+pub mod memory;
 mod programs;
 mod puppet;
 pub mod rig;

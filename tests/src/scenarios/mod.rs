@@ -8,6 +8,7 @@ mod bypass_paths;
 mod guest;
 mod hold_agent;
 mod hold_calls;
+mod hold_changes;
 mod hold_context;
 mod hold_signals;
 mod hold_wakeups;
@@ -32,6 +33,7 @@ const LISTS: &[&[Scenario]] = &[
     service_state::SCENARIOS,
     not_enforced::SCENARIOS,
     hold_calls::SCENARIOS,
+    hold_changes::SCENARIOS,
     hold_context::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
