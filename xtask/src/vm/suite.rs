@@ -176,8 +176,8 @@ fn booted(
     let mut dir = kernel.series.clone();
     if boot != Boot::Usual {
         let word = boot.word();
-        append.push_str(&format!(" stayhand.boot={word}"));
-        dir.push_str(&format!("-{word}"));
+        append.extend([" stayhand.boot=", word]);
+        dir.extend(["-", word]);
     }
     if options.keep {
         append.push_str(" stayhand.keep=1");
