@@ -202,7 +202,7 @@ fn booted(
         boot.shown(),
         wanted.len()
     );
-    let mut report = Report::new(&label, wanted);
+    let mut report = Report::new(&label, &kernel.series, wanted);
     let ending = machine.run(&mut |line| report.take(line))?;
     report.close(&ending.to_string());
     let mut counts = report.counts();
