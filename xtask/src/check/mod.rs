@@ -5,6 +5,7 @@
 mod advisories;
 mod licences;
 pub mod tidy;
+mod units;
 
 use std::process::Stdio;
 use std::time::Instant;
@@ -64,6 +65,7 @@ pub fn all() -> Counts {
     check("clippy", &clippy);
     check("licences", &licences::check);
     check("advisories", &advisories::check);
+    check("units", &units::check);
     for (name, rule) in tidy::RULES {
         check(&format!("tidy {name}"), rule);
     }
