@@ -71,18 +71,18 @@ pub fn lock(config: &Config) -> Result<Instance, Failure> {
 
 /// Compiles the patterns of what never leaves the host.
 pub fn redactor(config: &Config) -> Result<Redactor, Failure> {
-    let pattern = |argument: &String| Pattern {
+    let plain = |argument: &String| Pattern {
         argument: argument.clone(),
         hides_next: false,
         program: None,
     };
-    let patterns = config.redact.arguments.iter().map(pattern).collect();
+    let plain = config.redact.arguments.iter().map(plain);
+    let patterns = plain.chain(config.redact.patterns.clone()).collect();
     let redact = RedactConfig {
         defaults: true,
         patterns,
     };
-    Redactor::new(&redact)
-        .map_err(|error| Failure::new(Code::Config, format!("`redact.arguments`: {error}")))
+    Redactor::new(&redact).map_err(|error| Failure::new(Code::Config, format!("`redact`: {error}")))
 }
 
 /// Loads, enforces, serves; returns what to say when it is asked to end.
