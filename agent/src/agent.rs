@@ -112,6 +112,8 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     let installer = kernel
         .installer()
         .map_err(|error| Failure::of("cannot open the maps of images", &error))?;
+    #[cfg(feature = "trace")]
+    crate::kernel::trace::start();
     let maps = KernelMaps::open(&kernel)
         .and_then(|maps| maps.recount().map(|()| maps))
         .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
