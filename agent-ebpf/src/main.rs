@@ -32,6 +32,8 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod offsets;
 #[cfg(target_arch = "bpf")]
+mod trace;
+#[cfg(target_arch = "bpf")]
 mod underneath;
 #[cfg(target_arch = "bpf")]
 mod walk;

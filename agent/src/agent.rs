@@ -74,18 +74,18 @@ pub fn lock(config: &Config) -> Result<(Instance, Option<Instance>), Failure> {
 
 /// Compiles the patterns of what never leaves the host.
 pub fn redactor(config: &Config) -> Result<Redactor, Failure> {
-    let pattern = |argument: &String| Pattern {
+    let plain = |argument: &String| Pattern {
         argument: argument.clone(),
         hides_next: false,
         program: None,
     };
-    let patterns = config.redact.arguments.iter().map(pattern).collect();
+    let plain = config.redact.arguments.iter().map(plain);
+    let patterns = plain.chain(config.redact.patterns.clone()).collect();
     let redact = RedactConfig {
         defaults: true,
         patterns,
     };
-    Redactor::new(&redact)
-        .map_err(|error| Failure::new(Code::Config, format!("`redact.arguments`: {error}")))
+    Redactor::new(&redact).map_err(|error| Failure::new(Code::Config, format!("`redact`: {error}")))
 }
 
 /// Loads, enforces, serves; returns what to say when it is asked to end.
@@ -93,7 +93,7 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     let _one = lock(config)?;
     let redactor = redactor(config)?;
     let host = host(config)?;
-    let kernel = Kernel::load(&options(config)).map_err(|error| not_loaded(&error))?;
+    let kernel = Kernel::load(&options(config)).map_err(|error| not_loaded(config, &error))?;
     tracing::info!(
         hooks = kernel.programs().len(),
         taken_over = kernel.taken_over(),
@@ -115,6 +115,8 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     let installer = kernel
         .installer()
         .map_err(|error| Failure::of("cannot open the maps of images", &error))?;
+    #[cfg(feature = "trace")]
+    crate::kernel::trace::start();
     let maps = KernelMaps::open(&kernel)
         .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
     let shared = Shared::new(config, &kernel, host, Arc::new(maps))?;
@@ -141,9 +143,15 @@ fn options(config: &Config) -> LoadOptions {
     }
 }
 
-fn not_loaded(error: &LoadError) -> Failure {
-    let text = chain(error);
-    Failure::new(error.code(), format!("NOT ENFORCED: {text}"))
+/// Links that are still pinned are programs that still enforce: a failed load takes back only its own.
+fn not_loaded(config: &Config, error: &LoadError) -> Failure {
+    let earlier = pins(config).links().unwrap_or_default();
+    let means = if earlier.is_empty() {
+        "NOT ENFORCED"
+    } else {
+        "not taken over, the earlier programs go on enforcing"
+    };
+    Failure::new(error.code(), format!("{means}: {}", chain(error)))
 }
 
 /// Under which name this host reports.

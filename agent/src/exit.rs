@@ -26,7 +26,8 @@ Exit codes:
   0   stopped on request; what is pinned stays enforced
   1   failure
   2   usage
-  69  NOT ENFORCED: the kernel lacks BPF LSM, or a hook does not attach
+  69  the kernel lacks BPF LSM, or a hook does not attach: NOT ENFORCED, or not taken over where an earlier
+      agent's programs go on enforcing
   75  another agent runs on this host
   77  a privilege is missing (run as root)
   78  the configuration is wrong (try --check-config)

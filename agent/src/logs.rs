@@ -17,7 +17,13 @@ pub fn start(log: &Log) {
     } else {
         "warn"
     };
-    let filter = EnvFilter::new(format!("{others},stayhand_agent={level}"));
+    // What hooks say is under the name of their object.
+    let hooks = if cfg!(feature = "trace") {
+        ",stayhand_hooks=debug"
+    } else {
+        ""
+    };
+    let filter = EnvFilter::new(format!("{others},stayhand_agent={level}{hooks}"));
     let lines = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

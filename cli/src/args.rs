@@ -5,7 +5,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
-use stayhand_guardrail::time::DurationMs;
+use stayhand_guardrail::{prefix::PREFIX_LEN_MIN, time::DurationMs};
 
 use crate::commands::{doctor, events, grant, hold, host, policy, why};
 
@@ -206,9 +206,9 @@ fn id(
     listing: &str,
 ) -> Result<String, String> {
     let id = text.strip_prefix(collection).unwrap_or(text);
-    if id.is_empty() || id.len() > len_max || !id.bytes().all(valid) {
+    if !(PREFIX_LEN_MIN..=len_max).contains(&id.len()) || !id.bytes().all(valid) {
         return Err(format!(
-            "use an id that `{listing}` shows, or the beginning of one"
+            "use an id that `{listing}` shows, or at least its first {PREFIX_LEN_MIN} digits"
         ));
     }
     Ok(id.to_ascii_lowercase())
@@ -247,6 +247,7 @@ mod tests {
         for bad in [
             "",
             "holds/",
+            "3f2",
             "3f2a\n",
             "../etc",
             "xyz",

@@ -6,6 +6,7 @@
 use std::{io, process::ExitCode};
 
 use stayhand_guardrail::text::safe;
+use stayhand_proto::failure::{self, AMBIGUOUS_ID, AMBIGUOUS_PERMISSION};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -159,8 +160,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Mirrors the control plane's table from errors to codes.
+/// Mirrors the control plane's table from errors to codes. A name that fits several things is a conflict for a
+/// script, although the server rightly calls it an invalid argument: the reason tells them apart.
 fn kind_of(status: &Status) -> Kind {
+    let reason = failure::Failure::from(status).reason;
+    if [AMBIGUOUS_ID, AMBIGUOUS_PERMISSION].contains(&reason.as_str()) {
+        return Kind::Conflict;
+    }
     match status.code() {
         Code::NotFound => Kind::NotFound,
         Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => Kind::Conflict,
@@ -229,6 +235,17 @@ mod tests {
         for (code, kind) in table {
             assert_eq!(kind_of(&Status::new(code, "")), kind, "{code:?}");
         }
+    }
+
+    #[test]
+    fn several_things_of_a_name_are_a_conflict_and_other_bad_input_is_none() {
+        let kind = |reason| {
+            let failure = failure::Failure::new(Code::InvalidArgument, reason, "`3f2a`");
+            kind_of(&failure.into())
+        };
+        assert_eq!(kind(AMBIGUOUS_ID), Kind::Conflict);
+        assert_eq!(kind(AMBIGUOUS_PERMISSION), Kind::Conflict);
+        assert_eq!(kind("INVALID_ID"), Kind::General);
     }
 
     #[test]

@@ -23,7 +23,8 @@ its JSON is OCSF 1.8, one document per line.
 characters, escapes, line breaks, invisible and direction-changing characters appear as `\\x1b`, `\\n`, `\\u{202e}`,
 and a backslash is doubled. Other strings are exact in JSON.
 
-**Ids** of holds and grants may be shortened as long as they are unique.
+**Ids** of holds and grants may be shortened to their first four digits or more, as long as they are unique; several
+that fit are a conflict (4).
 
 **Exit codes.** 0 done · 1 failure · 2 wrong usage · 3 not found · 4 conflict, or too late · 5 not permitted ·
 6 unavailable, or not in time. `policy check` exits 1 when there is an error, `doctor` 1 when the host is NOT ENFORCED.

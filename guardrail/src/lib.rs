@@ -29,8 +29,8 @@
 //! Kernel record to SIEM line: the agent decodes and enriches a record into an [`event::Event`], hides arguments with
 //! [`redact`], tells the person with [`message`], and [`event::ocsf`] encodes it.
 //!
-//! Operator's word to kernel: [`grant::Grant::step`] or [`hold::Hold::step`] → effects → [`host::HostState`] →
-//! [`plan()`](plan::plan) on the host.
+//! Operator's word to kernel: [`grant::Grant::step`] or [`hold::Hold::step`] → effects → [`host::HostState`],
+//! which the host's agent compares with what it has, journals and installs.
 //!
 //! Rules *deny*, people *refuse*, time *times out*: three words, three outcomes, never mixed.
 
@@ -44,7 +44,6 @@ pub mod image;
 pub mod key;
 pub mod limits;
 pub mod message;
-pub mod plan;
 pub mod policy;
 pub mod prefix;
 pub mod reason;

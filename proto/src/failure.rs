@@ -8,6 +8,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Names the product in `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "stayhand";
+/// Reason of a failure that the beginning of several ids causes: a client asks for more of the id.
+pub const AMBIGUOUS_ID: &str = "AMBIGUOUS_ID";
+/// The same of a permission's bare name.
+pub const AMBIGUOUS_PERMISSION: &str = "AMBIGUOUS_PERMISSION";
 /// Longest message: details travel in a header, and whole headers are bounded at 16 KiB by many peers.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Findings of one failure, for the same reason.

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "stayhand-guest")]
 pub struct Args {
-    /// Print the scenarios' names and end
+    /// Print the scenarios' names, each with the kind of boot that it needs, and end
     #[arg(long)]
     pub list: bool,
     #[command(subcommand)]

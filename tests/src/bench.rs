@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     actors::{
         bpf::Ring,
-        client::{ALICE, As, Puppet, SERVICE},
+        client::{ALICE, As, BOB, Puppet, SERVICE},
         measure::{self, Action},
         rig::write_executable,
     },
@@ -19,9 +19,8 @@ use crate::{
     wait,
 };
 
-/// Circumstances, in the order of the table's columns.
+/// The circumstances that everything is compared with.
 const NO_AGENT: &str = "no agent";
-const UNGUARDED: &str = "unguarded";
 /// Numbers of rules that are compared.
 const RULES: [usize; 2] = [10, 1_000];
 /// What is acted on when no rule matches and when one does.
@@ -43,21 +42,15 @@ pub fn run() -> Result<()> {
         cleanup::everything()?;
         prepare()?;
         enforced(rules)?;
-        if rules == RULES[0] {
-            rows(UNGUARDED, SERVICE, FREE, FREE_PORT)?;
+        // A daemon; somebody who is logged in and whom no policy guards; and the guarded one.
+        for (who, what, place, port) in [
+            (SERVICE, "unguarded", FREE, FREE_PORT),
+            (BOB, "pinned, no policy", FREE, FREE_PORT),
+            (ALICE, "none matches", FREE, FREE_PORT),
+            (ALICE, "one matches (alert)", SEEN, SEEN_PORT),
+        ] {
+            rows(&format!("{rules} rules, {what}"), who, place, port)?;
         }
-        rows(
-            &format!("{rules} rules, none matches"),
-            ALICE,
-            FREE,
-            FREE_PORT,
-        )?;
-        rows(
-            &format!("{rules} rules, one matches (alert)"),
-            ALICE,
-            SEEN,
-            SEEN_PORT,
-        )?;
     }
     Ok(())
 }

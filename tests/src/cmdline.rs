@@ -1,8 +1,11 @@
-//! What the kernel's command line asks of this guest: `stayhand.mode`, `stayhand.scenarios`, `stayhand.keep`.
+//! What the kernel's command line asks of this guest: `stayhand.mode`, `stayhand.scenarios`, `stayhand.boot`,
+//! `stayhand.keep`.
 //!
 //! Unknown words are other programs' business and ignored; an unknown mode is an error.
 
 use anyhow::{Context, Result, bail};
+
+use crate::scenario::Boot;
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Wishes {
     pub mode: Mode,
     /// Only these scenarios; all if empty
     pub scenarios: Vec<String>,
+    /// How this machine was started; scenarios of another kind are not for it
+    pub boot: Boot,
     /// Give a shell afterwards
     pub keep: bool,
 }
@@ -39,6 +44,7 @@ impl Wishes {
         let mut wishes = Self {
             mode: Mode::Suite,
             scenarios: Vec::new(),
+            boot: Boot::Usual,
             keep: false,
         };
         for word in text.split_whitespace() {
@@ -50,6 +56,10 @@ impl Wishes {
                         .filter(|name| !name.is_empty())
                         .map(str::to_owned)
                         .collect();
+                }
+                Some(("stayhand.boot", word)) => {
+                    wishes.boot = Boot::named(word)
+                        .with_context(|| format!("unknown stayhand.boot `{word}`"))?;
                 }
                 Some(("stayhand.keep", value)) => wishes.keep = value == "1",
                 _ => {}
@@ -76,6 +86,7 @@ mod tests {
     #[test]
     fn an_unknown_mode_is_an_error_and_not_a_green_run() {
         assert!(Wishes::parse("quiet stayhand.mode=suit").is_err());
+        assert!(Wishes::parse("quiet stayhand.boot=without").is_err());
     }
 
     #[test]

@@ -50,7 +50,8 @@ fn run() -> Result<ExitCode> {
     let args = <Args as clap::Parser>::parse();
     if args.list {
         for scenario in scenarios::all() {
-            println!("{}", scenario.name);
+            let boot = scenario.boot.word().unwrap_or_default();
+            println!("{}", format!("{} {boot}", scenario.name).trim_end());
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cmdline::{Mode, Wishes};
-use crate::scenario::{LOGS, RESULT, Scenario};
+use crate::scenario::{Boot, LOGS, RESULT, Scenario};
 use crate::{bench, cleanup, console, process, scenarios, story};
 
 /// Lines of each service's log that a failure quotes.
@@ -21,7 +21,7 @@ pub fn run() -> Result<ExitCode> {
     let wishes = Wishes::read()?;
     fs::create_dir_all(LOGS)?;
     match wishes.mode {
-        Mode::Suite => suite(&wishes.scenarios)?,
+        Mode::Suite => suite(&wishes.scenarios, wishes.boot)?,
         Mode::Demo => report("demo", story::demo()),
         Mode::Bench => report("bench", bench::run()),
         Mode::Shell => {}
@@ -44,14 +44,16 @@ fn report(name: &str, result: Result<()>) {
     }
 }
 
-fn suite(wanted: &[String]) -> Result<()> {
+fn suite(wanted: &[String], boot: Boot) -> Result<()> {
     for name in wanted {
         if !scenarios::all().any(|scenario| scenario.name == *name) {
             console::fail(name, "no such scenario");
         }
     }
-    let chosen =
-        |scenario: &&Scenario| wanted.is_empty() || wanted.iter().any(|name| name == scenario.name);
+    let chosen = |scenario: &&Scenario| {
+        scenario.boot == boot
+            && (wanted.is_empty() || wanted.iter().any(|name| name == scenario.name))
+    };
     let mut left: Vec<&Scenario> = scenarios::all().filter(chosen).collect();
     while let Some(first) = left.first() {
         let together = |one: &&&Scenario| first.group.is_some() && one.group == first.group;

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub needs: &'static [Need],
     /// Killed and failed after that long
     pub limit: Duration,
+    /// The machine that it is about
+    pub boot: Boot,
     /// Neighbours of the same group share one process and the machine that the first of them sets up
     pub group: Option<&'static str>,
     /// Shows it
@@ -42,6 +44,7 @@ impl Scenario {
             name,
             needs: &[],
             limit: LIMIT,
+            boot: Boot::Usual,
             group: None,
             run,
         }
@@ -59,6 +62,12 @@ impl Scenario {
         self
     }
 
+    /// In a machine that was started otherwise.
+    pub const fn boot(mut self, boot: Boot) -> Self {
+        self.boot = boot;
+        self
+    }
+
     /// With another limit.
     pub const fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -68,6 +77,32 @@ impl Scenario {
     /// The first need that is not met.
     pub fn unmet(&self) -> Option<String> {
         self.needs.iter().find_map(Need::unmet)
+    }
+}
+
+/// How a machine was started; the host boots one for each kind that a chosen scenario asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boot {
+    /// BPF LSM among the security modules, as operators are told to boot
+    Usual,
+    /// Security modules without BPF LSM
+    WithoutBpfLsm,
+}
+
+impl Boot {
+    /// The word for it on the kernel's command line and in `--list`; none for the usual one.
+    pub const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Usual => None,
+            Self::WithoutBpfLsm => Some("without-bpf-lsm"),
+        }
+    }
+
+    /// The one of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::WithoutBpfLsm]
+            .into_iter()
+            .find(|boot| boot.word() == Some(word))
     }
 }
 

@@ -11,9 +11,13 @@ const EXEC_UNGUARDED_MAX: f64 = 1.02;
 const RULES_MAX: f64 = 1.05;
 
 const NO_AGENT: &str = "no agent";
-const UNGUARDED: &str = "unguarded";
+/// End of the names of circumstances without a login uid.
+const UNGUARDED: &str = ", unguarded";
 const FEW: &str = "10 rules";
 const MANY: &str = "1000 rules";
+
+/// The most that is allowed, from what a figure is compared with.
+type Bar = fn(f64) -> f64;
 
 /// Every bar that is missed, and every figure that a bar needs and that is not there.
 pub fn missed(rows: &[Row]) -> Vec<String> {
@@ -22,34 +26,36 @@ pub fn missed(rows: &[Row]) -> Vec<String> {
     let mut execs = 0;
     let mut pairs = 0;
     for row in rows {
-        let compared = match row.scenario.as_str() {
-            UNGUARDED if row.action.starts_with("open") => {
+        let base = |scenario: &str| find(rows, &row.action, scenario);
+        let mut bars: Vec<(Option<f64>, Bar)> = Vec::new();
+        if row.scenario.ends_with(UNGUARDED) {
+            if row.action.starts_with("open") {
                 opens += 1;
-                find(rows, &row.action, NO_AGENT).map(|base| (base, base + OPEN_UNGUARDED_MAX))
-            }
-            UNGUARDED if row.action.contains("exec") => {
+                bars.push((base(NO_AGENT), |base| base + OPEN_UNGUARDED_MAX));
+            } else if row.action.contains("exec") {
                 execs += 1;
-                find(rows, &row.action, NO_AGENT).map(|base| (base, base * EXEC_UNGUARDED_MAX))
+                bars.push((base(NO_AGENT), |base| base * EXEC_UNGUARDED_MAX));
             }
-            scenario => match scenario.strip_prefix(MANY) {
-                Some(rest) => {
-                    pairs += 1;
-                    find(rows, &row.action, &format!("{FEW}{rest}"))
-                        .map(|base| (base, base * RULES_MAX))
-                }
-                None => continue,
-            },
-        };
-        match compared {
-            Some((_, most)) if row.instructions <= most => {}
-            Some((base, most)) => missed.push(format!(
-                "{} / {}: {:.0}, more than {most:.0} (compared with {base:.0})",
-                row.action, row.scenario, row.instructions
-            )),
-            None => missed.push(format!(
-                "{} / {}: nothing to compare with",
-                row.action, row.scenario
-            )),
+        }
+        if let Some(rest) = row.scenario.strip_prefix(MANY) {
+            pairs += 1;
+            bars.push((base(&format!("{FEW}{rest}")), |base| base * RULES_MAX));
+        }
+        for (base, most) in bars {
+            match base {
+                Some(base) if row.instructions <= most(base) => {}
+                Some(base) => missed.push(format!(
+                    "{} / {}: {:.0}, more than {:.0} (compared with {base:.0})",
+                    row.action,
+                    row.scenario,
+                    row.instructions,
+                    most(base)
+                )),
+                None => missed.push(format!(
+                    "{} / {}: nothing to compare with",
+                    row.action, row.scenario
+                )),
+            }
         }
     }
     let needed = [(opens, "open"), (execs, "exec"), (pairs, "many rules")];
@@ -81,9 +87,9 @@ mod tests {
         };
         vec![
             row("open(write)+close", "no agent", 5_000.0),
-            row("open(write)+close", "unguarded", open),
+            row("open(write)+close", "10 rules, unguarded", open),
             row("vfork+exec", "no agent", 200_000.0),
-            row("vfork+exec", "unguarded", exec),
+            row("vfork+exec", "10 rules, unguarded", exec),
             row("open(write)+close", "10 rules, none matches", 9_000.0),
             row("open(write)+close", "1000 rules, none matches", many),
         ]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::paths;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
-use crate::vm::machine::{Ending, Limits, Machine};
+use crate::vm::machine::{Ending, LSM, Limits, Machine};
 use crate::vm::protocol::Line;
 
 /// Counting is a single thread and slower; one row takes a while.
@@ -72,6 +72,7 @@ fn measure(ready: &Ready) -> Result<Vec<Row>> {
     let machine = Machine {
         kernel,
         initrd: initrd.path(),
+        lsm: LSM,
         dir: paths::vm_dir(&format!("bench-{}", kernel.series)),
         append: "stayhand.mode=bench".to_owned(),
         smp: 1,

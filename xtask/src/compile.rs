@@ -2,7 +2,7 @@
 //!
 //! Two target directories, because the compilers differ. Nothing built here lands outside `target/`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -26,10 +26,16 @@ const FLAGS: &str = "--cfg=bpf_target_arch=\"x86_64\"\x1f-Cdebuginfo=2\x1f-Clink
 
 /// The built kernel object.
 pub fn object_path() -> PathBuf {
-    paths::bpf_target()
-        .join(TARGET)
-        .join("release")
-        .join(EBPF_BIN)
+    object_in(&paths::bpf_target())
+}
+
+/// The one with hook tracing, which is never shipped and never in a guest.
+pub fn traced_object_path() -> PathBuf {
+    object_in(&paths::bpf_target().join("trace"))
+}
+
+fn object_in(target: &Path) -> PathBuf {
+    target.join(TARGET).join("release").join(EBPF_BIN)
 }
 
 /// Builds everything that a guest needs.
@@ -40,6 +46,15 @@ pub fn all() -> Result<()> {
 
 /// Builds the kernel object and checks it.
 pub fn kernel_object() -> Result<()> {
+    object(&paths::bpf_target(), None)
+}
+
+/// The same with hook tracing (docs/toolchain.md), in a target directory of its own.
+pub fn traced_object() -> Result<()> {
+    object(&paths::bpf_target().join("trace"), Some("trace"))
+}
+
+fn object(target: &Path, feature: Option<&str>) -> Result<()> {
     let started = Instant::now();
     let compiler = Compiler::find().context("run `cargo xtask setup`")?;
     let mut cmd = run::cargo();
@@ -53,11 +68,12 @@ pub fn kernel_object() -> Result<()> {
         "--bin",
         EBPF_BIN,
     ]);
+    cmd.args(feature.map(|feature| format!("--features={feature}")));
     if compiler.build_std {
         cmd.args(["-Z", "build-std=core"]);
     }
     cmd.arg("--target-dir")
-        .arg(paths::bpf_target())
+        .arg(target)
         .env("RUSTC", &compiler.rustc)
         // aya-ebpf uses an unstable feature on this target; the compiler is a released one.
         .env("RUSTC_BOOTSTRAP", "1")
@@ -75,7 +91,8 @@ pub fn kernel_object() -> Result<()> {
     let output = run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
     print_warnings(&output);
     let size = check_object(
-        &std::fs::read(object_path()).context("the kernel object is missing after its build")?,
+        &std::fs::read(object_in(target))
+            .context("the kernel object is missing after its build")?,
     )?;
     println!(
         "build  kernel object: {} KiB, {} s ({})",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::paths;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
-use crate::vm::machine::{Ending, Limits, Machine};
+use crate::vm::machine::{Ending, LSM, Limits, Machine};
 use crate::vm::protocol::Line;
 
 /// The story waits for time-outs of tens of seconds, and says so.
@@ -29,6 +29,7 @@ pub fn play(ready: &Ready, keep: bool) -> Result<()> {
     let machine = Machine {
         kernel,
         initrd: initrd.path(),
+        lsm: LSM,
         dir: paths::vm_dir(&format!("demo-{}", kernel.series)),
         append,
         smp: 2,

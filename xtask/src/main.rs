@@ -71,6 +71,9 @@ enum Verb {
         /// Only the kernel object
         #[arg(long)]
         object: bool,
+        /// Only the kernel object with hook tracing, which is never shipped (docs/toolchain.md)
+        #[arg(long, conflicts_with = "object")]
+        trace: bool,
     },
     /// Run scenarios in a guest
     Vm(VmArgs),
@@ -165,7 +168,12 @@ fn run_verb() -> Result<()> {
             };
             setup::run(&kernels::Series::tested_or_named(&kernel)?, options)?;
         }
-        Verb::Build { object } => {
+        Verb::Build { trace: true, .. } => {
+            setup::build_tools()?;
+            compile::traced_object()?;
+            println!("build  {}", compile::traced_object_path().display());
+        }
+        Verb::Build { object, .. } => {
             setup::build_tools()?;
             compile::kernel_object()?;
             if !object {
@@ -225,8 +233,8 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         compile::all()?;
     }
     if args.list {
-        for name in vm::suite::list()? {
-            println!("{name}");
+        for scenario in vm::suite::list()? {
+            println!("{}", scenario.name);
         }
         return Ok(());
     }

@@ -16,6 +16,7 @@ use crate::{
     hold::{EPERM, plan},
     judge::{guarded, stamp},
     maps::ACTIVE,
+    trace::said,
     who::{Who, current_task, who},
 };
 
@@ -31,7 +32,7 @@ pub fn capable(ctx: LsmContext) -> i32 {
         return 0;
     }
     match who(current_task()) {
-        Who::Pinned(state) if guarded(state) => refuse(state, ctx.arg(3)),
+        Who::Pinned(state) if guarded(state) => said(&ctx, "capable", refuse(state, ctx.arg(3))),
         Who::Failed => EPERM,
         _ => 0,
     }

@@ -19,6 +19,7 @@ use crate::{
     judge::{begin, judge},
     maps::NETS,
     offsets::Addr,
+    trace::said,
     who::{Who, current_task, my_turn, who},
 };
 
@@ -35,7 +36,11 @@ const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 pub fn socket_connect(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
-        Who::Pinned(state) if my_turn(state) => judged(state, task, ctx.arg(1), ctx.arg(2)),
+        Who::Pinned(state) if my_turn(state) => said(
+            &ctx,
+            "socket_connect",
+            judged(state, task, ctx.arg(1), ctx.arg(2)),
+        ),
         Who::Failed => EPERM,
         _ => 0,
     }

@@ -16,6 +16,7 @@ use crate::{
     hooks::act,
     judge::{begin, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
+    trace::said,
     walk::{collect, identity, name_hash},
     who::{Who, current_task, my_turn, who},
 };
@@ -24,9 +25,11 @@ use crate::{
 pub fn inode_create(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
-        Who::Pinned(state) if my_turn(state) => {
-            judged(state, task, ctx.arg(0), ctx.arg(1), ctx.arg(2))
-        }
+        Who::Pinned(state) if my_turn(state) => said(
+            &ctx,
+            "inode_create",
+            judged(state, task, ctx.arg(0), ctx.arg(1), ctx.arg(2)),
+        ),
         Who::Failed => EPERM,
         _ => 0,
     }

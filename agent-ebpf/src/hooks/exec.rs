@@ -16,6 +16,7 @@ use crate::{
         Addr, OFF_BPRM_FILE, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC,
         OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
+    trace::said,
     walk::{collect, identity},
     who::{Who, current_task, my_turn, who},
 };
@@ -24,7 +25,9 @@ use crate::{
 pub fn exec_check(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
-        Who::Pinned(state) if my_turn(state) => judged(state, task, ctx.arg(0)),
+        Who::Pinned(state) if my_turn(state) => {
+            said(&ctx, "bprm_check_security", judged(state, task, ctx.arg(0)))
+        }
         Who::Failed => EPERM,
         _ => 0,
     }

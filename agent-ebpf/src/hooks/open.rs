@@ -19,6 +19,7 @@ use crate::{
         Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
         OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE, OFF_TASK_PID, load,
     },
+    trace::said,
     walk::{collect, identity, name_hash},
     who::{Who, allowed, current_task, my_turn, who},
 };
@@ -35,7 +36,7 @@ pub fn file_open(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
         Who::Unguarded => 0,
-        Who::Pinned(state) => opened(state, task, ctx.arg(0)),
+        Who::Pinned(state) => said(&ctx, "file_open", opened(state, task, ctx.arg(0))),
         Who::Agent => report(task, ctx.arg(0)),
         Who::Failed => EPERM,
     }

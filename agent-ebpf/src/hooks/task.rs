@@ -7,6 +7,7 @@ use stayhand_agent_ebpf::abi::{code::counter, task::pin};
 use crate::{
     maps::{count, task_state, task_state_or_new},
     offsets::Addr,
+    trace::said,
     who::{Who, cookie, current_task, who},
 };
 
@@ -44,5 +45,5 @@ pub fn task_alloc(ctx: LsmContext) -> i32 {
         };
         (*state).pin = pin::LOGIN;
     }
-    0
+    said(&ctx, "task_alloc", 0)
 }

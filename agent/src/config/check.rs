@@ -58,11 +58,8 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<(), ConfigError> {
             format!("must be from {RESOLVE_MIN} to {RESOLVE_MAX}"),
         );
     }
-    if config.redact.arguments.len() > PATTERNS_MAX {
-        return wrong(
-            "redact.arguments",
-            format!("has more than {PATTERNS_MAX} patterns"),
-        );
+    if config.redact.arguments.len() + config.redact.patterns.len() > PATTERNS_MAX {
+        return wrong("redact", format!("has more than {PATTERNS_MAX} patterns"));
     }
     Ok(())
 }

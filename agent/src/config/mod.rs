@@ -19,7 +19,7 @@ pub use print::print;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stayhand_guardrail::{id::HostId, time::DurationMs};
+use stayhand_guardrail::{id::HostId, redact::Pattern, time::DurationMs};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +170,8 @@ pub struct Redact {
     /// Regular expressions besides the built-in ones; what their first group matches (or the whole match) is
     /// replaced in arguments before an event is stored
     pub arguments: Vec<String>,
+    /// The same with conditions: only after a certain program, or the argument that follows instead of the match
+    pub patterns: Vec<Pattern>,
 }
 
 /// Operational log.

@@ -81,6 +81,23 @@ fn a_file_that_was_asked_for_must_exist() {
 }
 
 #[test]
+fn a_pattern_with_conditions_is_read_and_an_unknown_condition_is_refused() {
+    let text = "[redact]\npatterns = [{ argument = \"^--pin$\", hides_next = true, program = \"vault\" }]\n";
+    let loaded = parse(Path::new("agent.toml"), text).unwrap();
+    let pattern = &loaded.config.redact.patterns[0];
+    assert!(pattern.hides_next && pattern.program.as_deref() == Some("vault"));
+    let printed = print(&loaded);
+    assert_eq!(
+        parse(Path::new("printed"), &printed).unwrap().config,
+        loaded.config,
+        "{printed}"
+    );
+    let said = refused(&text.replace("hides_next", "hide_next"));
+    assert!(said.starts_with("agent.toml:2:"), "{said}");
+    assert!(said.ends_with("did you mean `hides_next`?"), "{said}");
+}
+
+#[test]
 fn what_is_printed_is_read_back_the_same_and_names_origins() {
     let text = "[holds]\nrestops_max = 7\n";
     let loaded = parse(Path::new("agent.toml"), text).unwrap();

@@ -25,5 +25,7 @@ pub mod scan;
 pub mod settings;
 pub mod table;
 pub mod task_storage;
+#[cfg(feature = "trace")]
+pub mod trace;
 
 pub use load::{Kernel, LoadError, LoadOptions};

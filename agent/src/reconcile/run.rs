@@ -13,7 +13,7 @@ use std::{
 use stayhand_guardrail::{
     event::{EnforcementEvent, EventClass, EventKind, Tamper},
     host::{Ack, HostState, Phase},
-    id::{Generation, UserName},
+    id::{Generation, GrantId, UserName},
     time::{DurationMs, UnixMs},
 };
 use stayhand_proto::codec::encode_event;
@@ -26,7 +26,7 @@ use crate::{
     health::{Health, Part},
     holds::{Inbox, Message},
     kernel::image::{Desired, InstallLease, Relabelled},
-    leases::LeaseBook,
+    leases::{HostLease, LeaseBook},
     record::Identity,
     spool::{Entry, Spool},
     users::{Directory, Resolved, resolve},
@@ -82,6 +82,8 @@ pub struct Reconciler<I> {
 struct Current {
     accepted: Accepted,
     resolved: Resolved,
+    /// As installed: the book may be ahead of a kernel that refused
+    leases: BTreeMap<GrantId, HostLease>,
 }
 
 impl<I: Images> Reconciler<I> {
@@ -227,7 +229,6 @@ impl<I: Images> Reconciler<I> {
     /// Journal, then install. Leases that the journal does not take are not installed.
     fn go_to(&mut self, accepted: Accepted, book: LeaseBook, now: &Now) {
         let generation = accepted.state.generation;
-        let before = self.book.leases.clone();
         let stored = Stored {
             candidate: Some(accepted.state.clone()),
             ..self.journaled.clone()
@@ -254,7 +255,7 @@ impl<I: Images> Reconciler<I> {
                 }
             }
         };
-        let installed = if before == self.book.leases && self.is_live(&accepted) {
+        let installed = if self.is_live(&accepted) {
             self.adopt(accepted);
             Ok(())
         } else {
@@ -272,9 +273,12 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
-    /// Whether the kernel has exactly these policies, read back just now.
+    /// Whether the kernel has exactly these policies and the book's leases, read back just now.
     fn is_live(&self, accepted: &Accepted) -> bool {
-        let same = |current: &Current| current.accepted.state.policies == accepted.state.policies;
+        let same = |current: &Current| {
+            current.accepted.state.policies == accepted.state.policies
+                && current.leases == self.book.leases
+        };
         self.current.as_ref().is_some_and(same) && self.images.verify().is_ok()
     }
 
@@ -326,7 +330,11 @@ impl<I: Images> Reconciler<I> {
         self.out.health.note(Part::Image, None);
         self.note_concerns();
         self.remember_good(&accepted.state);
-        self.current = Some(Current { accepted, resolved });
+        self.current = Some(Current {
+            accepted,
+            resolved,
+            leases: self.book.leases.clone(),
+        });
         Ok(())
     }
 

@@ -304,6 +304,25 @@ fn a_lease_is_in_the_journal_before_it_is_in_the_kernel() {
     assert_eq!(book.leases.len(), 1, "the map refused, the journal had it");
 }
 
+/// Killed anywhere on the way, the next agent knows of every lease that the kernel may still have.
+#[test]
+fn a_revoked_lease_is_in_the_journal_until_the_kernel_has_let_go_of_it() {
+    let (rig, mut reconciler) = rig();
+    let recorded = |rig: &Rig| {
+        let (stored, _) = stored::Stored::load(&rig.spool).unwrap();
+        stored.good.is_some_and(|good| !good.leases.is_empty())
+    };
+    reconciler.desired(state(1, &[7]), &at(0));
+    rig.kernel.lock().unwrap().refuses = Some("no");
+    reconciler.desired(state(2, &[]), &at(1));
+    assert_eq!(rig.last().leases.len(), 1, "the kernel still has it");
+    assert!(recorded(&rig), "its record went before it did");
+    rig.kernel.lock().unwrap().refuses = None;
+    reconciler.desired(state(3, &[]), &at(2));
+    assert!(rig.last().leases.is_empty());
+    assert!(!recorded(&rig), "the record stayed behind");
+}
+
 #[test]
 fn subjects_and_leases_reach_the_image_by_uid_with_both_deadlines() {
     let (rig, mut reconciler) = rig();

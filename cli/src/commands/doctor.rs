@@ -9,12 +9,11 @@ use crate::{
     client::{Agent, Control},
     failure::{Failure, Kind},
     screen::{Screen, Tone},
-    view::AgentStatus,
 };
 
 /// Check this host: is it enforced, and what to do if not
 ///
-/// Exits 1 when the host is NOT ENFORCED, 6 when its agent does not say.
+/// Exits 1 when the host is NOT ENFORCED, 6 when no agent answers and what it pinned may still be enforced.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Doctor {}
 
@@ -40,7 +39,7 @@ struct Check {
 /// All of them, for programs.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Absent where the agent did not say
+    /// Absent where no agent answered and the kernel does not rule it out
     #[serde(skip_serializing_if = "Option::is_none")]
     enforced: Option<bool>,
     checks: Vec<Check>,
@@ -108,6 +107,7 @@ async fn examine(global: &Global, screen: &Screen) -> Report {
     let mut checks = Vec::new();
     let mut status = None;
     let mut agent = None;
+    let kernel = checks::Kernel::look();
     match Agent::connect(&global.agent_socket, global.patience()).await {
         Ok(connected) => {
             match connected.status().await {
@@ -120,7 +120,7 @@ async fn examine(global: &Global, screen: &Screen) -> Report {
     }
     match &status {
         Some(told) => checks.extend(checks::agent(told, &screen.moment())),
-        None => checks.extend(checks::without_agent()),
+        None => checks.extend(kernel.checks()),
     }
     let control = match Control::connect(&global.server, global.patience()).await {
         Ok(control) => control.list_hosts().await,
@@ -129,7 +129,10 @@ async fn examine(global: &Global, screen: &Screen) -> Report {
     checks.push(checks::control(&control));
     checks.push(checks::identity(agent.as_ref(), &control).await);
     Report {
-        enforced: status.as_ref().map(|told: &AgentStatus| told.enforced),
+        enforced: match &status {
+            Some(told) => Some(told.enforced),
+            None => kernel.enforced(),
+        },
         checks,
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use stayhand_proto::failure::{AMBIGUOUS_ID, Failure};
 use stayhand_proto::v1::{
     self, event_service_server as events, grant_service_server as grants,
     hold_service_server as holds, host_service_server as hosts, local_service_server as local,
@@ -16,7 +17,7 @@ use stayhand_proto::v1::{
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot};
 use tokio_stream::{Stream, StreamExt as _, wrappers::UnixListenerStream};
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{Code, Request, Response, Status, transport::Server};
 
 use crate::run::{Ran, command, finish};
 
@@ -157,11 +158,19 @@ fn unique<T: Clone>(all: &[T], name: &str, name_of: impl Fn(&T) -> &str) -> Resu
         .collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(Status::not_found(format!("there is no `{name}`"))),
-        many => Err(Status::failed_precondition(format!(
-            "`{name}` begins {} ids",
-            many.len()
-        ))),
+        [] => Err(Failure::new(
+            Code::NotFound,
+            "UNKNOWN_ID",
+            format!("no id starts with `{name}`"),
+        )
+        .into()),
+        many => Err(Failure::new(
+            Code::InvalidArgument,
+            AMBIGUOUS_ID,
+            format!("`{name}` begins {} ids", many.len()),
+        )
+        .remedy("`stayhand hold ls` shows the ids")
+        .into()),
     }
 }
 

@@ -2,7 +2,7 @@
 //! programs, and a remedy for people.
 
 use stayhand_guardrail::{hold, prefix::PrefixError};
-use stayhand_proto::failure::Failure;
+use stayhand_proto::failure::{AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, Failure};
 use tonic::{Code, Status};
 
 use crate::{
@@ -67,12 +67,12 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::Prefix {
             error: PrefixError::Ambiguous { .. },
             ..
-        } => (Code::InvalidArgument, "AMBIGUOUS_ID"),
+        } => (Code::InvalidArgument, AMBIGUOUS_ID),
         Error::UnknownUser(_) => (Code::NotFound, "UNKNOWN_USER"),
         Error::UnknownHost(_) => (Code::NotFound, "UNKNOWN_HOST"),
         Error::UnknownPolicy { .. } => (Code::NotFound, "UNKNOWN_POLICY"),
         Error::UnknownPermission { .. } => (Code::NotFound, "UNKNOWN_PERMISSION"),
-        Error::AmbiguousPermission { .. } => (Code::InvalidArgument, "AMBIGUOUS_PERMISSION"),
+        Error::AmbiguousPermission { .. } => (Code::InvalidArgument, AMBIGUOUS_PERMISSION),
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),

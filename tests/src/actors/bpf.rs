@@ -47,7 +47,8 @@ struct Element {
     flags: u64,
 }
 
-fn bpf<T>(command: u32, attributes: &T) -> Ret {
+/// The call; attributes are the kernel's to read, and to write behind addresses in them.
+pub fn bpf<T>(command: u32, attributes: &T) -> Ret {
     call!(
         libc::SYS_bpf,
         command,

@@ -19,7 +19,7 @@ struct Job {
     path: CString,
     fd: Ret,
     argv: Vec<*const libc::c_char>,
-    envp: [*const libc::c_char; 1],
+    envp: Vec<*const libc::c_char>,
     /// Shared with a `vfork` child; a `fork` child writes it into shared memory, too.
     error: *mut Ret,
 }
@@ -42,6 +42,16 @@ pub struct Launcher {
 impl Launcher {
     /// `fork`, `vfork`, `at` (`execveat` with an empty path) or `memfd` (a copy in memory).
     pub fn new(how: &str, path: &str, arguments: &[&str]) -> Option<Self> {
+        Self::with_environment(how, path, arguments, &[])
+    }
+
+    /// The same with an environment, which is empty otherwise.
+    fn with_environment(
+        how: &str,
+        path: &str,
+        arguments: &[&str],
+        environment: &[&str],
+    ) -> Option<Self> {
         let by_descriptor = matches!(how, "at" | "memfd");
         let fd = match how {
             "at" => super::sys::open(&c(path), libc::O_PATH | libc::O_CLOEXEC, 0),
@@ -54,8 +64,14 @@ impl Launcher {
         }
         let mut words = vec![c(path)];
         words.extend(arguments.iter().map(|word| c(word)));
-        let mut argv: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
-        argv.push(std::ptr::null());
+        let own_words = words.len();
+        words.extend(environment.iter().map(|word| c(word)));
+        let (argv, envp) = words.split_at(own_words);
+        let vector = |words: &[CString]| {
+            let pointers = words.iter().map(|word| word.as_ptr());
+            pointers.chain([std::ptr::null()]).collect()
+        };
+        let (argv, envp): (Vec<_>, Vec<_>) = (vector(argv), vector(envp));
         let job = Job {
             how: if by_descriptor {
                 How::Descriptor
@@ -65,7 +81,7 @@ impl Launcher {
             path: c(path),
             fd,
             argv,
-            envp: [std::ptr::null()],
+            envp,
             error: shared_word()?,
         };
         let vfork = if how == "vfork" {
@@ -107,6 +123,12 @@ impl Launcher {
 /// Executes in a child, once.
 pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
     Launcher::new(how, path, arguments)
+        .map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
+}
+
+/// Executes with one environment string, once.
+pub fn exec_with(variable: &str, path: &str, arguments: &[&str]) -> Ret {
+    Launcher::with_environment("fork", path, arguments, &[variable])
         .map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
 }
 

@@ -79,6 +79,7 @@ fn files(line: &Line) -> Option<Ret> {
             None => EINVAL,
         },
         "exec" => programs::exec(line.text(1), line.text(2), &line.rest(3)),
+        "exec-with" => programs::exec_with(line.text(1), line.text(2), &line.rest(3)),
         "exec-here" => sys::execve(&a, line.number(2), line.number(3)),
         "exec32" => compat::with_path(compat::EXECVE, &a, 0, 0),
         "link" => sys::two_paths(libc::SYS_link, &a, &b),

@@ -42,7 +42,7 @@ impl Config {
     }
 
     /// Puts the files in their places.
-    pub(super) fn write(&self) -> Result<()> {
+    pub fn write(&self) -> Result<()> {
         // As packages and service managers make them; the services need not be able to.
         for directory in ["/etc/stayhand", "/run/stayhand", "/var/lib/stayhand"] {
             fs::create_dir_all(directory).with_context(|| format!("cannot make {directory}"))?;

@@ -9,6 +9,7 @@ mod bypass_paths;
 mod guest;
 mod hold_agent;
 mod hold_calls;
+mod hold_changes;
 mod hold_context;
 mod hold_creation;
 mod hold_signals;
@@ -17,6 +18,7 @@ mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
+mod not_enforced;
 mod overlay;
 mod service;
 mod service_errors;
@@ -32,7 +34,9 @@ const LISTS: &[&[Scenario]] = &[
     service::SCENARIOS,
     service_errors::SCENARIOS,
     service_state::SCENARIOS,
+    not_enforced::SCENARIOS,
     hold_calls::SCENARIOS,
+    hold_changes::SCENARIOS,
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
     overlay::SCENARIOS,

@@ -302,6 +302,7 @@ fn uninstall(ctx: &mut Ctx) -> Result<()> {
     let mut command = std::process::Command::new("stayhand-agent");
     process::run(command.arg("--uninstall"), wait::LONG)?.ok()?;
     ensure!(!crate::cleanup::is_pinned(), "pins are left");
+    super::not_enforced::doctor_says_not_enforced()?;
     // The kernel lets go of a hook a moment after its last pin.
     wait::until_ok(wait::SOON, "the forbidden program to run", || {
         let output = alice.run("/opt/demo/forbidden it ran")?;

@@ -89,6 +89,11 @@ fn other_layout(ctx: &mut Ctx) -> Result<()> {
         output.code,
         output.both()
     );
+    let said = output.both();
+    ensure!(
+        said.contains("not taken over") && !said.contains("NOT ENFORCED"),
+        "the earlier programs do enforce: {said}"
+    );
     service::denied(&mut Session::login("alice")?)?;
     ctx.step("in their own places again");
     exchange()?;

@@ -30,6 +30,11 @@ impl Apt {
         Self::at("apt-newer", sources::newer)
     }
 
+    /// What a person adds to this machine's sources to have backports, if they are not there.
+    pub fn backports_line() -> Option<String> {
+        sources::backports_line(&sources::of_host(Path::new("/etc/apt")))
+    }
+
     /// Writes the private source list, derived from the host's.
     fn at(name: &str, list: fn(&[Source]) -> Result<String>) -> Result<Self> {
         let dir = paths::cache_dir(name)?;

@@ -49,6 +49,23 @@ pub fn newer(host: &[Source]) -> Result<String> {
     Ok(text)
 }
 
+/// The line that gives this machine backports, for a person to add; none where they are there already, or where there
+/// is no main suite to take the place from.
+pub fn backports_line(host: &[Source]) -> Option<String> {
+    let suite = format!("{SUITE}-backports");
+    if host.iter().any(|source| source.suites.contains(&suite)) {
+        return None;
+    }
+    let main = main_entry(host).ok()?;
+    let key = main.settings.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("signed-by")
+            .then(|| format!("[signed-by={value}] "))
+    });
+    let key = key.unwrap_or_default();
+    Some(format!("deb {key}{} {suite} main", main.uri))
+}
+
 fn main_entry(host: &[Source]) -> Result<&Source> {
     host.iter()
         .find(|s| s.suites.iter().any(|x| x == SUITE))
@@ -192,6 +209,18 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("mirror:/src"), "{text}");
+    }
+
+    #[test]
+    fn a_person_is_given_the_line_for_backports_only_where_it_is_missing() {
+        let mut sources = deb822(STANZAS);
+        assert_eq!(
+            backports_line(&sources).as_deref(),
+            Some("deb [signed-by=/usr/share/keyrings/k.gpg] mirror:/main bookworm-backports main")
+        );
+        sources[0].suites.push("bookworm-backports".into());
+        assert_eq!(backports_line(&sources), None);
+        assert_eq!(backports_line(&[]), None);
     }
 
     #[test]

@@ -5,14 +5,16 @@
 mod advisories;
 mod licences;
 pub mod tidy;
+mod units;
 
 use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::run;
+use crate::compiler::Compiler;
 use crate::vm::report::Counts;
+use crate::{compile, linker, run};
 
 /// What one check came to.
 pub enum Verdict {
@@ -64,11 +66,25 @@ pub fn all() -> Counts {
     check("clippy", &clippy);
     check("licences", &licences::check);
     check("advisories", &advisories::check);
+    check("units", &units::check);
+    check("hook tracing", &tracing);
     for (name, rule) in tidy::RULES {
         check(&format!("tidy {name}"), rule);
     }
     tidy::longest::print();
     counts
+}
+
+/// The object with hook tracing is compiled by nothing else.
+fn tracing() -> Result<Verdict> {
+    // Checks install nothing; `cargo xtask setup` does.
+    if !Compiler::find().is_ok_and(|compiler| linker::is_ready(&compiler)) {
+        return Ok(Verdict::Skipped(
+            "no compiler for the kernel program on this machine yet".into(),
+        ));
+    }
+    compile::traced_object()?;
+    Ok(Verdict::Good("the object compiles".into()))
 }
 
 fn format() -> Result<Verdict> {

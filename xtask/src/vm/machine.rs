@@ -17,7 +17,9 @@ use crate::run;
 use crate::setup::EMULATOR;
 
 /// The order of security modules, with ours (`bpf`) last as distributions have it.
-const LSM: &str = "lockdown,capability,landlock,yama,apparmor,bpf";
+pub const LSM: &str = "lockdown,capability,landlock,yama,apparmor,bpf";
+/// The same without it: what a host looks like whose operator did not set it up.
+pub const LSM_WITHOUT_BPF: &str = "lockdown,capability,landlock,yama,apparmor";
 /// The base, the project and what scenarios write, all in memory.
 const MEMORY_MIB: &str = "2048";
 /// Its string-operation features count instructions differently between versions; without them they agree.
@@ -46,6 +48,8 @@ pub struct Machine<'a> {
     pub initrd: &'a Path,
     /// Where logs go.
     pub dir: PathBuf,
+    /// Its security modules, in order.
+    pub lsm: &'static str,
     /// Words for the kernel command line, among them the guest's mode.
     pub append: String,
     /// Number of processors.
@@ -176,8 +180,8 @@ impl Machine<'_> {
         // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
         let level = if self.interactive { 4 } else { 5 };
         let append = format!(
-            "console=ttyS0 lsm={LSM} panic=-1 quiet loglevel={level} {}",
-            self.append
+            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {}",
+            self.lsm, self.append
         );
         cmd.arg("-kernel")
             .arg(&self.kernel.image)

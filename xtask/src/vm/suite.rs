@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::machine::{Ending, Limits, Machine};
+use super::machine::{Ending, LSM, LSM_WITHOUT_BPF, Limits, Machine};
 use super::report::{Counts, Report};
 use crate::kernels::Kernel;
 use crate::rootfs::project::Initrd;
@@ -35,16 +35,70 @@ pub struct Options {
     pub init: Option<PathBuf>,
 }
 
-/// The names that the guest program knows, asked on the host.
-pub fn list() -> Result<Vec<String>> {
+/// One scenario as the guest program lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    boot: Boot,
+}
+
+impl Listed {
+    fn parse(line: &str) -> Result<Self> {
+        let (name, boot) = line.split_once(' ').unwrap_or((line, ""));
+        Ok(Self {
+            name: name.to_owned(),
+            boot: Boot::named(boot)?,
+        })
+    }
+}
+
+/// How a machine is started; scenarios of another kind get a machine of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Boot {
+    Usual,
+    WithoutBpfLsm,
+}
+
+impl Boot {
+    const ALL: [Self; 2] = [Self::Usual, Self::WithoutBpfLsm];
+
+    /// As the guest program spells it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::WithoutBpfLsm => "without-bpf-lsm",
+        }
+    }
+
+    fn named(word: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|boot| boot.word() == word);
+        found.with_context(|| format!("the guest program asks for an unknown boot `{word}`"))
+    }
+
+    /// After a kernel's name.
+    fn shown(self) -> &'static str {
+        match self {
+            Self::Usual => "",
+            Self::WithoutBpfLsm => " without BPF LSM",
+        }
+    }
+
+    fn lsm(self) -> &'static str {
+        match self {
+            Self::Usual => LSM,
+            Self::WithoutBpfLsm => LSM_WITHOUT_BPF,
+        }
+    }
+}
+
+/// The scenarios that the guest program knows, asked on the host.
+pub fn list() -> Result<Vec<Listed>> {
     let guest = paths::target().join("debug/stayhand-guest");
     let text = run::output(Command::new(&guest).arg("--list"))
         .context("cannot ask the guest program for its scenarios")?;
-    Ok(text
-        .lines()
-        .filter_map(|l| l.split_whitespace().next())
-        .map(str::to_owned)
-        .collect())
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(Listed::parse).collect()
 }
 
 /// Runs the scenarios on all kernels that are ready, two side by side.
@@ -71,22 +125,47 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
     Ok(sum)
 }
 
-fn wanted(options: &Options) -> Result<Vec<String>> {
+fn wanted(options: &Options) -> Result<Vec<Listed>> {
+    let usual = |name: &String| Listed {
+        name: name.clone(),
+        boot: Boot::Usual,
+    };
     if options.init.is_some() {
-        return Ok(options.scenarios.clone());
+        return Ok(options.scenarios.iter().map(usual).collect());
     }
-    let known = list()?;
-    if let Some(unknown) = options.scenarios.iter().find(|s| !known.contains(s)) {
+    let mut known = list()?;
+    let names = &options.scenarios;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| !known.iter().any(|one| one.name == **name))
+    {
         bail!("no scenario `{unknown}`; `cargo xtask vm --list` names them");
     }
-    Ok(if options.scenarios.is_empty() {
-        known
-    } else {
-        options.scenarios.clone()
-    })
+    known.retain(|one| names.is_empty() || names.contains(&one.name));
+    Ok(known)
 }
 
-fn one(kernel: &Kernel, initrd: &Path, wanted: &[String], options: &Options) -> Result<Counts> {
+/// One kernel: a machine for each kind of boot that is asked for, one after the other.
+fn one(kernel: &Kernel, initrd: &Path, wanted: &[Listed], options: &Options) -> Result<Counts> {
+    let mut sum = Counts::default();
+    for boot in Boot::ALL {
+        let of_boot = wanted.iter().filter(|one| one.boot == boot);
+        let names: Vec<String> = of_boot.map(|one| one.name.clone()).collect();
+        let by_hand = boot == Boot::Usual && (options.init.is_some() || options.keep);
+        if !names.is_empty() || by_hand {
+            sum = sum.plus(booted(kernel, initrd, boot, &names, options)?);
+        }
+    }
+    Ok(sum)
+}
+
+fn booted(
+    kernel: &Kernel,
+    initrd: &Path,
+    boot: Boot,
+    wanted: &[String],
+    options: &Options,
+) -> Result<Counts> {
     let label = format!("vm {:<5}", kernel.series);
     let started = Instant::now();
     let mut append = "stayhand.mode=suite".to_owned();
@@ -94,13 +173,20 @@ fn one(kernel: &Kernel, initrd: &Path, wanted: &[String], options: &Options) -> 
         append.push_str(" stayhand.scenarios=");
         append.push_str(&wanted.join(","));
     }
+    let mut dir = kernel.series.clone();
+    if boot != Boot::Usual {
+        let word = boot.word();
+        append.extend([" stayhand.boot=", word]);
+        dir.extend(["-", word]);
+    }
     if options.keep {
         append.push_str(" stayhand.keep=1");
     }
     let machine = Machine {
         kernel,
         initrd,
-        dir: paths::vm_dir(&kernel.series),
+        lsm: boot.lsm(),
+        dir: paths::vm_dir(&dir),
         append,
         smp: options.smp,
         counting: false,
@@ -111,11 +197,12 @@ fn one(kernel: &Kernel, initrd: &Path, wanted: &[String], options: &Options) -> 
         },
     };
     println!(
-        "{label}  booting {}, {} scenarios",
+        "{label}  booting {}{}, {} scenarios",
         kernel.release,
+        boot.shown(),
         wanted.len()
     );
-    let mut report = Report::new(&label, wanted);
+    let mut report = Report::new(&label, &kernel.series, wanted);
     let ending = machine.run(&mut |line| report.take(line))?;
     report.close(&ending.to_string());
     let mut counts = report.counts();
@@ -133,4 +220,17 @@ fn one(kernel: &Kernel, initrd: &Path, wanted: &[String], options: &Options) -> 
         machine.dir.display()
     );
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_of_boot_that_is_not_known_here_is_an_error() {
+        assert!(Listed::parse("some_scenario with-nothing").is_err());
+        let listed = Listed::parse("other_scenario without-bpf-lsm").unwrap();
+        assert_eq!(listed.boot, Boot::WithoutBpfLsm);
+        assert_eq!(Listed::parse("usual_scenario").unwrap().boot, Boot::Usual);
+    }
 }

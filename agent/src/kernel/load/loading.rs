@@ -59,6 +59,8 @@ impl Loading<'_> {
             self.attach(program_of(&mut ebpf, program, hook)?, hook)?;
         }
         Tasks::open(self.pins)?.mark_agent()?;
+        #[cfg(feature = "trace")]
+        super::super::trace::take(&mut ebpf);
         Ok((programs, secret))
     }
 

@@ -63,9 +63,9 @@ fn enforced(told: &AgentStatus) -> Check {
         problems.join("; ")
     };
     let remedy = match lsm_list() {
-        Some(list) if !list.split(',').any(|name| name == "bpf") => format!(
-            "the kernel runs `{list}`: boot with lsm={list},bpf on the kernel's command line"
-        ),
+        Some(list) if !has_bpf(&list) => {
+            format!("the kernel runs `{list}`: {}", boot_with(&list))
+        }
         _ => "see what the agent says: journalctl -u stayhand-agent".to_owned(),
     };
     Check::bad(
@@ -143,52 +143,80 @@ fn backlog(told: &AgentStatus) -> Check {
 }
 
 /// What can be seen of the kernel when the agent does not answer.
-pub(super) fn without_agent() -> Vec<Check> {
-    let lsm = match lsm_list() {
-        Some(list) if list.split(',').any(|name| name == "bpf") => {
-            Check::ok("kernel", format!("BPF LSM is active: {list}"))
+pub(super) struct Kernel {
+    /// The security modules that run; nothing if that cannot be read
+    lsm: Option<String>,
+    /// Links that are pinned; nothing if the caller may not look
+    links: Option<usize>,
+}
+
+impl Kernel {
+    pub(super) fn look() -> Self {
+        Self {
+            lsm: lsm_list(),
+            links: pinned_links().ok(),
         }
-        Some(list) => {
-            let remedy = format!("boot with lsm={list},bpf on the kernel's command line");
-            Check::bad(
+    }
+
+    /// `Some(false)` where nothing can be enforced, whoever runs. Never `Some(true)`: pinned links alone do not say
+    /// that every hook has one, nor which policy they enforce; only an agent does.
+    pub(super) fn enforced(&self) -> Option<bool> {
+        let without_lsm = self.lsm.as_deref().is_some_and(|list| !has_bpf(list));
+        (without_lsm || self.links == Some(0)).then_some(false)
+    }
+
+    pub(super) fn checks(&self) -> Vec<Check> {
+        vec![self.lsm(), self.links()]
+    }
+
+    fn lsm(&self) -> Check {
+        match &self.lsm {
+            Some(list) if has_bpf(list) => {
+                Check::ok("kernel", format!("BPF LSM is active: {list}"))
+            }
+            Some(list) => Check::bad(
                 "kernel",
                 Status::Failed,
                 format!("BPF LSM is not active: {list}"),
-                remedy,
-            )
-        }
-        None => {
-            let remedy = "as root: mount -t securityfs securityfs /sys/kernel/security";
-            Check::bad(
+                boot_with(list),
+            ),
+            None => Check::bad(
                 "kernel",
                 Status::Warning,
                 format!("{LSM_LIST} cannot be read"),
-                remedy,
-            )
+                "as root: mount -t securityfs securityfs /sys/kernel/security",
+            ),
         }
-    };
-    let links = match pinned_links() {
-        Ok(count) if count > 0 => Check::ok(
-            "links",
-            format!("{count} pinned: what was enforced last goes on without the agent"),
-        ),
-        Ok(_) => {
-            let remedy = "start it: systemctl start stayhand-agent";
-            Check::bad(
+    }
+
+    fn links(&self) -> Check {
+        match self.links {
+            None => Check::bad(
+                "links",
+                Status::Warning,
+                "only root can see them",
+                "run this as root",
+            ),
+            Some(0) => Check::bad(
                 "links",
                 Status::Failed,
-                "none is pinned: no agent has enforced since boot",
-                remedy,
-            )
+                "none is pinned: no agent has enforced since boot, or it was uninstalled",
+                "start it: systemctl start stayhand-agent",
+            ),
+            Some(count) => Check::ok(
+                "links",
+                format!("{count} pinned: what was enforced last goes on without the agent"),
+            ),
         }
-        Err(_) => Check::bad(
-            "links",
-            Status::Warning,
-            "only root can see them",
-            "run this as root",
-        ),
-    };
-    vec![lsm, links]
+    }
+}
+
+fn has_bpf(list: &str) -> bool {
+    list.split(',').any(|name| name == "bpf")
+}
+
+fn boot_with(list: &str) -> String {
+    format!("boot with lsm={list},bpf on the kernel's command line")
 }
 
 /// Links of every layout: while one agent replaces another of an older layout, both are enforced.
@@ -334,6 +362,27 @@ mod tests {
             let mut told = status();
             harm(&mut told);
             assert_eq!(ill(&told), [name]);
+        }
+    }
+
+    #[test]
+    fn without_an_agent_only_the_absence_of_enforcement_is_known() {
+        let with = Some("lockdown,capability,bpf");
+        let without = Some("lockdown,capability");
+        for (lsm, links, enforced) in [
+            (without, Some(6), Some(false)),
+            (without, None, Some(false)),
+            (with, Some(0), Some(false)),
+            (None, Some(0), Some(false)),
+            (with, Some(6), None),
+            (with, None, None),
+            (None, None, None),
+        ] {
+            let kernel = Kernel {
+                lsm: lsm.map(str::to_owned),
+                links,
+            };
+            assert_eq!(kernel.enforced(), enforced, "{lsm:?} {links:?}");
         }
     }
 

@@ -105,7 +105,8 @@ fn exists(test: &str, files: &[String]) -> Result<bool> {
     Ok(false)
 }
 
-fn defines(text: &str, name: &str) -> bool {
+/// Whether a source has a test function or a scenario of this name.
+pub(super) fn defines(text: &str, name: &str) -> bool {
     text.contains(&format!("fn {name}(")) || text.contains(&format!("\"{name}\""))
 }
 

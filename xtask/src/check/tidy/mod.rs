@@ -1,5 +1,6 @@
 //! Rules about the tree itself. Each is a function from the tree to findings, run by `check` and as a unit test.
 
+mod documents;
 mod edges;
 mod invariants;
 pub mod longest;
@@ -17,11 +18,12 @@ use super::Verdict;
 pub type Rule = (&'static str, &'static dyn Fn() -> Result<Verdict>);
 
 /// All rules, in the order of printing.
-pub const RULES: [Rule; 5] = [
+pub const RULES: [Rule; 6] = [
     ("edges", &edges::check),
     ("module docs", &top_docs::check),
     ("orphans", &orphans::check),
     ("invariants", &invariants::check),
+    ("documents", &documents::check),
     ("places", &places::check),
 ];
 
