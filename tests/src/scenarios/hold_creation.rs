@@ -124,15 +124,15 @@ fn once(_: &mut Ctx) -> Result<()> {
 
 fn nothing_false(_: &mut Ctx) -> Result<()> {
     let mut machine = Machine::new()?;
-    let (held, never_made) = (
+    let (asked_about, never_made) = (
         format!("{HELD}/cgroup.max.depth"),
         format!("{NEVER_MADE}/cgroup.max.depth"),
     );
     // Nothing restricts these: the file is there.
     let exists = -Ret::from(libc::EEXIST);
     for (path, flags, text, expected) in [
-        (&held, libc::O_WRONLY | libc::O_EXCL, "8", exists),
-        (&held, libc::O_RDONLY, "", 0),
+        (&asked_about, libc::O_WRONLY | libc::O_EXCL, "8", exists),
+        (&asked_about, libc::O_RDONLY, "", 0),
         (&never_made, libc::O_WRONLY | libc::O_EXCL, "8", exists),
         (&never_made, libc::O_WRONLY, "8", 1),
     ] {
