@@ -10,6 +10,7 @@ mod hold_agent;
 mod hold_calls;
 mod hold_changes;
 mod hold_context;
+mod hold_moments;
 mod hold_signals;
 mod hold_wakeups;
 mod kernel_bounds;
@@ -19,7 +20,9 @@ mod login_uid_lock;
 mod not_enforced;
 mod service;
 mod service_errors;
+mod service_ready;
 mod service_state;
+mod service_text;
 mod story;
 
 use crate::scenario::Scenario;
@@ -30,7 +33,9 @@ const LISTS: &[&[Scenario]] = &[
     story::SCENARIOS,
     service::SCENARIOS,
     service_errors::SCENARIOS,
+    service_ready::SCENARIOS,
     service_state::SCENARIOS,
+    service_text::SCENARIOS,
     not_enforced::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_changes::SCENARIOS,
@@ -46,6 +51,7 @@ const LISTS: &[&[Scenario]] = &[
     kernel_clocks::SCENARIOS,
     bypass_agent::SCENARIOS,
     hold_agent::SCENARIOS,
+    hold_moments::SCENARIOS,
     // Last: it locks what others change, until the next boot.
     login_uid_lock::SCENARIOS,
 ];
