@@ -19,6 +19,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub struct Operator {
     runtime: Runtime,
     holds: HoldServiceClient<Channel>,
+    /// Calls for which the control plane was too busy, or could not tell in time who asks
+    pub busy: u32,
 }
 
 impl Operator {
@@ -29,7 +31,12 @@ impl Operator {
             .build()?;
         let channel = runtime.block_on(channel::to(Path::new(CONTROL_SOCKET)))?;
         let holds = HoldServiceClient::new(channel);
-        Ok(Self { runtime, holds })
+        let busy = 0;
+        Ok(Self {
+            runtime,
+            holds,
+            busy,
+        })
     }
 
     /// Approves a hold of this id and does not wait for what comes of it. False where the control plane has not heard
@@ -43,7 +50,9 @@ impl Operator {
         let approved = async { tokio::time::timeout(LIMIT, approved).await };
         match self.runtime.block_on(approved).context("no answer")? {
             Ok(_) => Ok(true),
-            Err(status) if [Code::NotFound, Code::Unavailable].contains(&status.code()) => {
+            Err(status) if status.code() == Code::NotFound => Ok(false),
+            Err(status) if status.code() == Code::Unavailable => {
+                self.busy += 1;
                 Ok(false)
             }
             Err(status) => Err(status.into()),

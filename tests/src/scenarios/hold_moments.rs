@@ -65,7 +65,7 @@ fn overwrite(path: &str) -> String {
     )
 }
 
-/// Rounds with the real agent, on each kernel: a second each where everything is busy.
+/// Rounds with the real agent, on each kernel: half a second to a second each on a busy machine.
 const ROUNDS: u32 = 100;
 /// No round may take longer, whatever the machine is busy with.
 const ROUND_MAX: Duration = Duration::from_secs(20);
@@ -155,7 +155,10 @@ fn answered_rounds(ctx: &mut Ctx, host: &Host, mut random: StdRng) -> Result<()>
     );
     let strays = host.counter("restopped")? - restopped;
     ensure!(strays > 0, "nothing was stopped again: this shows nothing");
-    ctx.log(format!("{strays} times stopped again"));
+    ctx.log(format!(
+        "{strays} times stopped again, {} calls while the services were too busy",
+        operator.busy
+    ));
     Ok(())
 }
 
