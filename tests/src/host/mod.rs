@@ -3,10 +3,13 @@
 //! Runs them with the shipped paths (`/run/stayhand`, `/var/lib/stayhand`), so that what is typed in scenarios is
 //! what an operator types. One host at a time; the runner cleans up whatever is left.
 
+mod channel;
 mod config;
 mod daemon;
 mod holds;
+mod operator;
 mod status;
+mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,8 @@ use stayhand_proto::v1::AgentStatus;
 pub use config::Config;
 pub use daemon::Daemon;
 pub use holds::Hold;
+pub use operator::Operator;
+pub use wire::Wire;
 
 use crate::{process, wait};
 

@@ -73,7 +73,7 @@ const GUEST: &str = "/usr/lib/stayhand/stayhand-guest";
 const STOPPED: i32 = 147;
 
 /// Runs a scenario on the machine of this process, whose services are alive.
-fn with(run: impl FnOnce(&mut Host) -> Result<()>) -> Result<()> {
+pub(super) fn with(run: impl FnOnce(&mut Host) -> Result<()>) -> Result<()> {
     static HOST: Mutex<Option<Host>> = Mutex::new(None);
     let mut place = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let mut host = if let Some(host) = place.take() {
@@ -96,7 +96,7 @@ fn writer(name: &str) -> Result<(String, String)> {
     Ok((path, command))
 }
 
-fn pending(host: &Host, path: &str) -> Result<Hold> {
+pub(super) fn pending(host: &Host, path: &str) -> Result<Hold> {
     let hold = host.wait_hold(path)?;
     process::wait_stopped(hold.pid()?, wait::SOON)?;
     ensure!(!changed(path), "an effect before the answer");

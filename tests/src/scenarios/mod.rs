@@ -12,6 +12,7 @@ mod hold_calls;
 mod hold_changes;
 mod hold_context;
 mod hold_creation;
+mod hold_moments;
 mod hold_signals;
 mod hold_wakeups;
 mod kernel_bounds;
@@ -22,7 +23,9 @@ mod not_enforced;
 mod overlay;
 mod service;
 mod service_errors;
+mod service_ready;
 mod service_state;
+mod service_text;
 mod story;
 
 use crate::scenario::Scenario;
@@ -33,7 +36,9 @@ const LISTS: &[&[Scenario]] = &[
     story::SCENARIOS,
     service::SCENARIOS,
     service_errors::SCENARIOS,
+    service_ready::SCENARIOS,
     service_state::SCENARIOS,
+    service_text::SCENARIOS,
     not_enforced::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_changes::SCENARIOS,
@@ -52,6 +57,7 @@ const LISTS: &[&[Scenario]] = &[
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
     hold_agent::SCENARIOS,
+    hold_moments::SCENARIOS,
     // Last: it locks what others change, until the next boot.
     login_uid_lock::SCENARIOS,
 ];

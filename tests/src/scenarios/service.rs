@@ -19,7 +19,6 @@ pub const SCENARIOS: &[Scenario] = &[
     ),
     Scenario::new("nobody_but_operators_is_heard", only_operators),
     Scenario::new("why_tells_nobody_about_others", why_is_private),
-    Scenario::new("hostile_names_do_not_act_on_any_output", hostile_names),
     Scenario::new(
         "global_init_is_denied_what_it_cannot_be_held_for",
         global_init,
@@ -164,67 +163,6 @@ fn why_is_private(ctx: &mut Ctx) -> Result<()> {
         "bob is told: {told}"
     );
     drop(host);
-    Ok(())
-}
-
-/// A line break, an escape sequence that clears the screen, bytes that are no UTF-8, a right-to-left override.
-const HOSTILE: &[u8] = b"a\n@pass x\x1b[2J\xff\xfe\xe2\x80\xaez";
-
-fn hostile_names(ctx: &mut Ctx) -> Result<()> {
-    use std::os::unix::ffi::OsStrExt;
-    programs()?;
-    let host = Host::boot(&Config::policy(POLICY))?;
-    let path = std::path::Path::new("/srv/held").join(std::ffi::OsStr::from_bytes(HOSTILE));
-    ctx.step("alice creates a file with a hostile name");
-    let mut session = Session::login("alice")?;
-    let typed = session.type_command(r"touch $'/srv/held/a\n@pass x\e[2J\xff\xfe\u202ez'")?;
-    let hold = wait::until_ok(wait::LONG, "the hold", || {
-        Ok(host.holds()?.into_iter().next())
-    })?;
-    session.wait_since(typed, &hold.id, wait::SOON)?;
-    let outputs = [
-        ("terminal", session.since(typed)),
-        ("table", host.cli(&["hold", "ls"])?.ok()?.stdout),
-        (
-            "details",
-            host.cli(&["hold", "show", &hold.id])?.ok()?.stdout,
-        ),
-        (
-            "json",
-            host.cli(&["hold", "ls", "-o", "json"])?.ok()?.stdout,
-        ),
-        (
-            "yaml",
-            host.cli(&["hold", "ls", "-o", "yaml"])?.ok()?.stdout,
-        ),
-        (
-            "events",
-            host.cli(&["events", "tail", "--all"])?.ok()?.stdout,
-        ),
-        (
-            "events for people",
-            host.cli(&["events", "tail", "--all", "-o", "table"])?
-                .ok()?
-                .stdout,
-        ),
-        (
-            "logs",
-            fs::read_to_string(format!("{}/stayhand-agent.log", crate::scenario::LOGS))?,
-        ),
-    ];
-    for (what, text) in &outputs {
-        ensure!(
-            !text.contains('\u{1b}') && !text.contains('\u{202e}'),
-            "{what} acts on a terminal: {text:?}"
-        );
-        ensure!(
-            !text.lines().any(|line| line.starts_with("@pass")),
-            "{what} has a line of its own: {text:?}"
-        );
-    }
-    host.approve(&hold.id, "an odd name, but hers")?;
-    session.finish(typed, wait::LONG)?.ok()?;
-    ensure!(path.exists(), "the approved file has another name");
     Ok(())
 }
 

@@ -8,9 +8,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use rand::{RngExt as _, SeedableRng};
+use stayhand_proto::v1::{Acknowledgement, Heartbeat, Hello, Hold, sync_request};
 
 use super::service::{self, POLICY};
-use crate::host::{AGENT_SOCKET, CONTROL_SOCKET, Config, Host};
+use crate::host::{AGENT_SOCKET, CONTROL_SOCKET, Config, Host, Wire};
 use crate::login::Session;
 use crate::scenario::{Ctx, Scenario};
 use crate::{process, wait};
@@ -30,6 +31,10 @@ pub const SCENARIOS: &[Scenario] = &[
         second_agent,
     ),
     Scenario::new("garbage_on_the_sockets_stops_neither_service", garbage),
+    Scenario::new(
+        "hostile_messages_on_the_hosts_socket_are_refused_and_change_nothing",
+        hostile_messages,
+    ),
 ];
 
 /// What is wrong, the document, and a word that the error has.
@@ -130,9 +135,38 @@ fn senseless_requests(ctx: &mut Ctx) -> Result<()> {
     ctx.step("a grant for a user whom no host knows");
     let output = grant("nobody-of-that-name", "vault", "5m")?;
     ensure!(
-        output.code != 0,
-        "a grant for a user that does not exist: {}",
+        output.code == 3 && output.stderr.contains("nobody-of-that-name"),
+        "a grant for a user that does not exist: exit {} and {}",
+        output.code,
         output.both()
+    );
+    ctx.step("a host that is not there");
+    let on_nowhere = [
+        "grant",
+        "create",
+        "--user",
+        "alice",
+        "--permission",
+        "vault",
+        "--for",
+        "5m",
+        "--reason",
+        "x",
+        "--host",
+        "nowhere",
+    ];
+    for args in [&on_nowhere[..], &["host", "show", "nowhere"]] {
+        let output = host.cli(args)?;
+        ensure!(
+            output.code == 3 && output.stderr.contains("nowhere"),
+            "{args:?}: exit {} and {}",
+            output.code,
+            output.both()
+        );
+    }
+    ensure!(
+        host.json(&["grant", "ls", "--all"])?.pointer("/items") == Some(&serde_json::json!([])),
+        "a senseless request left a grant behind"
     );
     ctx.step("answers on holds that are not there");
     let output = host.cli(&["hold", "approve", "feedfacefeedface", "--reason", "x"])?;
@@ -262,5 +296,110 @@ fn garbage(ctx: &mut Ctx) -> Result<()> {
         host.status()?
     );
     host.json(&["host", "ls"])?;
+    service::denied(&mut Session::login("alice")?)
+}
+
+/// What an agent would never say. A bad greeting ends the stream; what cannot be read later is passed over, because
+/// closing the stream would keep revocations from the host.
+fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
+    use sync_request::Message;
+    let hello = Hello {
+        agent_version: "1".into(),
+        kernel_release: "6.12".into(),
+        boot_id: "00000000-0000-4000-8000-000000000000".into(),
+        hooks: vec!["file_open".into()],
+        enforced_generation: 0,
+    };
+    let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
+    let ahead = Hello {
+        enforced_generation: u64::MAX,
+        ..hello.clone()
+    };
+    let nowhere = Hello {
+        boot_id: "a\n\u{1b}[2J".into(),
+        ..hello.clone()
+    };
+    let beyond = Acknowledgement {
+        generation: u64::MAX,
+        phase: i32::MAX,
+        reasons: vec!["x".repeat(1 << 16)],
+    };
+    let unnamed = Hold {
+        name: "holds/../etc\n".into(),
+        state: -7,
+        ..Hold::default()
+    };
+    let beyond = said(&hello, Message::Acknowledgement(beyond));
+    let unnamed = said(&hello, Message::Hold(unnamed));
+    let twice = said(&hello, Message::Hello(hello.clone()));
+    vec![
+        (
+            "no greeting",
+            true,
+            vec![Message::Heartbeat(Heartbeat::default())],
+        ),
+        (
+            "a generation from the future",
+            true,
+            vec![Message::Hello(ahead)],
+        ),
+        ("a boot that is none", true, vec![Message::Hello(nowhere)]),
+        ("an acknowledgement of nothing", false, beyond),
+        ("a hold without a name", false, unnamed),
+        ("two greetings", false, twice),
+    ]
+}
+
+fn hostile_messages(ctx: &mut Ctx) -> Result<()> {
+    const METHODS: [&str; 2] = [
+        "/stayhand.v1.HostSyncService/Sync",
+        "/stayhand.v1.HostSyncService/PublishEvents",
+    ];
+    service::programs()?;
+    let host = Host::boot(&Config::policy(POLICY))?;
+    let (events, generation) = (host.events()?.len(), host.status()?.generation);
+    let mut wire = Wire::connect()?;
+    for (what, is_refused, stream) in hostile_streams() {
+        ctx.step(what);
+        let ended = wire.sync(stream);
+        ensure!(
+            ended.is_some() == is_refused,
+            "{what}: the stream ended with {ended:?}"
+        );
+    }
+    let mut random = rand::rngs::StdRng::seed_from_u64(SEED);
+    for method in METHODS {
+        ctx.step(format!("random bytes to {method}"));
+        for round in 0..ROUNDS {
+            let bytes = (0..=round * 40).map(|_| random.random()).collect();
+            let ended = wire.bytes(method, vec![bytes]);
+            ensure!(ended.is_some(), "{method}: the server took random bytes");
+        }
+    }
+    ctx.step("nothing came of it");
+    let log = fs::read_to_string(format!("{}/stayhand-control.log", crate::scenario::LOGS))?;
+    ensure!(!log.contains("panicked"), "the control plane panicked");
+    wait::until_ok(wait::LONG, "the real agent to be connected", || {
+        Ok(host.status()?.control_connected.then_some(()))
+    })?;
+    ensure!(host.holds()?.is_empty(), "a hold came of it");
+    ensure!(
+        host.status()?.generation == generation,
+        "another generation: {}",
+        host.status()?.generation
+    );
+    let hosts = host.json(&["host", "ls"])?;
+    ensure!(
+        hosts
+            .pointer("/items")
+            .and_then(serde_json::Value::as_array)
+            .is_some_and(|hosts| hosts.len() == 1),
+        "another host: {hosts}"
+    );
+    ensure!(
+        host.events()?.len() == events,
+        "events came of it: {} instead of {events}",
+        host.events()?.len()
+    );
     service::denied(&mut Session::login("alice")?)
 }

@@ -6,10 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MsFlags, mount};
+use stayhand_agent_ebpf::abi::{
+    ABI_VERSION,
+    image::{SUBJECTS_MAX, Subject, SubjectKey},
+};
 
 use super::service::{self, POLICY};
-use stayhand_agent_ebpf::abi::ABI_VERSION;
-
+use crate::actors::bpf::Map;
 use crate::host::{Config, Host};
 use crate::login::Session;
 use crate::scenario::{Ctx, LIMIT_LONG, Scenario};
@@ -25,6 +28,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "a_pinned_map_of_another_layout_is_refused_and_enforcement_stays",
         other_layout,
+    ),
+    Scenario::new(
+        "a_host_that_cannot_take_a_policy_says_why_and_keeps_the_last_good_one",
+        rejected_by_host,
     ),
     Scenario::new(
         "a_full_disk_stops_no_denial_and_every_loss_is_counted",
@@ -99,6 +106,48 @@ fn other_layout(ctx: &mut Ctx) -> Result<()> {
     exchange()?;
     host.start_agent()?;
     service::denied(&mut Session::login("alice")?)
+}
+
+/// A slot that no image has: nobody but this scenario touches these rows.
+const NO_SLOT: u32 = u32::MAX;
+
+/// The server cannot know of it: the kernel's table of this host is full, so that no row of a new image fits.
+fn rejected_by_host(ctx: &mut Ctx) -> Result<()> {
+    service::programs()?;
+    let mut host = Host::boot(&Config::policy(POLICY))?;
+    let subjects: Map<SubjectKey, Subject> = Map::open("SUBJECTS")?;
+    let filler = |auid| SubjectKey {
+        auid,
+        slot: NO_SLOT,
+    };
+    ctx.step("a table of the kernel is full");
+    let fits = |auid: &u32| subjects.put(&filler(*auid), &Subject::default()).is_ok();
+    let fillers: Vec<u32> = (0..SUBJECTS_MAX).take_while(fits).collect();
+    ctx.step("a policy that the control plane takes");
+    let policy = POLICY.replace("not here", "not here and not now");
+    fs::write("/tmp/next.yaml", &policy)?;
+    let output = host.cli(&["policy", "apply", "/tmp/next.yaml", "--wait"])?;
+    ensure!(
+        output.code == 1 && output.stderr.contains("rejected"),
+        "exit {} and {}",
+        output.code,
+        output.both()
+    );
+    let shown = host.cli(&["host", "ls", "-o", "json"])?.ok()?.stdout;
+    for (what, text) in [("policy apply", &output.stderr), ("host ls", &shown)] {
+        ensure!(
+            text.contains("`SUBJECTS` is full"),
+            "{what} does not say why: {text}"
+        );
+    }
+    let mut alice = Session::login("alice")?;
+    service::denied(&mut alice)?;
+    ctx.step("there is room again");
+    for auid in fillers {
+        subjects.delete(&filler(auid));
+    }
+    host.apply(&policy.replace("not now", "not ever"))?;
+    service::denied(&mut alice)
 }
 
 /// Disk of the services: their empty stores fit, and it is soon full.
