@@ -17,6 +17,7 @@ mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
 mod service;
+mod service_agent;
 mod service_errors;
 mod service_state;
 mod story;
@@ -30,6 +31,7 @@ const LISTS: &[&[Scenario]] = &[
     service::SCENARIOS,
     service_errors::SCENARIOS,
     service_state::SCENARIOS,
+    service_agent::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_context::SCENARIOS,
     hold_signals::SCENARIOS,
