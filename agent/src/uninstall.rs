@@ -38,22 +38,21 @@ pub fn uninstall(config: &Config) -> Result<String, Failure> {
     let denied = deny_pending(&pins);
     let links = Kernel::detach_all(&pins)
         .map_err(|error| Failure::of("cannot remove what is pinned", &error))?;
-    let mut text = format!(
-        "NOT ENFORCED: {links} hooks detached, every pin removed; this host is not guarded any more"
-    );
-    match denied {
-        Ok(0) => {}
-        Ok(left) => text.push_str(&format!(
+    let left = match denied {
+        Ok(0) => String::new(),
+        Ok(left) => format!(
             "\n{left} held processes did not take their denial and may be stopped: kill -CONT them"
-        )),
-        Err(error) => text.push_str(&format!(
-            "\nheld processes could not be looked for ({error}); look for stopped ones"
-        )),
-    }
-    if let Err(error) = recorded {
-        text.push_str(&format!("\nno event tells of it: {error}"));
-    }
-    Ok(text)
+        ),
+        Err(error) => {
+            format!("\nheld processes could not be looked for ({error}); look for stopped ones")
+        }
+    };
+    let unrecorded = recorded.err().map_or_else(String::new, |error| {
+        format!("\nno event tells of it: {error}")
+    });
+    Ok(format!(
+        "NOT ENFORCED: {links} hooks detached, every pin removed; this host is not guarded any more{left}{unrecorded}"
+    ))
 }
 
 fn refuse_guarded(pins: &Pins) -> Result<(), Failure> {

@@ -17,8 +17,9 @@ use tonic::transport::{Endpoint, Uri};
 
 use crate::names::Names;
 
-/// A look-up is a map look-up in the agent; an agent that takes longer is wedged.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// A look-up is a map look-up in the agent. Generous: on a busy machine a process gets no time for seconds, and a
+/// caller whose pin is not known is refused.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where pins come from.
 #[derive(Clone)]

@@ -22,6 +22,7 @@ mod login_uid_lock;
 mod not_enforced;
 mod overlay;
 mod service;
+mod service_agent;
 mod service_errors;
 mod service_ready;
 mod service_state;
@@ -40,6 +41,7 @@ const LISTS: &[&[Scenario]] = &[
     service_state::SCENARIOS,
     service_text::SCENARIOS,
     not_enforced::SCENARIOS,
+    service_agent::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_changes::SCENARIOS,
     hold_context::SCENARIOS,
