@@ -17,6 +17,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     answers::{keep_for_restart, used_before},
     arch::Call,
+    delay,
     digest::digest,
     maps::{ANSWERS, HOLD_COUNTS, HOLDS, SETTINGS, add32, count},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
@@ -179,11 +180,13 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         if (*entry).restops >= restops_max {
             return over(state, reason::HOLD_RESTOPS);
         }
+        delay::here(); // an answer may come now
         add32(&raw mut (*entry).restops, 1);
         count(counter::RESTOPPED);
         if bpf_send_signal_thread(SIGSTOP) != 0 {
             return over(state, reason::HOLD_UNAVAILABLE);
         }
+        delay::here(); // a SIGCONT may take the stop back now
         keep_for_restart(state);
     }
     plan(state, plan::STOPPED, Said::default());
@@ -328,6 +331,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
         if bpf_send_signal_thread(SIGSTOP) != 0 {
             return plan(state, plan::DENY, unavailable);
         }
+        delay::here(); // a SIGCONT may take the stop back before anybody can know of the hold
         let hold = (u64::from(bpf_get_prandom_u32()) << 32) | u64::from(bpf_get_prandom_u32()) | 1;
         (*current).hold = hold;
         (*current).boot_deadline_ns = deadline_ns;
@@ -346,6 +350,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
             op: (*current).attempt.ops,
         };
         let _checked_by_the_next_read = HOLDS.insert(&(*current).key, entry, u64::from(BPF_ANY));
+        delay::here(); // answer and SIGCONT may come before the stop takes effect
         if HOLDS.get_ptr(&(*current).key).is_none() {
             count(counter::HOLD_UNPUBLISHED);
             let flags = record_flag::STOPPED_WITHOUT_HOLD;

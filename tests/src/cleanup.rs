@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::Signal;
+use stayhand_agent_ebpf::abi::ABI_VERSION;
 
 use crate::scenario::LOGS;
 use crate::{console, process, wait};
@@ -86,6 +87,11 @@ fn uninstall() -> Result<()> {
     };
     console::log(&left);
     gone(fs::remove_dir_all(PINS)).with_context(|| format!("cannot remove {PINS}"))
+}
+
+/// What the agent of this build pins.
+pub fn pins_of_this_build() -> PathBuf {
+    Path::new(PINS).join(format!("v{ABI_VERSION}"))
 }
 
 /// Whether anything is pinned; the agent leaves the directory itself, which operators may have made.

@@ -34,6 +34,11 @@ pub fn traced_object_path() -> PathBuf {
     object_in(&paths::bpf_target().join("trace"))
 }
 
+/// The one with delays inside a hold, which is never shipped: guests load it for one scenario.
+pub fn delayed_object_path() -> PathBuf {
+    object_in(&paths::bpf_target().join("delays"))
+}
+
 fn object_in(target: &Path) -> PathBuf {
     target.join(TARGET).join("release").join(EBPF_BIN)
 }
@@ -41,12 +46,18 @@ fn object_in(target: &Path) -> PathBuf {
 /// Builds everything that a guest needs.
 pub fn all() -> Result<()> {
     kernel_object()?;
+    delayed_object()?;
     user_space()
 }
 
 /// Builds the kernel object and checks it.
 pub fn kernel_object() -> Result<()> {
     object(&paths::bpf_target(), None)
+}
+
+/// The same with delays inside a hold, in a target directory of its own.
+pub fn delayed_object() -> Result<()> {
+    object(&paths::bpf_target().join("delays"), Some("delays"))
 }
 
 /// The same with hook tracing (docs/toolchain.md), in a target directory of its own.

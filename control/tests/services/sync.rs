@@ -122,7 +122,8 @@ async fn a_word_on_a_generation_that_nobody_published_counts_as_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_lost_its_hooks_is_shown_so_and_an_agent_that_does_not_say_changes_nothing() {
     let world = World::with_policy().await;
-    let stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
     let beat = |health: Option<HostHealth>| FromHost::Heartbeat {
         events_lost: 0,
         health,

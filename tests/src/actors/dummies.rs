@@ -14,7 +14,7 @@ use super::{
     bpf::bpf,
     sys::{Ret, owned},
 };
-use crate::{cleanup::PINS, wait};
+use crate::{cleanup::pins_of_this_build, wait};
 
 // `enum bpf_cmd`, `bpf_prog_type` and `bpf_attach_type` (linux/bpf.h).
 const PROG_LOAD: u32 = 5;
@@ -65,7 +65,8 @@ pub struct Dummies {
 impl Hook {
     /// Learnt from the link that the agent pinned; nothing here reads type information.
     pub fn of_pinned(link: &str) -> Result<Self> {
-        let path = CString::new(format!("{PINS}/v1/links/{link}"))?;
+        let path = pins_of_this_build().join("links").join(link);
+        let path = CString::new(path.into_os_string().into_encoded_bytes())?;
         let opened = bpf(OBJ_GET, &[path.as_ptr() as u64, 0, 0]);
         let link = owned(opened).with_context(|| format!("no pinned link {link}: {opened}"))?;
         let info = [0u32; LINK_INFO_WORDS];

@@ -56,7 +56,7 @@ pub fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
     let mut place = RIG.lock().unwrap_or_else(PoisonError::into_inner);
     let mut rig = match place.take() {
         Some(rig) => rig,
-        None => Rig::new()?,
+        None => Rig::new(&Config::policy(POLICY))?,
     };
     run(&mut rig)?;
     rig.agent.clear().context("left behind")?;
@@ -66,10 +66,23 @@ pub fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Runs a scenario on a machine of its own whose holds take their time between their steps.
+pub fn with_delays(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
+    const OBJECT: &str = "object = \"/usr/lib/stayhand/stayhand-hooks-delays.o\"";
+    let mut config = Config::policy(POLICY);
+    config.agent = config
+        .agent
+        .replace("[kernel]\n", &format!("[kernel]\n{OBJECT}\n"));
+    ensure!(config.agent.contains(OBJECT), "nowhere to name the object");
+    let mut rig = Rig::new(&config)?;
+    run(&mut rig)?;
+    rig.agent.clear().context("left behind")
+}
+
 impl Rig {
-    fn new() -> Result<Self> {
+    fn new(config: &Config) -> Result<Self> {
         places()?;
-        let mut host = Host::boot(&Config::policy(POLICY))?;
+        let mut host = Host::boot(config)?;
         let agent = StandIn::take_over(&mut host)?;
         Ok(Self {
             _host: host,

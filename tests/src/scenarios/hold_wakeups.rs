@@ -31,6 +31,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("an_answer_at_any_moment_is_never_lost", any_moment)
         .group("kernel")
         .limit(LIMIT_LONG),
+    Scenario::new("an_answer_in_any_gap_of_the_hook_is_never_lost", in_any_gap).limit(LIMIT_LONG),
     Scenario::new(
         "an_answer_amid_a_storm_of_continues_is_never_lost",
         in_a_storm,
@@ -137,17 +138,41 @@ fn at_once(ctx: &mut Ctx) -> Result<()> {
 }
 
 fn any_moment(ctx: &mut Ctx) -> Result<()> {
+    let (seed, mut delay) = delays(ctx);
+    rig::with(|rig| rounds(ctx, rig, ROUNDS, &mut delay)).with_context(|| format!("seed {seed}"))
+}
+
+/// The hook itself is delayed before and after each of its steps, and others continue the process meanwhile: between
+/// its last look at the answers and its signal, between signal and publication, before the stop takes effect.
+fn in_any_gap(ctx: &mut Ctx) -> Result<()> {
+    let (seed, mut delay) = delays(ctx);
+    rig::with_delays(|rig| {
+        rounds(ctx, rig, ROUNDS / 2, &mut delay)?;
+        let bounds = rig
+            .agent
+            .with_settings(|settings| settings.restops_max = u32::MAX)?;
+        let storm = storm(rig, u32::MAX)?;
+        let result = rounds(ctx, rig, ROUNDS / 4, &mut delay);
+        drop(storm);
+        drop(bounds);
+        result
+    })
+    .with_context(|| format!("seed {seed}"))
+}
+
+/// Random delays, and their seed. Half of the steps are not delayed at all: the narrow windows are the interesting
+/// ones.
+fn delays(ctx: &mut Ctx) -> (u64, impl FnMut() -> Duration + use<>) {
     let seed = rand::rng().random();
     ctx.log(format!("seed {seed}"));
     let mut random = StdRng::seed_from_u64(seed);
-    // Half of the steps are not delayed at all: the narrow windows are the interesting ones.
-    let mut delay = || {
+    let delay = move || {
         let micros = random
             .random_range(0..DELAY_MICROS_MAX * 2)
             .saturating_sub(DELAY_MICROS_MAX);
         Duration::from_micros(micros)
     };
-    rig::with(|rig| rounds(ctx, rig, ROUNDS, &mut delay)).with_context(|| format!("seed {seed}"))
+    (seed, delay)
 }
 
 /// A process beside that continues the puppet as fast as it can.

@@ -85,7 +85,7 @@ fn other_version(ctx: &mut Ctx) -> Result<()> {
     host.kill_agent()?;
     let (old, new) = (
         Path::new(cleanup::PINS).join("v0"),
-        Path::new(cleanup::PINS).join("v1"),
+        cleanup::pins_of_this_build(),
     );
     fs::rename(&new, &old).context("cannot rename the pins")?;
     ctx.step("an agent takes over while alice tries without end");
@@ -164,7 +164,7 @@ fn removed_hooks(ctx: &mut Ctx) -> Result<()> {
     let state = |host: &Host| -> Result<String> { Ok(host.cli(&["host", "ls"])?.ok()?.stdout) };
     ensure!(!state(&host)?.contains("NOT ENFORCED"), "{}", state(&host)?);
     ctx.step("somebody whom no policy guards unlinks every hook");
-    for link in fs::read_dir(Path::new(cleanup::PINS).join("v1/links"))? {
+    for link in fs::read_dir(cleanup::pins_of_this_build().join("links"))? {
         fs::remove_file(link?.path())?;
     }
     wait::until_ok(wait::LONG, "the agent to notice", || {

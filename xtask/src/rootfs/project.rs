@@ -25,6 +25,8 @@ const BINARIES: [(&str, &str); 4] = [
 
 /// Where the agent looks for the kernel object.
 const OBJECT: &str = "usr/lib/stayhand/stayhand-hooks.o";
+/// The same with delays inside a hold, see `agent-ebpf/src/delay.rs`.
+const DELAYED_OBJECT: &str = "usr/lib/stayhand/stayhand-hooks-delays.o";
 
 /// The initial RAM disk of one run. Its file is this process's own and goes away with it.
 pub struct Initrd {
@@ -87,9 +89,14 @@ fn tree(base: &Path, init: Option<&Path>) -> Result<Tree> {
             tree.put(place, Node::File(Meta::root(0o755), data));
         }
     }
-    let object = crate::compile::object_path();
-    if object.is_file() {
-        tree.put(OBJECT, Node::File(Meta::root(0o644), fs::read(object)?));
+    let objects = [
+        (OBJECT, crate::compile::object_path()),
+        (DELAYED_OBJECT, crate::compile::delayed_object_path()),
+    ];
+    for (place, object) in objects {
+        if object.is_file() {
+            tree.put(place, Node::File(Meta::root(0o644), fs::read(object)?));
+        }
     }
     add_fixtures(&mut tree)?;
     if let Some(init) = init {
