@@ -97,6 +97,8 @@ fn no_mixture(ctx: &mut Ctx) -> Result<()> {
     ctx.log(format!(
         "{flips} flips, decisions by (generation, rule, reason): {seen:x?}"
     ));
+    // A decision that two flips overtook is none of either image: it restricts and says so.
+    seen.retain(|(_, rule, reason), _| (*rule, *reason) != (0, reason::IMAGE_CHANGED));
     let rules: BTreeMap<u64, u64> = seen
         .keys()
         .map(|(generation, rule, _)| (*generation, *rule))

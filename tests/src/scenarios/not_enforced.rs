@@ -2,7 +2,6 @@
 //! `doctor` says NOT ENFORCED.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -94,7 +93,7 @@ fn without_bpf_lsm(ctx: &mut Ctx) -> Result<()> {
 
 /// Names in a directory of pins; none if it is not there.
 fn pinned(directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(Path::new(cleanup::PINS).join(directory));
+    let entries = fs::read_dir(cleanup::pins_of_this_build().join(directory));
     let names = entries.into_iter().flatten().flatten();
     let mut names: Vec<String> = names
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
@@ -106,7 +105,7 @@ fn pinned(directory: &str) -> Vec<String> {
 fn full_hook(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
     let mut host = Host::boot(&Config::policy(POLICY))?;
-    let links = pinned("v1/links");
+    let links = pinned("links");
     let link = links.iter().find(|link| link.starts_with(HOOK));
     let mut others = Dummies::on(Hook::of_pinned(link.context("no such link")?)?);
     host.kill_agent()?;
@@ -123,9 +122,9 @@ fn full_hook(ctx: &mut Ctx) -> Result<()> {
         "the earlier programs do enforce: {said}"
     );
     ensure!(
-        pinned("v1/links") == links,
+        pinned("links") == links,
         "other links than before: {:?} instead of {links:?}",
-        pinned("v1/links")
+        pinned("links")
     );
     let mut alice = Session::login("alice")?;
     service::denied(&mut alice)?;
@@ -138,7 +137,7 @@ fn full_hook(ctx: &mut Ctx) -> Result<()> {
         said.contains("NOT ENFORCED") && said.contains(HOOK),
         "not loud: {said}"
     );
-    let left = (pinned("v1/links"), pinned("v1/maps"));
+    let left = (pinned("links"), pinned("maps"));
     ensure!(left == (vec![], vec![]), "left behind: {left:?}");
     doctor_says_not_enforced()?;
     // The kernel lets go of a hook a moment after its last descriptor.
