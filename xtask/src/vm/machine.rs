@@ -24,6 +24,8 @@ pub const LSM_WITHOUT_BPF: &str = "lockdown,capability,landlock,yama,apparmor";
 const MEMORY_MIB: &str = "2048";
 /// Its string-operation features count instructions differently between versions; without them they agree.
 const CPU: &str = "max,fsrm=off,fzrm=off,fsrs=off";
+/// Where instructions are counted: everything lies at the same place in every run.
+const FIXED: &str = "nokaslr norandmaps randomize_kstack_offset=off";
 /// How often logs are looked at.
 const TICK: Duration = Duration::from_millis(40);
 /// After a crash sign: let the kernel finish its report.
@@ -150,6 +152,8 @@ impl Machine<'_> {
         ]);
         if self.counting {
             cmd.args(["-icount", "shift=0,sleep=off"]);
+            // Nothing random from outside: where things lie in memory changes what an exec costs by some per cent.
+            cmd.args(["-seed", "1", "-rtc", "base=2026-01-01,clock=vm"]);
         }
         cmd.args([
             "-display",
@@ -179,8 +183,9 @@ impl Machine<'_> {
         cmd.args(["-serial", &format!("file:{}", self.guest_log().display())]);
         // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
         let level = if self.interactive { 4 } else { 5 };
+        let fixed = if self.counting { FIXED } else { "" };
         let append = format!(
-            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {}",
+            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {fixed} {}",
             self.lsm, self.append
         );
         cmd.arg("-kernel")
