@@ -73,9 +73,7 @@ impl Instance {
             Err((_, errno)) => Err(io(errno.into())),
         }
     }
-}
 
-impl Instance {
     /// Locks the directory below which everything is pinned; makes it where it is missing. None if it cannot be
     /// made: then nothing is pinned, and loading says what is wrong.
     pub fn of_pins(directory: &Path) -> Result<Option<Self>, InstanceError> {

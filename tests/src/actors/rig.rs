@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use stayhand_agent_ebpf::abi::code::{answer, reason};
 
 use super::{
-    client::{ALICE, Puppet, Ticket},
+    client::{ALICE, As, Puppet, Ticket},
     elf,
     standin::{Pending, StandIn, of_hold},
     sys::{EPERM, Ret},
@@ -56,7 +56,7 @@ pub fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
     let mut place = RIG.lock().unwrap_or_else(PoisonError::into_inner);
     let mut rig = match place.take() {
         Some(rig) => rig,
-        None => Rig::new(&Config::policy(POLICY))?,
+        None => Rig::with_places(&Config::policy(POLICY))?,
     };
     run(&mut rig)?;
     rig.agent.clear().context("left behind")?;
@@ -74,21 +74,41 @@ pub fn with_delays(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
         .agent
         .replace("[kernel]\n", &format!("[kernel]\n{OBJECT}\n"));
     ensure!(config.agent.contains(OBJECT), "nowhere to name the object");
-    let mut rig = Rig::new(&config)?;
+    let mut rig = Rig::with_places(&config)?;
     run(&mut rig)?;
     rig.agent.clear().context("left behind")
 }
 
 impl Rig {
-    fn new(config: &Config) -> Result<Self> {
+    fn with_places(config: &Config) -> Result<Self> {
         places()?;
+        Self::start(config, ALICE)
+    }
+
+    /// A machine of its own, with another policy and alice at a puppet as this.
+    pub fn start(config: &Config, alice: As) -> Result<Self> {
         let mut host = Host::boot(config)?;
         let agent = StandIn::take_over(&mut host)?;
         Ok(Self {
             _host: host,
             agent,
-            alice: Puppet::start(ALICE)?,
+            alice: Puppet::start(alice)?,
         })
+    }
+
+    /// Asks alice to open what nobody has looked up since the caches were dropped, and to write `text` into it.
+    pub fn ask_cold(&mut self, path: &str, flags: i32, text: &str) -> Result<Ticket> {
+        fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop the caches")?;
+        drop(self.agent.records());
+        self.alice
+            .ask(&format!("open|open|{path}|{flags}|420|{text}"))
+    }
+
+    /// The same, and its result.
+    pub fn tell_cold(&mut self, path: &str, flags: i32, text: &str) -> Result<Ret> {
+        let ticket = self.ask_cold(path, flags, text)?;
+        let result = self.alice.answer(&ticket, wait::SOON);
+        result.with_context(|| format!("pending: {:?}", self.agent.pending()))
     }
 
     /// Alice at a new puppet, which has one thread and no signal handler yet.

@@ -38,6 +38,27 @@ pub struct Host {
     policies: u32,
 }
 
+/// Words of `stayhand grant create`.
+pub fn grant_create<'w>(
+    user: &'w str,
+    permission: &'w str,
+    length: &'w str,
+    reason: &'w str,
+) -> [&'w str; 10] {
+    [
+        "grant",
+        "create",
+        "--user",
+        user,
+        "--permission",
+        permission,
+        "--for",
+        length,
+        "--reason",
+        reason,
+    ]
+}
+
 #[expect(clippy::unused_self, reason = "only a booted host can be asked")]
 impl Host {
     /// Starts everything and waits until every policy is enforced.

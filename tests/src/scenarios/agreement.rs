@@ -35,7 +35,7 @@ use crate::{
         standin::StandIn,
         sys::{EPERM, Ret},
     },
-    host::{Config, Host},
+    host::{Config, Host, grant_create},
     scenario::{Ctx, Scenario},
     wait,
 };
@@ -269,18 +269,7 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         ..Config::default()
     })?;
     for name in GRANTED {
-        let words = [
-            "grant",
-            "create",
-            "--user",
-            "alice",
-            "--permission",
-            name,
-            "--for",
-            "1h",
-            "--reason",
-            "corpus",
-        ];
+        let words = grant_create("alice", name, "1h", "corpus");
         host.cli(&words)?.ok()?;
     }
     let mut kernel = StandIn::take_over(&mut host)?;

@@ -12,7 +12,7 @@ use crate::{
         rig::WORK,
         sys::{EPERM, Ret},
     },
-    host::{Config, Host},
+    host::{Config, Host, grant_create},
     scenario::{Ctx, LIMIT_LONG, Scenario},
 };
 
@@ -136,19 +136,8 @@ fn shown_elsewhere(ctx: &mut Ctx) -> Result<()> {
     let host = Host::boot(&Config::policy(POLICY))?;
     let mut alice = Puppet::start(ALICE_ROOT)?;
     is_denied(&mut alice, &writing("/srv/vault/f"))?;
-    host.cli(&[
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "vault",
-        "--for",
-        "10m",
-        "--reason",
-        "x",
-    ])?
-    .ok()?;
+    host.cli(&grant_create("alice", "vault", "10m", "x"))?
+        .ok()?;
     ctx.step("the grant opens what it names");
     done(&mut alice, &writing("/srv/vault/f"))?;
     done(&mut alice, &writing("/run/granted/f"))?;

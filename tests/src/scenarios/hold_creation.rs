@@ -4,16 +4,17 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use stayhand_agent_ebpf::abi::code::{op, reason};
 
 use crate::{
     actors::{
-        client::{ALICE_ROOT, Puppet},
-        standin::{StandIn, of_hold},
+        client::ALICE_ROOT,
+        rig::Rig,
+        standin::of_hold,
         sys::{EPERM, Ret},
     },
-    host::{Config, Host},
+    host::Config,
     process,
     scenario::{Ctx, Scenario},
     wait,
@@ -45,40 +46,12 @@ spec:
     - { id: never-made, effect: deny, file: { ops: [create], path: /sys/fs/cgroup/denied/** } }
 ";
 
-struct Machine {
-    _host: Host,
-    agent: StandIn,
-    alice: Puppet,
-}
-
-impl Machine {
-    fn new() -> Result<Self> {
-        for directory in [HELD, NEVER_MADE] {
-            fs::create_dir_all(directory)?;
-        }
-        let mut host = Host::boot(&Config::policy(POLICY))?;
-        let agent = StandIn::take_over(&mut host)?;
-        Ok(Self {
-            _host: host,
-            agent,
-            alice: Puppet::start(ALICE_ROOT)?,
-        })
+/// Alice is root there: whoever makes files of the kernel must be.
+fn machine() -> Result<Rig> {
+    for directory in [HELD, NEVER_MADE] {
+        fs::create_dir_all(directory)?;
     }
-
-    /// Asks alice, as root, to open with `O_CREAT` what nobody has looked up.
-    fn ask(&mut self, path: &str, flags: i32, text: &str) -> Result<crate::actors::client::Ticket> {
-        fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop the caches")?;
-        drop(self.agent.records());
-        let flags = flags | libc::O_CREAT;
-        self.alice
-            .ask(&format!("open|open|{path}|{flags}|420|{text}"))
-    }
-
-    fn tell(&mut self, path: &str, flags: i32, text: &str) -> Result<Ret> {
-        let ticket = self.ask(path, flags, text)?;
-        let result = self.alice.answer(&ticket, wait::SOON);
-        result.with_context(|| format!("pending: {:?}", self.agent.pending()))
-    }
+    Rig::start(&Config::policy(POLICY), ALICE_ROOT)
 }
 
 fn depth(of: &str) -> Result<String> {
@@ -88,11 +61,11 @@ fn depth(of: &str) -> Result<String> {
 }
 
 fn once(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     let path = format!("{HELD}/cgroup.max.depth");
     fs::write(&path, "5")?;
     for (answer, expected) in [(EPERM, "5"), (1, "7")] {
-        let ticket = machine.ask(&path, libc::O_WRONLY, "7")?;
+        let ticket = machine.ask_cold(&path, libc::O_CREAT | libc::O_WRONLY, "7")?;
         let hold = machine.agent.wait_one()?;
         process::wait_stopped(hold.entry.tgid, wait::SOON)?;
         ensure!(
@@ -123,7 +96,7 @@ fn once(_: &mut Ctx) -> Result<()> {
 }
 
 fn nothing_false(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     let (asked_about, never_made) = (
         format!("{HELD}/cgroup.max.depth"),
         format!("{NEVER_MADE}/cgroup.max.depth"),
@@ -136,7 +109,7 @@ fn nothing_false(_: &mut Ctx) -> Result<()> {
         (&never_made, libc::O_WRONLY | libc::O_EXCL, "8", exists),
         (&never_made, libc::O_WRONLY, "8", 1),
     ] {
-        let result = machine.tell(path, flags, text)?;
+        let result = machine.tell_cold(path, libc::O_CREAT | flags, text)?;
         ensure!(result == expected, "{path} with {flags:#o} gives {result}");
         ensure!(machine.agent.pending().is_empty(), "a question is left");
         let records = machine.agent.records();
@@ -144,10 +117,14 @@ fn nothing_false(_: &mut Ctx) -> Result<()> {
     }
     ensure!(depth(NEVER_MADE)? == "8" && depth(HELD)? != "8");
     // And these are not there.
-    let result = machine.tell(&format!("{NEVER_MADE}/new"), libc::O_WRONLY, "")?;
+    let result = machine.tell_cold(
+        &format!("{NEVER_MADE}/new"),
+        libc::O_CREAT | libc::O_WRONLY,
+        "",
+    )?;
     ensure!(result == EPERM, "a denied creation gives {result}");
     ensure!(machine.agent.records().len() == 1);
-    let ticket = machine.ask(&format!("{HELD}/new"), libc::O_WRONLY, "")?;
+    let ticket = machine.ask_cold(&format!("{HELD}/new"), libc::O_CREAT | libc::O_WRONLY, "")?;
     let hold = machine.agent.wait_one()?;
     ensure!(hold.entry.op == op::CREATE | op::WRITE);
     machine.agent.approve(&hold)?;

@@ -14,7 +14,7 @@ use crate::{
         rig::{self, file},
         sys::EPERM,
     },
-    host::{Config, Host},
+    host::{Config, Host, grant_create},
     scenario::{Ctx, Scenario},
     wait,
 };
@@ -74,18 +74,7 @@ fn granted(length: &str) -> Result<(Host, Puppet, String)> {
         alice.tell(&words)? == EPERM,
         "free without a grant: this shows nothing"
     );
-    let grant = [
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "vault",
-        "--for",
-        length,
-        "--reason",
-        "clocks",
-    ];
+    let grant = grant_create("alice", "vault", length, "clocks");
     host.cli(&grant)?.ok()?;
     host.kill_agent()?;
     host.kill_control()?;

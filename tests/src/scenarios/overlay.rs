@@ -9,11 +9,12 @@ use stayhand_agent_ebpf::abi::code::{op, reason};
 
 use crate::{
     actors::{
-        client::{ALICE_ROOT, Puppet, Ticket},
-        standin::{StandIn, of_hold},
+        client::{ALICE_ROOT, Ticket},
+        rig::Rig,
+        standin::of_hold,
         sys::{self, EPERM, Ret},
     },
-    host::{Config, Host},
+    host::Config,
     scenario::{self, Ctx, Need, Scenario},
     wait,
 };
@@ -46,90 +47,69 @@ const LAYERS: &str = "/srv/layers";
 const MERGED: &str = "/srv/merged";
 const WRITTEN: Ret = 5; // bytes of "after"
 
-struct Machine {
-    _host: Host,
-    agent: StandIn,
-    alice: Puppet,
+/// Alice is root there.
+fn machine() -> Result<Rig> {
+    load("overlay")?;
+    for directory in [LAYERS, MERGED] {
+        fs::create_dir_all(directory)?;
+    }
+    let none: Option<&str> = None;
+    mount(none, LAYERS, Some("tmpfs"), MsFlags::empty(), none)?;
+    for name in ["held", "free", "denied"] {
+        for layer in ["lower", "upper"] {
+            fs::create_dir_all(format!("{LAYERS}/{layer}/{name}"))?;
+        }
+        fs::write(format!("{LAYERS}/lower/{name}/below"), "before")?;
+        fs::write(format!("{LAYERS}/upper/{name}/above"), "before")?;
+    }
+    fs::create_dir_all(format!("{LAYERS}/work"))?;
+    let options = format!("lowerdir={LAYERS}/lower,upperdir={LAYERS}/upper,workdir={LAYERS}/work");
+    mount(
+        none,
+        MERGED,
+        Some("overlay"),
+        MsFlags::empty(),
+        Some(options.as_str()),
+    )
+    .context("cannot mount an overlay")?;
+    Rig::start(&Config::policy(POLICY), ALICE_ROOT)
 }
 
-impl Machine {
-    fn new() -> Result<Self> {
-        load("overlay")?;
-        for directory in [LAYERS, MERGED] {
-            fs::create_dir_all(directory)?;
-        }
-        let none: Option<&str> = None;
-        mount(none, LAYERS, Some("tmpfs"), MsFlags::empty(), none)?;
-        for name in ["held", "free", "denied"] {
-            for layer in ["lower", "upper"] {
-                fs::create_dir_all(format!("{LAYERS}/{layer}/{name}"))?;
-            }
-            fs::write(format!("{LAYERS}/lower/{name}/below"), "before")?;
-            fs::write(format!("{LAYERS}/upper/{name}/above"), "before")?;
-        }
-        fs::create_dir_all(format!("{LAYERS}/work"))?;
-        let options =
-            format!("lowerdir={LAYERS}/lower,upperdir={LAYERS}/upper,workdir={LAYERS}/work");
-        mount(
-            none,
-            MERGED,
-            Some("overlay"),
-            MsFlags::empty(),
-            Some(options.as_str()),
-        )
-        .context("cannot mount an overlay")?;
-        let mut host = Host::boot(&Config::policy(POLICY))?;
-        let agent = StandIn::take_over(&mut host)?;
-        Ok(Self {
-            _host: host,
-            agent,
-            alice: Puppet::start(ALICE_ROOT)?,
-        })
-    }
+fn ask(rig: &mut Rig, path: &str, flags: i32) -> Result<Ticket> {
+    rig.ask_cold(path, flags | libc::O_WRONLY, "after")
+}
 
-    /// Asks alice, as root, to write what nobody has looked up.
-    fn ask(&mut self, path: &str, flags: i32) -> Result<Ticket> {
-        fs::write("/proc/sys/vm/drop_caches", "2").context("cannot drop the caches")?;
-        drop(self.agent.records());
-        let flags = flags | libc::O_WRONLY;
-        self.alice
-            .ask(&format!("open|open|{path}|{flags}|420|after"))
-    }
+fn tell(rig: &mut Rig, path: &str, flags: i32) -> Result<Ret> {
+    rig.tell_cold(path, flags | libc::O_WRONLY, "after")
+}
 
-    fn tell(&mut self, path: &str, flags: i32) -> Result<Ret> {
-        let ticket = self.ask(path, flags)?;
-        let result = self.alice.answer(&ticket, wait::SOON);
-        result.with_context(|| format!("pending: {:?}", self.agent.pending()))
+/// One question, of these operations; refused without an effect, approved with it.
+fn one_question(rig: &mut Rig, path: &str, flags: i32, ops: u32) -> Result<()> {
+    for approved in [false, true] {
+        let ticket = ask(rig, path, flags)?;
+        let hold = rig.agent.wait_one()?;
+        ensure!(hold.entry.op == ops, "operations {:#x}", hold.entry.op);
+        ensure!(!written(path), "it had its effect");
+        let (expected, outcome) = if approved {
+            rig.agent.approve(&hold)?;
+            (WRITTEN, reason::HOLD_APPROVED)
+        } else {
+            rig.agent.refuse(&hold)?;
+            (EPERM, reason::HOLD_REFUSED)
+        };
+        let result = rig.alice.answer(&ticket, wait::SOON);
+        let result = result.with_context(|| format!("pending: {:?}", rig.agent.pending()))?;
+        let records: Vec<_> = rig.agent.records();
+        let all: Vec<_> = records
+            .iter()
+            .map(|record| (record.hook, record.op, record.verdict, record.reason))
+            .collect();
+        ensure!(result == expected, "it gives {result}: {all:x?}");
+        ensure!(written(path) == approved, "approved: {approved}");
+        ensure!(of_hold(&records, hold.entry.hold) == (1, vec![outcome]));
+        ensure!(records.len() == 2, "other records: {all:x?}");
     }
-
-    /// One question, of these operations; refused without an effect, approved with it.
-    fn one_question(&mut self, path: &str, flags: i32, ops: u32) -> Result<()> {
-        for approved in [false, true] {
-            let ticket = self.ask(path, flags)?;
-            let hold = self.agent.wait_one()?;
-            ensure!(hold.entry.op == ops, "operations {:#x}", hold.entry.op);
-            ensure!(!written(path), "it had its effect");
-            let (expected, outcome) = if approved {
-                self.agent.approve(&hold)?;
-                (WRITTEN, reason::HOLD_APPROVED)
-            } else {
-                self.agent.refuse(&hold)?;
-                (EPERM, reason::HOLD_REFUSED)
-            };
-            let result = self.alice.answer(&ticket, wait::SOON);
-            let result = result.with_context(|| format!("pending: {:?}", self.agent.pending()))?;
-            let records: Vec<_> = self.agent.records();
-            let all: Vec<_> = records
-                .iter()
-                .map(|record| (record.hook, record.op, record.verdict, record.reason))
-                .collect();
-            ensure!(result == expected, "it gives {result}: {all:x?}");
-            ensure!(written(path) == approved, "approved: {approved}");
-            ensure!(of_hold(&records, hold.entry.hold) == (1, vec![outcome]));
-            ensure!(records.len() == 2, "other records: {all:x?}");
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn written(path: &str) -> bool {
@@ -151,7 +131,7 @@ fn load(name: &str) -> Result<()> {
 }
 
 fn free(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     for (name, flags) in [
         ("above", 0),
         ("below", 0),
@@ -159,7 +139,7 @@ fn free(_: &mut Ctx) -> Result<()> {
         ("new", libc::O_CREAT | libc::O_EXCL),
     ] {
         let path = format!("{MERGED}/free/{name}");
-        let result = machine.tell(&path, flags)?;
+        let result = tell(&mut machine, &path, flags)?;
         let records: Vec<_> = machine.agent.records();
         let all: Vec<_> = records
             .iter()
@@ -174,26 +154,31 @@ fn free(_: &mut Ctx) -> Result<()> {
 }
 
 fn creation(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     for flags in [libc::O_CREAT, libc::O_CREAT | libc::O_EXCL] {
         let path = format!("{MERGED}/held/new-{flags}");
-        machine.one_question(&path, flags, op::CREATE | op::WRITE)?;
+        one_question(&mut machine, &path, flags, op::CREATE | op::WRITE)?;
     }
     Ok(())
 }
 
 fn write(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     for (name, flags) in [("above", 0), ("below", libc::O_CREAT)] {
-        machine.one_question(&format!("{MERGED}/held/{name}"), flags, op::WRITE)?;
+        one_question(
+            &mut machine,
+            &format!("{MERGED}/held/{name}"),
+            flags,
+            op::WRITE,
+        )?;
     }
     Ok(())
 }
 
 fn through(_: &mut Ctx) -> Result<()> {
-    let mut machine = Machine::new()?;
+    let mut machine = machine()?;
     for (name, flags) in [("above", 0), ("new", libc::O_CREAT)] {
-        let result = machine.tell(&format!("{MERGED}/denied/{name}"), flags)?;
+        let result = tell(&mut machine, &format!("{MERGED}/denied/{name}"), flags)?;
         ensure!(result == EPERM, "{name} gives {result}");
         let reasons: Vec<u32> = machine
             .agent

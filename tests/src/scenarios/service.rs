@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::host::{Config, Host};
+use crate::host::{Config, Host, grant_create};
 use crate::login::Session;
 use crate::scenario::{Ctx, Scenario};
 use crate::{init_acts, process, wait};
@@ -72,18 +72,7 @@ fn grant_waits_for_the_host(ctx: &mut Ctx) -> Result<()> {
     let host = Host::boot(&config)?;
     ctx.step("the agent is stopped: it cannot enforce anything new");
     process::signal(host.agent_pid(), Signal::SIGSTOP)?;
-    let args = [
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "vault",
-        "--for",
-        "5m",
-        "--reason",
-        "x",
-    ];
+    let args = grant_create("alice", "vault", "5m", "x");
     let output = host.cli(&[&args[..], &["--timeout", "3s"]].concat())?;
     ensure!(
         output.code == 6 && output.stderr.contains("was not enforced within"),

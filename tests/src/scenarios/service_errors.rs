@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng};
 use stayhand_proto::v1::{Acknowledgement, Heartbeat, Hello, Hold, sync_request};
 
 use super::service::{self, POLICY};
-use crate::host::{AGENT_SOCKET, CONTROL_SOCKET, Config, Host, Wire};
+use crate::host::{AGENT_SOCKET, CONTROL_SOCKET, Config, Host, Wire, grant_create};
 use crate::login::Session;
 use crate::scenario::{Ctx, Scenario};
 use crate::{process, wait};
@@ -103,18 +103,7 @@ fn senseless_requests(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
     let host = Host::boot(&Config::policy(POLICY))?;
     let grant = |user: &str, permission: &str, length: &str| {
-        host.cli(&[
-            "grant",
-            "create",
-            "--user",
-            user,
-            "--permission",
-            permission,
-            "--for",
-            length,
-            "--reason",
-            "x",
-        ])
+        host.cli(&grant_create(user, permission, length, "x"))
     };
     for (user, permission, length, code) in [
         ("alice", "vault", "0s", 2),
@@ -142,19 +131,10 @@ fn senseless_requests(ctx: &mut Ctx) -> Result<()> {
     );
     ctx.step("a host that is not there");
     let on_nowhere = [
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "vault",
-        "--for",
-        "5m",
-        "--reason",
-        "x",
-        "--host",
-        "nowhere",
-    ];
+        &grant_create("alice", "vault", "5m", "x")[..],
+        &["--host", "nowhere"],
+    ]
+    .concat();
     for args in [&on_nowhere[..], &["host", "show", "nowhere"]] {
         let output = host.cli(args)?;
         ensure!(

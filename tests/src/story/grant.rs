@@ -54,18 +54,7 @@ fn without(story: &mut Story) -> Result<()> {
 
 /// Issues the grant; gives its end as the control plane names it.
 fn granted(story: &mut Story) -> Result<Duration> {
-    let args = [
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "vault",
-        "--for",
-        "15s",
-        "--reason",
-        "INC-17: rotate the key",
-    ];
+    let args = crate::host::grant_create("alice", "vault", "15s", "INC-17: rotate the key");
     let before = now();
     let created = story.host.cli(&args)?.ok()?;
     // Progress, which a terminal would have shown before, is left out.

@@ -22,18 +22,7 @@ pub fn play(story: &mut Story) -> Result<()> {
 }
 
 fn revoked(story: &mut Story) -> Result<()> {
-    let args = [
-        "grant",
-        "create",
-        "--user",
-        "alice",
-        "--permission",
-        "story/vault",
-        "--for",
-        "10m",
-        "--reason",
-        "INC-18",
-    ];
+    let args = crate::host::grant_create("alice", "story/vault", "10m", "INC-18");
     let json = story.host.json(&args)?;
     let id = json
         .get("id")
