@@ -87,7 +87,14 @@ mod tests {
     use super::*;
     use std::{io::Write as _, os::unix::fs::PermissionsExt as _, process::Command};
 
+    /// One at a time: a child that another thread forks meanwhile has the file open for writing, and then nobody can
+    /// execute it (`ETXTBSY`).
+    static RUNNING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     fn run(program: &[u8], name: &str) -> Option<i32> {
+        let _alone = RUNNING
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let file = std::env::temp_dir().join(format!("stayhand-{name}-{}", std::process::id()));
         let mut out = std::fs::File::create(&file).unwrap();
         out.write_all(program).unwrap();
