@@ -2,7 +2,8 @@
 //!
 //! Order (DESIGN 4): `deny` → a lease that covers the action → `require-grant` → `hold` → `alert` → `allow` →
 //! default. It reads tables through [`Tables`], knows no clock and has no loop of its own, because the kernel
-//! drives it from a bounded loop: `Judge::consider` once per entry, then `Judge::finish`.
+//! drives it from a bounded loop: `Judge::consider` once per entry, `Judge::end` between the ends of an attempt
+//! that has two, then `Judge::finish`.
 
 use crate::abi::{
     code::{decode_effect, effect, op, reason, verdict},
@@ -13,7 +14,7 @@ use crate::abi::{
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
-    /// Operations that this attempt comprises, see `code::op`
+    /// Operations that this attempt comprises at the end that is judged, see `code::op`
     pub ops: u32,
     /// Destination port, 0 where there is none
     pub port: u16,
@@ -82,6 +83,10 @@ pub struct Decision {
 }
 
 /// Collects entries one by one; all fields are scalars so that the verifier can follow them.
+///
+/// An attempt has one or two *ends* (a rename has an old and a new place). What an end comprises is restricted as
+/// far as rules there name it, and covered as far as leases there cover it: each end by itself, each operation by
+/// itself.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Judge {
@@ -91,10 +96,41 @@ pub struct Judge {
     alert: Matched,
     allow: Matched,
     would: Matched,
+    covered_rule: Matched,
+    end: End,
     permission: u64,
     grant: [u64; 2],
-    covered: u32,
 }
+
+/// What was met at the current end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+struct End {
+    grant_rule: Matched,
+    hold: Matched,
+    would: Matched,
+    permission: u64,
+    grant: [u64; 2],
+    /// Operations of the attempt that a require-grant or hold entry names
+    restricted: u32,
+    /// The same in monitor mode
+    would_restrict: u32,
+    /// Operations of the attempt that a live lease covers
+    covered: u32,
+    pad: u32,
+}
+
+const NEW_END: End = End {
+    grant_rule: NOTHING,
+    hold: NOTHING,
+    would: NOTHING,
+    permission: 0,
+    grant: [0; 2],
+    restricted: 0,
+    would_restrict: 0,
+    covered: 0,
+    pad: 0,
+};
 
 impl Default for Judge {
     fn default() -> Self {
@@ -113,47 +149,53 @@ impl Judge {
             alert: NOTHING,
             allow: NOTHING,
             would: NOTHING,
+            covered_rule: NOTHING,
+            end: NEW_END,
             permission: 0,
             grant: [0; 2],
-            covered: 0,
         }
     }
 
     /// Takes in one entry that the object or the address meets.
     #[inline(always)]
     pub fn consider<T: Tables>(&mut self, tables: &T, attempt: &Attempt, now: Now, entry: &Entry) {
-        if entry.ops & attempt.ops == 0
+        let ops = entry.ops & attempt.ops;
+        if ops == 0
             || entry.subjects & attempt.subjects == 0
             || attempt.port < entry.port_first
             || attempt.port > entry.port_last
         {
             return;
         }
-        if entry.permission != 0 && self.covered == 0 && contains(entry.ops, attempt.ops) {
-            self.cover(tables, now, entry.permission);
+        if entry.permission != 0 && self.end.covered & ops != ops {
+            self.cover(tables, now, entry.permission, ops);
         }
-        self.rank(entry);
+        self.rank(entry, ops);
     }
 
     #[inline(always)]
-    fn cover<T: Tables>(&mut self, tables: &T, now: Now, permission: u64) {
+    fn cover<T: Tables>(&mut self, tables: &T, now: Now, permission: u64, ops: u32) {
         let Some(row) = tables.leases(permission) else {
             return;
         };
+        let end = &mut self.end;
         for lease in &row.leases {
-            if self.covered == 0
+            if end.covered & ops != ops
                 && lease.boot_deadline_ns > now.boot_ns
                 && lease.tai_deadline_ns > now.tai_ns
             {
-                self.covered = 1;
-                self.grant = lease.grant;
-                self.permission = permission;
+                // The first one is named.
+                if end.covered == 0 {
+                    end.grant = lease.grant;
+                    end.permission = permission;
+                }
+                end.covered |= ops;
             }
         }
     }
 
     #[inline(always)]
-    fn rank(&mut self, entry: &Entry) {
+    fn rank(&mut self, entry: &Entry, ops: u32) {
         let effect = decode_effect(entry.effect);
         let matched = Matched {
             rule: entry.rule,
@@ -165,40 +207,92 @@ impl Judge {
         };
         let restricts = matches!(effect, effect::DENY | effect::REQUIRE_GRANT | effect::HOLD);
         if restricts && entry.flags & entry_flag::MONITOR != 0 {
-            keep_stricter(&mut self.would, matched);
+            self.end.would_restrict |= ops;
+            keep_stricter(&mut self.end.would, &matched);
             return;
         }
         match effect {
-            effect::DENY => keep_first(&mut self.deny, matched),
-            effect::REQUIRE_GRANT => keep_first(&mut self.grant_rule, matched),
-            effect::HOLD => keep_first(&mut self.hold, matched),
-            effect::ALERT => keep_first(&mut self.alert, matched),
-            effect::ALLOW => keep_first(&mut self.allow, matched),
+            effect::DENY => keep_first(&mut self.deny, &matched),
+            effect::REQUIRE_GRANT => {
+                self.end.restricted |= ops;
+                keep_first(&mut self.end.grant_rule, &matched);
+            }
+            effect::HOLD => {
+                self.end.restricted |= ops;
+                keep_first(&mut self.end.hold, &matched);
+            }
+            effect::ALERT => keep_first(&mut self.alert, &matched),
+            effect::ALLOW => keep_first(&mut self.allow, &matched),
             _ => {}
         }
     }
 
+    /// Everything at one end was considered; what follows is at the next one.
+    #[inline(always)]
+    pub fn end(&mut self) {
+        // By reference: copies of it do not fit on the kernel's 512-byte stack.
+        let end = &self.end;
+        // Whoever may make a file may also write it in the same call.
+        let implied = if end.covered & op::CREATE == 0 {
+            0
+        } else {
+            op::WRITE
+        };
+        let open = !(end.covered | implied);
+        if end.restricted & open != 0 {
+            keep_first(&mut self.grant_rule, &end.grant_rule);
+            keep_first(&mut self.hold, &end.hold);
+        } else if end.restricted != 0 && self.covered_rule.order == u32::MAX {
+            self.grant = end.grant;
+            self.permission = end.permission;
+            self.covered_rule = if end.grant_rule.order == u32::MAX {
+                end.hold
+            } else {
+                end.grant_rule
+            };
+        }
+        if end.would.order != u32::MAX
+            && (end.would.effect == effect::DENY || end.would_restrict & open != 0)
+        {
+            keep_stricter(&mut self.would, &end.would);
+        }
+        self.new_end();
+    }
+
+    #[inline(always)]
+    fn new_end(&mut self) {
+        let end = &mut self.end;
+        end.grant_rule.order = u32::MAX;
+        end.hold.order = u32::MAX;
+        end.would.order = u32::MAX;
+        end.permission = 0;
+        end.grant = [0; 2];
+        end.restricted = 0;
+        end.would_restrict = 0;
+        end.covered = 0;
+    }
+
+    /// Starts again, in place: a whole [`Judge`] does not fit on the kernel's stack beside anything else.
+    #[inline(always)]
+    pub fn restart(&mut self) {
+        self.deny.order = u32::MAX;
+        self.grant_rule.order = u32::MAX;
+        self.hold.order = u32::MAX;
+        self.alert.order = u32::MAX;
+        clear(&mut self.allow);
+        self.would.order = u32::MAX;
+        self.covered_rule.order = u32::MAX;
+        self.permission = 0;
+        self.grant = [0; 2];
+        self.new_end();
+    }
+
     /// Gives the decision over everything that was considered.
     #[inline(always)]
-    pub fn finish(&self) -> Decision {
+    pub fn finish(&mut self) -> Decision {
+        self.end();
         if self.deny.order != u32::MAX {
             return decision(verdict::DENIED, reason::RULE_DENY, self.deny);
-        }
-        let restricted = self.grant_rule.order != u32::MAX || self.hold.order != u32::MAX;
-        if restricted && self.covered != 0 {
-            let by = if self.grant_rule.order == u32::MAX {
-                self.hold
-            } else {
-                self.grant_rule
-            };
-            let by = Matched {
-                permission: self.permission,
-                ..by
-            };
-            return Decision {
-                grant: self.grant,
-                ..decision(verdict::ALLOWED, reason::GRANT, by)
-            };
         }
         if self.grant_rule.order != u32::MAX {
             return decision(verdict::DENIED, reason::NO_GRANT, self.grant_rule);
@@ -206,13 +300,22 @@ impl Judge {
         if self.hold.order != u32::MAX {
             return decision(verdict::HELD, reason::HOLD_PENDING, self.hold);
         }
+        if self.covered_rule.order != u32::MAX {
+            let by = Matched {
+                permission: self.permission,
+                ..self.covered_rule
+            };
+            return Decision {
+                grant: self.grant,
+                ..decision(verdict::ALLOWED, reason::GRANT, by)
+            };
+        }
         self.unrestricted()
     }
 
     #[inline(always)]
     fn unrestricted(&self) -> Decision {
-        let would_pass = self.covered != 0 && self.would.effect != effect::DENY;
-        if self.would.order != u32::MAX && !would_pass {
+        if self.would.order != u32::MAX {
             return decision(verdict::ALLOWED, reason::WOULD_HAVE, self.would);
         }
         if self.alert.order != u32::MAX {
@@ -229,13 +332,6 @@ impl Judge {
             ..decision(verdict::ALLOWED, reason, self.allow)
         }
     }
-}
-
-/// Whether a permission of `ops` contains the whole attempt. Restricting takes one common operation; permitting
-/// must not: a creation comes with the write of its open, which alone says nothing about making files.
-#[inline(always)]
-const fn contains(ops: u32, attempted: u32) -> bool {
-    attempted & op::CREATE == 0 || ops & op::CREATE != 0
 }
 
 #[inline(always)]
@@ -263,18 +359,29 @@ pub fn unjudged(reason: u32) -> Decision {
 }
 
 #[inline(always)]
-fn keep_first(kept: &mut Matched, candidate: Matched) {
+fn keep_first(kept: &mut Matched, candidate: &Matched) {
     if candidate.order < kept.order {
-        *kept = candidate;
+        *kept = *candidate;
     }
+}
+
+/// The default decision names no rule, so nothing of an earlier one may be left in it.
+#[inline(always)]
+fn clear(matched: &mut Matched) {
+    matched.rule = 0;
+    matched.permission = 0;
+    matched.effect = 0;
+    matched.order = u32::MAX;
+    matched.timeout_ms = 0;
+    matched.flags = 0;
 }
 
 /// Among would-have entries the one that would have decided: deny, then require-grant, then hold.
 #[inline(always)]
-fn keep_stricter(kept: &mut Matched, candidate: Matched) {
-    let (old, new) = (strictness(kept), strictness(&candidate));
+fn keep_stricter(kept: &mut Matched, candidate: &Matched) {
+    let (old, new) = (strictness(kept), strictness(candidate));
     if new > old || (new == old && candidate.order < kept.order) {
-        *kept = candidate;
+        *kept = *candidate;
     }
 }
 
@@ -331,42 +438,66 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_permission_to_write_does_not_cover_a_creation() {
+    /// Whether a live lease on `permitted` opens an attempt while a rule restricts `restricted`.
+    fn is_covered(attempted: u32, restricted: u32, permitted: u32) -> bool {
         let mut row = LeaseRow::default();
         row.leases[0] = Lease {
             boot_deadline_ns: 2,
             tai_deadline_ns: 2,
             grant: [1, 1],
         };
-        let tables = OneLease(row);
+        let attempt = Attempt {
+            ops: attempted,
+            port: 0,
+            subjects: 1,
+        };
         let now = Now {
             boot_ns: 1,
             tai_ns: 1,
         };
-        for (attempted, permitted, covered) in [
-            (op::CREATE | op::WRITE, op::WRITE, false),
-            (op::CREATE | op::WRITE, op::CREATE, true),
-            (op::CREATE | op::WRITE, op::CREATE | op::WRITE, true),
-            (op::WRITE, op::WRITE, true),
-            (op::WRITE, op::CREATE, false),
+        let rule = Entry {
+            permission: 0,
+            ..entry(restricted, effect::REQUIRE_GRANT)
+        };
+        let entries = [rule, entry(permitted, effect::PERMISSION)];
+        decide(&OneLease(row), &attempt, now, &entries).verdict == verdict::ALLOWED
+    }
+
+    #[test]
+    fn each_restricted_operation_must_be_covered_itself() {
+        let creation = op::CREATE | op::WRITE;
+        for (attempted, restricted, permitted, covered) in [
+            (creation, op::CREATE | op::WRITE, op::WRITE, false),
+            (creation, op::CREATE, op::WRITE, false),
+            (creation, op::WRITE, op::WRITE, true),
+            (
+                creation,
+                op::CREATE | op::WRITE,
+                op::CREATE | op::WRITE,
+                true,
+            ),
+            (op::WRITE, op::WRITE, op::WRITE, true),
+            (
+                op::RENAME | op::DELETE,
+                op::RENAME | op::DELETE,
+                op::RENAME,
+                false,
+            ),
+            (op::RENAME | op::DELETE, op::RENAME, op::RENAME, true),
         ] {
-            let attempt = Attempt {
-                ops: attempted,
-                port: 0,
-                subjects: 1,
-            };
-            let rule = Entry {
-                permission: 0,
-                ..entry(op::WRITE, effect::REQUIRE_GRANT)
-            };
-            let entries = [rule, entry(permitted, effect::PERMISSION)];
-            let decision = decide(&tables, &attempt, now, &entries);
             assert_eq!(
-                decision.verdict == verdict::ALLOWED,
+                is_covered(attempted, restricted, permitted),
                 covered,
-                "{attempted:#x} under {permitted:#x}"
+                "{attempted:#x} restricted by {restricted:#x} under {permitted:#x}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_may_make_a_file_may_write_it_in_the_same_call_and_no_other() {
+        let creation = op::CREATE | op::WRITE;
+        assert!(is_covered(creation, op::WRITE, op::CREATE));
+        assert!(is_covered(creation, creation, op::CREATE));
+        assert!(!is_covered(op::WRITE, op::WRITE, op::CREATE));
     }
 }

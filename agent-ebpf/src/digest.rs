@@ -37,11 +37,16 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
     // SAFETY: the state is live; typed current task, whose credentials are never null.
     unsafe {
         let current = &raw mut (*state).current;
+        if (*current).unholdable != 0 {
+            return false;
+        }
         let mut sip = Sip::wide(settings.secret);
         sip.word(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
         sip.word((*current).decision.by.rule);
         sip.word((*current).object.ino);
         sip.word(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
+        sip.word((*current).other.ino);
+        sip.word(u64::from((*current).other.dev) | (u64::from((*current).other.igen) << 32));
         sip.word((*current).name_hash);
         for word in &(*current).content {
             sip.word(*word);
@@ -49,7 +54,7 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
         for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
             sip.word(*word);
         }
-        sip.word(u64::from((*current).attempt.port) | (u64::from((*current).create_mode) << 32));
+        sip.word(u64::from((*current).attempt.port));
         let credentials: Addr = load(task, &OFF_TASK_CRED);
         sip.word(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
         if (*current).attempt.ops & op::EXEC != 0 {

@@ -137,22 +137,29 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 #[inline(always)]
 unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
     let mut copying = Copying { state, record };
-    let callback: Callback = one_component;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
-        let rounds = start(state);
-        let depth = (*state).current.depth;
-        if depth > 1 {
-            bpf_loop(
-                depth - 1,
-                callback as *mut c_void,
-                (&raw mut copying).cast(),
-                0,
-            );
-        }
+        let rounds = components(&mut copying, (*state).current.depth, one_component);
         (*record).path_components = (*rounds).count;
         (*record).path_len = (*rounds).at as u32;
         (*rounds).flags
+    }
+}
+
+#[inline(always)]
+unsafe fn components(copying: &mut Copying, depth: u32, each: Callback) -> *mut Rounds {
+    // SAFETY: the context outlives the loop; state and record are live.
+    unsafe {
+        let rounds = start(copying.state);
+        if depth > 1 {
+            bpf_loop(
+                depth - 1,
+                each as *mut c_void,
+                (&raw mut *copying).cast(),
+                0,
+            );
+        }
+        rounds
     }
 }
 
@@ -169,31 +176,62 @@ unsafe fn start(state: *mut TaskState) -> *mut Rounds {
     }
 }
 
-/// One component; 1 ends the loop.
+/// One component of the object's path; 1 ends the loop.
 unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
     let copying = context.cast::<Copying>();
-    // SAFETY: the context is `path`'s; bounds are checked against both arrays before each use.
+    // SAFETY: the context is `path`'s; the array has PATH_BYTES.
     unsafe {
-        let rounds = &raw mut (*(*copying).state).current.rounds;
+        let target = (&raw mut (*(*copying).record).path).cast();
+        component((*copying).state, 0, index, target, record_flag::PATH_CUT)
+    }
+}
+
+/// One component of the other end's path; 1 ends the loop.
+unsafe extern "C" fn one_component_of_other(index: u64, context: *mut c_void) -> c_long {
+    let copying = context.cast::<Copying>();
+    // SAFETY: the context is `args`'s; the array has ARGS_BYTES.
+    unsafe {
+        let target = (&raw mut (*(*copying).record).args).cast();
+        let base = DEPTH_MAX as u64;
+        component((*copying).state, base, index, target, record_flag::ARGS_CUT)
+    }
+}
+
+// Both arrays take components, with one bound.
+const _: () = assert!(PATH_BYTES == ARGS_BYTES);
+
+/// Copies one component of the walk that starts at level `base`.
+///
+/// # Safety
+/// `place` must have [`PATH_BYTES`]; the state must be live.
+#[inline(always)]
+unsafe fn component(
+    state: *mut TaskState,
+    base: u64,
+    index: u64,
+    place: *mut u8,
+    cut: u32,
+) -> c_long {
+    // SAFETY: bounds are checked against both arrays before each use.
+    unsafe {
+        let rounds = &raw mut (*state).current.rounds;
         let at = (*rounds).at;
         if index >= DEPTH_MAX as u64 || at > (PATH_BYTES - PIECE) as u64 {
-            (*rounds).flags = record_flag::PATH_CUT;
+            (*rounds).flags = cut;
             return 1;
         }
-        let level = (&raw const (*(*copying).state).levels)
+        let level = (&raw const (*state).levels)
             .cast::<Level>()
-            .add(index as usize);
+            .add((base + index) as usize);
         let (pointer, len) = ((*level).name_ptr, (*level).name_len);
         if len > NAME_MAX as u32 {
-            (*rounds).flags = record_flag::PATH_CUT;
+            (*rounds).flags = cut;
             return 1;
         }
         let len = bounded(len);
-        let target = (&raw mut (*(*copying).record).path)
-            .cast::<u8>()
-            .add(at as usize);
+        let target = place.add(at as usize);
         if bpf_probe_read_kernel(target.cast(), len, pointer as *const c_void) != 0 {
-            (*rounds).flags = record_flag::PATH_CUT;
+            (*rounds).flags = cut;
             return 1;
         }
         *target.add(len as usize) = 0;
@@ -203,13 +241,19 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
     0
 }
 
-/// Copies the arguments of an exec call from the caller's memory; returns flags.
+/// Copies the arguments of an exec call from the caller's memory, or the path of the other end; returns flags.
 #[inline(always)]
 unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
     let mut copying = Copying { state, record };
     let callback: Callback = one_argument;
     // SAFETY: the context outlives the loop; state and record are live.
     unsafe {
+        let other_depth = (*state).current.other_depth;
+        if other_depth != 0 {
+            let rounds = components(&mut copying, other_depth, one_component_of_other);
+            (*record).args_len = (*rounds).at as u32;
+            return (*rounds).flags;
+        }
         let rounds = start(state);
         match Call::current(current_task()).vectors() {
             _ if (*record).op & op::EXEC == 0 => {}

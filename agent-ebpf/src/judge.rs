@@ -8,11 +8,12 @@ use stayhand_agent_ebpf::{
         code::{counter, decode_verdict, reason},
         image::{
             ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX,
-            ENTRIES_PER_SLOT, LeaseKey, LeaseRow, Range, Subject, SubjectKey, slot_was_rebuilt,
+            ENTRIES_PER_SLOT, LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey,
+            slot_was_rebuilt,
         },
         task::{RANGES_MAX, TaskState},
     },
-    decide::{Attempt, Judge, Now, Tables, unjudged},
+    decide::{Attempt, Now, Tables, unjudged},
 };
 
 use crate::maps::{ACTIVE, ENTRIES, LEASES, SUBJECTS, count};
@@ -105,12 +106,25 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
         (*current).boot_deadline_ns = 0;
         (*current).digest = [0; 2];
         (*current).open_flags = 0;
-        (*current).create_mode = 0;
-        (*current).name_hash = 0;
         (*current).depth = 0;
         (*current).range_count = 0;
+        (*current).other_depth = 0;
+        (*current).unholdable = 0;
+        (*current).name_hash = 0;
+        (*current).content = [0; 4];
+        (*current).dest_addr = [0; 16];
+        (*current).object = NO_OBJECT;
+        (*current).other = NO_OBJECT;
     }
 }
+
+const NO_OBJECT: LabelKey = LabelKey {
+    ino: 0,
+    dev: 0,
+    igen: 0,
+    slot: 0,
+    pad: 0,
+};
 
 /// True if any policy guards the task's subject at all, or that cannot be read.
 #[inline(always)]
@@ -121,48 +135,70 @@ pub fn guarded(state: *mut TaskState) -> bool {
 /// Puts the decision over the collected ranges into the state.
 #[inline(always)]
 pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
+    start(state);
+    end(state, walked);
+    conclude(state, subject);
+}
+
+/// Begins an attempt; then [`end`] for each of its ends, then [`conclude`].
+#[inline(always)]
+pub fn start(state: *mut TaskState) {
+    // SAFETY: the state is live.
+    unsafe {
+        (*state).current.judge.restart();
+        (*state).current.unjudged = 0;
+    }
+}
+
+/// Judges the ranges that were collected at one end.
+#[inline(always)]
+pub fn end(state: *mut TaskState, walked: bool) {
     // SAFETY: the state is live.
     unsafe {
         let current = &raw mut (*state).current;
-        if subject.sets == 0 {
-            (*current).decision = unjudged(reason::IMAGE_CHANGED);
-            return;
-        }
-        if !walked {
-            cannot_judge(state, subject, reason::WALK_FAILED);
-            return;
-        }
-        (*current).judge = Judge::new();
         let rounds = &raw mut (*current).rounds;
         (*rounds).range = 0;
         (*rounds).entry = 0;
         (*rounds).failed = 0;
         (*rounds).ended = 0;
+        if !walked {
+            (*current).unjudged = 1;
+            return;
+        }
         let mut context = Context { state };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_entry;
         let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
         bpf_loop(most, callback as *mut c_void, (&raw mut context).cast(), 0);
         if (*rounds).failed != 0 || (*rounds).ended == 0 {
-            cannot_judge(state, subject, reason::WALK_FAILED);
-        } else if stale((*current).active) {
-            cannot_judge(state, subject, reason::IMAGE_CHANGED);
-        } else {
-            (*current).decision = (*current).judge.finish();
+            (*current).unjudged = 1;
         }
+        (*current).judge.end();
     }
 }
 
-/// What cannot be judged is restricted if any enforced rule could restrict it for this subject.
+/// Puts the decision over everything that was judged into the state. What could not be judged is restricted if
+/// any enforced rule could restrict it for this subject.
 #[inline(always)]
-fn cannot_judge(state: *mut TaskState, subject: Subject, reason: u32) {
+pub fn conclude(state: *mut TaskState, subject: Subject) {
     // SAFETY: the state is live.
     unsafe {
         let current = &raw mut (*state).current;
-        (*current).decision = if subject.restricted_ops & (*current).attempt.ops != 0 {
-            unjudged(reason)
+        let failure = if subject.sets == 0 {
+            reason::IMAGE_CHANGED
+        } else if (*current).unjudged != 0 {
+            reason::WALK_FAILED
+        } else if stale((*current).active) {
+            reason::IMAGE_CHANGED
         } else {
-            Judge::new().finish()
+            (*current).decision = (*current).judge.finish();
+            return;
         };
+        if subject.restricted_ops & (*current).attempt.ops != 0 {
+            (*current).decision = unjudged(failure);
+        } else {
+            (*current).judge.restart();
+            (*current).decision = (*current).judge.finish();
+        }
     }
 }
 

@@ -56,32 +56,71 @@ pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
 pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let sb: Addr = load(anchor, &OFF_INODE_SB);
-        if load::<u64>(sb, &OFF_SB_FLAGS) & SB_NOUSER != 0 {
-            (*state).current.range_count = 0;
+        let Some(root) = root_of(state, anchor) else {
             return true;
-        }
-        let root: Addr = load(sb, &OFF_SB_ROOT);
-        let shown: Addr = load(dentry, &OFF_DENTRY_SB);
+        };
+        (*state).current.base = 0;
+        let (shown, sb): (Addr, Addr) = (load(dentry, &OFF_DENTRY_SB), load(anchor, &OFF_INODE_SB));
         if !same(state, shown, sb) {
             // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
             return underneath::collect(state, anchor);
         }
-        (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
-            || (climb(state, dentry, root) && descend(state) && unchanged(state, dentry))
+        walk::<0>(state, dentry, root) || walk::<0>(state, dentry, root)
+    }
+}
+
+/// The same for one of two ends, without a second try: the verifier could not follow four walks.
+///
+/// # Safety
+/// As for [`collect`].
+#[inline(always)]
+pub unsafe fn collect_end<const BASE: usize>(
+    state: *mut TaskState,
+    dentry: Addr,
+    anchor: Addr,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let Some(root) = root_of(state, anchor) else {
+            return true;
+        };
+        (*state).current.base = BASE as u32;
+        walk::<BASE>(state, dentry, root)
+    }
+}
+
+/// Root of the superblock, or nothing where no path leads.
+#[inline(always)]
+unsafe fn root_of(state: *mut TaskState, anchor: Addr) -> Option<Addr> {
+    // SAFETY: typed inode pointer by contract; the state is live.
+    unsafe {
+        let sb: Addr = load(anchor, &OFF_INODE_SB);
+        if load::<u64>(sb, &OFF_SB_FLAGS) & SB_NOUSER != 0 {
+            (*state).current.range_count = 0;
+            return None;
+        }
+        Some(load(sb, &OFF_SB_ROOT))
+    }
+}
+
+#[inline(always)]
+unsafe fn walk<const BASE: usize>(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+    // SAFETY: by contract of the callers.
+    unsafe {
+        climb::<BASE>(state, dentry, root) && descend(state) && unchanged::<BASE>(state, dentry)
     }
 }
 
 /// Up: names, labels and sequence numbers of every level. False if the root is not reached in time.
 #[inline(always)]
-unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+unsafe fn climb<const BASE: usize>(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
     // SAFETY: typed pointers by contract; `state` is live.
     unsafe {
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         let mut at = dentry;
         for index in 0..DEPTH_MAX {
             let inode: Addr = load(at, &OFF_DENTRY_INODE);
-            let level = (&raw mut (*state).levels).cast::<Level>().add(index);
+            let level = (&raw mut (*state).levels).cast::<Level>().add(BASE + index);
             (*level).seq = load(at, &OFF_DENTRY_SEQ);
             (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
             (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
@@ -131,12 +170,12 @@ unsafe fn label(inode: Addr, slot: u32) -> u32 {
 
 /// The second look: no dentry on the way was renamed or replaced since the first one.
 #[inline(always)]
-unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
+unsafe fn unchanged<const BASE: usize>(state: *mut TaskState, dentry: Addr) -> bool {
     // SAFETY: typed pointers by contract; `state` is live.
     unsafe {
         let mut at = dentry;
         for index in 0..DEPTH_MAX {
-            let level = (&raw mut (*state).levels).cast::<Level>().add(index);
+            let level = (&raw mut (*state).levels).cast::<Level>().add(BASE + index);
             let seq: u32 = load(at, &OFF_DENTRY_SEQ);
             if seq != (*level).seq || seq & 1 != 0 {
                 return false;
@@ -211,15 +250,16 @@ struct View {
 impl View {
     #[inline(always)]
     fn level(&self, level: u32) -> Option<*mut Level> {
-        if level >= DEPTH_MAX as u32 {
-            return None;
-        }
-        // SAFETY: index checked; the state is live.
+        // SAFETY: the state is live; the index is checked.
         unsafe {
+            let index = level.wrapping_add((*self.state).current.base);
+            if index >= 2 * DEPTH_MAX as u32 {
+                return None;
+            }
             Some(
                 (&raw mut (*self.state).levels)
                     .cast::<Level>()
-                    .add(level as usize),
+                    .add(index as usize),
             )
         }
     }

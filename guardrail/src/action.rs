@@ -21,28 +21,57 @@ pub enum Class {
 
 /// Operation of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Operation {
     /// Execute a program, script or interpreter
     Exec,
-    /// Open an existing file in a way that can change its content
-    Write,
-    /// Make a new regular file
+    /// Map a file executable: a library, or a program that a loader runs by itself
+    MapExec,
+    /// Move or rename a file or a directory
+    Rename,
+    /// Make a hard link
+    Link,
+    /// Make a new name: a file, a directory, a symbolic link, a device node
     Create,
+    /// Take a name away
+    Delete,
+    /// Open an existing file in a way that can change its content, or truncate it
+    Write,
+    /// Open an existing file for reading
+    Read,
+    /// Change mode, owner, times, extended attributes, access lists or flags
+    Attr,
     /// Connect to an internet address
     Connect,
+    /// Send to an internet address without connecting
+    Send,
+    /// Take a local address
+    Bind,
 }
 
 impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Exec, Self::Write, Self::Create, Self::Connect];
+    /// All of them; an attempt that comprises several is named after the first one here.
+    pub const ALL: [Self; 12] = [
+        Self::Exec,
+        Self::MapExec,
+        Self::Rename,
+        Self::Link,
+        Self::Create,
+        Self::Delete,
+        Self::Write,
+        Self::Read,
+        Self::Attr,
+        Self::Connect,
+        Self::Send,
+        Self::Bind,
+    ];
 
     /// Its class.
     pub fn class(self) -> Class {
         match self {
             Self::Exec => Class::Exec,
-            Self::Write | Self::Create => Class::File,
-            Self::Connect => Class::Net,
+            Self::Connect | Self::Send | Self::Bind => Class::Net,
+            _ => Class::File,
         }
     }
 
@@ -50,15 +79,23 @@ impl Operation {
     pub fn bit(self) -> u32 {
         match self {
             Self::Exec => op::EXEC,
-            Self::Write => op::WRITE,
+            Self::MapExec => op::MAP_EXEC,
+            Self::Rename => op::RENAME,
+            Self::Link => op::LINK,
             Self::Create => op::CREATE,
+            Self::Delete => op::DELETE,
+            Self::Write => op::WRITE,
+            Self::Read => op::READ,
+            Self::Attr => op::ATTR,
             Self::Connect => op::CONNECT,
+            Self::Send => op::SEND,
+            Self::Bind => op::BIND,
         }
     }
 
     /// The operation that an attempt of these bits is named after: a creation comprises its own open.
     pub fn from_bits(bits: u32) -> Option<Self> {
-        [Self::Exec, Self::Create, Self::Write, Self::Connect]
+        Self::ALL
             .into_iter()
             .find(|operation| bits & operation.bit() != 0)
     }
@@ -67,9 +104,17 @@ impl Operation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Exec => "exec",
-            Self::Write => "write",
+            Self::MapExec => "map-exec",
+            Self::Rename => "rename",
+            Self::Link => "link",
             Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Attr => "attr",
             Self::Connect => "connect",
+            Self::Send => "send",
+            Self::Bind => "bind",
         }
     }
 }
@@ -106,7 +151,14 @@ pub enum Object {
         /// The path
         bytes: Vec<u8>,
     },
-    /// A destination
+    /// Both ends of a move or a hard link
+    Ends {
+        /// What is there
+        from: Vec<u8>,
+        /// What it will be
+        to: Vec<u8>,
+    },
+    /// An address: a destination, or the local end of a socket
     Address {
         /// Its address
         ip: IpAddr,
@@ -115,11 +167,12 @@ pub enum Object {
     },
 }
 
-/// Shown safely: the path escaped, or `address:port` (`[address]:port` for IPv6).
+/// Shown safely: the path escaped, both ends with an arrow, or `address:port` (`[address]:port` for IPv6).
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path { bytes } => fmt::Display::fmt(&Safe(bytes), f),
+            Self::Ends { from, to } => write!(f, "{} -> {}", Safe(from), Safe(to)),
             Self::Address { ip, port } => {
                 fmt::Display::fmt(&std::net::SocketAddr::new(*ip, *port), f)
             }

@@ -6,12 +6,30 @@
 pub mod op {
     /// Execute a program (each loader pass of `execve`).
     pub const EXEC: u32 = 1 << 0;
-    /// Open an existing file in any way that can change its content (write mode or `O_TRUNC`).
+    /// Open an existing file in any way that can change its content (write mode or `O_TRUNC`), truncate it by
+    /// name, or put another file in its place.
     pub const WRITE: u32 = 1 << 1;
-    /// Make a new regular file; judged together with the open that the same call makes.
+    /// Make a new name of any kind: a regular file (judged together with the open that the same call makes), a
+    /// directory, a link, a device node; also by moving something there.
     pub const CREATE: u32 = 1 << 2;
-    /// Connect a socket to an internet address.
+    /// Connect a socket to an internet address, by `connect` or by TCP fast open.
     pub const CONNECT: u32 = 1 << 3;
+    /// Open an existing file for reading; a directory's listing, too. Not the kernel's own read of a program.
+    pub const READ: u32 = 1 << 4;
+    /// Take a name away: unlink, rmdir, move away, move something over it.
+    pub const DELETE: u32 = 1 << 5;
+    /// Either end of a rename.
+    pub const RENAME: u32 = 1 << 6;
+    /// Either end of a hard link.
+    pub const LINK: u32 = 1 << 7;
+    /// Change mode, owner, times, extended attributes, access lists or inode flags.
+    pub const ATTR: u32 = 1 << 8;
+    /// Map a file executable (`mmap`, `mprotect`): libraries, and programs that a loader runs by itself.
+    pub const MAP_EXEC: u32 = 1 << 9;
+    /// Send to an internet address without connecting to it.
+    pub const SEND: u32 = 1 << 10;
+    /// Bind a socket to a local address.
+    pub const BIND: u32 = 1 << 11;
 }
 
 /// What a rule demands. Zero and every unlisted value read as [`effect::DENY`].
@@ -112,6 +130,22 @@ pub mod hook {
     pub const SOCKET_CONNECT: u16 = 4;
     /// `capable`
     pub const CAPABLE: u16 = 5;
+    /// `inode_unlink`, `inode_rmdir`
+    pub const INODE_DELETE: u16 = 6;
+    /// `inode_rename`
+    pub const INODE_RENAME: u16 = 7;
+    /// `inode_link`
+    pub const INODE_LINK: u16 = 8;
+    /// `inode_mkdir`, `inode_mknod`, `inode_symlink`
+    pub const INODE_MAKE: u16 = 9;
+    /// `inode_setattr`, `inode_setxattr` and their like
+    pub const INODE_ATTR: u16 = 10;
+    /// `mmap_file`, `file_mprotect`
+    pub const MMAP_FILE: u16 = 11;
+    /// `socket_sendmsg`
+    pub const SOCKET_SENDMSG: u16 = 12;
+    /// `socket_bind`
+    pub const SOCKET_BIND: u16 = 13;
 }
 
 /// Event class, which is also the ring: A holds and grant-covered allows, B denials, C observations.

@@ -104,11 +104,44 @@ pub const MEMBERS: &[Member] = &[
     ),
     member("OFF_INODE_VERSION", "inode", &["i_version.counter"], 8),
     member("OFF_INODE_MODE", "inode", &["i_mode"], 2),
+    member("OFF_IATTR_VALID", "iattr", &["ia_valid"], 4),
+    member("OFF_IATTR_MODE", "iattr", &["ia_mode"], 2),
+    member("OFF_IATTR_UID", "iattr", &["ia_uid"], 4),
+    member("OFF_IATTR_GID", "iattr", &["ia_gid"], 4),
+    member("OFF_IATTR_SIZE", "iattr", &["ia_size"], 8),
+    member("OFF_IATTR_MTIME", "iattr", &["ia_mtime.tv_sec"], 8),
+    member("OFF_VMA_FILE", "vm_area_struct", &["vm_file"], 8),
+    member("OFF_SOCKET_TYPE", "socket", &["type"], 2),
+    member("OFF_MSG_NAME", "msghdr", &["msg_name"], 8),
+    member("OFF_MSG_NAMELEN", "msghdr", &["msg_namelen"], 4),
+    member("OFF_MSG_FLAGS", "msghdr", &["msg_flags"], 4),
     member("OFF_SB_FLAGS", "super_block", &["s_flags"], 8),
     member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
     member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
     member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
 ];
+
+/// Hooks that came with Linux 6.2. Before that, access lists are extended attributes like others and pass
+/// `inode_setxattr` and `inode_removexattr`.
+pub const HOOKS_OF_NEWER_KERNELS: &[&str] = &["inode_set_acl", "inode_remove_acl"];
+
+/// Arguments of a hook whose number of arguments grew in front (an id-mapping was added): the global takes how many
+/// come before the first one that is read.
+pub struct Shifted {
+    /// Name of the global (`u32`)
+    pub global: &'static str,
+    /// The hook
+    pub hook: &'static str,
+    /// Arguments that the hook had at first
+    pub arguments: u32,
+}
+
+/// Every such hook.
+pub const SHIFTED: &[Shifted] = &[Shifted {
+    global: "ARG_SETATTR_SHIFT",
+    hook: "inode_setattr",
+    arguments: 2,
+}];
 
 /// Global that holds the generation of the program (see `TaskState::judged_by`), set at load.
 pub const PROGRAM_GENERATION_GLOBAL: &str = "PROGRAM_GENERATION";
@@ -120,7 +153,24 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("exec_check", "bprm_check_security"),
     ("file_open", "file_open"),
     ("inode_create", "inode_create"),
+    ("inode_unlink", "inode_unlink"),
+    ("inode_rmdir", "inode_rmdir"),
+    ("inode_rename", "inode_rename"),
+    ("inode_link", "inode_link"),
+    ("inode_mkdir", "inode_mkdir"),
+    ("inode_mknod", "inode_mknod"),
+    ("inode_symlink", "inode_symlink"),
+    ("inode_setattr", "inode_setattr"),
+    ("inode_setxattr", "inode_setxattr"),
+    ("inode_removexattr", "inode_removexattr"),
+    ("inode_set_acl", "inode_set_acl"),
+    ("inode_remove_acl", "inode_remove_acl"),
+    ("file_ioctl", "file_ioctl"),
+    ("mmap_file", "mmap_file"),
+    ("file_mprotect", "file_mprotect"),
     ("socket_connect", "socket_connect"),
+    ("socket_sendmsg", "socket_sendmsg"),
+    ("socket_bind", "socket_bind"),
     ("task_alloc", "task_alloc"),
     ("capable", "capable"),
 ];

@@ -15,7 +15,7 @@ pub const TTY_BYTES: usize = 16;
 pub mod record_flag {
     /// The path did not fit.
     pub const PATH_CUT: u32 = 1 << 0;
-    /// The arguments did not fit, or cannot be found.
+    /// The arguments, or the path of the other end, did not fit or cannot be found.
     pub const ARGS_CUT: u32 = 1 << 1;
     /// A policy in monitor mode decided: nothing was restricted.
     pub const MONITOR: u32 = 1 << 2;
@@ -93,7 +93,8 @@ pub struct Record {
     pub path_components: u32,
     /// Bytes used in `path`: components from the object up to the file system's root, each ending in NUL
     pub path_len: u32,
-    /// Bytes used in `args`: arguments in order, each ending in NUL
+    /// Bytes used in `args`, each part ending in NUL: arguments in order, or, for a rename or a link, the components
+    /// of its other end as in `path`
     pub args_len: u32,
     /// Name of the task (`comm`), NUL-padded
     pub comm: [u8; COMM_BYTES],

@@ -144,9 +144,12 @@ pub struct Current {
     pub attempt: Attempt,
     /// Object; for a creation, the directory
     pub object: LabelKey,
-    /// Size, change time and version of an executable's content
+    /// Directory of the name that goes away or comes into being; all zero for none
+    pub other: LabelKey,
+    /// What else the action is, by operation: size, change time and version of an executable's content; mode and
+    /// device of a node; the attributes that are set
     pub content: [u64; 4],
-    /// Keyed hash of a created name
+    /// Keyed hash of the name that goes away or comes into being
     pub name_hash: u64,
     /// Destination, IPv4 as mapped IPv6
     pub dest_addr: [u8; 16],
@@ -160,10 +163,6 @@ pub struct Current {
     pub boot_deadline_ns: u64,
     /// Open flags of a file action
     pub open_flags: u32,
-    /// Mode of a file that is to be made
-    pub create_mode: u32,
-    /// Zero
-    pub pad: u32,
     /// See `code::hook`
     pub hook: u32,
     /// Levels in `levels`
@@ -180,6 +179,14 @@ pub struct Current {
     pub plan: u32,
     /// Not zero: this call asked about a creation and finds the file there
     pub given_up: u32,
+    /// First of `levels` that the walk at hand uses: 0, or [`DEPTH_MAX`] for the second end
+    pub base: u32,
+    /// Levels of the second end, 0 for none
+    pub other_depth: u32,
+    /// Not zero: an end of the attempt could not be judged
+    pub unjudged: u32,
+    /// Not zero: part of the action is too long to be bound to an approval
+    pub unholdable: u32,
     /// What the record will say
     pub said: Said,
     /// Key of the hold
@@ -222,8 +229,8 @@ pub struct TaskState {
     pub created_call: u64,
     /// Scratch
     pub current: Current,
-    /// Walk scratch
-    pub levels: [Level; DEPTH_MAX],
+    /// Walk scratch, for either end
+    pub levels: [Level; 2 * DEPTH_MAX],
     /// Matched entry ranges
     pub ranges: [Range; RANGES_MAX],
     /// One component, or one piece of an argument

@@ -26,10 +26,40 @@ const SP: usize = 152;
 /// Calls that may be held, 64-bit table (arch/x86/entry/syscalls/syscall_64.tbl).
 mod call64 {
     pub const OPEN: u64 = 2;
+    pub const MMAP: u64 = 9;
     pub const CONNECT: u64 = 42;
+    pub const SENDTO: u64 = 44;
+    pub const SENDMSG: u64 = 46;
+    pub const BIND: u64 = 49;
     pub const EXECVE: u64 = 59;
+    pub const TRUNCATE: u64 = 76;
+    pub const RENAME: u64 = 82;
+    pub const MKDIR: u64 = 83;
+    pub const RMDIR: u64 = 84;
     pub const CREAT: u64 = 85;
+    pub const LINK: u64 = 86;
+    pub const UNLINK: u64 = 87;
+    pub const SYMLINK: u64 = 88;
+    pub const CHMOD: u64 = 90;
+    pub const FCHMOD: u64 = 91;
+    pub const CHOWN: u64 = 92;
+    pub const FCHOWN: u64 = 93;
+    pub const LCHOWN: u64 = 94;
+    pub const MKNOD: u64 = 133;
+    pub const REMOVEXATTR: u64 = 197;
+    pub const LREMOVEXATTR: u64 = 198;
+    pub const FREMOVEXATTR: u64 = 199;
     pub const OPENAT: u64 = 257;
+    pub const MKDIRAT: u64 = 258;
+    pub const MKNODAT: u64 = 259;
+    pub const FCHOWNAT: u64 = 260;
+    pub const UNLINKAT: u64 = 263;
+    pub const RENAMEAT: u64 = 264;
+    pub const LINKAT: u64 = 265;
+    pub const SYMLINKAT: u64 = 266;
+    pub const FCHMODAT: u64 = 268;
+    pub const UTIMENSAT: u64 = 280;
+    pub const RENAMEAT2: u64 = 316;
     pub const EXECVEAT: u64 = 322;
     pub const OPENAT2: u64 = 437;
 }
@@ -38,7 +68,9 @@ mod call64 {
 mod call32 {
     pub const OPEN: u64 = 5;
     pub const CREAT: u64 = 8;
+    pub const EXECVE: u64 = 11;
     pub const OPENAT: u64 = 295;
+    pub const EXECVEAT: u64 = 358;
 }
 
 /// The registers of the current system call.
@@ -105,7 +137,50 @@ impl Call {
                 | call64::OPENAT
                 | call64::EXECVEAT
                 | call64::OPENAT2
+                | call64::MMAP
+                | call64::SENDTO
+                | call64::SENDMSG
+                | call64::BIND
+                | call64::TRUNCATE
+                | call64::RENAME
+                | call64::RENAMEAT
+                | call64::RENAMEAT2
+                | call64::MKDIR
+                | call64::MKDIRAT
+                | call64::RMDIR
+                | call64::LINK
+                | call64::LINKAT
+                | call64::UNLINK
+                | call64::UNLINKAT
+                | call64::SYMLINK
+                | call64::SYMLINKAT
+                | call64::CHMOD
+                | call64::FCHMOD
+                | call64::FCHMODAT
+                | call64::CHOWN
+                | call64::FCHOWN
+                | call64::LCHOWN
+                | call64::FCHOWNAT
+                | call64::MKNOD
+                | call64::MKNODAT
+                | call64::REMOVEXATTR
+                | call64::LREMOVEXATTR
+                | call64::FREMOVEXATTR
+                | call64::UTIMENSAT
         )
+    }
+
+    /// Whether the kernel is loading a program: a loader sets both number and ABI to those of the new program's
+    /// `execve` before it maps anything (arch/x86/kernel/process_64.c).
+    #[inline(always)]
+    pub fn is_exec(self) -> bool {
+        let number = self.reg(ORIG_AX);
+        self.in_body()
+            && if self.compat {
+                matches!(number, call32::EXECVE | call32::EXECVEAT)
+            } else {
+                matches!(number, call64::EXECVE | call64::EXECVEAT)
+            }
     }
 
     /// Vectors of `execve` and `execveat`; `None` in any other call.

@@ -1,140 +1,23 @@
 //! `socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)`: connections to internet
 //! addresses, of any socket type.
 
-use core::ffi::c_void;
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::abi::code::{hook, op};
 
-use aya_ebpf::{
-    btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, macros::lsm,
-    programs::LsmContext,
-};
-use stayhand_agent_ebpf::abi::{
-    code::{hook, op},
-    image::{ACTIVE_SLOT_MASK, LabelKey, NET_SLOT_BITS, NetKey, Range},
-    task::TaskState,
-};
-
-use crate::{
-    hold::EPERM,
-    hooks::act,
-    judge::{begin, judge},
-    maps::NETS,
-    offsets::Addr,
-    trace::said,
-    who::{Who, current_task, my_turn, who},
-};
-
-// include/linux/socket.h
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// `sizeof(struct sockaddr_in)`, and `SIN6_LEN_RFC2133`, the least that the kernel takes for IPv6.
-const SOCKADDR_IN_LEN: i32 = 16;
-const SOCKADDR_IN6_LEN: i32 = 24;
-/// Third word of a mapped address, `0000:ffff` in network order.
-const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+use super::address::{Any, Asked, attempt};
 
 #[lsm(hook = "socket_connect")]
 pub fn socket_connect(ctx: LsmContext) -> i32 {
-    let task = current_task();
-    match who(task) {
-        Who::Pinned(state) if my_turn(state) => said(
-            &ctx,
-            "socket_connect",
-            judged(state, task, ctx.arg(1), ctx.arg(2)),
-        ),
-        Who::Failed => EPERM,
-        _ => 0,
-    }
-}
-
-#[inline(always)]
-fn judged(state: *mut TaskState, task: Addr, address: u64, len: i32) -> i32 {
-    // SAFETY: the state is live and its scratch has 264 bytes; the address is kernel memory by now, read by a
-    // checked helper; the trie's value is copied at once.
-    unsafe {
-        let raw = (&raw mut (*state).name).cast::<u32>();
-        if len < SOCKADDR_IN_LEN {
-            return 0; // no family's address is so short
-        }
-        let readable = read(raw, address, len);
-        let first = core::ptr::read_volatile(raw);
-        let port = u16::from_be((first >> 16) as u16);
-        let family = first as u16;
-        if readable && family != AF_INET && (family != AF_INET6 || len < SOCKADDR_IN6_LEN) {
-            return 0;
-        }
-        let Some(subject) = begin(state, hook::SOCKET_CONNECT, op::CONNECT, port) else {
-            return 0;
-        };
-        let current = &raw mut (*state).current;
-        (*current).object = LabelKey {
-            ino: 0,
-            dev: 0,
-            igen: 0,
-            slot: 0,
-            pad: 0,
-        };
-        (*current).content = [0; 4];
-        store(&raw mut (*current).dest_addr, family, raw);
-        let slot = ((*current).active & ACTIVE_SLOT_MASK) as u32;
-        let key = Key::new(
-            NET_SLOT_BITS + 128,
-            NetKey {
-                slot_be: slot.to_be_bytes(),
-                addr: (*current).dest_addr,
-            },
-        );
-        if let Some(range) = NETS.get(&key) {
-            *(&raw mut (*state).ranges).cast::<Range>() = *range;
-            (*current).range_count = 1;
-        }
-        judge(state, subject, readable);
-    }
-    act(state, task)
-}
-
-/// Copies what the family needs of an address of at least [`SOCKADDR_IN_LEN`] bytes; false, and zeroes, if it
-/// cannot be read.
-#[inline(always)]
-unsafe fn read(raw: *mut u32, address: u64, len: i32) -> bool {
-    // SAFETY: room by contract; the helper checks the address and fills the buffer with zeroes if it fails.
-    unsafe {
-        let source = address as *const c_void;
-        if len >= SOCKADDR_IN6_LEN {
-            bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN6_LEN as u32, source) == 0
-        } else {
-            bpf_probe_read_kernel(raw.cast(), SOCKADDR_IN_LEN as u32, source) == 0
-        }
-    }
-}
-
-/// Writes the destination as (mapped) IPv6, word by word. Connecting to `0.0.0.0`, `::` or mapped `0.0.0.0`
-/// reaches this host (net/ipv4/route.c, net/ipv6/tcp_ipv6.c): judged as loopback.
-#[inline(always)]
-unsafe fn store(to: *mut [u8; 16], family: u16, raw: *const u32) {
-    let to = to.cast::<u32>();
-    // SAFETY: 16 aligned bytes behind `to`, 24 behind `raw`.
-    unsafe {
-        let (mut high, mut third, mut last) = (0u64, MAPPED, core::ptr::read_volatile(raw.add(1)));
-        if family == AF_INET6 {
-            let (first, second) = (
-                core::ptr::read_volatile(raw.add(2)),
-                core::ptr::read_volatile(raw.add(3)),
-            );
-            high = u64::from(first) | (u64::from(second) << 32);
-            third = core::ptr::read_volatile(raw.add(4));
-            last = core::ptr::read_volatile(raw.add(5));
-        }
-        if high == 0 && last == 0 {
-            if third == MAPPED {
-                last = u32::from_ne_bytes([127, 0, 0, 1]);
-            }
-            if third == 0 {
-                last = u32::from_ne_bytes([0, 0, 0, 1]);
-            }
-        }
-        core::ptr::write_volatile(to, high as u32);
-        core::ptr::write_volatile(to.add(1), (high >> 32) as u32);
-        core::ptr::write_volatile(to.add(2), third);
-        core::ptr::write_volatile(to.add(3), last);
-    }
+    attempt(
+        &ctx,
+        Asked {
+            name: "socket_connect",
+            hook: hook::SOCKET_CONNECT,
+            ops: op::CONNECT,
+            address: ctx.arg(1),
+            len: ctx.arg(2),
+            any: Any::IsThisHost,
+            or_unspecified: false,
+        },
+    )
 }

@@ -13,30 +13,21 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hold::{EPERM, RESTART, identity_of_call, look_up_first},
-    hooks::act,
+    hooks::{act, judged},
     judge::{begin, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
-    trace::said,
     walk::{collect, identity, name_hash},
-    who::{Who, current_task, my_turn, who},
 };
 
 #[lsm(hook = "inode_create")]
 pub fn inode_create(ctx: LsmContext) -> i32 {
-    let task = current_task();
-    match who(task) {
-        Who::Pinned(state) if my_turn(state) => said(
-            &ctx,
-            "inode_create",
-            judged(state, task, ctx.arg(0), ctx.arg(1), ctx.arg(2)),
-        ),
-        Who::Failed => EPERM,
-        _ => 0,
-    }
+    judged(&ctx, "inode_create", |state, task| {
+        create(state, task, ctx.arg(0), ctx.arg(1), ctx.arg(2))
+    })
 }
 
 #[inline(always)]
-fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode: u32) -> i32 {
+fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode: u32) -> i32 {
     let Some(subject) = begin(state, hook::INODE_CREATE, op::CREATE | op::WRITE, 0) else {
         return 0;
     };
@@ -44,9 +35,8 @@ fn judged(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
     let verdict = unsafe {
         let current = &raw mut (*state).current;
         (*current).object = identity(directory, ((*current).active & ACTIVE_SLOT_MASK) as u32);
-        (*current).create_mode = mode & 0xffff; // `umode_t`: the argument's other bits mean nothing
-        (*current).content = [0; 4];
-        (*current).dest_addr = [0; 16];
+        // `umode_t`: the argument's other bits mean nothing.
+        (*current).content = [u64::from(mode & 0xffff), 0, 0, 0];
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),

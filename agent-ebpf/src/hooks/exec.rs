@@ -9,32 +9,24 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    hold::EPERM,
-    hooks::act,
+    hooks::{act, judged},
     judge::{begin, judge},
     offsets::{
         Addr, OFF_BPRM_FILE, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC,
         OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
-    trace::said,
     walk::{collect, identity},
-    who::{Who, current_task, my_turn, who},
 };
 
 #[lsm(hook = "bprm_check_security")]
 pub fn exec_check(ctx: LsmContext) -> i32 {
-    let task = current_task();
-    match who(task) {
-        Who::Pinned(state) if my_turn(state) => {
-            said(&ctx, "bprm_check_security", judged(state, task, ctx.arg(0)))
-        }
-        Who::Failed => EPERM,
-        _ => 0,
-    }
+    judged(&ctx, "bprm_check_security", |state, task| {
+        execute(state, task, ctx.arg(0))
+    })
 }
 
 #[inline(always)]
-fn judged(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
+fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
     let Some(subject) = begin(state, hook::EXEC, op::EXEC, 0) else {
         return 0;
     };
@@ -50,7 +42,6 @@ fn judged(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
-        (*current).dest_addr = [0; 16];
         let walked = collect(state, load(file, &OFF_FILE_DENTRY), inode);
         judge(state, subject, walked);
     }

@@ -1,14 +1,24 @@
 //! One file per hook: read the arguments, say what is attempted, act on the decision.
 
+mod address;
+mod attr;
+mod bind;
 mod capable;
 mod connect;
 mod create;
+mod delete;
 mod exec;
+mod make;
+mod map;
 mod open;
+mod rename;
+mod send;
 mod task;
 
+use aya_ebpf::programs::LsmContext;
 use stayhand_agent_ebpf::abi::{
     code::{class, reason, verdict},
+    image::ACTIVE_SLOT_MASK,
     record::record_flag,
     task::{Said, TaskState, plan},
 };
@@ -18,9 +28,58 @@ use crate::{
     emit::{reserve, submit},
     hold::{EPERM, RESTART, again, hold, open, plan},
     judge::outcome,
-    offsets::Addr,
-    who::allowed,
+    offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
+    trace::said,
+    walk::{identity, name_hash},
+    who::{Who, allowed, current_task, my_turn, who},
 };
+
+/// Judges what a guarded task is about to do: everybody else is let through, and refused if it cannot be told who
+/// it is.
+#[inline(always)]
+fn judged(
+    ctx: &LsmContext,
+    hook: &'static str,
+    attempt: impl FnOnce(*mut TaskState, Addr) -> i32,
+) -> i32 {
+    let task = current_task();
+    match who(task) {
+        Who::Pinned(state) if my_turn(state) => said(ctx, hook, attempt(state, task)),
+        Who::Failed => EPERM,
+        _ => 0,
+    }
+}
+
+/// Slot of the image that the attempt is judged on.
+///
+/// # Safety
+/// `state` must be live.
+#[inline(always)]
+unsafe fn slot(state: *mut TaskState) -> u32 {
+    // SAFETY: live by contract.
+    unsafe { ((*state).current.active & ACTIVE_SLOT_MASK) as u32 }
+}
+
+/// Binds the attempt to the name that goes away or comes into being, and to its directory.
+///
+/// # Safety
+/// Typed pointers, and a live state.
+#[inline(always)]
+unsafe fn named(state: *mut TaskState, directory: Addr, dentry: Addr) {
+    // SAFETY: by contract.
+    unsafe {
+        let current = &raw mut (*state).current;
+        (*current).other = identity(directory, slot(state));
+        let (pointer, len): (u64, u32) = (
+            load(dentry, &OFF_DENTRY_NAME),
+            load(dentry, &OFF_DENTRY_NAME_LEN),
+        );
+        match name_hash(state, pointer, len) {
+            Some(hash) => (*current).name_hash = hash,
+            None => (*current).unholdable = 1,
+        }
+    }
+}
 
 /// Carries out the decision in the state: plans, records once, returns.
 #[inline(always)]

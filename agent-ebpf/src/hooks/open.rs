@@ -1,4 +1,4 @@
-//! `file_open(struct file *file)`: opens that can change an existing file's content.
+//! `file_open(struct file *file)`: opens that read an existing file or can change its content.
 //!
 //! A file that this very call created was judged whole at `inode_create`; here it is only denied or let
 //! through, because a restart would run into `EEXIST`.
@@ -25,7 +25,10 @@ use crate::{
 };
 
 // include/linux/fs.h, include/uapi/asm-generic/fcntl.h
+const FMODE_READ: u32 = 0x1;
 const FMODE_WRITE: u32 = 0x2;
+/// `__FMODE_EXEC`, among the open flags: set by the kernel only, no program can ask for it.
+const FMODE_EXEC: u32 = 0x20;
 const FMODE_CREATED: u32 = 0x10_0000;
 const O_TRUNC: u32 = 0o1000;
 /// `__O_TMPFILE`, without the `O_DIRECTORY` that `O_TMPFILE` also sets.
@@ -48,8 +51,8 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     let (mode, flags): (u32, u32) =
         unsafe { (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS)) };
     let given_up = mode & FMODE_CREATED == 0 && asked_about_creation(state, task);
-    let writes = mode & FMODE_WRITE != 0 || flags & O_TRUNC != 0;
-    if !(writes || given_up) || !my_turn(state) {
+    let ops = operations(mode, flags, given_up);
+    if ops == 0 || !my_turn(state) {
         forget_creation(state);
         return 0;
     }
@@ -62,11 +65,6 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         if judged {
             return allowed(state);
         }
-        let ops = if given_up {
-            op::CREATE | op::WRITE
-        } else {
-            op::WRITE
-        };
         let Some(subject) = begin(state, hook::FILE_OPEN, ops, 0) else {
             return 0;
         };
@@ -80,8 +78,6 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         let slot = ((*current).active & ACTIVE_SLOT_MASK) as u32;
         (*current).object = identity(known, slot);
         (*current).open_flags = flags;
-        (*current).content = [0; 4];
-        (*current).dest_addr = [0; 16];
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);
         if end_question_about_creation(state) {
@@ -104,6 +100,23 @@ fn forget_creation(state: *mut TaskState) {
         (*state).created_in.ino = 0;
         (*state).looked_up = 0;
     }
+}
+
+/// What an open comprises. The kernel opens programs by itself, and judges that as their execution.
+#[inline(always)]
+fn operations(mode: u32, flags: u32, given_up: bool) -> u32 {
+    let create = if given_up { op::CREATE | op::WRITE } else { 0 };
+    let write = if mode & FMODE_WRITE != 0 || flags & O_TRUNC != 0 {
+        op::WRITE
+    } else {
+        0
+    };
+    let read = if mode & FMODE_READ != 0 && flags & FMODE_EXEC == 0 {
+        op::READ
+    } else {
+        0
+    };
+    create | write | read
 }
 
 /// Inode of the directory in which a file was opened; a positive dentry's parent always has one.

@@ -30,6 +30,7 @@ const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
@@ -76,6 +77,7 @@ pub struct Btf {
     types: Vec<usize>,
     strings: std::ops::Range<usize>,
     structures: HashMap<Vec<u8>, Vec<u32>>,
+    functions: HashMap<Vec<u8>, u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -129,6 +131,7 @@ impl Btf {
             types: Vec::new(),
             strings,
             structures: HashMap::new(),
+            functions: HashMap::new(),
         };
         btf.index(types)?;
         Ok(btf)
@@ -151,9 +154,22 @@ impl Btf {
                 let name = self.name(found.name)?.to_vec();
                 self.structures.entry(name).or_default().push(id);
             }
+            if found.kind == FUNC {
+                let name = self.name(found.name)?.to_vec();
+                self.functions.insert(name, found.size_or_id);
+            }
             at = next;
         }
         Ok(())
+    }
+
+    /// How many arguments a function has; `None` if there is no such function.
+    pub fn arguments(&self, function: &str) -> Result<Option<usize>, BtfError> {
+        let Some(prototype) = self.functions.get(function.as_bytes()) else {
+            return Ok(None);
+        };
+        let found = self.by_id(*prototype)?;
+        Ok((found.kind == FUNC_PROTO).then_some(found.count))
     }
 
     /// Finds a member by its dotted path, through anonymous structures and unions. `None` if there is no such
@@ -330,7 +346,7 @@ fn read_type(bytes: &[u8], at: usize) -> Result<Type, BtfError> {
 /// Bytes behind the first twelve of a type; `None` for a kind that is not known.
 fn tail(found: Type) -> Option<usize> {
     Some(match found.kind {
-        PTR | 7 | TYPEDEF | VOLATILE | CONST | RESTRICT | 12 | FLOAT | TYPE_TAG => 0,
+        PTR | 7 | TYPEDEF | VOLATILE | CONST | RESTRICT | FUNC | FLOAT | TYPE_TAG => 0,
         INT | VAR | DECL_TAG => 4,
         ARRAY => 12,
         STRUCT | UNION | DATASEC | ENUM64 => found.count * 12,

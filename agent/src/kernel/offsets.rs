@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use stayhand_agent_ebpf::abi::offsets::{MEMBERS, Member};
+use stayhand_agent_ebpf::abi::offsets::{MEMBERS, Member, SHIFTED};
 
 use super::btf::{Btf, BtfError};
 
@@ -18,6 +18,11 @@ pub enum OffsetsError {
     /// Members are missing.
     #[error(transparent)]
     Missing(#[from] MissingMembers),
+    /// A hook is missing or takes fewer arguments than it ever did.
+    #[error(
+        "this kernel lacks the LSM hook `{0}` as the hooks need it; use a supported kernel, or report this name"
+    )]
+    Hook(&'static str),
 }
 
 /// The list; never empty.
@@ -56,9 +61,30 @@ impl fmt::Display for MissingMembers {
     }
 }
 
-/// Offsets of all of [`MEMBERS`], by the name of the global that takes them.
+/// Values of every global that depends on the kernel: offsets of all of [`MEMBERS`], and where arguments moved.
 pub fn resolve(btf: &Btf) -> Result<Vec<(&'static str, u32)>, OffsetsError> {
-    resolve_members(btf, MEMBERS)
+    let mut found = resolve_members(btf, MEMBERS)?;
+    for shifted in SHIFTED {
+        let arguments = btf.arguments(&hook_function(shifted.hook))?;
+        let more = arguments
+            .and_then(|count| u32::try_from(count).ok())
+            .and_then(|count| count.checked_sub(shifted.arguments));
+        found.push((
+            shifted.global,
+            more.ok_or(OffsetsError::Hook(shifted.hook))?,
+        ));
+    }
+    Ok(found)
+}
+
+/// Whether this kernel has a hook.
+pub fn has_hook(btf: &Btf, hook: &str) -> Result<bool, BtfError> {
+    Ok(btf.arguments(&hook_function(hook))?.is_some())
+}
+
+/// The function that programs of a hook are attached to (kernel/bpf/bpf_lsm.c).
+fn hook_function(hook: &str) -> String {
+    format!("bpf_lsm_{hook}")
 }
 
 fn resolve_members(
@@ -158,8 +184,8 @@ mod tests {
             return;
         };
         let offsets = resolve(&btf).unwrap();
-        assert_eq!(offsets.len(), MEMBERS.len());
+        assert_eq!(offsets.len(), MEMBERS.len() + SHIFTED.len());
         let distinct: std::collections::HashSet<_> = offsets.iter().map(|(name, _)| name).collect();
-        assert_eq!(distinct.len(), MEMBERS.len());
+        assert_eq!(distinct.len(), MEMBERS.len() + SHIFTED.len());
     }
 }

@@ -105,6 +105,8 @@ pub struct RawRecord {
     pub path: Vec<Vec<u8>>,
     /// Components are missing at the top
     pub path_cut: bool,
+    /// The same of the other end of a rename or a link
+    pub other_path: Option<Vec<Vec<u8>>>,
     /// Name of the task
     pub comm: Vec<u8>,
     /// Controlling terminal as below /dev (`pts/3`, `ttyS0`)
@@ -166,6 +168,7 @@ impl RawRecord {
             object: record.object,
             destination: destination(record),
             path: path(record)?,
+            other_path: other_path(record)?,
             path_cut: record.flags & record_flag::PATH_CUT != 0,
             comm: until_nul(&record.comm).to_vec(),
             tty: terminal(until_nul(&record.tty)),
@@ -184,17 +187,30 @@ impl RawRecord {
         }
         let inside = [&b"/"[..], &self.path.join(&b'/')].concat();
         // A path without its top says nothing about its mount.
-        let bytes = if self.path_cut {
-            inside
-        } else {
-            mounts.absolute(self.object.dev, &inside)
+        let absolute = |inside: Vec<u8>, cut: bool| {
+            if cut {
+                inside
+            } else {
+                mounts.absolute(self.object.dev, &inside)
+            }
         };
-        Some(Object::Path { bytes })
+        let bytes = absolute(inside, self.path_cut);
+        let Some(other) = &self.other_path else {
+            return Some(Object::Path { bytes });
+        };
+        // Both ends are on one file system.
+        let to = absolute([&b"/"[..], &other.join(&b'/')].concat(), self.args_cut);
+        Some(Object::Ends { from: bytes, to })
     }
 }
 
 fn destination(record: &Record) -> Option<(IpAddr, u16)> {
-    (record.hook == hook::SOCKET_CONNECT).then(|| {
+    let by_address = [
+        hook::SOCKET_CONNECT,
+        hook::SOCKET_SENDMSG,
+        hook::SOCKET_BIND,
+    ];
+    by_address.contains(&record.hook).then(|| {
         (
             Ipv6Addr::from(record.dest_addr).to_canonical(),
             record.dest_port,
@@ -206,23 +222,41 @@ fn destination(record: &Record) -> Option<(IpAddr, u16)> {
 fn path(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
     let broken = Malformed::Strings("path");
     let bytes = used(&record.path, record.path_len, PATH_BYTES).ok_or(broken)?;
+    let found = components(bytes).ok_or(broken)?;
+    if found.len() != record.path_components as usize {
+        return Err(broken);
+    }
+    Ok(found)
+}
+
+/// Components that go up, each ending in NUL, as they go down.
+fn components(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut components = strings(bytes);
-    if components.len() != record.path_components as usize
-        || bytes.last().is_some_and(|last| *last != 0)
-    {
-        return Err(broken);
-    }
     components.reverse();
-    if components
-        .iter()
-        .any(|component| component.is_empty() || component.contains(&b'/'))
-    {
-        return Err(broken);
+    let broken = |component: &Vec<u8>| component.is_empty() || component.contains(&b'/');
+    let ended = bytes.last().is_none_or(|last| *last == 0);
+    (ended && !components.iter().any(broken)).then_some(components)
+}
+
+fn has_other_end(record: &Record) -> bool {
+    [hook::INODE_RENAME, hook::INODE_LINK].contains(&record.hook)
+}
+
+fn other_path(record: &Record) -> Result<Option<Vec<Vec<u8>>>, Malformed> {
+    if !has_other_end(record) {
+        return Ok(None);
     }
-    Ok(components)
+    let bytes = used(&record.args, record.args_len, ARGS_BYTES);
+    let found = bytes.and_then(components);
+    found
+        .map(Some)
+        .ok_or(Malformed::Strings("path of the other end"))
 }
 
 fn args(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
+    if has_other_end(record) {
+        return Ok(vec![]);
+    }
     let bytes = used(&record.args, record.args_len, ARGS_BYTES);
     bytes.map(strings).ok_or(Malformed::Strings("arguments"))
 }

@@ -86,6 +86,7 @@ fn raw() -> RawRecord {
         },
         destination: None,
         path: vec![b"bin".to_vec(), b"a\n\x1b[2J\xff".to_vec()],
+        other_path: None,
         path_cut: false,
         comm: b"bash".to_vec(),
         tty: Some(b"pts/7".to_vec()),

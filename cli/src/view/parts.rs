@@ -67,9 +67,17 @@ pub(crate) fn cut(escaped: &str) -> String {
 pub(crate) fn operation(wire: i32) -> &'static str {
     match v1::Operation::try_from(wire) {
         Ok(v1::Operation::Exec) => "exec",
-        Ok(v1::Operation::Write) => "write",
+        Ok(v1::Operation::MapExec) => "map-exec",
+        Ok(v1::Operation::Rename) => "rename",
+        Ok(v1::Operation::Link) => "link",
         Ok(v1::Operation::Create) => "create",
+        Ok(v1::Operation::Delete) => "delete",
+        Ok(v1::Operation::Write) => "write",
+        Ok(v1::Operation::Read) => "read",
+        Ok(v1::Operation::Attr) => "attr",
         Ok(v1::Operation::Connect) => "connect",
+        Ok(v1::Operation::Send) => "send",
+        Ok(v1::Operation::Bind) => "bind",
         Ok(v1::Operation::Unspecified) | Err(_) => "unknown",
     }
 }
@@ -83,10 +91,13 @@ pub(crate) fn verdict(wire: i32) -> &'static str {
     }
 }
 
-/// A path, escaped, or `address:port`.
+/// A path, escaped, both ends of a move, or `address:port`.
 pub(crate) fn object(wire: Option<v1::Object>) -> String {
     match wire.and_then(|object| object.object) {
         Some(v1::object::Object::Path(path)) => Safe(&path).to_string(),
+        Some(v1::object::Object::Ends(ends)) => {
+            format!("{} -> {}", Safe(&ends.from), Safe(&ends.to))
+        }
         Some(v1::object::Object::Address(address)) => destination(&address),
         None => String::new(),
     }

@@ -36,16 +36,31 @@ pub struct Level {
     pub label: u32,
 }
 
-/// Judges an attempt on the object at the end of `levels`, which start at the root.
-pub fn judge_path<T: Tables>(
+/// Judges an attempt on the object at the end of each of `ends`' levels, which start at the root: one end, or the
+/// two of a rename or a link.
+pub fn judge_paths<T: Tables>(
     image: &Image,
-    levels: &[Level],
-    attempt: &Attempt,
+    ends: &[(Vec<Level>, Attempt)],
     now: Now,
     tables: &T,
 ) -> Decision {
+    let mut judge = Judge::new();
+    for (levels, attempt) in ends {
+        let considered = walk(image, levels).and_then(|ranges| {
+            consider(&mut judge, image, &ranges, attempt, now, tables).then_some(())
+        });
+        if considered.is_none() {
+            return unjudged(reason::WALK_FAILED);
+        }
+        judge.end();
+    }
+    judge.finish()
+}
+
+/// The ranges that an object meets; nothing if it cannot be judged.
+fn walk(image: &Image, levels: &[Level]) -> Option<Vec<Range>> {
     if levels.len() > DEPTH_MAX {
-        return unjudged(reason::WALK_FAILED);
+        return None;
     }
     let mut walk = Walk {
         image,
@@ -55,12 +70,9 @@ pub fn judge_path<T: Tables>(
     let mut states = States::default();
     // The kernel counts levels from the object up, and goes down.
     for level in (0..u32::try_from(levels.len()).unwrap_or(u32::MAX)).rev() {
-        match step(&mut walk, states, level) {
-            Some(next) => states = next,
-            None => return unjudged(reason::WALK_FAILED),
-        }
+        states = step(&mut walk, states, level)?;
     }
-    judge(image, &walk.ranges, attempt, now, tables)
+    Some(walk.ranges)
 }
 
 /// Judges an attempt on an address (mapped IPv6, network order).
@@ -83,28 +95,31 @@ pub fn judge_address<T: Tables>(
         .filter(|net| covers(net.bits, net.addr))
         .max_by_key(|net| net.bits);
     let ranges: Vec<Range> = longest.map(|net| net.range).into_iter().collect();
-    judge(image, &ranges, attempt, now, tables)
+    let mut judge = Judge::new();
+    if consider(&mut judge, image, &ranges, attempt, now, tables) {
+        judge.finish()
+    } else {
+        unjudged(reason::WALK_FAILED)
+    }
 }
 
-fn judge<T: Tables>(
+/// False if there are more entries than the kernel looks at.
+fn consider<T: Tables>(
+    judge: &mut Judge,
     image: &Image,
     ranges: &[Range],
     attempt: &Attempt,
     now: Now,
     tables: &T,
-) -> Decision {
-    let mut judge = Judge::new();
-    let mut left = ENTRIES_PER_ATTEMPT_MAX;
-    for range in ranges {
-        for entry in image.entries(*range) {
-            if left == 0 {
-                return unjudged(reason::WALK_FAILED);
-            }
-            left -= 1;
-            judge.consider(tables, attempt, now, entry);
+) -> bool {
+    let entries = ranges.iter().flat_map(|range| image.entries(*range));
+    for (count, entry) in entries.enumerate() {
+        if count >= ENTRIES_PER_ATTEMPT_MAX as usize {
+            return false;
         }
+        judge.consider(tables, attempt, now, entry);
     }
-    judge.finish()
+    true
 }
 
 struct Walk<'a> {

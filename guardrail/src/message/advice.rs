@@ -63,12 +63,10 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
 fn unavailable(operation: Operation) -> &'static str {
     match operation {
         Operation::Exec => "run the program directly from a shell, where it can be held",
-        Operation::Write | Operation::Create => {
-            "use a program that opens the file with an ordinary call, where it can be held"
+        Operation::Connect | Operation::Send | Operation::Bind => {
+            "use a program that reaches the network with an ordinary call, where it can be held"
         }
-        Operation::Connect => {
-            "use a program that connects with an ordinary call, where it can be held"
-        }
+        _ => "use a program that reaches the file with an ordinary call, where it can be held",
     }
 }
 

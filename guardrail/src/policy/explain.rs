@@ -3,11 +3,9 @@
 //! It is the specification. It never shares code with the compiler or with `decide()`, so that their agreement
 //! means something.
 
-use stayhand_agent_ebpf::abi::code::op;
-
 use super::{Mode, Rule, Versioned};
 use crate::{
-    action::Object,
+    action::{Object, Operation},
     event::RuleRef,
     id::{GrantId, GroupName, UserName},
     key::PermissionRef,
@@ -46,6 +44,16 @@ impl From<Object> for Known {
     }
 }
 
+/// One end of an attempt; a rename and a link have two, everything else has one.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    /// Operations of the attempt here, as bits of `abi::code::op`
+    pub operations: u32,
+    /// The object, under every name by which it counts: what it is called now, and what it or a directory above
+    /// it was called when the policies were installed
+    pub objects: &'a [Known],
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -57,11 +65,8 @@ pub struct Question<'a> {
     pub user: &'a UserName,
     /// Groups of the user on the host
     pub groups: &'a [GroupName],
-    /// Operations of the attempt, as bits of `abi::code::op`
-    pub operations: u32,
-    /// The object, under every name by which it counts: what it is called now, and what it or a directory above
-    /// it was called when the policies were installed
-    pub objects: &'a [Known],
+    /// On what, and how
+    pub ends: &'a [End<'a>],
     /// `CLOCK_BOOTTIME`
     pub boot_ns: u64,
     /// `CLOCK_TAI`
@@ -86,11 +91,13 @@ pub struct Explanation {
     pub timeout: DurationMs,
     /// The permission of that rule
     pub permission: Option<PermissionRef>,
-    /// Every live lease that covers the action, and through which permission; any of them may be named
+    /// Every live lease that covers something of the action, and through which permission; any may be named
     pub covering: Vec<(GrantId, PermissionRef)>,
     /// Whether it yields an event
     pub recorded: bool,
 }
+
+type Found<'a> = (&'a Versioned, &'a Rule);
 
 /// Answers a question.
 pub fn explain(question: &Question<'_>) -> Explanation {
@@ -100,51 +107,49 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         .filter(|one| guards(one, question))
         .collect();
     policies.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
-    let matching: Vec<(&Versioned, &Rule)> = policies
+    let ends: Vec<Met<'_>> = question
+        .ends
         .iter()
-        .flat_map(|one| one.policy.rules.iter().map(move |rule| (*one, rule)))
-        .filter(|(one, rule)| {
-            one.policy
-                .targets(rule)
-                .iter()
-                .any(|target| meets(target, question))
-        })
+        .map(|end| Met::at(end, &policies, question))
         .collect();
-    let first = |effect: Effect, mode: Mode| {
-        matching.iter().copied().find(|(one, rule)| {
-            rule.effect == effect && (!effect.restricts() || one.policy.mode == mode)
+    // Rules of an effect in document order, at the ends that `counts` names.
+    let first = |effect: Effect, mode: Mode, counts: &dyn Fn(&Met<'_>) -> bool| {
+        let rules = rules_of(&policies);
+        rules.into_iter().find(|(one, rule)| {
+            let right_mode = !effect.restricts() || one.policy.mode == mode;
+            let here = |end: &&Met<'_>| counts(end) && end.has(one, rule);
+            rule.effect == effect && right_mode && ends.iter().any(|end| here(&end))
         })
     };
-    let covering = covering(&policies, question);
-    let is_covered = !covering.is_empty();
-    let enforced = |effect| first(effect, Mode::Enforce);
-    let monitored = |effect| first(effect, Mode::Monitor);
+    let anywhere = |_: &Met<'_>| true;
+    let open = |end: &Met<'_>| !end.passes(Mode::Enforce);
+    let would_be_open = |end: &Met<'_>| !end.passes(Mode::Monitor);
 
-    if let Some(by) = enforced(Effect::Deny) {
+    if let Some(by) = first(Effect::Deny, Mode::Enforce, &anywhere) {
         return answer(Verdict::Denied, Reason::RuleDeny, Some(by), vec![]);
     }
-    if let Some(by) = enforced(Effect::RequireGrant).or_else(|| enforced(Effect::Hold))
-        && is_covered
-    {
-        return answer(Verdict::Allowed, Reason::Grant, Some(by), covering);
-    }
-    if let Some(by) = enforced(Effect::RequireGrant) {
+    if let Some(by) = first(Effect::RequireGrant, Mode::Enforce, &open) {
         return answer(Verdict::Denied, Reason::NoGrant, Some(by), vec![]);
     }
-    if let Some(by) = enforced(Effect::Hold) {
+    if let Some(by) = first(Effect::Hold, Mode::Enforce, &open) {
         return answer(Verdict::Held, Reason::HoldPending, Some(by), vec![]);
     }
-    let would_have = monitored(Effect::Deny).or_else(|| {
-        let unless_covered = monitored(Effect::RequireGrant).or_else(|| monitored(Effect::Hold));
-        unless_covered.filter(|_| !is_covered)
-    });
+    if let Some(end) = ends.iter().find(|end| end.restricted(Mode::Enforce) != 0) {
+        let by = end
+            .first(Effect::RequireGrant)
+            .or_else(|| end.first(Effect::Hold));
+        return answer(Verdict::Allowed, Reason::Grant, by, end.covering.clone());
+    }
+    let would_have = first(Effect::Deny, Mode::Monitor, &anywhere)
+        .or_else(|| first(Effect::RequireGrant, Mode::Monitor, &would_be_open))
+        .or_else(|| first(Effect::Hold, Mode::Monitor, &would_be_open));
     if would_have.is_some() {
         return answer(Verdict::Allowed, Reason::WouldHave, would_have, vec![]);
     }
-    if let Some(by) = first(Effect::Alert, Mode::Enforce) {
+    if let Some(by) = first(Effect::Alert, Mode::Enforce, &anywhere) {
         return answer(Verdict::Allowed, Reason::RuleAlert, Some(by), vec![]);
     }
-    let by = first(Effect::Allow, Mode::Enforce);
+    let by = first(Effect::Allow, Mode::Enforce, &anywhere);
     let reason = if by.is_some() {
         Reason::RuleAllow
     } else {
@@ -157,44 +162,112 @@ fn guards(one: &Versioned, question: &Question<'_>) -> bool {
     one.policy.subjects.include(question.user, question.groups)
 }
 
-fn meets(target: &super::Target, question: &Question<'_>) -> bool {
-    question
-        .objects
+fn rules_of<'a>(policies: &[&'a Versioned]) -> Vec<Found<'a>> {
+    policies
         .iter()
-        .any(|known| target.matches(question.operations, &known.object, known.anchor))
+        .flat_map(|one| one.policy.rules.iter().map(move |rule| (*one, rule)))
+        .collect()
 }
 
-/// A permission that does not name `create` permits no creation, although the open that comes with it is a write.
-fn permits(target: &super::Target, operations: u32) -> bool {
-    operations & op::CREATE == 0 || target.operations() & op::CREATE != 0
+/// Operations of the attempt at an end that a set of actions contains.
+fn shared(targets: &[super::Target], end: &End<'_>) -> u32 {
+    let meets = |target: &&super::Target| {
+        let known = |known: &Known| target.matches(end.operations, &known.object, known.anchor);
+        end.objects.iter().any(known)
+    };
+    let bits = targets
+        .iter()
+        .filter(meets)
+        .map(|target| target.operations() & end.operations);
+    bits.fold(0, |all, bits| all | bits)
 }
 
-/// Live leases of the user on a permission to which the action belongs, of a policy that guards the user.
-fn covering(policies: &[&Versioned], question: &Question<'_>) -> Vec<(GrantId, PermissionRef)> {
-    let mut covering = Vec::new();
-    for one in policies {
-        for permission in &one.policy.permissions {
-            if !permission
-                .targets
-                .iter()
-                .any(|target| meets(target, question) && permits(target, question.operations))
-            {
-                continue;
+/// What one end meets.
+struct Met<'a> {
+    /// In document order, with the operations that the rule shares with the attempt
+    rules: Vec<(Found<'a>, u32)>,
+    /// Live leases that cover something here, and through which permission
+    covering: Vec<(GrantId, PermissionRef)>,
+    /// Operations that they cover
+    covered: u32,
+}
+
+impl<'a> Met<'a> {
+    fn at(end: &End<'_>, policies: &[&'a Versioned], question: &Question<'_>) -> Self {
+        let rules = rules_of(policies);
+        let with_bits = rules.into_iter().map(|(one, rule)| {
+            let bits = shared(one.policy.targets(rule), end);
+            ((one, rule), bits)
+        });
+        let mut met = Self {
+            rules: with_bits.filter(|(_, bits)| *bits != 0).collect(),
+            covering: vec![],
+            covered: 0,
+        };
+        for one in policies {
+            for permission in &one.policy.permissions {
+                let bits = shared(&permission.targets, end);
+                if bits == 0 {
+                    continue;
+                }
+                let reference = PermissionRef {
+                    policy: one.policy.name.clone(),
+                    permission: permission.name.clone(),
+                };
+                for lease in question.leases {
+                    if is_live(lease, &reference, question) {
+                        met.covered |= bits;
+                        met.covering.push((lease.grant, reference.clone()));
+                    }
+                }
             }
-            let reference = PermissionRef {
-                policy: one.policy.name.clone(),
-                permission: permission.name.clone(),
-            };
-            let live = question.leases.iter().filter(|lease| {
-                lease.user == *question.user
-                    && lease.permissions.contains(&reference)
-                    && question.boot_ns < lease.boot_deadline_ns
-                    && question.tai_ns < lease.tai_deadline_ns
-            });
-            covering.extend(live.map(|lease| (lease.grant, reference.clone())));
         }
+        met
     }
-    covering
+
+    fn has(&self, one: &Versioned, rule: &Rule) -> bool {
+        self.rules
+            .iter()
+            .any(|((by, found), _)| std::ptr::eq(*by, one) && std::ptr::eq(*found, rule))
+    }
+
+    fn first(&self, effect: Effect) -> Option<Found<'a>> {
+        let enforced = |one: &Versioned| one.policy.mode == Mode::Enforce;
+        self.rules
+            .iter()
+            .map(|(found, _)| *found)
+            .find(|(one, rule)| rule.effect == effect && enforced(one))
+    }
+
+    /// Operations that need a grant or an approval here.
+    fn restricted(&self, mode: Mode) -> u32 {
+        let restricts = |(one, rule): &Found<'_>| {
+            one.policy.mode == mode && matches!(rule.effect, Effect::RequireGrant | Effect::Hold)
+        };
+        let bits = self
+            .rules
+            .iter()
+            .filter(|(found, _)| restricts(found))
+            .map(|(_, bits)| *bits);
+        bits.fold(0, |all, bits| all | bits)
+    }
+
+    /// Whether leases cover all of them. Whoever may make a file may also write it in the same call.
+    fn passes(&self, mode: Mode) -> bool {
+        let mut covered = self.covered;
+        if covered & Operation::Create.bit() != 0 {
+            covered |= Operation::Write.bit();
+        }
+        self.restricted(mode) & !covered == 0
+    }
+}
+
+/// Of the user, on this permission, and over on neither clock.
+fn is_live(lease: &TimedLease, reference: &PermissionRef, question: &Question<'_>) -> bool {
+    lease.user == *question.user
+        && lease.permissions.contains(reference)
+        && question.boot_ns < lease.boot_deadline_ns
+        && question.tai_ns < lease.tai_deadline_ns
 }
 
 fn answer(

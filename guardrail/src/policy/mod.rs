@@ -123,7 +123,7 @@ pub enum Scope {
 /// A set of actions of one class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Execute one of these
+    /// Execute one of these, or map it executable: a loader runs a program that way
     Exec {
         /// Programs, scripts, interpreters
         paths: Vec<PathPattern>,
@@ -135,7 +135,7 @@ pub enum Target {
         /// Files
         paths: Vec<PathPattern>,
     },
-    /// Connect to one of these
+    /// Do one of these to one of those addresses
     Net {
         /// Operations
         operations: Vec<Operation>,
@@ -150,7 +150,7 @@ impl Target {
     /// Its operations as bits of `abi::code::op`.
     pub fn operations(&self) -> u32 {
         match self {
-            Self::Exec { .. } => Operation::Exec.bit(),
+            Self::Exec { .. } => Operation::Exec.bit() | Operation::MapExec.bit(),
             Self::File { operations, .. } | Self::Net { operations, .. } => operations
                 .iter()
                 .fold(0, |bits, operation| bits | operation.bit()),

@@ -364,7 +364,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         rule("system: {}"),
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, anyArg: [x] } }"]),
-        with_rules(&["{ id: a, effect: deny, file: { ops: [rename], path: /a } }"]),
+        with_rules(&["{ id: a, effect: deny, file: { ops: [mount], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
     ];
     for source in sources {

@@ -24,9 +24,17 @@ impl From<Operation> for v1::Operation {
     fn from(operation: Operation) -> Self {
         match operation {
             Operation::Exec => Self::Exec,
-            Operation::Write => Self::Write,
+            Operation::MapExec => Self::MapExec,
+            Operation::Rename => Self::Rename,
+            Operation::Link => Self::Link,
             Operation::Create => Self::Create,
+            Operation::Delete => Self::Delete,
+            Operation::Write => Self::Write,
+            Operation::Read => Self::Read,
+            Operation::Attr => Self::Attr,
             Operation::Connect => Self::Connect,
+            Operation::Send => Self::Send,
+            Operation::Bind => Self::Bind,
         }
     }
 }
@@ -34,9 +42,17 @@ impl From<Operation> for v1::Operation {
 pub(super) fn operation(field: &str, wire: i32) -> Result<Operation, Invalid> {
     match v1::Operation::try_from(wire) {
         Ok(v1::Operation::Exec) => Ok(Operation::Exec),
-        Ok(v1::Operation::Write) => Ok(Operation::Write),
+        Ok(v1::Operation::MapExec) => Ok(Operation::MapExec),
+        Ok(v1::Operation::Rename) => Ok(Operation::Rename),
+        Ok(v1::Operation::Link) => Ok(Operation::Link),
         Ok(v1::Operation::Create) => Ok(Operation::Create),
+        Ok(v1::Operation::Delete) => Ok(Operation::Delete),
+        Ok(v1::Operation::Write) => Ok(Operation::Write),
+        Ok(v1::Operation::Read) => Ok(Operation::Read),
+        Ok(v1::Operation::Attr) => Ok(Operation::Attr),
         Ok(v1::Operation::Connect) => Ok(Operation::Connect),
+        Ok(v1::Operation::Send) => Ok(Operation::Send),
+        Ok(v1::Operation::Bind) => Ok(Operation::Bind),
         Ok(v1::Operation::Unspecified) | Err(_) => {
             Err(Invalid::new(field, format!("{wire} is no operation")))
         }
@@ -97,6 +113,7 @@ impl From<Object> for v1::Object {
     fn from(object: Object) -> Self {
         let object = match object {
             Object::Path { bytes } => v1::object::Object::Path(bytes),
+            Object::Ends { from, to } => v1::object::Object::Ends(v1::Ends { from, to }),
             Object::Address { ip, port } => {
                 let ip = match ip {
                     IpAddr::V4(ip) => ip.octets().to_vec(),
@@ -119,6 +136,10 @@ impl TryFrom<v1::Object> for Object {
     fn try_from(wire: v1::Object) -> Result<Self, Invalid> {
         match wire.object {
             None => Err(Invalid::new("object", "is neither a path nor an address")),
+            Some(v1::object::Object::Ends(v1::Ends { from, to })) => Ok(Self::Ends {
+                from: bytes("ends.from", from, PATH_BYTES_MAX)?,
+                to: bytes("ends.to", to, PATH_BYTES_MAX)?,
+            }),
             Some(v1::object::Object::Path(path)) => Ok(Self::Path {
                 bytes: bytes("path", path, PATH_BYTES_MAX)?,
             }),

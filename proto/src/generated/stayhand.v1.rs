@@ -13,7 +13,7 @@ pub struct Subject {
 /// The object of an action.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Object {
-    #[prost(oneof = "object::Object", tags = "1, 2")]
+    #[prost(oneof = "object::Object", tags = "1, 2, 3")]
     pub object: ::core::option::Option<object::Object>,
 }
 /// Nested message and enum types in `Object`.
@@ -23,9 +23,20 @@ pub mod object {
         /// Bytes as the kernel has them; not necessarily UTF-8.
         #[prost(bytes, tag = "1")]
         Path(::prost::alloc::vec::Vec<u8>),
+        /// A destination, or the local end of a socket.
         #[prost(message, tag = "2")]
         Address(super::Address),
+        #[prost(message, tag = "3")]
+        Ends(super::Ends),
     }
+}
+/// Both ends of a rename or a hard link.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ends {
+    #[prost(bytes = "vec", tag = "1")]
+    pub from: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub to: ::prost::alloc::vec::Vec<u8>,
 }
 /// A network destination.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -102,6 +113,14 @@ pub enum Operation {
     Write = 2,
     Create = 3,
     Connect = 4,
+    Read = 5,
+    Delete = 6,
+    Rename = 7,
+    Link = 8,
+    Attr = 9,
+    MapExec = 10,
+    Send = 11,
+    Bind = 12,
 }
 impl Operation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -115,6 +134,14 @@ impl Operation {
             Self::Write => "OPERATION_WRITE",
             Self::Create => "OPERATION_CREATE",
             Self::Connect => "OPERATION_CONNECT",
+            Self::Read => "OPERATION_READ",
+            Self::Delete => "OPERATION_DELETE",
+            Self::Rename => "OPERATION_RENAME",
+            Self::Link => "OPERATION_LINK",
+            Self::Attr => "OPERATION_ATTR",
+            Self::MapExec => "OPERATION_MAP_EXEC",
+            Self::Send => "OPERATION_SEND",
+            Self::Bind => "OPERATION_BIND",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -125,6 +152,14 @@ impl Operation {
             "OPERATION_WRITE" => Some(Self::Write),
             "OPERATION_CREATE" => Some(Self::Create),
             "OPERATION_CONNECT" => Some(Self::Connect),
+            "OPERATION_READ" => Some(Self::Read),
+            "OPERATION_DELETE" => Some(Self::Delete),
+            "OPERATION_RENAME" => Some(Self::Rename),
+            "OPERATION_LINK" => Some(Self::Link),
+            "OPERATION_ATTR" => Some(Self::Attr),
+            "OPERATION_MAP_EXEC" => Some(Self::MapExec),
+            "OPERATION_SEND" => Some(Self::Send),
+            "OPERATION_BIND" => Some(Self::Bind),
             _ => None,
         }
     }

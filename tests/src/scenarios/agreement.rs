@@ -15,12 +15,12 @@ use stayhand_guardrail::{
     id::{GrantId, GroupName, Revision, UserName},
     image::{
         Image,
-        eval::{Leases, Level, judge_address, judge_path},
+        eval::{Leases, Level, judge_address, judge_paths},
         leases::rows,
     },
     policy::{
         Versioned, compile,
-        explain::{Explanation, Known, Question, TimedLease, explain},
+        explain::{End, Explanation, Known, Question, TimedLease, explain},
         net::mapped_octets,
         parse,
     },
@@ -183,8 +183,10 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         leases,
         user: &case.user,
         groups: &groups,
-        operations: case.operations(),
-        objects: &objects,
+        ends: &[End {
+            operations: case.operations(),
+            objects: &objects,
+        }],
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
     }))
@@ -209,7 +211,10 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
     };
     Ok(match case.address() {
         Some(address) => judge_address(image, mapped_octets(address.ip()), &attempt, now, &tables),
-        None => judge_path(image, &levels(case.object, image), &attempt, now, &tables),
+        None => {
+            let ends = [(levels(case.object, image), attempt)];
+            judge_paths(image, &ends, now, &tables)
+        }
     })
 }
 
@@ -340,6 +345,7 @@ fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> 
                 0,
             )
         }
+        other => bail!("no way to try `{other}`"),
     };
     let ticket = puppet.ask(&words)?;
     let mut was_held = false;

@@ -7,7 +7,7 @@ use aya::{
     pin::PinError,
     programs::{Lsm, ProgramError, links::FdLink},
 };
-use stayhand_agent_ebpf::abi::offsets::{PROGRAM_GENERATION_GLOBAL, PROGRAMS};
+use stayhand_agent_ebpf::abi::offsets::PROGRAM_GENERATION_GLOBAL;
 
 use super::{
     super::{
@@ -28,6 +28,8 @@ pub(super) struct Loading<'a> {
     pub(super) object: &'a KernelObject,
     pub(super) offsets: &'a [(&'static str, u32)],
     pub(super) generation: u32,
+    /// Programs and hooks that this kernel has
+    pub(super) hooks: &'a [(&'static str, &'static str)],
 }
 
 impl Loading<'_> {
@@ -41,7 +43,7 @@ impl Loading<'_> {
         let btf =
             aya::Btf::from_sys_fs().map_err(|error| LoadError::Maps(Box::new(error.into())))?;
         let mut programs = Vec::new();
-        for (program, hook) in PROGRAMS {
+        for (program, hook) in self.hooks {
             let lsm = program_of(&mut ebpf, program, hook)?;
             lsm.load(hook, &btf)
                 .map_err(|error| not_loaded(hook, "load", &error))?;
@@ -55,7 +57,7 @@ impl Loading<'_> {
                 verified_instructions,
             });
         }
-        for (program, hook) in PROGRAMS {
+        for (program, hook) in self.hooks {
             self.attach(program_of(&mut ebpf, program, hook)?, hook)?;
         }
         Tasks::open(self.pins)?.mark_agent()?;
@@ -98,7 +100,8 @@ impl Loading<'_> {
 
     /// After a failure: the links of this generation, and the maps that nobody else uses.
     pub(super) fn take_back(&self, maps: &[String]) {
-        let links = PROGRAMS
+        let links = self
+            .hooks
             .iter()
             .map(|(_, hook)| self.pins.link(hook, self.generation));
         for path in links.chain(maps.iter().map(|map| self.pins.map(map))) {

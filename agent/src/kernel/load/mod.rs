@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub use error::LoadError;
 
 use super::{
-    btf::Btf,
+    btf::{Btf, BtfError},
     counters::CounterMap,
     holds::Holds,
     identity::Labeller,
@@ -30,6 +30,7 @@ use super::{
     task_storage::{Tasks, TasksError},
 };
 use loading::Loading;
+use stayhand_agent_ebpf::abi::offsets::{HOOKS_OF_NEWER_KERNELS, PROGRAMS};
 
 /// What to load and where to pin it.
 #[derive(Clone, Debug)]
@@ -87,7 +88,9 @@ impl Kernel {
             return Err(LoadError::Problems(problems));
         }
         let object = KernelObject::read(&options.object)?;
-        let offsets = offsets::resolve(&Btf::of_running_kernel()?)?;
+        let btf = Btf::of_running_kernel()?;
+        let offsets = offsets::resolve(&btf)?;
+        let hooks = hooks_of(&btf)?;
         let pins = options.pins.clone();
         pins.prepare()?;
         let new_maps = layout::check(&object.maps, &pins)?;
@@ -98,6 +101,7 @@ impl Kernel {
             object: &object,
             offsets: &offsets,
             generation,
+            hooks: &hooks,
         };
         let loaded = loading.run(options.limits);
         let (programs, secret) = match loaded {
@@ -200,6 +204,18 @@ fn detach(pins: &Pins) -> Result<usize, PinsError> {
         drop(std::fs::remove_dir(directory));
     }
     Ok(links.len())
+}
+
+/// Programs for the hooks of this kernel. One that it lacks is an error when it is loaded, unless it is known to have
+/// come later.
+fn hooks_of(btf: &Btf) -> Result<Vec<(&'static str, &'static str)>, BtfError> {
+    let mut hooks = Vec::with_capacity(PROGRAMS.len());
+    for (program, hook) in PROGRAMS {
+        if !HOOKS_OF_NEWER_KERNELS.contains(hook) || offsets::has_hook(btf, hook)? {
+            hooks.push((*program, *hook));
+        }
+    }
+    Ok(hooks)
 }
 
 /// Why processes could not be scanned.

@@ -30,8 +30,13 @@ impl Class {
 pub(super) mod activity {
     pub(in super::super) const PROCESS_LAUNCH: u32 = 1;
     pub(in super::super) const FILE_CREATE: u32 = 1;
+    pub(in super::super) const FILE_READ: u32 = 2;
     pub(in super::super) const FILE_UPDATE: u32 = 3;
+    pub(in super::super) const FILE_DELETE: u32 = 4;
+    pub(in super::super) const FILE_RENAME: u32 = 5;
+    pub(in super::super) const FILE_SET_ATTRIBUTES: u32 = 6;
     pub(in super::super) const NETWORK_OPEN: u32 = 1;
+    pub(in super::super) const NETWORK_TRAFFIC: u32 = 6;
     pub(in super::super) const ASSIGN_PRIVILEGES: u32 = 1;
     pub(in super::super) const REVOKE_PRIVILEGES: u32 = 2;
     pub(in super::super) const ENTITY_CREATE: u32 = 1;

@@ -49,11 +49,19 @@ pub(super) fn body(event: &Event, decision: &DecisionEvent) -> Body {
 }
 
 fn class_of(operation: Operation) -> (Class, u32) {
+    let file = Class::FILE_SYSTEM_ACTIVITY;
     match operation {
         Operation::Exec => (Class::PROCESS_ACTIVITY, activity::PROCESS_LAUNCH),
-        Operation::Write => (Class::FILE_SYSTEM_ACTIVITY, activity::FILE_UPDATE),
-        Operation::Create => (Class::FILE_SYSTEM_ACTIVITY, activity::FILE_CREATE),
+        Operation::Read => (file, activity::FILE_READ),
+        Operation::Write => (file, activity::FILE_UPDATE),
+        Operation::Create => (file, activity::FILE_CREATE),
+        Operation::Delete => (file, activity::FILE_DELETE),
+        Operation::Rename => (file, activity::FILE_RENAME),
+        Operation::Attr => (file, activity::FILE_SET_ATTRIBUTES),
+        Operation::MapExec | Operation::Link => (file, activity::OTHER),
         Operation::Connect => (Class::NETWORK_ACTIVITY, activity::NETWORK_OPEN),
+        Operation::Send => (Class::NETWORK_ACTIVITY, activity::NETWORK_TRAFFIC),
+        Operation::Bind => (Class::NETWORK_ACTIVITY, activity::OTHER),
     }
 }
 
@@ -88,29 +96,40 @@ fn correlation(decision: &DecisionEvent) -> Option<String> {
 }
 
 fn object(body: &mut Body, decision: &DecisionEvent) {
-    match (decision.operation, &decision.object) {
-        (Operation::Exec, object) => {
+    if class_of(decision.operation).1 == activity::OTHER {
+        body.set("activity_name", decision.operation.as_str());
+    }
+    match decision.operation {
+        Operation::Exec => {
             body.set("launch_type_id", LAUNCH_EXEC);
-            let program = objects::path_of(object);
+            let program = objects::path_of(&decision.object);
             body.set(
                 "process",
                 objects::launched(&decision.subject, &decision.process, program),
             );
         }
-        (Operation::Write | Operation::Create, object) => {
-            body.set("file", objects::regular_file(objects::path_of(object)));
-        }
-        (Operation::Connect, Object::Address { ip, port }) => {
-            body.set(
-                "dst_endpoint",
-                json!({ "ip": ip.to_string(), "port": port }),
-            );
+        Operation::Connect | Operation::Send => {
+            body.set("dst_endpoint", endpoint(&decision.object));
             body.set("connection_info", json!({ "direction_id": OUTBOUND }));
         }
-        // A record that contradicts itself: the endpoint is required, and empty is the truth about it.
-        (Operation::Connect, Object::Path { .. }) => {
-            body.set("dst_endpoint", json!({ "name": "unknown" }));
+        Operation::Bind => body.set("src_endpoint", endpoint(&decision.object)),
+        _ => {
+            body.set(
+                "file",
+                objects::regular_file(objects::path_of(&decision.object)),
+            );
+            if let Object::Ends { to, .. } = &decision.object {
+                body.set("file_result", objects::regular_file(to));
+            }
         }
+    }
+}
+
+/// A record that contradicts itself has no address: the endpoint is required, and empty is the truth about it.
+fn endpoint(object: &Object) -> Value {
+    match object {
+        Object::Address { ip, port } => json!({ "ip": ip.to_string(), "port": port }),
+        Object::Path { .. } | Object::Ends { .. } => json!({ "name": "unknown" }),
     }
 }
 
@@ -151,13 +170,20 @@ fn rule(body: &mut Body, decision: &DecisionEvent) {
     }
 }
 
-/// The hook that judges an operation.
+/// The hook that judges an operation, or the first of several.
 fn hook(operation: Operation) -> &'static str {
     match operation {
         Operation::Exec => "bpf-lsm/bprm_check_security",
-        Operation::Write => "bpf-lsm/file_open",
+        Operation::MapExec => "bpf-lsm/mmap_file",
+        Operation::Rename => "bpf-lsm/inode_rename",
+        Operation::Link => "bpf-lsm/inode_link",
+        Operation::Read | Operation::Write => "bpf-lsm/file_open",
         Operation::Create => "bpf-lsm/inode_create",
+        Operation::Delete => "bpf-lsm/inode_unlink",
+        Operation::Attr => "bpf-lsm/inode_setattr",
         Operation::Connect => "bpf-lsm/socket_connect",
+        Operation::Send => "bpf-lsm/socket_sendmsg",
+        Operation::Bind => "bpf-lsm/socket_bind",
     }
 }
 

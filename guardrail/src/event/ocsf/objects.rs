@@ -111,7 +111,7 @@ fn file(path: &[u8], type_id: u32) -> Value {
 /// Bytes of a path; empty for an address, which no class asks for.
 pub(super) fn path_of(object: &Object) -> &[u8] {
     match object {
-        Object::Path { bytes } => bytes,
+        Object::Path { bytes } | Object::Ends { from: bytes, .. } => bytes,
         Object::Address { .. } => b"",
     }
 }

@@ -42,12 +42,16 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
         Operation::Exec => Object::Path {
             bytes: b"/opt/demo/deploy".to_vec(),
         },
-        Operation::Write | Operation::Create => Object::Path {
-            bytes: b"/srv/held/a\n\x1b[31m\xff".to_vec(),
-        },
-        Operation::Connect => Object::Address {
+        Operation::Connect | Operation::Send | Operation::Bind => Object::Address {
             ip: "127.0.9.1".parse().unwrap(),
             port: 7000,
+        },
+        Operation::Rename | Operation::Link => Object::Ends {
+            from: b"/srv/held/a".to_vec(),
+            to: b"/srv/held/\x1b[31mb".to_vec(),
+        },
+        _ => Object::Path {
+            bytes: b"/srv/held/a\n\x1b[31m\xff".to_vec(),
         },
     };
     DecisionEvent {
@@ -300,7 +304,7 @@ proptest! {
         path in proptest::collection::vec(any::<u8>(), 0..80),
         arg in proptest::collection::vec(any::<u8>(), 0..80),
         message in ".*",
-        index in 0..4usize,
+        index in 0..Operation::ALL.len(),
     ) {
         let operation = Operation::ALL[index];
         let mut decision = DecisionEvent {
@@ -308,8 +312,13 @@ proptest! {
             message: Some(message.clone()),
             ..decision(Verdict::Denied, Reason::HoldRefused, operation)
         };
-        if operation != Operation::Connect {
-            decision.object = Object::Path { bytes: path.clone() };
+        match &mut decision.object {
+            Object::Path { bytes } => bytes.clone_from(&path),
+            Object::Ends { from, to } => {
+                from.clone_from(&path);
+                to.clone_from(&arg);
+            }
+            Object::Address { .. } => {}
         }
         decision.process.args = vec![arg.clone()];
         decision.process.comm = arg.clone();

@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use stayhand_agent_ebpf::{
-    abi::code::{op, reason},
+    abi::code::reason,
     decide::{Attempt, Decision, Now},
 };
 
@@ -20,12 +20,12 @@ use crate::{
     id::GrantId,
     image::{
         Image,
-        eval::{Leases, judge_address, judge_path},
+        eval::{Leases, judge_address, judge_paths},
         leases::rows,
     },
     policy::{
         compile,
-        explain::{Explanation, Question, explain},
+        explain::{End, Explanation, Question, explain},
         net::mapped_octets,
     },
     reason::{Reason, Verdict},
@@ -85,11 +85,30 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 port: 0,
                 subjects,
             };
-            judge_path(image, &disk.levels(path), &attempt, now, &leases)
+            judge_paths(image, &[(disk.levels(path), attempt)], now, &leases)
         }
-        What::Address { ip, port } => {
+        What::Ends {
+            operations,
+            from,
+            to,
+        } => {
+            let ends = [(from, operations.0), (to, operations.1)].map(|(path, ops)| {
+                let attempt = Attempt {
+                    ops,
+                    port: 0,
+                    subjects,
+                };
+                (disk.levels(path), attempt)
+            });
+            judge_paths(image, &ends, now, &leases)
+        }
+        What::Address {
+            operations,
+            ip,
+            port,
+        } => {
             let attempt = Attempt {
-                ops: op::CONNECT,
+                ops: *operations,
                 port: *port,
                 subjects,
             };
@@ -99,26 +118,38 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
 }
 
 fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
-    let (operations, objects) = match &tried.what {
-        What::Path { operations, path } => (*operations, disk.known_as(path)),
-        What::Address { ip, port } => (
-            op::CONNECT,
-            vec![
-                Object::Address {
-                    ip: *ip,
-                    port: *port,
-                }
-                .into(),
-            ],
-        ),
+    let ends = match &tried.what {
+        What::Path { operations, path } => vec![(*operations, disk.known_as(path))],
+        What::Ends {
+            operations,
+            from,
+            to,
+        } => vec![
+            (operations.0, disk.known_as(from)),
+            (operations.1, disk.known_as(to)),
+        ],
+        What::Address {
+            operations,
+            ip,
+            port,
+        } => {
+            let (ip, port) = (*ip, *port);
+            vec![(*operations, vec![Object::Address { ip, port }.into()])]
+        }
     };
+    let ends: Vec<End<'_>> = ends
+        .iter()
+        .map(|(operations, objects)| End {
+            operations: *operations,
+            objects,
+        })
+        .collect();
     explain(&Question {
         policies: &case.policies,
         leases: &case.leases,
         user: &tried.user,
         groups: &tried.groups,
-        operations,
-        objects: &objects,
+        ends: &ends,
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
     })
@@ -209,6 +240,7 @@ fn renamed_directories_keep_their_rules_and_their_new_place_has_its_own() {
             let decision = judge(&image, case, &disk, tried);
             let objects = match &tried.what {
                 What::Path { path, .. } => disk.name_count(path),
+                What::Ends { from, to, .. } => disk.name_count(from).max(disk.name_count(to)),
                 What::Address { .. } => 1,
             };
             // Under two names with rules below both, the automaton would stand in three places; it restricts.

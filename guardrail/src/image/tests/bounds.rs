@@ -14,7 +14,7 @@ use crate::{
     id::{GrantId, Revision},
     image::{
         Image,
-        eval::{Leases, Level, judge_path},
+        eval::{Leases, Level, judge_paths},
         leases::rows,
     },
     policy::{Versioned, compile, compile::CompileError, explain::TimedLease, parse},
@@ -156,10 +156,9 @@ fn an_empty_set_of_policies_compiles_to_an_image_that_allows() {
             label: 0,
         },
     ];
-    let decision = judge_path(
+    let decision = judge_paths(
         &image,
-        &levels,
-        &attempt,
+        &[(levels.to_vec(), attempt)],
         Now {
             boot_ns: 1,
             tai_ns: 1,
@@ -187,10 +186,9 @@ fn a_path_deeper_than_the_walk_is_restricted() {
         port: 0,
         subjects: 1,
     };
-    let decision = judge_path(
+    let decision = judge_paths(
         &image,
-        &levels,
-        &attempt,
+        &[(levels.to_vec(), attempt)],
         Now {
             boot_ns: 1,
             tai_ns: 1,

@@ -57,8 +57,20 @@ pub(super) struct Tried {
 /// What is tried.
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    Path { operations: u32, path: String },
-    Address { ip: IpAddr, port: u16 },
+    Path {
+        operations: u32,
+        path: String,
+    },
+    Ends {
+        operations: (u32, u32),
+        from: String,
+        to: String,
+    },
+    Address {
+        operations: u32,
+        ip: IpAddr,
+        port: u16,
+    },
 }
 
 pub(super) fn path() -> impl Strategy<Value = String> {
@@ -82,7 +94,10 @@ fn joined(mut patterns: Vec<String>) -> String {
 
 fn target() -> impl Strategy<Value = String> {
     let paths = || prop::collection::vec(pattern(), 1..4).prop_map(joined);
-    let ops = prop::sample::select(&["[write]", "[create]", "[write, create]"][..]);
+    let ops = prop::sample::subsequence(&FILE_OPS[..], 1..=FILE_OPS.len())
+        .prop_map(|ops| format!("[{}]", ops.join(", ")));
+    let net_ops = prop::sample::subsequence(&NET_OPS[..], 1..=NET_OPS.len())
+        .prop_map(|ops| format!("[{}]", ops.join(", ")));
     let cidrs = prop::collection::vec(
         prop::sample::select(&CIDRS[..]).prop_map(|cidr| format!("\"{cidr}\"")),
         1..3,
@@ -90,11 +105,19 @@ fn target() -> impl Strategy<Value = String> {
     prop_oneof![
         paths().prop_map(|paths| format!("exec: {{ path: {paths} }}")),
         (ops, paths()).prop_map(|(ops, paths)| format!("file: {{ ops: {ops}, path: {paths} }}")),
-        (cidrs.prop_map(joined), prop::sample::select(&PORTS[..]))
-            .prop_map(|(cidrs, ports)| format!("net: {{ ops: [connect], cidr: {cidrs}{ports} }}")),
+        (
+            net_ops,
+            cidrs.prop_map(joined),
+            prop::sample::select(&PORTS[..])
+        )
+            .prop_map(|(ops, cidrs, ports)| format!("net: {{ ops: {ops}, cidr: {cidrs}{ports} }}")),
     ]
 }
 
+const FILE_OPS: [&str; 8] = [
+    "read", "write", "create", "delete", "rename", "link", "attr", "map-exec",
+];
+const NET_OPS: [&str; 3] = ["connect", "send", "bind"];
 const EFFECTS: [&str; 6] = [
     "deny",
     "require-grant",
@@ -167,8 +190,32 @@ const WHO: &[(&str, &[&str])] = &[
 
 fn attempt() -> impl Strategy<Value = Tried> {
     use stayhand_agent_ebpf::abi::code::op;
-    let operations =
-        prop::sample::select(&[op::EXEC, op::WRITE, op::CREATE, op::CREATE | op::WRITE][..]);
+    // What the hooks ask, see `agent-ebpf/src/hooks`.
+    let operations = prop::sample::select(
+        &[
+            op::EXEC,
+            op::EXEC,
+            op::WRITE,
+            op::READ,
+            op::READ | op::WRITE,
+            op::CREATE,
+            op::CREATE | op::WRITE,
+            op::DELETE,
+            op::ATTR,
+            op::MAP_EXEC,
+        ][..],
+    );
+    let ends = prop::sample::select(
+        &[
+            (op::RENAME | op::DELETE, op::RENAME | op::CREATE),
+            (
+                op::RENAME | op::DELETE,
+                op::RENAME | op::CREATE | op::WRITE | op::DELETE,
+            ),
+            (op::LINK, op::LINK | op::CREATE),
+        ][..],
+    );
+    let net = prop::sample::select(&[op::CONNECT, op::CONNECT, op::SEND, op::BIND][..]);
     let address = prop_oneof![
         2 => (0u8..4, 0u8..4, any::<u8>()).prop_map(|(b, c, d)| IpAddr::V4(Ipv4Addr::new(10, b, c, d))),
         2 => prop::sample::select(&["10.1.2.3", "10.1.2.200", "192.0.2.1", "2001:db8::1", "::1"][..])
@@ -177,7 +224,10 @@ fn attempt() -> impl Strategy<Value = Tried> {
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
         3 => (operations, path()).prop_map(|(operations, path)| What::Path { operations, path }),
-        1 => (address, port).prop_map(|(ip, port)| What::Address { ip, port }),
+        1 => (ends, path(), path())
+            .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
+        1 => (net, address, port)
+            .prop_map(|(operations, ip, port)| What::Address { operations, ip, port }),
     ];
     let who = prop::sample::select(WHO);
     (who, what).prop_map(|((user, groups), what)| Tried {

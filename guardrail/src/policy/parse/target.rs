@@ -74,11 +74,18 @@ fn file(r: &mut Reader, node: &Node) -> Option<Target> {
 }
 
 fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
-    let known = [("write", Operation::Write), ("create", Operation::Create)];
-    let later = [
-        "read", "open", "delete", "rename", "attr", "link", "symlink", "mkdir", "rmdir", "mount",
-        "truncate", "append",
-    ];
+    let known = [
+        Operation::Read,
+        Operation::Write,
+        Operation::Create,
+        Operation::Delete,
+        Operation::Rename,
+        Operation::Link,
+        Operation::Attr,
+        Operation::MapExec,
+    ]
+    .map(|operation| (operation.as_str(), operation));
+    let later = ["mount", "umount", "mprotect", "append"];
     list_of(r, node, "ops", |r, node| {
         r.word(node, "operation", &known, &later)
     })
@@ -87,8 +94,9 @@ fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
 fn net(r: &mut Reader, node: &Node) -> Option<Target> {
     let later = ["host", "hosts", "dns", "domain", "protocol", "uid"];
     let mut fields = Fields::of(r, node, "net", &["ops", "cidr", "ports"], &later)?;
-    let known = [("connect", Operation::Connect)];
-    let later = ["bind", "listen", "accept", "send", "sendto"];
+    let known = [Operation::Connect, Operation::Send, Operation::Bind]
+        .map(|operation| (operation.as_str(), operation));
+    let later = ["listen", "accept", "raw"];
     let operations = fields.require(r, "ops").map(|node| {
         list_of(r, node, "ops", |r, node| {
             r.word(node, "operation", &known, &later)

@@ -1,0 +1,102 @@
+//! `inode_mkdir`, `inode_mknod` and `inode_symlink`: a new name that is no regular file. An attempt to create,
+//! without an open.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::abi::{
+    code::{hook, op},
+    task::{NAME_MAX, TaskState},
+};
+
+use crate::{
+    hooks::{act, judged, named, slot},
+    judge::{begin, judge},
+    offsets::Addr,
+    walk::{collect, identity, name_hash},
+};
+
+/// What is made, beyond its name; part of what an approval is bound to.
+#[derive(Clone, Copy)]
+struct Made {
+    mode: u64,
+    device: u64,
+    /// Kernel address of a symbolic link's target, 0 for none
+    target: u64,
+}
+
+/// `inode_mkdir(struct inode *dir, struct dentry *dentry, umode_t mode)`
+#[lsm(hook = "inode_mkdir")]
+pub fn inode_mkdir(ctx: LsmContext) -> i32 {
+    let mode = ctx.arg::<u64>(2) & 0xffff;
+    judged(&ctx, "inode_mkdir", |state, task| {
+        let made = Made {
+            mode,
+            device: u64::MAX,
+            target: 0,
+        };
+        make(state, task, ctx.arg(0), ctx.arg(1), made)
+    })
+}
+
+/// `inode_mknod(struct inode *dir, struct dentry *dentry, umode_t mode, dev_t dev)`
+#[lsm(hook = "inode_mknod")]
+pub fn inode_mknod(ctx: LsmContext) -> i32 {
+    let (mode, device) = (ctx.arg::<u64>(2) & 0xffff, ctx.arg::<u64>(3) & 0xffff_ffff);
+    judged(&ctx, "inode_mknod", |state, task| {
+        let made = Made {
+            mode,
+            device,
+            target: 0,
+        };
+        make(state, task, ctx.arg(0), ctx.arg(1), made)
+    })
+}
+
+/// `inode_symlink(struct inode *dir, struct dentry *dentry, const char *old_name)`
+#[lsm(hook = "inode_symlink")]
+pub fn inode_symlink(ctx: LsmContext) -> i32 {
+    judged(&ctx, "inode_symlink", |state, task| {
+        let made = Made {
+            mode: 0,
+            device: 0,
+            target: ctx.arg(2),
+        };
+        make(state, task, ctx.arg(0), ctx.arg(1), made)
+    })
+}
+
+#[inline(always)]
+fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: Made) -> i32 {
+    let Some(subject) = begin(state, hook::INODE_MAKE, op::CREATE, 0) else {
+        return 0;
+    };
+    // SAFETY: typed hook arguments; the state is live.
+    unsafe {
+        (*state).current.object = identity(directory, slot(state));
+        let target = text_hash(state, made.target);
+        (*state).current.content = [made.mode, made.device, target, 0];
+        named(state, directory, dentry);
+        let walked = collect(state, dentry, directory);
+        judge(state, subject, walked);
+    }
+    act(state, task)
+}
+
+/// Hash of a string in the kernel, 0 for none. One that is longer than a component cannot be bound to an approval.
+#[inline(always)]
+unsafe fn text_hash(state: *mut TaskState, pointer: u64) -> u64 {
+    if pointer == 0 {
+        return 0;
+    }
+    // SAFETY: the scratch buffer has 264 bytes; the helper checks the address.
+    unsafe {
+        let buffer = (&raw mut (*state).name).cast::<c_void>();
+        let read = bpf_probe_read_kernel_str(buffer, NAME_MAX as u32 + 1, pointer as *const c_void);
+        if read <= 0 || read > NAME_MAX as i64 {
+            (*state).current.unholdable = 1;
+            return 0;
+        }
+        name_hash(state, pointer, read as u32).unwrap_or(0)
+    }
+}

@@ -1,0 +1,75 @@
+//! `mmap_file` and `file_mprotect`: a file becomes executable memory. That is how a loader runs a program whose name
+//! it is given, and how libraries come in. The kernel's own mappings during `execve` were judged as that execution.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::abi::{
+    code::{hook, op},
+    task::TaskState,
+};
+
+use crate::{
+    arch::Call,
+    hooks::{act, judged, slot},
+    judge::{begin, judge},
+    offsets::{
+        Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
+        OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
+    },
+    walk::{collect, identity},
+};
+
+/// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h)
+const PROT_EXEC: u64 = 0x4;
+
+/// `mmap_file(struct file *file, unsigned long reqprot, unsigned long prot, unsigned long flags)`
+#[lsm(hook = "mmap_file")]
+pub fn mmap_file(ctx: LsmContext) -> i32 {
+    let prot: u64 = ctx.arg(2);
+    if prot & PROT_EXEC == 0 {
+        return 0;
+    }
+    judged(&ctx, "mmap_file", |state, task| {
+        map(state, task, ctx.arg(0))
+    })
+}
+
+/// `file_mprotect(struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot)`
+#[lsm(hook = "file_mprotect")]
+pub fn file_mprotect(ctx: LsmContext) -> i32 {
+    let prot: u64 = ctx.arg(2);
+    if prot & PROT_EXEC == 0 {
+        return 0;
+    }
+    let area: Addr = ctx.arg(0);
+    judged(&ctx, "file_mprotect", |state, task| {
+        // SAFETY: typed hook argument.
+        map(state, task, unsafe { load(area, &OFF_VMA_FILE) })
+    })
+}
+
+#[inline(always)]
+fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
+    if file.is_null() {
+        return 0;
+    }
+    let Some(subject) = begin(state, hook::MMAP_FILE, op::MAP_EXEC, 0) else {
+        return 0;
+    };
+    if Call::current(task).is_exec() {
+        return 0;
+    }
+    // SAFETY: a typed file and what is walked from it; the state is live.
+    unsafe {
+        let inode: Addr = load(file, &OFF_FILE_INODE);
+        (*state).current.object = identity(inode, slot(state));
+        (*state).current.content = [
+            load::<u64>(inode, &OFF_INODE_SIZE),
+            load::<u64>(inode, &OFF_INODE_CTIME_SEC),
+            u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
+            load::<u64>(inode, &OFF_INODE_VERSION),
+        ];
+        let walked = collect(state, load(file, &OFF_FILE_DENTRY), inode);
+        judge(state, subject, walked);
+    }
+    act(state, task)
+}

@@ -1,0 +1,118 @@
+//! `inode_rename(struct inode *old_dir, struct dentry *old_dentry, struct inode *new_dir, struct dentry
+//! *new_dentry)` and `inode_link`: actions with two ends, judged as one question. The kernel calls the first one
+//! twice for an exchange, once in either direction.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use stayhand_agent_ebpf::abi::{
+    code::{hook, op},
+    image::Subject,
+    task::{DEPTH_MAX, TaskState},
+};
+
+use crate::{
+    hold::EPERM,
+    hooks::{act, judged, named, slot},
+    judge::{begin, conclude, end, start},
+    offsets::{Addr, OFF_DENTRY_INODE, load},
+    walk::{collect_end, identity},
+};
+
+const RENAMED_AWAY: u32 = op::RENAME | op::DELETE;
+const RENAMED_HERE: u32 = op::RENAME | op::CREATE;
+/// What a rename does to the file that it takes the place of.
+const REPLACED: u32 = op::WRITE | op::DELETE;
+
+#[lsm(hook = "inode_rename")]
+pub fn inode_rename(ctx: LsmContext) -> i32 {
+    judged(&ctx, "inode_rename", |state, task| {
+        let (old, new) = ([ctx.arg(0), ctx.arg(1)], [ctx.arg(2), ctx.arg(3)]);
+        rename(state, task, old, new)
+    })
+}
+
+/// `inode_link(struct dentry *old_dentry, struct inode *dir, struct dentry *new_dentry)`
+#[lsm(hook = "inode_link")]
+pub fn inode_link(ctx: LsmContext) -> i32 {
+    judged(&ctx, "inode_link", |state, task| {
+        link(state, task, ctx.arg(0), [ctx.arg(1), ctx.arg(2)])
+    })
+}
+
+#[inline(always)]
+fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> i32 {
+    let all = RENAMED_AWAY | RENAMED_HERE | REPLACED;
+    let Some(subject) = begin(state, hook::INODE_RENAME, all, 0) else {
+        return 0;
+    };
+    // SAFETY: typed hook arguments and inodes walked from them; the state is live.
+    unsafe {
+        let moved: Addr = load(old[1], &OFF_DENTRY_INODE);
+        if !moved.is_null() {
+            (*state).current.object = identity(moved, slot(state));
+        }
+        let replaced: Addr = load(new[1], &OFF_DENTRY_INODE);
+        let there = if replaced.is_null() {
+            RENAMED_HERE
+        } else {
+            RENAMED_HERE | REPLACED
+        };
+        (*state).current.content = [u64::from(there), 0, 0, 0];
+        ends(state, old, new, RENAMED_AWAY, there, subject);
+    }
+    act(state, task)
+}
+
+#[inline(always)]
+fn link(state: *mut TaskState, task: Addr, old: Addr, new: [Addr; 2]) -> i32 {
+    let Some(subject) = begin(state, hook::INODE_LINK, op::LINK | op::CREATE, 0) else {
+        return 0;
+    };
+    // SAFETY: typed hook arguments and an inode walked from them; the state is live.
+    unsafe {
+        let linked: Addr = load(old, &OFF_DENTRY_INODE);
+        if linked.is_null() {
+            return EPERM;
+        }
+        (*state).current.object = identity(linked, slot(state));
+        ends(
+            state,
+            [linked, old],
+            new,
+            op::LINK,
+            op::LINK | op::CREATE,
+            subject,
+        );
+    }
+    act(state, task)
+}
+
+/// Judges both ends, each an inode of its file system and a dentry.
+///
+/// # Safety
+/// Typed pointers, and a live state.
+#[inline(always)]
+unsafe fn ends(
+    state: *mut TaskState,
+    old: [Addr; 2],
+    new: [Addr; 2],
+    here: u32,
+    there: u32,
+    subject: Subject,
+) {
+    // SAFETY: by contract.
+    unsafe {
+        let current = &raw mut (*state).current;
+        named(state, new[0], new[1]);
+        start(state);
+        (*current).attempt.ops = there;
+        let walked = collect_end::<DEPTH_MAX>(state, new[1], new[0]);
+        (*current).other_depth = (*current).depth;
+        end(state, walked);
+        (*current).attempt.ops = here;
+        (*current).depth = 0;
+        let walked = collect_end::<0>(state, old[1], old[0]);
+        end(state, walked);
+        (*current).attempt.ops = here | there;
+        conclude(state, subject);
+    }
+}
