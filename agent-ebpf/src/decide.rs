@@ -5,9 +5,12 @@
 //! drives it from a bounded loop: `Judge::consider` once per entry, `Judge::end` between the ends of an attempt
 //! that has two, then `Judge::finish`.
 
-use crate::abi::{
-    code::{decode_effect, effect, op, reason, verdict},
-    image::{Entry, LeaseRow, entry_flag},
+use crate::{
+    abi::{
+        code::{decode_effect, effect, op, reason, verdict},
+        image::{Entry, LeaseRow, entry_flag},
+    },
+    args::met,
 };
 
 /// One attempt as far as rules look at it.
@@ -156,21 +159,37 @@ impl Judge {
         }
     }
 
-    /// Takes in one entry that the object or the address meets.
+    /// Whether an entry that the object or the address meets concerns the attempt, its arguments aside.
     #[inline(always)]
-    pub fn consider<T: Tables>(&mut self, tables: &T, attempt: &Attempt, now: Now, entry: &Entry) {
-        let ops = entry.ops & attempt.ops;
-        if ops == 0
-            || entry.subjects & attempt.subjects == 0
-            || attempt.port < entry.port_first
-            || attempt.port > entry.port_last
-        {
+    pub fn concerns(attempt: &Attempt, entry: &Entry) -> bool {
+        entry.ops & attempt.ops != 0
+            && entry.subjects & attempt.subjects != 0
+            && attempt.port >= entry.port_first
+            && attempt.port <= entry.port_last
+    }
+
+    /// Takes in one entry that the object or the address meets. `met` says whether the arguments meet its condition
+    /// (see [`met`]): an entry that they may meet restricts and permits nothing.
+    #[inline(always)]
+    pub fn consider<T: Tables>(
+        &mut self,
+        tables: &T,
+        attempt: &Attempt,
+        now: Now,
+        entry: &Entry,
+        met: u32,
+    ) {
+        if !Self::concerns(attempt, entry) || met == met::NO {
             return;
         }
-        if entry.permission != 0 && self.end.covered & ops != ops {
+        let ops = entry.ops & attempt.ops;
+        let surely = met == met::YES;
+        if surely && entry.permission != 0 && self.end.covered & ops != ops {
             self.cover(tables, now, entry.permission, ops);
         }
-        self.rank(entry, ops);
+        if surely || decode_effect(entry.effect) != effect::ALLOW {
+            self.rank(entry, ops);
+        }
     }
 
     #[inline(always)]
@@ -395,7 +414,7 @@ fn strictness(matched: &Matched) -> u32 {
     }
 }
 
-/// The whole decision over a list of entries, for callers that can iterate freely.
+/// The whole decision over a list of entries, for callers that can iterate freely and know no arguments.
 pub fn decide<'e, T: Tables>(
     tables: &T,
     attempt: &Attempt,
@@ -404,7 +423,12 @@ pub fn decide<'e, T: Tables>(
 ) -> Decision {
     let mut judge = Judge::new();
     for entry in entries {
-        judge.consider(tables, attempt, now, entry);
+        let met = if entry.args_len == 0 {
+            met::YES
+        } else {
+            met::MAYBE
+        };
+        judge.consider(tables, attempt, now, entry, met);
     }
     judge.finish()
 }
@@ -434,7 +458,8 @@ mod tests {
             flags: 0,
             port_first: 0,
             port_last: u16::MAX,
-            pad: 0,
+            args_first: 0,
+            args_len: 0,
         }
     }
 

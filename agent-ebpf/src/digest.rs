@@ -3,23 +3,21 @@
 
 use core::ffi::{c_long, c_void};
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_probe_read_user_str};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use stayhand_agent_ebpf::{
-    abi::{
-        code::op,
-        task::{NAME_WORDS, TaskState},
-    },
+    abi::{code::op, task::TaskState},
     siphash::Sip,
-    strings::{PIECE, head, next_offset, vector_end},
+    strings::{next_offset, vector_end},
 };
 
 use crate::{
     arch::{Call, Vectors},
     maps::SETTINGS,
     offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, load},
+    pieces::{hashed, read},
 };
 
-/// Pieces of up to [`PIECE`] bytes over all arguments and environment strings: covers 512 KiB of long strings
+/// Pieces of up to 256 bytes over all arguments and environment strings: covers 512 KiB of long strings
 /// or 2,000 short ones, far beyond interactive use, and bounds the loop.
 const PIECES_MAX: u32 = 2_048;
 
@@ -122,18 +120,12 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             (*walk).index = 0;
             return c_long::from((*walk).phase >= 2);
         }
-        let buffer = (&raw mut (*state).name).cast::<u64>();
-        let source = string.wrapping_add((*walk).offset);
-        let read = bpf_probe_read_user_str(buffer.cast(), PIECE, source as *const c_void);
-        if read <= 0 {
+        let Some(piece) = read(state, string.wrapping_add((*walk).offset)) else {
             (*walk).failed = 1;
             return 1;
-        }
-        let read = read as u64;
-        let ends = read < u64::from(PIECE) || ends_here(source);
-        (*walk).sip.word(head(read, ends));
-        (*walk).sip = take_in((*walk).sip, buffer, read);
-        if ends {
+        };
+        (*walk).sip = hashed(state, (*walk).sip, piece);
+        if piece.ends {
             (*walk).offset = 0;
             (*walk).index += 1;
         } else {
@@ -141,31 +133,4 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
         }
     }
     0
-}
-
-/// A string that fills the piece exactly ends there if the byte under the helper's NUL is a NUL, too.
-#[inline(always)]
-unsafe fn ends_here(source: u64) -> bool {
-    let mut byte = 1u8;
-    let at = source.wrapping_add(u64::from(PIECE) - 1);
-    // SAFETY: one byte of user memory by a checked helper; unreadable counts as not ended and fails next.
-    unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
-}
-
-/// Takes in `len` (1 to 256) bytes: the masked last word, the whole words.
-#[inline(always)]
-unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
-    let (whole, rest) = (len / 8, len % 8);
-    // The tail first: after the loop the verifier would follow every possible `whole` apart.
-    // SAFETY: `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
-    let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
-    sip.word(last & ((1u64 << (rest * 8)) - 1));
-    for index in 0..(NAME_WORDS as u64 - 1) {
-        if index >= whole {
-            break;
-        }
-        // SAFETY: index below the buffer's 33 words.
-        sip.word(unsafe { core::ptr::read_volatile(buffer.add(index as usize)) });
-    }
-    sip
 }

@@ -7,16 +7,21 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{counter, decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ENTRIES_PER_ATTEMPT_MAX,
-            ENTRIES_PER_SLOT, LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey,
-            slot_was_rebuilt,
+            ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ARG_STEPS_PER_SLOT, ArgStep,
+            ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey, LeaseRow, Range,
+            Subject, SubjectKey, Token, slot_was_rebuilt,
         },
-        task::{RANGES_MAX, TaskState},
+        task::{RANGES_MAX, TOKENS_MAX, TaskState},
     },
-    decide::{Attempt, Now, Tables, unjudged},
+    args::{Arguments, Matcher, met},
+    decide::{Attempt, Judge, Now, Tables, unjudged},
 };
 
-use crate::maps::{ACTIVE, ENTRIES, LEASES, SUBJECTS, count};
+use crate::maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SUBJECTS, count};
+
+/// Comparisons of arguments with steps, over all entries that one execution meets: some 64 rules with the words of a
+/// long command line. Beyond that the attempt cannot be judged, which restricts.
+const COMPARISONS_MAX: u32 = 16_384;
 
 /// What the active image says of the task's subject; no operations if it says nothing.
 struct Named {
@@ -150,9 +155,26 @@ pub fn start(state: *mut TaskState) {
     }
 }
 
+/// As [`judge`], with the arguments in the state.
+#[inline(always)]
+pub fn judge_with_arguments(state: *mut TaskState, subject: Subject, walked: bool) {
+    start(state);
+    end_by(state, walked, one_entry::<true>, COMPARISONS_MAX);
+    conclude(state, subject);
+}
+
 /// Judges the ranges that were collected at one end.
 #[inline(always)]
 pub fn end(state: *mut TaskState, walked: bool) {
+    let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
+    end_by(state, walked, one_entry::<false>, most);
+}
+
+type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
+
+/// Judges one end by at most as many rounds.
+#[inline(always)]
+fn end_by(state: *mut TaskState, walked: bool, callback: Callback, most: u32) {
     // SAFETY: the state is live.
     unsafe {
         let current = &raw mut (*state).current;
@@ -161,13 +183,12 @@ pub fn end(state: *mut TaskState, walked: bool) {
         (*rounds).entry = 0;
         (*rounds).failed = 0;
         (*rounds).ended = 0;
+        (*rounds).matcher = Matcher::default();
         if !walked {
             (*current).unjudged = 1;
             return;
         }
         let mut context = Context { state };
-        let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_entry;
-        let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
         bpf_loop(most, callback as *mut c_void, (&raw mut context).cast(), 0);
         if (*rounds).failed != 0 || (*rounds).ended == 0 {
             (*current).unjudged = 1;
@@ -225,8 +246,8 @@ struct Context {
     state: *mut TaskState,
 }
 
-/// One entry, or the step to the next range; 1 ends the loop.
-unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
+/// One entry, one comparison of its condition, or the step to the next range; 1 ends the loop.
+unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `judge`'s, on its stack; the state is live.
     unsafe {
         let state = (*context.cast::<Context>()).state;
@@ -239,13 +260,12 @@ unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
         let range = *(&raw const (*state).ranges)
             .cast::<Range>()
             .add(index as usize);
-        if (*cursor).entry >= range.len {
+        if (*cursor).entry >= u32::from(range.len) {
             (*cursor).range = index + 1;
             (*cursor).entry = 0;
             return 0;
         }
         let at = range.start.wrapping_add((*cursor).entry);
-        (*cursor).entry += 1;
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         let found = if at < ENTRIES_PER_SLOT {
             ENTRIES.get_ptr(slot * ENTRIES_PER_SLOT + at)
@@ -256,6 +276,16 @@ unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
             (*cursor).failed = 1;
             return 1;
         };
+        let met = condition::<ARGUMENTS>(state, entry, slot);
+        match met {
+            met::OPEN => return 0,
+            met::FAILED => {
+                (*cursor).failed = 1;
+                return 1;
+            }
+            _ => {}
+        }
+        (*cursor).entry += 1;
         let tables = Leases {
             auid: (*state).auid,
             slot,
@@ -263,9 +293,67 @@ unsafe extern "C" fn one_entry(_round: u64, context: *mut c_void) -> c_long {
         let current = &raw mut (*state).current;
         (*current)
             .judge
-            .consider(&tables, &(*current).attempt, (*current).now, &*entry);
+            .consider(&tables, &(*current).attempt, (*current).now, &*entry, met);
     }
     0
+}
+
+/// Whether the arguments meet the entry's condition, see [`met`]: one comparison at a time.
+#[inline(always)]
+unsafe fn condition<const ARGUMENTS: bool>(
+    state: *mut TaskState,
+    entry: *const Entry,
+    slot: u32,
+) -> u32 {
+    // SAFETY: live map values by contract.
+    unsafe {
+        if (*entry).args_len == 0 {
+            return met::YES;
+        }
+        if !ARGUMENTS || (*state).args.known == 0 {
+            return met::MAYBE;
+        }
+        if !Judge::concerns(&(*state).current.attempt, &*entry) {
+            return met::NO;
+        }
+        let matcher = &raw mut (*state).current.rounds.matcher;
+        let call = CallArguments { state, slot };
+        let met = (*matcher).advance(&call, (*entry).args_first, (*entry).args_len);
+        if met != met::OPEN {
+            *matcher = Matcher::default();
+        }
+        met
+    }
+}
+
+/// The kernel's tables behind [`Arguments`].
+struct CallArguments {
+    state: *mut TaskState,
+    slot: u32,
+}
+
+impl Arguments for CallArguments {
+    #[inline(always)]
+    fn step(&self, index: u32) -> Option<ArgStep> {
+        if index >= ARG_STEPS_PER_SLOT {
+            return None;
+        }
+        ARG_STEPS
+            .get(self.slot * ARG_STEPS_PER_SLOT + index)
+            .copied()
+    }
+
+    #[inline(always)]
+    fn token(&self, index: u32) -> Option<Token> {
+        // SAFETY: the state is live; the index is checked.
+        unsafe {
+            if index >= (*self.state).args.count || index >= TOKENS_MAX as u32 {
+                return None;
+            }
+            let tokens = (&raw const (*self.state).args.tokens).cast::<Token>();
+            Some(*tokens.add(index as usize))
+        }
+    }
 }
 
 struct Leases {

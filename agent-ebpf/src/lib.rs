@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod args;
 pub mod decide;
 pub mod path;
 pub mod siphash;

@@ -34,6 +34,10 @@ mod maps;
 #[cfg(target_arch = "bpf")]
 mod offsets;
 #[cfg(target_arch = "bpf")]
+mod pieces;
+#[cfg(target_arch = "bpf")]
+mod tokens;
+#[cfg(target_arch = "bpf")]
 mod trace;
 #[cfg(target_arch = "bpf")]
 mod underneath;

@@ -11,9 +11,10 @@ use stayhand_agent_ebpf::abi::{
     code::counter,
     hold::{AnswerEntry, HOLDS_MAX, HoldEntry, HoldKey},
     image::{
-        ACTIVE_ENTRIES, EDGES_MAX, ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label,
-        LabelKey, LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX,
-        Settings, Subject, SubjectKey,
+        ACTIVE_ENTRIES, ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgKey, ArgStep, EDGES_MAX,
+        ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelKey, LeaseKey,
+        LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings, Subject,
+        SubjectKey,
     },
     record::Record,
     task::{Identity, TaskState},
@@ -43,6 +44,10 @@ pub static SUBJECTS: HashMap<SubjectKey, Subject, { SUBJECTS_MAX as usize }, ON_
 pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub static NETS: LpmTrie<NetKey, Range, { NETS_MAX as usize }> = LpmTrie::new();
+#[btf_map]
+pub static ARGS: LpmTrie<ArgKey, u32, { ARG_PATTERNS_MAX as usize }> = LpmTrie::new();
+#[btf_map]
+pub static ARG_STEPS: Array<ArgStep, { 2 * ARG_STEPS_PER_SLOT as usize }> = Array::new();
 #[btf_map]
 pub static HOLDS: HashMap<HoldKey, HoldEntry, { HOLDS_MAX as usize }> = HashMap::new();
 #[btf_map]

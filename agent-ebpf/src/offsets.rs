@@ -61,6 +61,10 @@ offsets!(
     OFF_SB_DEV,
     OFF_SB_ROOT,
     OFF_BPRM_FILE,
+    OFF_BPRM_P,
+    OFF_BPRM_ARGC,
+    OFF_BPRM_INTERP,
+    OFF_BPRM_FILENAME,
 );
 
 /// Generation of this program (see `TaskState::judged_by`).

@@ -9,7 +9,7 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use stayhand_agent_ebpf::{
     abi::{
-        image::{ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range},
+        image::{ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range, range_flag},
         task::{DEPTH_MAX, Level, NAME_MAX, NAME_WORDS, RANGES_MAX, TaskState},
     },
     path::{Levels, States, step},
@@ -197,6 +197,7 @@ pub(crate) fn descend(state: *mut TaskState) -> bool {
     unsafe {
         (*state).current.range_count = 0;
         (*state).current.states = States::default();
+        (*state).current.conditions = 0;
         (*state).current.walk_failed = 0;
         let mut context = Context { state };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_level;
@@ -315,6 +316,7 @@ impl Levels for View {
                 .cast::<Range>()
                 .add(count as usize) = range;
             (*self.state).current.range_count = count + 1;
+            (*self.state).current.conditions |= u32::from(range.flags & range_flag::CONDITIONS);
         }
         true
     }

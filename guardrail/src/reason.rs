@@ -170,6 +170,8 @@ reasons! {
     HoldRestops = "hold-restops", number::HOLD_RESTOPS;
     /// A guarded subject asked for the capability that clears login uids
     CapAuditControl = "cap-audit-control", number::CAP_AUDIT_CONTROL;
+    /// A program got other arguments than those that were judged
+    ArgsChanged = "args-changed", number::ARGS_CHANGED;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }

@@ -116,6 +116,8 @@ pub mod reason {
     pub const HOLD_RESTOPS: u32 = 17;
     /// A guarded subject asked for the capability that clears login uids.
     pub const CAP_AUDIT_CONTROL: u32 = 18;
+    /// A program got other arguments than those that were judged, and was killed.
+    pub const ARGS_CHANGED: u32 = 19;
 }
 
 /// The hook that judged.
@@ -146,6 +148,8 @@ pub mod hook {
     pub const SOCKET_SENDMSG: u16 = 12;
     /// `socket_bind`
     pub const SOCKET_BIND: u16 = 13;
+    /// `bprm_committed_creds`
+    pub const EXEC_VERIFY: u16 = 14;
 }
 
 /// Event class, which is also the ring: A holds and grant-covered allows, B denials, C observations.

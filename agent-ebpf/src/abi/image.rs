@@ -93,7 +93,15 @@ pub struct Range {
     /// First entry
     pub start: u32,
     /// Number of entries
-    pub len: u32,
+    pub len: u16,
+    /// Bits of [`range_flag`]
+    pub flags: u16,
+}
+
+/// Flags of a [`Range`].
+pub mod range_flag {
+    /// Some entry has a condition on arguments.
+    pub const CONDITIONS: u16 = 1 << 0;
 }
 
 /// One node of the path automaton. Index 0 is no node.
@@ -130,8 +138,10 @@ pub struct Entry {
     pub port_first: u16,
     /// Last port, inclusive
     pub port_last: u16,
-    /// Zero
-    pub pad: u64,
+    /// First step of the condition on the arguments
+    pub args_first: u32,
+    /// Steps of that condition; 0 for none
+    pub args_len: u32,
 }
 
 /// Flags of an [`Entry`].
@@ -140,6 +150,93 @@ pub mod entry_flag {
     pub const MONITOR: u32 = 1 << 0;
     /// Record an allow, too.
     pub const RECORD: u32 = 1 << 1;
+}
+
+/// Longest pattern of an argument, in bytes with the NUL that ends a literal one.
+pub const ARG_PATTERN_BYTES: usize = 124;
+/// Patterns in both slots; allocated on demand.
+pub const ARG_PATTERNS_MAX: u32 = 65_536;
+/// Steps of conditions per slot; bounds the array at 2 x 32768 x 28 bytes = 1.75 MiB. Step 0 is no step.
+pub const ARG_STEPS_PER_SLOT: u32 = 32_768;
+/// Prefix bits that the space takes in an [`ArgKey`].
+pub const ARG_SPACE_BITS: u32 = 32;
+
+/// Data part of the pattern trie's key. A pattern that is stored is found by every argument that begins with it; a
+/// literal one has its NUL.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArgKey {
+    /// [`arg_space`], big-endian so that it is the top of the prefix
+    pub space_be: [u8; 4],
+    /// The argument from its beginning, or backwards from its end; what is behind its NUL means nothing
+    pub text: [u8; ARG_PATTERN_BYTES],
+}
+
+/// Slot and direction of an [`ArgKey`].
+#[inline(always)]
+pub const fn arg_space(slot: u32, backwards: bool) -> u32 {
+    slot << 1 | backwards as u32
+}
+
+/// One step of a condition on arguments: what one argument has to be. Patterns are numbered from 1 in the order of
+/// their bytes, forwards and backwards apart, so that those that begin with one of them are a run of numbers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArgStep {
+    /// Numbers of the longest pattern that the argument may begin with; from 0 for any
+    pub prefix_first: u32,
+    /// See `prefix_first`
+    pub prefix_last: u32,
+    /// Numbers of the longest pattern that it may end with; from 0 for any
+    pub suffix_first: u32,
+    /// See `suffix_first`
+    pub suffix_last: u32,
+    /// Least length: pattern and pattern do not overlap
+    pub min_len: u32,
+    /// Letter of an option, see [`crate::args::letter`]; 0 for none, else nothing but the letter counts
+    pub letter: u32,
+    /// Bits of [`step_flag`]
+    pub flags: u32,
+}
+
+/// Flags of an [`ArgStep`].
+pub mod step_flag {
+    /// The last one of its sequence.
+    pub const SEQUENCE_ENDS: u32 = 1 << 0;
+    /// The last one of its clause, and so of its sequence.
+    pub const CLAUSE_ENDS: u32 = 1 << 1;
+    /// A word of a subcommand: no option matches, and only where the subcommand comes first it surely is one.
+    pub const WORD: u32 = 1 << 2;
+    /// Of step 0: some pattern is compared from the end.
+    pub const HAS_SUFFIXES: u32 = 1 << 3;
+}
+
+/// What is known of one argument of a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Token {
+    /// Letters and digits behind a single dash, by [`crate::args::letter`]
+    pub letters: u64,
+    /// Number of the longest pattern that it begins with, 0 for none
+    pub prefix: u32,
+    /// Number of the longest pattern that it ends with, 0 for none
+    pub suffix: u32,
+    /// Its length in bytes; of a longer one as much as was looked at
+    pub len: u32,
+    /// Bits of [`token_flag`]
+    pub flags: u16,
+    /// Its place behind `argv[0]`, from 1
+    pub place: u16,
+}
+
+/// Flags of a [`Token`].
+pub mod token_flag {
+    /// It begins with a dash and is more than that.
+    pub const OPTION: u16 = 1 << 0;
+    /// It is longer than what was looked at.
+    pub const END_UNKNOWN: u16 = 1 << 1;
+    /// It is an option with more letters than were looked at.
+    pub const MORE_LETTERS: u16 = 1 << 2;
 }
 
 /// Key of a subject.
@@ -226,6 +323,9 @@ const _: () = assert!(size_of::<LabelKey>() == 24);
 const _: () = assert!(size_of::<EdgeKey>() == 16);
 const _: () = assert!(size_of::<Node>() == 16);
 const _: () = assert!(size_of::<Entry>() == 56);
+const _: () = assert!(size_of::<ArgKey>() == 128);
+const _: () = assert!(size_of::<ArgStep>() == 28);
+const _: () = assert!(size_of::<Token>() == 24);
 const _: () = assert!(size_of::<Subject>() == 16);
 const _: () = assert!(size_of::<LeaseKey>() == 16);
 const _: () = assert!(size_of::<LeaseRow>() == 128);

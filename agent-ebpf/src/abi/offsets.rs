@@ -119,6 +119,10 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
     member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
     member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
+    member("OFF_BPRM_P", "linux_binprm", &["p"], 8),
+    member("OFF_BPRM_ARGC", "linux_binprm", &["argc"], 4),
+    member("OFF_BPRM_INTERP", "linux_binprm", &["interp"], 8),
+    member("OFF_BPRM_FILENAME", "linux_binprm", &["filename"], 8),
 ];
 
 /// Hooks that came with Linux 6.2. Before that, access lists are extended attributes like others and pass
@@ -151,6 +155,7 @@ pub const ABI_VERSION_GLOBAL: &str = "ABI_VERSION";
 /// Program (function) name in the object and the LSM hook that it attaches to.
 pub const PROGRAMS: &[(&str, &str)] = &[
     ("exec_check", "bprm_check_security"),
+    ("bprm_committed_creds", "bprm_committed_creds"),
     ("file_open", "file_open"),
     ("inode_create", "inode_create"),
     ("inode_unlink", "inode_unlink"),

@@ -4,7 +4,8 @@
 //! another task on the same CPU could swap a buffer between its check and its use.
 
 use super::hold::HoldKey;
-use super::image::{LabelKey, Range};
+use super::image::{ARG_PATTERN_BYTES, LabelKey, Range, Token};
+use crate::args::Matcher;
 use crate::decide::{Attempt, Decision, Judge, Now};
 use crate::path::States;
 use crate::siphash::Sip;
@@ -130,6 +131,51 @@ pub struct Rounds {
     pub vectors: [u64; 2],
     /// The digest so far
     pub sip: Sip,
+    /// Letters of the option that is read
+    pub letters: u64,
+    /// Place in the condition that is judged
+    pub matcher: Matcher,
+}
+
+/// Arguments that some condition can be about, of one call. A call with more of them has unknown arguments.
+pub const TOKENS_MAX: usize = 64;
+/// Bytes of one argument that conditions look at: one piece, see `strings`.
+pub const ARG_BYTES_MAX: usize = 255;
+/// Letters behind a single dash that conditions look at; more are no way to give options.
+pub const LETTERS_MAX: usize = 32;
+
+/// Key of the pattern trie, as the map has it.
+#[repr(C)]
+pub struct ArgLookup {
+    /// Length of the prefix: all of it
+    pub bits: u32,
+    /// See `ArgKey`
+    pub space_be: u32,
+    /// See `ArgKey`
+    pub text: [u32; ARG_PATTERN_BYTES / 4],
+    /// Zero
+    pub pad: u32,
+}
+
+/// The arguments of the execution at hand.
+#[repr(C)]
+pub struct CallArgs {
+    /// Scratch of look-ups
+    pub key: ArgLookup,
+    /// Those that some condition can be about
+    pub tokens: [Token; TOKENS_MAX],
+    /// How many there are
+    pub count: u32,
+    /// Not zero: they could be read
+    pub known: u32,
+    /// What the image has, see `step_flag`
+    pub flags: u32,
+    /// Not zero: the new program's stack is still to be compared
+    pub to_verify: u32,
+    /// Arguments with `argv[0]`
+    pub argc: u64,
+    /// Hash over those behind `argv[0]`
+    pub hash: u64,
 }
 
 /// What one hook works with while it judges. Meaningless between hooks.
@@ -171,6 +217,8 @@ pub struct Current {
     pub range_count: u32,
     /// States of the path automaton on the way down
     pub states: States,
+    /// Not zero: some entry that was met has a condition on arguments
+    pub conditions: u32,
     /// Not zero: the walk cannot be judged
     pub walk_failed: u32,
     /// Scratch of pointer comparisons
@@ -187,6 +235,8 @@ pub struct Current {
     pub unjudged: u32,
     /// Not zero: part of the action is too long to be bound to an approval
     pub unholdable: u32,
+    /// Zero
+    pub pad: u32,
     /// What the record will say
     pub said: Said,
     /// Key of the hold
@@ -231,6 +281,8 @@ pub struct TaskState {
     pub current: Current,
     /// Walk scratch, for either end
     pub levels: [Level; 2 * DEPTH_MAX],
+    /// Arguments of an execution
+    pub args: CallArgs,
     /// Matched entry ranges
     pub ranges: [Range; RANGES_MAX],
     /// One component, or one piece of an argument

@@ -9,12 +9,14 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
+    arch::Call,
     hooks::{act, judged},
-    judge::{begin, judge},
+    judge::{begin, judge, judge_with_arguments},
     offsets::{
-        Addr, OFF_BPRM_FILE, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC,
-        OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
+        Addr, OFF_BPRM_FILE, OFF_BPRM_FILENAME, OFF_BPRM_INTERP, OFF_FILE_DENTRY, OFF_FILE_INODE,
+        OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
+    tokens::collect as collect_arguments,
     walk::{collect, identity},
 };
 
@@ -27,6 +29,7 @@ pub fn exec_check(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
+    forget_arguments(state, bprm);
     let Some(subject) = begin(state, hook::EXEC, op::EXEC, 0) else {
         return 0;
     };
@@ -43,7 +46,25 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
         let walked = collect(state, load(file, &OFF_FILE_DENTRY), inode);
-        judge(state, subject, walked);
+        // Written out twice: left to itself LLVM would choose between the callbacks.
+        if (*current).conditions == 0 {
+            judge(state, subject, walked);
+        } else {
+            collect_arguments(state, Call::current(task));
+            judge_with_arguments(state, subject, walked);
+        }
     }
     act(state, task)
+}
+
+/// The first pass of a call begins without arguments: another one may have read some and then failed. Each loader that
+/// comes in puts its own interpreter in the name's place.
+#[inline(always)]
+fn forget_arguments(state: *mut TaskState, bprm: Addr) {
+    // SAFETY: typed hook argument; the state is live.
+    unsafe {
+        if load::<u64>(bprm, &OFF_BPRM_INTERP) == load::<u64>(bprm, &OFF_BPRM_FILENAME) {
+            (*state).args.to_verify = 0;
+        }
+    }
 }

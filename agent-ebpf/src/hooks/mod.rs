@@ -14,6 +14,7 @@ mod open;
 mod rename;
 mod send;
 mod task;
+mod verify;
 
 use aya_ebpf::programs::LsmContext;
 use stayhand_agent_ebpf::abi::{

@@ -308,6 +308,10 @@ fn tamper(record: &RawRecord, subject: Subject, process: ProcessInfo) -> Tamper 
             "a guarded subject asked for CAP_AUDIT_CONTROL, which clears login uids; denied"
                 .to_owned()
         }
+        Reason::ArgsChanged => {
+            "a program's arguments were changed while they were judged; the program was killed"
+                .to_owned()
+        }
         other => format!("a decision without an object: {} ({other})", record.verdict),
     };
     Tamper {

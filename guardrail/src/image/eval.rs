@@ -3,6 +3,8 @@
 //!
 //! Stands in for the maps only. The walk's rules and the decision are the code that the kernel runs.
 
+mod tokens;
+
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::{
@@ -16,6 +18,7 @@ use stayhand_agent_ebpf::{
 };
 
 use super::Image;
+use crate::policy::args::Arguments;
 
 /// Leases of one subject by permission key.
 #[derive(Clone, Debug, Default)]
@@ -37,17 +40,18 @@ pub struct Level {
 }
 
 /// Judges an attempt on the object at the end of each of `ends`' levels, which start at the root: one end, or the
-/// two of a rename or a link.
+/// two of a rename or a link. `arguments` are those of an execution.
 pub fn judge_paths<T: Tables>(
     image: &Image,
     ends: &[(Vec<Level>, Attempt)],
+    arguments: Arguments<'_>,
     now: Now,
     tables: &T,
 ) -> Decision {
     let mut judge = Judge::new();
     for (levels, attempt) in ends {
         let considered = walk(image, levels).and_then(|ranges| {
-            consider(&mut judge, image, &ranges, attempt, now, tables).then_some(())
+            consider(&mut judge, image, &ranges, attempt, arguments, now, tables).then_some(())
         });
         if considered.is_none() {
             return unjudged(reason::WALK_FAILED);
@@ -96,7 +100,8 @@ pub fn judge_address<T: Tables>(
         .max_by_key(|net| net.bits);
     let ranges: Vec<Range> = longest.map(|net| net.range).into_iter().collect();
     let mut judge = Judge::new();
-    if consider(&mut judge, image, &ranges, attempt, now, tables) {
+    let none = Arguments::Unknown;
+    if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
         judge.finish()
     } else {
         unjudged(reason::WALK_FAILED)
@@ -109,15 +114,18 @@ fn consider<T: Tables>(
     image: &Image,
     ranges: &[Range],
     attempt: &Attempt,
+    arguments: Arguments<'_>,
     now: Now,
     tables: &T,
 ) -> bool {
+    let call = tokens::Call::of(image, arguments);
     let entries = ranges.iter().flat_map(|range| image.entries(*range));
     for (count, entry) in entries.enumerate() {
         if count >= ENTRIES_PER_ATTEMPT_MAX as usize {
             return false;
         }
-        judge.consider(tables, attempt, now, entry);
+        let met = call.met(image, entry);
+        judge.consider(tables, attempt, now, entry, met);
     }
     true
 }

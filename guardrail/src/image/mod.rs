@@ -1,5 +1,6 @@
 //! The compiled image: what the agent turns into map rows, and what the evaluator without a kernel reads.
 
+pub mod args;
 pub mod eval;
 pub mod leases;
 pub(crate) mod nets;
@@ -10,7 +11,7 @@ pub(crate) mod trie;
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
-    EDGES_MAX, Entry, LABELS_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range,
+    EDGES_MAX, Entry, LABELS_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range, range_flag,
 };
 
 use crate::{
@@ -35,6 +36,8 @@ pub struct Image {
     pub entries: Vec<Entry>,
     /// Address ranges, each with every entry of the ranges that cover it
     pub nets: Vec<NetRange>,
+    /// Conditions on arguments
+    pub arguments: args::Arguments,
     /// By bit in `Entry::subjects`
     pub subject_sets: Vec<SubjectSet>,
     /// What a rule's key means
@@ -171,12 +174,22 @@ pub(crate) fn too_large(nodes: &[Node], edges: &[Edge], nets: &[NetRange]) -> Ve
 /// Appends entries and says where they are. The caller checks the total against the kernel's bound.
 pub(crate) fn append(entries: &mut Vec<Entry>, list: &[Entry]) -> Range {
     let start = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-    let len = u32::try_from(list.len()).unwrap_or(u32::MAX);
     entries.extend_from_slice(list);
+    range(start, list)
+}
+
+/// The range of these entries from `start` on.
+pub fn range(start: u32, list: &[Entry]) -> Range {
+    let len = u16::try_from(list.len()).unwrap_or(u16::MAX);
+    let flags = if list.iter().any(|entry| entry.args_len != 0) {
+        range_flag::CONDITIONS
+    } else {
+        0
+    };
     if len == 0 {
         Range::default()
     } else {
-        Range { start, len }
+        Range { start, len, flags }
     }
 }
 

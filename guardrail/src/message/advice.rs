@@ -51,6 +51,7 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
             "run it again; if it stays so, show the operators the output of `stayhand why --last`",
         ),
         Reason::CapAuditControl => plain("you stay who you logged in as, also as root"),
+        Reason::ArgsChanged => plain("run it again without changing its arguments meanwhile"),
         Reason::HoldApproved
         | Reason::Grant
         | Reason::WouldHave

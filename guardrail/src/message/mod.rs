@@ -142,6 +142,9 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
             format!("denied: {action} could not be judged")
         }
         Reason::CapAuditControl => "denied: changing who you are to the audit system".to_owned(),
+        Reason::ArgsChanged => {
+            "killed: the program's arguments were changed while they were judged".to_owned()
+        }
         Reason::Grant => format!("allowed by a grant: {action} ({rule})"),
         Reason::WouldHave => {
             format!("allowed, monitor mode: {action} would have been restricted ({rule})")

@@ -22,7 +22,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
 /// Denying an executable stops that object, not the program in it.
 fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let by_identity = |target: &Target| match target {
-        Target::Exec { paths } => paths.iter().any(|path| !path.is_below()),
+        Target::Exec { paths, .. } => paths.iter().any(|path| !path.is_below()),
         _ => false,
     };
     let denied = rule.effect == Effect::Deny && policy.targets(rule).iter().any(by_identity);
@@ -72,7 +72,7 @@ fn overlaps(a: &Target, b: &Target) -> bool {
             .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a)))
     };
     match (a, b) {
-        (Target::Exec { paths: a }, Target::Exec { paths: b })
+        (Target::Exec { paths: a, .. }, Target::Exec { paths: b, .. })
         | (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
         (Target::Net { cidrs: a, .. }, Target::Net { cidrs: b, .. }) => a
             .iter()
@@ -117,7 +117,7 @@ fn shadow(rule: &Rule, by: &Rule) -> Diagnostic {
 
 fn size(targets: &[Target]) -> usize {
     let of = |target: &Target| match target {
-        Target::Exec { paths } | Target::File { paths, .. } => paths.len(),
+        Target::Exec { paths, .. } | Target::File { paths, .. } => paths.len(),
         Target::Net { cidrs, ports, .. } => cidrs.len().saturating_mul(ports.len()),
     };
     targets.iter().map(of).fold(1, usize::saturating_add)
@@ -131,8 +131,14 @@ fn covers(a: &Target, b: &Target) -> bool {
     let paths =
         |a: &[PathPattern], b: &[PathPattern]| b.iter().all(|b| a.iter().any(|a| a.covers(b)));
     match (a, b) {
-        (Target::Exec { paths: a }, Target::Exec { paths: b })
-        | (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
+        (
+            Target::Exec {
+                paths: a,
+                args: with,
+            },
+            Target::Exec { paths: b, args },
+        ) => (with.clauses.is_empty() || with == args) && paths(a, b),
+        (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
         (
             Target::Net {
                 cidrs: a,

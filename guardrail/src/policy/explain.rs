@@ -3,7 +3,10 @@
 //! It is the specification. It never shares code with the compiler or with `decide()`, so that their agreement
 //! means something.
 
-use super::{Mode, Rule, Versioned};
+use super::{
+    Mode, Rule, Versioned,
+    args::{Arguments, Met},
+};
 use crate::{
     action::{Object, Operation},
     event::RuleRef,
@@ -52,6 +55,8 @@ pub struct End<'a> {
     /// The object, under every name by which it counts: what it is called now, and what it or a directory above
     /// it was called when the policies were installed
     pub objects: &'a [Known],
+    /// Arguments of an execution
+    pub arguments: Arguments<'a>,
 }
 
 /// What is asked.
@@ -107,23 +112,23 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         .filter(|one| guards(one, question))
         .collect();
     policies.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
-    let ends: Vec<Met<'_>> = question
+    let ends: Vec<AtEnd<'_>> = question
         .ends
         .iter()
-        .map(|end| Met::at(end, &policies, question))
+        .map(|end| AtEnd::at(end, &policies, question))
         .collect();
     // Rules of an effect in document order, at the ends that `counts` names.
-    let first = |effect: Effect, mode: Mode, counts: &dyn Fn(&Met<'_>) -> bool| {
+    let first = |effect: Effect, mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
         let rules = rules_of(&policies);
         rules.into_iter().find(|(one, rule)| {
             let right_mode = !effect.restricts() || one.policy.mode == mode;
-            let here = |end: &&Met<'_>| counts(end) && end.has(one, rule);
+            let here = |end: &&AtEnd<'_>| counts(end) && end.has(one, rule);
             rule.effect == effect && right_mode && ends.iter().any(|end| here(&end))
         })
     };
-    let anywhere = |_: &Met<'_>| true;
-    let open = |end: &Met<'_>| !end.passes(Mode::Enforce);
-    let would_be_open = |end: &Met<'_>| !end.passes(Mode::Monitor);
+    let anywhere = |_: &AtEnd<'_>| true;
+    let open = |end: &AtEnd<'_>| !end.passes(Mode::Enforce);
+    let would_be_open = |end: &AtEnd<'_>| !end.passes(Mode::Monitor);
 
     if let Some(by) = first(Effect::Deny, Mode::Enforce, &anywhere) {
         return answer(Verdict::Denied, Reason::RuleDeny, Some(by), vec![]);
@@ -169,11 +174,11 @@ fn rules_of<'a>(policies: &[&'a Versioned]) -> Vec<Found<'a>> {
         .collect()
 }
 
-/// Operations of the attempt at an end that a set of actions contains.
-fn shared(targets: &[super::Target], end: &End<'_>) -> u32 {
+/// Operations of the attempt at an end that a set of actions contains, at least as surely as `least`.
+fn shared(targets: &[super::Target], end: &End<'_>, least: Met) -> u32 {
     let meets = |target: &&super::Target| {
         let known = |known: &Known| target.matches(end.operations, &known.object, known.anchor);
-        end.objects.iter().any(known)
+        target.met(end.arguments) >= least && end.objects.iter().any(known)
     };
     let bits = targets
         .iter()
@@ -183,7 +188,7 @@ fn shared(targets: &[super::Target], end: &End<'_>) -> u32 {
 }
 
 /// What one end meets.
-struct Met<'a> {
+struct AtEnd<'a> {
     /// In document order, with the operations that the rule shares with the attempt
     rules: Vec<(Found<'a>, u32)>,
     /// Live leases that cover something here, and through which permission
@@ -192,11 +197,17 @@ struct Met<'a> {
     covered: u32,
 }
 
-impl<'a> Met<'a> {
+impl<'a> AtEnd<'a> {
     fn at(end: &End<'_>, policies: &[&'a Versioned], question: &Question<'_>) -> Self {
         let rules = rules_of(policies);
         let with_bits = rules.into_iter().map(|(one, rule)| {
-            let bits = shared(one.policy.targets(rule), end);
+            // What arguments may meet is restricted, and not allowed.
+            let least = if rule.effect == Effect::Allow {
+                Met::Yes
+            } else {
+                Met::Maybe
+            };
+            let bits = shared(one.policy.targets(rule), end, least);
             ((one, rule), bits)
         });
         let mut met = Self {
@@ -206,7 +217,7 @@ impl<'a> Met<'a> {
         };
         for one in policies {
             for permission in &one.policy.permissions {
-                let bits = shared(&permission.targets, end);
+                let bits = shared(&permission.targets, end, Met::Yes);
                 if bits == 0 {
                     continue;
                 }

@@ -3,6 +3,7 @@
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
 //! policies into what the kernel looks up. What this build cannot enforce is refused, never accepted and ignored.
 
+pub mod args;
 pub mod check;
 pub mod compile;
 pub mod diagnostic;
@@ -14,12 +15,15 @@ pub mod path;
 mod tests;
 mod yaml;
 
+pub use args::ArgCondition;
 pub use check::check;
 pub use compile::compile;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use net::{Cidr, PortRange};
 pub use parse::parse;
 pub use path::PathPattern;
+
+use args::{Arguments, Met};
 
 use crate::{
     action::{Object, Operation},
@@ -127,6 +131,8 @@ pub enum Target {
     Exec {
         /// Programs, scripts, interpreters
         paths: Vec<PathPattern>,
+        /// With such arguments
+        args: ArgCondition,
     },
     /// Do one of these to one of those
     File {
@@ -157,13 +163,13 @@ impl Target {
         }
     }
 
-    /// Whether an attempt of these operations on this object is in the set; see `explain::Known` for `anchor`.
+    /// Whether an attempt of these operations on this object is in the set, its arguments aside; see `explain::Known` for `anchor`.
     pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> bool {
         if self.operations() & operations == 0 {
             return false;
         }
         match (self, object) {
-            (Self::Exec { paths } | Self::File { paths, .. }, Object::Path { bytes }) => {
+            (Self::Exec { paths, .. } | Self::File { paths, .. }, Object::Path { bytes }) => {
                 paths.iter().any(|path| path.matches(bytes, anchor))
             }
             (Self::Net { cidrs, ports, .. }, Object::Address { ip, port }) => {
@@ -171,6 +177,16 @@ impl Target {
                     && ports.iter().any(|range| range.contains(*port))
             }
             _ => false,
+        }
+    }
+}
+
+impl Target {
+    /// Whether the arguments of an attempt meet what the set says of them.
+    pub fn met(&self, arguments: Arguments<'_>) -> Met {
+        match self {
+            Self::Exec { args, .. } => args.met(arguments),
+            Self::File { .. } | Self::Net { .. } => Met::Yes,
         }
     }
 }

@@ -184,7 +184,7 @@ rules:
 impl Rule {
     fn targets_text(&self, policy: &Policy) -> String {
         match policy.targets(self) {
-            [Target::Exec { paths } | Target::File { paths, .. }] => {
+            [Target::Exec { paths, .. } | Target::File { paths, .. }] => {
                 paths.iter().map(ToString::to_string).collect()
             }
             other => format!("{other:?}"),
@@ -363,7 +363,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         rule("approval: x"),
         rule("system: {}"),
         document("subjects: { services: [a] }\nrules: []"),
-        with_rules(&["{ id: a, effect: deny, exec: { path: /a, anyArg: [x] } }"]),
+        with_rules(&["{ id: a, effect: deny, exec: { path: /a, args: [x] } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mount], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
     ];

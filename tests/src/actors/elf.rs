@@ -7,12 +7,24 @@ const BASE: u32 = 0x40_0000;
 
 /// A 64-bit program that ends at once with this code.
 pub fn exit64(code: u8) -> Vec<u8> {
-    // mov edi, code; mov eax, 60 (exit); syscall
-    let text = [
-        0xbf, code, 0, 0, 0, //
-        0xb8, 60, 0, 0, 0, //
-        0x0f, 0x05,
-    ];
+    program64(&[
+        0xbf, code, 0, 0, 0, // mov edi, code
+        0xb8, 60, 0, 0, 0, // mov eax, 60 (exit)
+        0x0f, 0x05, // syscall
+    ])
+}
+
+/// A 64-bit program that ends at once with the first byte of its first argument.
+pub fn first_byte64() -> Vec<u8> {
+    program64(&[
+        0x48, 0x8b, 0x44, 0x24, 0x10, // mov rax, [rsp + 16] (argv[1])
+        0x0f, 0xb6, 0x38, // movzx edi, byte [rax]
+        0xb8, 60, 0, 0, 0, // mov eax, 60 (exit)
+        0x0f, 0x05, // syscall
+    ])
+}
+
+fn program64(text: &[u8]) -> Vec<u8> {
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let header = 64 + 56;
     half(&mut file, &[2, 62]); // ET_EXEC, EM_X86_64
@@ -31,7 +43,7 @@ pub fn exit64(code: u8) -> Vec<u8> {
     long(&mut file, size);
     long(&mut file, size);
     long(&mut file, 4096);
-    file.extend_from_slice(&text);
+    file.extend_from_slice(text);
     file
 }
 

@@ -4,6 +4,7 @@
 use std::{
     ffi::{CStr, CString},
     os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::sys::{Ret, c, call, owned};
@@ -125,6 +126,46 @@ pub fn exec(how: &str, path: &str, arguments: &[&str]) -> Ret {
     Launcher::new(how, path, arguments)
         .map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
 }
+
+/// Executes a program with one argument over and over while another thread turns the argument's first byte from one
+/// of `bytes` into the other and back. What became of it: how often it was denied, killed, and run with either byte (its
+/// exit code); the number is that of anything else.
+pub fn race(path: &str, bytes: [u8; 2], rounds: u32) -> (Ret, String) {
+    let word = format!("{}cale", char::from(bytes[0]));
+    let Some(mut launcher) = Launcher::new("vfork", path, &[&word]) else {
+        return (-Ret::from(libc::ENOMEM), String::new());
+    };
+    let Some(at) = launcher.job.argv.get(1).map(|argument| *argument as usize) else {
+        return (-Ret::from(libc::EINVAL), String::new());
+    };
+    let over = AtomicBool::new(false);
+    let (mut denied, mut killed, mut ran, mut other) = (0u32, 0u32, [0u32; 2], 0);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for byte in bytes {
+                    // SAFETY: a byte of a string that the launcher owns until this thread has ended; nothing in this
+                    // process reads it.
+                    unsafe { (at as *mut u8).write_volatile(byte) };
+                }
+            }
+        });
+        for _ in 0..rounds {
+            match launcher.launch() {
+                super::sys::EPERM => denied += 1,
+                KILLED => killed += 1,
+                code if code == Ret::from(bytes[0]) => ran[0] += 1,
+                code if code == Ret::from(bytes[1]) => ran[1] += 1,
+                code => other = code,
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    (other, format!("{denied} {killed} {} {}", ran[0], ran[1]))
+}
+
+/// What [`Launcher::launch`] gives for a program that was killed by `SIGKILL`.
+const KILLED: Ret = 1_009;
 
 /// Executes with one environment string, once.
 pub fn exec_with(variable: &str, path: &str, arguments: &[&str]) -> Ret {

@@ -26,6 +26,9 @@ pub fn obey(line: &Line) -> (Ret, String) {
             ),
         };
     }
+    if line.verb() == "exec-race" {
+        return programs::race(line.text(1), [b's', b'g'], line.number(2));
+    }
     let number = files(line)
         .or_else(|| places(line))
         .or_else(|| process(line))

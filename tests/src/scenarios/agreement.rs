@@ -19,7 +19,9 @@ use stayhand_guardrail::{
         leases::rows,
     },
     policy::{
-        Versioned, compile,
+        Versioned,
+        args::Arguments,
+        compile,
         explain::{End, Explanation, Known, Question, TimedLease, explain},
         net::mapped_octets,
         parse,
@@ -186,6 +188,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         ends: &[End {
             operations: case.operations(),
             objects: &objects,
+            arguments: Arguments::Unknown,
         }],
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
@@ -213,7 +216,7 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
         Some(address) => judge_address(image, mapped_octets(address.ip()), &attempt, now, &tables),
         None => {
             let ends = [(levels(case.object, image), attempt)];
-            judge_paths(image, &ends, now, &tables)
+            judge_paths(image, &ends, Arguments::Unknown, now, &tables)
         }
     })
 }

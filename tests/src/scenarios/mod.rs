@@ -6,6 +6,7 @@ mod bypass_identity;
 mod bypass_labels;
 mod bypass_net;
 mod bypass_paths;
+mod exec_args;
 mod guest;
 mod hold_agent;
 mod hold_calls;
@@ -58,6 +59,7 @@ const LISTS: &[&[Scenario]] = &[
     kernel_clocks::SCENARIOS,
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
+    exec_args::SCENARIOS,
     hold_agent::SCENARIOS,
     hold_moments::SCENARIOS,
     // Last: it locks what others change, until the next boot.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range};
-use stayhand_guardrail::image::Image;
+use stayhand_guardrail::image::{self, Image};
 
 use super::{
     super::identity::ObjectId,
@@ -114,10 +114,7 @@ impl Runs {
         match list.as_slice() {
             [] => return Range::default(),
             [(start, len)] if withheld.is_empty() => {
-                return Range {
-                    start: *start,
-                    len: *len,
-                };
+                return image::range(*start, self.part((*start, *len)));
             }
             _ => {}
         }
@@ -134,15 +131,8 @@ impl Runs {
             };
             joined.extend(entry.filter(|entry| !joined.contains(entry)));
         }
-        let range = Range {
-            start: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
-            len: u32::try_from(joined.len()).unwrap_or(u32::MAX),
-        };
-        let range = if joined.is_empty() {
-            Range::default()
-        } else {
-            range
-        };
+        let start = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let range = image::range(start, &joined);
         self.entries.extend(joined);
         self.known.insert(known, range);
         range

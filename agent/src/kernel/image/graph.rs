@@ -487,7 +487,7 @@ fn components(path: &[u8]) -> Vec<&[u8]> {
 }
 
 fn key(range: Range) -> (u32, u32) {
-    (range.start, range.len)
+    (range.start, u32::from(range.len))
 }
 
 /// One object, under all its names.

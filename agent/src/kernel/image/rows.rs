@@ -11,14 +11,21 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{decode_effect, effect},
         image::{
-            EdgeKey, Entry, LEASES_PER_ROW, Label, LabelKey, Lease, LeaseKey, LeaseRow,
-            NET_SLOT_BITS, NetKey, Node, Range, Subject, SubjectKey, entry_flag,
+            ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW,
+            Label, LabelKey, Lease, LeaseKey, LeaseRow, NET_SLOT_BITS, NetKey, Node, Range,
+            Subject, SubjectKey, arg_space, entry_flag,
         },
     },
     siphash::hash_name,
 };
 
-use super::{super::table::NetPrefix, Desired, automaton::Automaton};
+use stayhand_guardrail::image::args::Arguments;
+
+use super::{
+    super::table::{ArgPrefix, NetPrefix},
+    Desired,
+    automaton::Automaton,
+};
 
 /// The rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +44,10 @@ pub struct Rows {
     pub leases: BTreeMap<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: BTreeMap<NetPrefix, Range>,
+    /// Numbers of argument patterns
+    pub args: BTreeMap<ArgPrefix, u32>,
+    /// By index
+    pub arg_steps: Vec<ArgStep>,
 }
 
 impl Rows {
@@ -67,6 +78,8 @@ impl Rows {
             subjects: subjects(desired, &automaton.entries, slot),
             leases: leases(desired, slot),
             nets: nets(desired, slot),
+            args: args(&desired.image.arguments, slot),
+            arg_steps: desired.image.arguments.steps.clone(),
         })
     }
 
@@ -87,6 +100,8 @@ impl Rows {
             (self.subjects == other.subjects, "SUBJECTS"),
             (self.leases == other.leases, "LEASES"),
             (self.nets == other.nets, "NETS"),
+            (self.args == other.args, "ARGS"),
+            (self.arg_steps == other.arg_steps, "ARG_STEPS"),
         ];
         equal
             .into_iter()
@@ -193,4 +208,30 @@ fn nets(desired: &Desired, slot: u32) -> BTreeMap<NetPrefix, Range> {
         )
     };
     desired.image.nets.iter().map(row).collect()
+}
+
+/// Patterns of arguments by number, in both directions.
+fn args(arguments: &Arguments, slot: u32) -> BTreeMap<ArgPrefix, u32> {
+    let directions = [(&arguments.forwards, false), (&arguments.backwards, true)];
+    let rows = directions.into_iter().flat_map(|(patterns, backwards)| {
+        let numbered = patterns.iter().zip(1u32..);
+        numbered.map(move |(pattern, number)| (pattern_key(pattern, slot, backwards), number))
+    });
+    rows.collect()
+}
+
+fn pattern_key(pattern: &[u8], slot: u32, backwards: bool) -> ArgPrefix {
+    let mut text = [0; ARG_PATTERN_BYTES];
+    // The parser keeps them shorter than the key.
+    for (to, from) in text.iter_mut().zip(pattern) {
+        *to = *from;
+    }
+    let bytes = u32::try_from(pattern.len().min(ARG_PATTERN_BYTES)).unwrap_or(0);
+    ArgPrefix {
+        bits: ARG_SPACE_BITS + 8 * bytes,
+        key: ArgKey {
+            space_be: arg_space(slot, backwards).to_be_bytes(),
+            text,
+        },
+    }
 }

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
-    ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node,
-    Range, Subject, SubjectKey,
+    ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey,
+    LeaseRow, NODES_PER_SLOT, Node, Range, Subject, SubjectKey,
 };
 
 use super::{
     super::{
         pins::Pins,
-        table::{Hash, NetPrefix, Nets, Slots, Table, TableError},
+        table::{ArgPrefix, Hash, NetPrefix, Prefixes, Slots, Table, TableError},
     },
     rows::Rows,
 };
@@ -37,6 +37,13 @@ impl InSlot for NetPrefix {
     }
 }
 
+impl InSlot for ArgPrefix {
+    fn slot(&self) -> u32 {
+        // The lowest bit is the direction.
+        u32::from_be_bytes(self.key.space_be) >> 1
+    }
+}
+
 /// The maps.
 pub struct Tables {
     /// See `ACTIVE_IMAGE` and `ACTIVE_BUILDING`
@@ -55,6 +62,10 @@ pub struct Tables {
     pub leases: Boxed<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: Boxed<NetPrefix, Range>,
+    /// Numbers of argument patterns
+    pub args: Boxed<ArgPrefix, u32>,
+    /// Both slots' steps of conditions on arguments
+    pub arg_steps: Boxed<u32, ArgStep>,
 }
 
 impl Tables {
@@ -68,23 +79,32 @@ impl Tables {
             entries: Box::new(Slots::open(pins, "ENTRIES")?),
             subjects: Box::new(Hash::open(pins, "SUBJECTS")?),
             leases: Box::new(Hash::open(pins, "LEASES")?),
-            nets: Box::new(Nets::open(pins)?),
+            nets: Box::new(Prefixes::open(pins, "NETS")?),
+            args: Box::new(Prefixes::open(pins, "ARGS")?),
+            arg_steps: Box::new(Slots::open(pins, "ARG_STEPS")?),
         })
     }
 
-    /// Removes every row of a slot that can be reached. Nodes and entries stay until they are overwritten: nothing
-    /// leads to them any more.
+    /// Removes every row of a slot that can be reached. Nodes, entries and steps stay until they are overwritten:
+    /// nothing leads to them any more.
     pub fn clear(&mut self, slot: u32) -> Result<(), TableError> {
         // What leads to others goes first.
         clear(self.subjects.as_mut(), slot)?;
         clear(self.labels.as_mut(), slot)?;
         clear(self.edges.as_mut(), slot)?;
         clear(self.nets.as_mut(), slot)?;
+        clear(self.args.as_mut(), slot)?;
         clear(self.leases.as_mut(), slot)
     }
 
     /// Writes every row. What leads to others comes last.
     pub fn write(&mut self, slot: u32, rows: &Rows) -> Result<(), TableError> {
+        write_array(
+            self.arg_steps.as_mut(),
+            slot * ARG_STEPS_PER_SLOT,
+            &rows.arg_steps,
+        )?;
+        write(self.args.as_mut(), &rows.args)?;
         write_array(
             self.entries.as_mut(),
             slot * ENTRIES_PER_SLOT,
@@ -98,7 +118,7 @@ impl Tables {
         write(self.subjects.as_mut(), &rows.subjects)
     }
 
-    /// Reads a slot: as many nodes and entries as `like` has, and every other row that is there.
+    /// Reads a slot: as many nodes, entries and steps as `like` has, and every other row that is there.
     pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
         Ok(Rows {
             nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
@@ -112,6 +132,12 @@ impl Tables {
             subjects: read(self.subjects.as_ref(), slot)?,
             leases: read(self.leases.as_ref(), slot)?,
             nets: read(self.nets.as_ref(), slot)?,
+            args: read(self.args.as_ref(), slot)?,
+            arg_steps: read_array(
+                self.arg_steps.as_ref(),
+                slot * ARG_STEPS_PER_SLOT,
+                like.arg_steps.len(),
+            )?,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key,
 };
-use stayhand_agent_ebpf::abi::image::{NetKey, Range};
+use stayhand_agent_ebpf::abi::image::{ArgKey, NetKey};
 
 use super::{super::pins::Pins, Plain, Row, Table, TableError};
 
@@ -171,73 +171,73 @@ impl<V: Plain> Table<u32, V> for Slots<V> {
     }
 }
 
-/// A prefix of the address trie.
+/// A key of a trie: the value of its longest prefix is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NetPrefix {
+pub struct Prefix<K> {
     /// Bits that count, the slot's included
     pub bits: u32,
-    /// Slot and address
-    pub key: NetKey,
+    /// Slot and data
+    pub key: K,
 }
 
-/// The address trie.
-pub struct Nets {
+/// A prefix of the address trie.
+pub type NetPrefix = Prefix<NetKey>;
+/// A pattern of an argument.
+pub type ArgPrefix = Prefix<ArgKey>;
+
+/// A trie.
+pub struct Prefixes<K: Plain, V: Plain> {
+    name: &'static str,
     max_entries: u32,
-    inner: LpmTrie<MapData, Row<NetKey>, Row<Range>>,
+    inner: LpmTrie<MapData, Row<K>, Row<V>>,
 }
 
-impl Nets {
-    const NAME: &str = "NETS";
-
-    /// Opens it.
-    pub fn open(pins: &Pins) -> Result<Self, TableError> {
-        let inner =
-            LpmTrie::try_from(open(pins, Self::NAME)?).map_err(refused("use", Self::NAME, 0))?;
+impl<K: Plain, V: Plain> Prefixes<K, V> {
+    /// Opens the pinned map `name`.
+    pub fn open(pins: &Pins, name: &'static str) -> Result<Self, TableError> {
+        let inner = LpmTrie::try_from(open(pins, name)?).map_err(refused("use", name, 0))?;
         Ok(Self {
-            max_entries: bound(pins, Self::NAME)?,
+            name,
+            max_entries: bound(pins, name)?,
             inner,
         })
     }
 
-    fn key(prefix: &NetPrefix) -> Key<Row<NetKey>> {
+    fn key(prefix: &Prefix<K>) -> Key<Row<K>> {
         Key::new(prefix.bits, Row(prefix.key))
     }
 }
 
-impl Table<NetPrefix, Range> for Nets {
+impl<K: Plain + Ord, V: Plain> Table<Prefix<K>, V> for Prefixes<K, V> {
     fn name(&self) -> &'static str {
-        Self::NAME
+        self.name
     }
 
-    fn get(&self, prefix: &NetPrefix) -> Result<Option<Range>, TableError> {
-        present(
-            self.inner
-                .get(&Self::key(prefix), 0)
-                .map(|Row(value)| value),
-            Self::NAME,
-        )
+    fn get(&self, prefix: &Prefix<K>) -> Result<Option<V>, TableError> {
+        let found = self.inner.get(&Self::key(prefix), 0);
+        present(found.map(|Row(value)| value), self.name)
     }
 
-    fn put(&mut self, prefix: &NetPrefix, value: &Range) -> Result<(), TableError> {
+    fn put(&mut self, prefix: &Prefix<K>, value: &V) -> Result<(), TableError> {
         let done = self.inner.insert(&Self::key(prefix), Row(*value), 0);
-        done.map_err(refused("write", Self::NAME, self.max_entries))
+        done.map_err(refused("write", self.name, self.max_entries))
     }
 
-    fn remove(&mut self, prefix: &NetPrefix) -> Result<bool, TableError> {
-        removed(self.inner.remove(&Self::key(prefix)), Self::NAME)
+    fn remove(&mut self, prefix: &Prefix<K>) -> Result<bool, TableError> {
+        removed(self.inner.remove(&Self::key(prefix)), self.name)
     }
 
-    fn keys(&self) -> Result<Vec<NetPrefix>, TableError> {
+    fn keys(&self) -> Result<Vec<Prefix<K>>, TableError> {
         let keys = self.inner.keys().map(|key| {
             key.map(|key| {
                 let Row(data) = key.data();
-                NetPrefix {
+                Prefix {
                     bits: key.prefix_len(),
                     key: data,
                 }
             })
         });
-        listed(keys, Self::NAME, self.max_entries)
+        listed(keys, self.name, self.max_entries)
     }
 }
 

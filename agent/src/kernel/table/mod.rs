@@ -18,13 +18,13 @@ use aya::maps::MapError;
 use stayhand_agent_ebpf::abi::{
     hold::{AnswerEntry, HoldEntry, HoldKey},
     image::{
-        EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NetKey, Node, Range, Settings,
-        Subject, SubjectKey,
+        ArgKey, ArgStep, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, NetKey, Node, Range,
+        Settings, Subject, SubjectKey,
     },
     task::Identity,
 };
 
-pub use maps::{Hash, NetPrefix, Nets, Slots};
+pub use maps::{ArgPrefix, Hash, NetPrefix, Prefixes, Slots};
 pub(crate) use maps::{PerCpu, ring};
 
 /// Types that are nothing but bytes.
@@ -46,6 +46,8 @@ plain!(
     AnswerEntry,
     HoldEntry,
     HoldKey,
+    ArgKey,
+    ArgStep,
     EdgeKey,
     Entry,
     Identity,

@@ -67,7 +67,7 @@ fn denied(reason: Reason) -> Control {
         Reason::NoRecord | Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => {
             (disposition::ERROR, severity::MEDIUM)
         }
-        Reason::CapAuditControl => (disposition::BLOCKED, severity::HIGH),
+        Reason::CapAuditControl | Reason::ArgsChanged => (disposition::BLOCKED, severity::HIGH),
         _ => (disposition::BLOCKED, severity::MEDIUM),
     };
     Control {

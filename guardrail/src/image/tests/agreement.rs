@@ -24,6 +24,7 @@ use crate::{
         leases::rows,
     },
     policy::{
+        args::Arguments,
         compile,
         explain::{End, Explanation, Question, explain},
         net::mapped_octets,
@@ -60,6 +61,10 @@ fn rand_seed() -> u64 {
         .finish()
 }
 
+fn known(args: Option<&Vec<Vec<u8>>>) -> Arguments<'_> {
+    args.map_or(Arguments::Unknown, |args| Arguments::Known(args))
+}
+
 fn compiled(case: &Case) -> Image {
     compile(&case.policies)
         .unwrap_or_else(|errors| panic!("{errors:?}\n{}", case.sources.join("---\n")))
@@ -79,13 +84,18 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
         tai_ns: NOW_NS,
     };
     match &tried.what {
-        What::Path { operations, path } => {
+        What::Path {
+            operations,
+            path,
+            args,
+        } => {
             let attempt = Attempt {
                 ops: *operations,
                 port: 0,
                 subjects,
             };
-            judge_paths(image, &[(disk.levels(path), attempt)], now, &leases)
+            let ends = [(disk.levels(path), attempt)];
+            judge_paths(image, &ends, known(args.as_ref()), now, &leases)
         }
         What::Ends {
             operations,
@@ -100,7 +110,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 };
                 (disk.levels(path), attempt)
             });
-            judge_paths(image, &ends, now, &leases)
+            judge_paths(image, &ends, Arguments::Unknown, now, &leases)
         }
         What::Address {
             operations,
@@ -119,7 +129,9 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
 
 fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
     let ends = match &tried.what {
-        What::Path { operations, path } => vec![(*operations, disk.known_as(path))],
+        What::Path {
+            operations, path, ..
+        } => vec![(*operations, disk.known_as(path))],
         What::Ends {
             operations,
             from,
@@ -137,11 +149,16 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
             vec![(*operations, vec![Object::Address { ip, port }.into()])]
         }
     };
+    let arguments = match &tried.what {
+        What::Path { args, .. } => known(args.as_ref()),
+        _ => Arguments::Unknown,
+    };
     let ends: Vec<End<'_>> = ends
         .iter()
         .map(|(operations, objects)| End {
             operations: *operations,
             objects,
+            arguments,
         })
         .collect();
     explain(&Question {

@@ -17,6 +17,7 @@ use crate::{
         eval::{Leases, Level, judge_paths},
         leases::rows,
     },
+    policy::args::Arguments,
     policy::{Versioned, compile, compile::CompileError, explain::TimedLease, parse},
 };
 
@@ -159,6 +160,7 @@ fn an_empty_set_of_policies_compiles_to_an_image_that_allows() {
     let decision = judge_paths(
         &image,
         &[(levels.to_vec(), attempt)],
+        Arguments::Unknown,
         Now {
             boot_ns: 1,
             tai_ns: 1,
@@ -189,6 +191,7 @@ fn a_path_deeper_than_the_walk_is_restricted() {
     let decision = judge_paths(
         &image,
         &[(levels.to_vec(), attempt)],
+        Arguments::Unknown,
         Now {
             boot_ns: 1,
             tai_ns: 1,

@@ -60,6 +60,8 @@ pub(super) enum What {
     Path {
         operations: u32,
         path: String,
+        /// Behind `argv[0]`; none for unknown ones
+        args: Option<Vec<Vec<u8>>>,
     },
     Ends {
         operations: (u32, u32),
@@ -104,6 +106,8 @@ fn target() -> impl Strategy<Value = String> {
     );
     prop_oneof![
         paths().prop_map(|paths| format!("exec: {{ path: {paths} }}")),
+        (paths(), condition())
+            .prop_map(|(paths, condition)| format!("exec: {{ path: {paths}, {condition} }}")),
         (ops, paths()).prop_map(|(ops, paths)| format!("file: {{ ops: {ops}, path: {paths} }}")),
         (
             net_ops,
@@ -111,6 +115,75 @@ fn target() -> impl Strategy<Value = String> {
             prop::sample::select(&PORTS[..])
         )
             .prop_map(|(ops, cidrs, ports)| format!("net: {{ ops: {ops}, cidr: {cidrs}{ports} }}")),
+    ]
+}
+
+/// Few words, so that patterns meet arguments, and some that only differ in what forms of an option take.
+const ARGS: [&str; 16] = [
+    "scale",
+    "scaled",
+    "get",
+    "-r",
+    "-xrf",
+    "-R",
+    "--recursive",
+    "--rec",
+    "--rec=1",
+    "--recursively",
+    "--",
+    "-",
+    "of=/dev/sda",
+    "a.sql",
+    "",
+    "push",
+];
+const ARG_PATTERNS: [&str; 12] = [
+    "scale",
+    "scale*",
+    "s*",
+    "get",
+    "*.sql",
+    "a*.sql",
+    "of=/dev/*",
+    "*a",
+    "--rec*",
+    "-*",
+    "push",
+    "--r",
+];
+
+/// A condition on arguments, as keys of `exec`.
+fn condition() -> impl Strategy<Value = String> {
+    let list = |words: &'static [&'static str], max: usize| {
+        prop::sample::subsequence(words, 1..=max).prop_map(|words| {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("[{}]", quoted.join(", "))
+        })
+    };
+    let clauses = (
+        list(&ARG_PATTERNS, 4).prop_map(|list| format!("anyArg: {list}")),
+        list(&ARG_PATTERNS, 2).prop_map(|list| format!("allArgs: {list}")),
+        list(&["scale", "get s*", "push get", "*a"], 3)
+            .prop_map(|list| format!("subcommand: {list}")),
+        list(&["-r", "-f", "--recursive", "--rec"], 3).prop_map(|list| format!("option: {list}")),
+        1..16u8,
+    );
+    clauses.prop_map(|(any, all, subcommand, option, which)| {
+        let chosen: Vec<String> = [any, all, subcommand, option]
+            .into_iter()
+            .enumerate()
+            .filter(|(bit, _)| which >> bit & 1 == 1)
+            .map(|(_, clause)| clause)
+            .collect();
+        chosen.join(", ")
+    })
+}
+
+fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
+    let word = prop::sample::select(&ARGS[..]).prop_map(|word| word.as_bytes().to_vec());
+    prop_oneof![
+        8 => prop::collection::vec(word, 0..5).prop_map(Some),
+        1 => Just(None),
     ]
 }
 
@@ -223,7 +296,8 @@ fn attempt() -> impl Strategy<Value = Tried> {
     ];
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
-        3 => (operations, path()).prop_map(|(operations, path)| What::Path { operations, path }),
+        3 => (operations, path(), args())
+            .prop_map(|(operations, path, args)| What::Path { operations, path, args }),
         1 => (ends, path(), path())
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
         1 => (net, address, port)

@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::abi::{
 
 use super::{Mode, Permission, Policy, PortRange, Rule, Scope, Target, Versioned};
 use crate::{
-    image::{Image, RuleInfo, SubjectSet, nets::Nets, trie::Trie},
+    image::{Image, RuleInfo, SubjectSet, args::Conditions, nets::Nets, trie::Trie},
     key::{PermissionKey, PermissionRef, RuleKey},
     reason::Effect,
 };
@@ -48,6 +48,7 @@ pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
 struct Compiler {
     trie: Trie,
     nets: Nets,
+    conditions: Conditions,
     rules: BTreeMap<RuleKey, RuleInfo>,
     permissions: BTreeMap<PermissionKey, PermissionRef>,
     subject_sets: Vec<SubjectSet>,
@@ -152,7 +153,21 @@ impl Compiler {
             ..entry
         };
         match target {
-            Target::Exec { paths } | Target::File { paths, .. } => {
+            Target::Exec { paths, args } => {
+                // The condition's number, until its steps have places.
+                let condition = self.conditions.add(args);
+                for path in paths {
+                    self.trie.add(
+                        path,
+                        Entry {
+                            args_first: condition,
+                            args_len: condition.min(1),
+                            ..entry
+                        },
+                    );
+                }
+            }
+            Target::File { paths, .. } => {
                 for path in paths {
                     self.trie.add(path, entry);
                 }
@@ -190,6 +205,8 @@ impl Compiler {
         ));
         self.errors
             .extend(crate::image::too_large(&nodes, &edges, &nets));
+        let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries);
+        self.errors.extend(errors);
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
@@ -204,6 +221,7 @@ impl Compiler {
             edges,
             entries,
             nets,
+            arguments,
             subject_sets,
             rules,
             permissions,
@@ -227,7 +245,8 @@ const EMPTY: Entry = Entry {
     flags: 0,
     port_first: PortRange::ANY.first,
     port_last: PortRange::ANY.last,
-    pad: 0,
+    args_first: 0,
+    args_len: 0,
 };
 
 fn hold_ms(rule: &Rule) -> u32 {

@@ -3,6 +3,7 @@
 //! Never guesses and never ignores: a key or value of the language that this build cannot enforce is an error
 //! that says so.
 
+mod args;
 mod fields;
 mod reader;
 mod rule;

@@ -1,6 +1,6 @@
 //! The actions of a rule or a permission: `exec`, `file`, `net`.
 
-use super::{fields::Fields, reader::Reader};
+use super::{args, fields::Fields, reader::Reader};
 use crate::{
     action::Operation,
     policy::{
@@ -42,7 +42,6 @@ pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
 
 fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
     let later = [
-        "anyArg",
         "args",
         "argv",
         "hash",
@@ -51,10 +50,12 @@ fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
         "regex",
         "interpreter",
     ];
-    let mut fields = Fields::of(r, node, "exec", &["path"], &later)?;
+    let known: Vec<&str> = ["path"].into_iter().chain(args::KEYS).collect();
+    let mut fields = Fields::of(r, node, "exec", &known, &later)?;
     let paths = fields.require(r, "path")?;
     Some(Target::Exec {
         paths: list_of(r, paths, "path", path),
+        args: args::condition(r, |key| fields.take(key)),
     })
 }
 
@@ -116,7 +117,7 @@ fn net(r: &mut Reader, node: &Node) -> Option<Target> {
     })
 }
 
-fn list_of<T: PartialEq>(
+pub(super) fn list_of<T: PartialEq>(
     r: &mut Reader,
     node: &Node,
     what: &str,

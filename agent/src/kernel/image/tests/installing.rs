@@ -63,7 +63,7 @@ fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
 
 #[test]
 fn rows_that_do_not_read_back_are_not_flipped_to() {
-    for which in 0..7 {
+    for which in 0..9 {
         let (maps, disk) = ready();
         let mut installer = installer(&maps, &disk);
         match which {
@@ -73,6 +73,8 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             3 => maps.nodes.deafen(),
             4 => maps.entries.deafen(),
             5 => maps.nets.deafen(),
+            6 => maps.args.deafen(),
+            7 => maps.arg_steps.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
@@ -80,6 +82,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             &[
                 &deny("a", "/usr/bin/nc"),
                 "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
+                "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale] } }",
             ],
         );
         wanted.leases.push(lease(ALICE, 7));
@@ -215,7 +218,11 @@ fn subjects_carry_the_operations_of_their_own_entries() {
     }];
     assert_eq!(
         (alice.sets, alice.ops, alice.restricted_ops),
-        (1, op::EXEC | op::WRITE, op::EXEC)
+        (
+            1,
+            op::EXEC | op::MAP_EXEC | op::WRITE,
+            op::EXEC | op::MAP_EXEC
+        )
     );
     let other = subjects[&SubjectKey {
         auid: 1003,

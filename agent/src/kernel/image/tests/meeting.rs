@@ -84,7 +84,7 @@ pub(super) fn entries(maps: &Maps, disk: &Disk, path: &str) -> Option<Vec<Entry>
     Some(
         walk.ranges
             .iter()
-            .flat_map(|range| range.start..range.start + range.len)
+            .flat_map(|range| range.start..range.start + u32::from(range.len))
             .map(|at| rows[&(first + at)])
             .collect(),
     )

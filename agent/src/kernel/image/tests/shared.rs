@@ -6,11 +6,11 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{
-    EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, Node, Range, Subject, SubjectKey,
+    ArgStep, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, Node, Range, Subject, SubjectKey,
 };
 
 use super::super::{
-    super::table::{NetPrefix, Table, TableError, fake::Fake},
+    super::table::{ArgPrefix, NetPrefix, Table, TableError, fake::Fake},
     tables::Tables,
 };
 
@@ -104,6 +104,8 @@ pub(super) struct Maps {
     pub(super) subjects: Shared<SubjectKey, Subject>,
     pub(super) leases: Shared<LeaseKey, LeaseRow>,
     pub(super) nets: Shared<NetPrefix, Range>,
+    pub(super) args: Shared<ArgPrefix, u32>,
+    pub(super) arg_steps: Shared<u32, ArgStep>,
     pub(super) log: Log,
 }
 
@@ -119,6 +121,8 @@ impl Maps {
             subjects: Shared::new("SUBJECTS", 1_000, &log),
             leases: Shared::new("LEASES", 1_000, &log),
             nets: Shared::new("NETS", 1_000, &log),
+            args: Shared::new("ARGS", 1_000, &log),
+            arg_steps: Shared::new("ARG_STEPS", 100_000, &log),
             log,
         }
     }
@@ -133,6 +137,8 @@ impl Maps {
             subjects: Box::new(self.subjects.clone()),
             leases: Box::new(self.leases.clone()),
             nets: Box::new(self.nets.clone()),
+            args: Box::new(self.args.clone()),
+            arg_steps: Box::new(self.arg_steps.clone()),
         }
     }
 

@@ -1,0 +1,323 @@
+//! Whether the arguments of an execution meet the condition of an entry.
+//!
+//! A condition is a list of *clauses*, all of which must be met. A clause is met by any of its *sequences*, and a
+//! sequence by arguments that match its *steps* in this order, with anything between them. Arguments are known by what
+//! patterns of the image they match ([`Token`]); here no string is read. The kernel advances one comparison per round
+//! of a bounded loop, so there is no loop here either.
+
+use crate::abi::image::{ArgStep, Token, step_flag, token_flag};
+
+/// Whether an entry's condition is met.
+pub mod met {
+    /// It is not.
+    pub const NO: u32 = 0;
+    /// It may be: what restricts applies, what permits does not.
+    pub const MAYBE: u32 = 1;
+    /// It is.
+    pub const YES: u32 = 2;
+    /// Not decided yet.
+    pub const OPEN: u32 = 3;
+    /// The image is not what it should be.
+    pub const FAILED: u32 = 4;
+}
+
+/// Where steps and tokens are looked up.
+pub trait Arguments {
+    /// A step of the image.
+    fn step(&self, index: u32) -> Option<ArgStep>;
+    /// A token of the call; nothing behind the last one.
+    fn token(&self, index: u32) -> Option<Token>;
+}
+
+const MATCHING: u32 = 0;
+/// This sequence failed: on to the next one of the clause.
+const NEXT_SEQUENCE: u32 = 1;
+/// This clause is met: on to the next one.
+const NEXT_CLAUSE: u32 = 2;
+
+/// Position in a condition; all zero at its beginning.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Matcher {
+    step: u32,
+    token: u32,
+    mode: u32,
+    /// Steps of this sequence that are met
+    position: u32,
+    /// Not zero: one of them only may be
+    doubt: u32,
+    /// Not zero: another sequence of this clause may be met
+    alternative: u32,
+    /// Not zero: a clause only may be met
+    unsure: u32,
+    /// Zero
+    pad: u32,
+}
+
+impl Matcher {
+    /// Makes one comparison in the condition of `len` steps from `first` on; see [`met`].
+    #[inline(always)]
+    pub fn advance<A: Arguments>(&mut self, arguments: &A, first: u32, len: u32) -> u32 {
+        if self.step >= len {
+            return met::FAILED;
+        }
+        let Some(step) = arguments.step(first.wrapping_add(self.step)) else {
+            return met::FAILED;
+        };
+        if self.mode != MATCHING {
+            return self.skip(&step, len);
+        }
+        let Some(token) = arguments.token(self.token) else {
+            self.mode = NEXT_SEQUENCE;
+            return met::OPEN;
+        };
+        self.token += 1;
+        let met = meets(&step, &token);
+        if met == met::NO {
+            return met::OPEN;
+        }
+        let first_words = u32::from(token.place) == self.position + 1;
+        if met == met::MAYBE || (step.flags & step_flag::WORD != 0 && !first_words) {
+            self.doubt = 1;
+        }
+        self.position += 1;
+        if step.flags & step_flag::SEQUENCE_ENDS == 0 {
+            self.step += 1;
+        } else if self.doubt == 0 {
+            self.alternative = 0;
+            self.mode = NEXT_CLAUSE;
+        } else {
+            // Another one may be met more surely.
+            self.alternative = 1;
+            self.mode = NEXT_SEQUENCE;
+        }
+        met::OPEN
+    }
+
+    /// One step on the way to the next sequence or clause.
+    #[inline(always)]
+    fn skip(&mut self, step: &ArgStep, len: u32) -> u32 {
+        let clause_ends = step.flags & step_flag::CLAUSE_ENDS != 0;
+        let sequence_ends = step.flags & step_flag::SEQUENCE_ENDS != 0;
+        if self.mode == NEXT_SEQUENCE && clause_ends && self.alternative == 0 {
+            return met::NO;
+        }
+        self.step += 1;
+        if clause_ends || (sequence_ends && self.mode == NEXT_SEQUENCE) {
+            self.mode = MATCHING;
+            self.token = 0;
+            self.position = 0;
+            self.doubt = 0;
+        }
+        if clause_ends {
+            self.unsure |= self.alternative;
+            self.alternative = 0;
+        }
+        if self.step < len {
+            met::OPEN
+        } else if self.unsure != 0 {
+            met::MAYBE
+        } else {
+            met::YES
+        }
+    }
+}
+
+/// Whether one argument matches one step.
+#[inline(always)]
+fn meets(step: &ArgStep, token: &Token) -> u32 {
+    if step.flags & step_flag::WORD != 0 && token.flags & token_flag::OPTION != 0 {
+        return met::NO;
+    }
+    if step.letter != 0 {
+        return if token.letters & (1 << (step.letter & 63)) != 0 {
+            met::YES
+        } else if token.flags & token_flag::MORE_LETTERS != 0 {
+            met::MAYBE
+        } else {
+            met::NO
+        };
+    }
+    if token.prefix < step.prefix_first
+        || token.prefix > step.prefix_last
+        || token.len < step.min_len
+    {
+        return met::NO;
+    }
+    if step.suffix_first != 0 && token.flags & token_flag::END_UNKNOWN != 0 {
+        return met::MAYBE;
+    }
+    if token.suffix < step.suffix_first || token.suffix > step.suffix_last {
+        return met::NO;
+    }
+    met::YES
+}
+
+/// Bit of a letter or digit in [`Token::letters`], from 1; 0 for every other byte, which no option of one letter is.
+#[inline(always)]
+pub const fn letter(byte: u8) -> u32 {
+    let lower = byte.wrapping_sub(b'a');
+    let upper = byte.wrapping_sub(b'A');
+    let digit = byte.wrapping_sub(b'0');
+    if lower < 26 {
+        1 + lower as u32
+    } else if upper < 26 {
+        27 + upper as u32
+    } else if digit < 10 {
+        53 + digit as u32
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{vec, vec::Vec};
+
+    use super::*;
+
+    struct Call(Vec<ArgStep>, Vec<Token>);
+
+    impl Arguments for Call {
+        fn step(&self, index: u32) -> Option<ArgStep> {
+            self.0.get(index as usize).copied()
+        }
+
+        fn token(&self, index: u32) -> Option<Token> {
+            self.1.get(index as usize).copied()
+        }
+    }
+
+    fn step(id: u32, flags: u32) -> ArgStep {
+        ArgStep {
+            prefix_first: id,
+            prefix_last: id,
+            suffix_last: u32::MAX,
+            flags,
+            ..ArgStep::default()
+        }
+    }
+
+    fn token(prefix: u32) -> Token {
+        Token {
+            prefix,
+            len: 1,
+            ..Token::default()
+        }
+    }
+
+    const LAST: u32 = step_flag::SEQUENCE_ENDS;
+    const END: u32 = step_flag::SEQUENCE_ENDS | step_flag::CLAUSE_ENDS;
+
+    fn judge(steps: &[ArgStep], tokens: &[Token]) -> u32 {
+        let call = Call(steps.to_vec(), tokens.to_vec());
+        let mut matcher = Matcher::default();
+        let len = u32::try_from(steps.len()).unwrap();
+        for _ in 0..1_000 {
+            match matcher.advance(&call, 0, len) {
+                met::OPEN => {}
+                decided => return decided,
+            }
+        }
+        panic!("never decided")
+    }
+
+    #[test]
+    fn a_sequence_must_come_in_its_order_with_anything_between() {
+        let steps = [step(1, 0), step(2, END)];
+        let call =
+            |ids: &[u32]| judge(&steps, &ids.iter().map(|id| token(*id)).collect::<Vec<_>>());
+        assert_eq!(call(&[]), met::NO);
+        assert_eq!(call(&[1]), met::NO);
+        assert_eq!(call(&[2, 1]), met::NO);
+        assert_eq!(call(&[1, 2]), met::YES);
+        assert_eq!(call(&[9, 1, 9, 9, 2, 9]), met::YES);
+    }
+
+    #[test]
+    fn every_clause_must_be_met_by_any_of_its_sequences() {
+        let steps = [
+            step(1, LAST),
+            step(2, END),
+            step(3, 0),
+            step(4, LAST),
+            step(5, END),
+        ];
+        let call =
+            |ids: &[u32]| judge(&steps, &ids.iter().map(|id| token(*id)).collect::<Vec<_>>());
+        assert_eq!(call(&[3, 4]), met::NO);
+        assert_eq!(call(&[1, 4, 3]), met::NO);
+        assert_eq!(call(&[3, 4, 1]), met::YES);
+        assert_eq!(call(&[5, 2]), met::YES);
+    }
+
+    #[test]
+    fn what_is_unknown_is_possible_and_never_certain() {
+        let option = ArgStep {
+            letter: letter(b'r'),
+            flags: END,
+            ..step(0, 0)
+        };
+        let cluster = |letters: u64, flags: u16| Token {
+            letters,
+            flags,
+            ..token(0)
+        };
+        assert_eq!(judge(&[option], &[cluster(1 << letter(b'f'), 0)]), met::NO);
+        assert_eq!(judge(&[option], &[cluster(1 << letter(b'r'), 0)]), met::YES);
+        let long = cluster(0, token_flag::MORE_LETTERS);
+        assert_eq!(judge(&[option], &[long]), met::MAYBE);
+        let suffix = ArgStep {
+            suffix_first: 3,
+            suffix_last: 4,
+            prefix_last: u32::MAX,
+            flags: END,
+            ..ArgStep::default()
+        };
+        let cut = cluster(0, token_flag::END_UNKNOWN);
+        assert_eq!(judge(&[suffix], &[cut]), met::MAYBE);
+        assert_eq!(judge(&[suffix], &[token(0)]), met::NO);
+    }
+
+    #[test]
+    fn a_word_is_no_option_and_only_surely_a_subcommand_where_it_comes_first() {
+        let word = |id: u32, flags: u32| step(id, flags | step_flag::WORD);
+        let at = |place: u16, id: u32| Token { place, ..token(id) };
+        let option = Token {
+            flags: token_flag::OPTION,
+            ..at(1, 1)
+        };
+        assert_eq!(judge(&[word(1, END)], &[option]), met::NO);
+        assert_eq!(judge(&[word(1, END)], &[option, at(2, 1)]), met::MAYBE);
+        assert_eq!(judge(&[word(1, END)], &[at(1, 1)]), met::YES);
+        let two = [word(1, 0), word(2, END)];
+        assert_eq!(judge(&two, &[at(1, 1), at(2, 2)]), met::YES);
+        assert_eq!(judge(&two, &[at(1, 1), at(3, 2)]), met::MAYBE);
+        // The surest alternative counts, whichever comes first.
+        for alternatives in [[word(2, LAST), word(1, END)], [word(1, LAST), word(2, END)]] {
+            assert_eq!(judge(&alternatives, &[at(1, 1), at(2, 2)]), met::YES);
+            assert_eq!(judge(&alternatives, &[at(2, 1)]), met::MAYBE);
+            assert_eq!(judge(&alternatives, &[at(1, 9)]), met::NO);
+        }
+    }
+
+    #[test]
+    fn letters_have_bits_of_their_own() {
+        let all: Vec<u32> = (0..=u8::MAX).map(letter).filter(|bit| *bit != 0).collect();
+        let mut distinct = all.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(
+            (all.len(), distinct.len(), *distinct.last().unwrap()),
+            (62, 62, 62)
+        );
+    }
+
+    #[test]
+    fn a_condition_without_its_steps_fails() {
+        let mut matcher = Matcher::default();
+        assert_eq!(matcher.advance(&Call(vec![], vec![]), 0, 1), met::FAILED);
+    }
+}

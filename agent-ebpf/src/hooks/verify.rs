@@ -1,0 +1,150 @@
+//! `bprm_committed_creds(const struct linux_binprm *bprm)`: the new program has its stack and has not run yet. What it
+//! will see as its arguments is compared with what was judged; a program that got others is killed.
+//!
+//! The caller's memory, from which they were judged, can be changed by another thread between the kernel's reading and
+//! ours. A script's loader drops `argv[0]` and puts others before: what follows `argv[0]` stays the end of the list.
+
+use core::ffi::{c_long, c_void};
+
+use aya_ebpf::{
+    helpers::generated::{bpf_loop, bpf_send_signal},
+    macros::lsm,
+    programs::LsmContext,
+};
+use stayhand_agent_ebpf::{
+    abi::{
+        code::{class, hook, reason, verdict},
+        image::ACTIVE_IMAGE,
+        task::{Said, TaskState, plan},
+    },
+    decide::{Attempt, unjudged},
+    siphash::Sip,
+    strings::next_offset,
+};
+
+use super::{carry_out, judged};
+use crate::{
+    hold::plan,
+    judge::stamp,
+    maps::{ACTIVE, SETTINGS},
+    offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_P, load},
+    pieces::{hashed, read},
+    tokens::ARG_PIECES_MAX,
+};
+
+const SIGKILL: u32 = 9;
+
+#[lsm(hook = "bprm_committed_creds")]
+pub fn bprm_committed_creds(ctx: LsmContext) -> i32 {
+    judged(&ctx, "bprm_committed_creds", |state, task| {
+        // SAFETY: the state is live.
+        if unsafe { (*state).args.to_verify } == 0 {
+            return 0;
+        }
+        // SAFETY: as above.
+        unsafe { (*state).args.to_verify = 0 };
+        if same(state, ctx.arg(0)) {
+            return 0;
+        }
+        kill(state, task)
+    });
+    0
+}
+
+/// Whether the end of the new program's arguments is what was judged. What cannot be read is not the same.
+#[inline(always)]
+fn same(state: *mut TaskState, bprm: Addr) -> bool {
+    let Some(settings) = SETTINGS.get(0) else {
+        return false;
+    };
+    // SAFETY: typed hook argument; the state is live.
+    unsafe {
+        let argc = u64::from(load::<u32>(bprm, &OFF_BPRM_ARGC));
+        // A call without any argument gets an empty one.
+        let judged = (*state).args.argc.max(1) - 1;
+        if argc < judged {
+            return false;
+        }
+        let rounds = &raw mut (*state).current.rounds;
+        (*rounds).sip = Sip::narrow(settings.secret);
+        // Where the strings are, how many there are, and how many of them were put before.
+        (*rounds).vectors = [load::<u64>(bprm, &OFF_BPRM_P), argc];
+        (*rounds).at = argc - judged;
+        (*rounds).index = 0;
+        (*rounds).offset = 0;
+        (*rounds).failed = 0;
+        (*rounds).ended = 0;
+        let mut context = Context { state };
+        let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
+        bpf_loop(
+            2 * ARG_PIECES_MAX,
+            callback as *mut c_void,
+            (&raw mut context).cast(),
+            0,
+        );
+        (*rounds).ended != 0
+            && (*rounds).failed == 0
+            && (*rounds).sip.finish(0, (*state).args.argc) == (*state).args.hash
+    }
+}
+
+#[repr(C)]
+struct Context {
+    state: *mut TaskState,
+}
+
+/// One piece of one string on the stack; 1 ends the loop.
+unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `same`'s, on its stack; user memory is read by checked helpers only.
+    unsafe {
+        let state = (*context.cast::<Context>()).state;
+        let rounds = &raw mut (*state).current.rounds;
+        if (*rounds).index >= (*rounds).vectors[1] {
+            (*rounds).ended = 1;
+            return 1;
+        }
+        let Some(piece) = read(state, (*rounds).vectors[0].wrapping_add((*rounds).offset)) else {
+            (*rounds).failed = 1;
+            return 1;
+        };
+        if (*rounds).index >= (*rounds).at {
+            (*rounds).sip = hashed(state, (*rounds).sip, piece);
+        }
+        if piece.ends {
+            // The next string begins behind the NUL.
+            (*rounds).offset = (*rounds).offset.wrapping_add(piece.len);
+            (*rounds).index += 1;
+        } else {
+            (*rounds).offset = next_offset((*rounds).offset);
+        }
+    }
+    0
+}
+
+/// Kills the program before its first instruction, and says so.
+#[inline(always)]
+fn kill(state: *mut TaskState, task: Addr) -> i32 {
+    let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
+    let attempt = Attempt {
+        ops: 0,
+        port: 0,
+        subjects: 0,
+    };
+    // SAFETY: the state is live; a helper without pointers.
+    unsafe {
+        bpf_send_signal(SIGKILL);
+        stamp(state, active, hook::EXEC_VERIFY, attempt);
+        (*state).current.decision = unjudged(reason::ARGS_CHANGED);
+    }
+    plan(
+        state,
+        plan::DENY,
+        Said {
+            class: u32::from(class::A),
+            verdict: verdict::DENIED,
+            reason: reason::ARGS_CHANGED,
+            flags: 0,
+        },
+    );
+    carry_out(state, task)
+}

@@ -1,0 +1,244 @@
+//! Conditions on arguments to steps over numbered patterns, as `agent-ebpf/src/args.rs` goes through them.
+//!
+//! The kernel's trie finds the longest pattern that an argument begins with. Patterns are numbered in the order of
+//! their bytes, so all that begin with one of them are a run of numbers, and a step is a comparison with its ends.
+
+use std::collections::BTreeSet;
+
+use stayhand_agent_ebpf::{
+    abi::image::{ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgStep, Entry, step_flag},
+    args::letter,
+};
+
+use crate::policy::{
+    args::{ArgCondition, ArgPattern, Clause, OptionName},
+    compile::{CompileError, too_large},
+};
+
+/// Patterns of one direction and conditions as the kernel looks them up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// Texts that arguments are compared with from their beginning, by number from 1; a literal one ends with a NUL
+    pub forwards: Vec<Vec<u8>>,
+    /// The same from their end, written backwards
+    pub backwards: Vec<Vec<u8>>,
+    /// Steps; the first one is none, and its flags say what the image has
+    pub steps: Vec<ArgStep>,
+}
+
+/// Conditions that are being collected.
+#[derive(Default)]
+pub(crate) struct Conditions {
+    forwards: BTreeSet<Vec<u8>>,
+    backwards: BTreeSet<Vec<u8>>,
+    conditions: Vec<Vec<Wanted>>,
+}
+
+/// A step before patterns have numbers.
+#[derive(Clone, Debug)]
+struct Wanted {
+    start: Vec<u8>,
+    end: Vec<u8>,
+    letter: u32,
+    flags: u32,
+}
+
+impl Conditions {
+    /// Takes in a condition; its number from 1, or 0 for one that everything meets.
+    pub(crate) fn add(&mut self, condition: &ArgCondition) -> u32 {
+        let mut steps: Vec<Wanted> = Vec::new();
+        for clause in &condition.clauses {
+            for mut sequence in sequences(clause) {
+                if let Some(last) = sequence.last_mut() {
+                    last.flags |= step_flag::SEQUENCE_ENDS;
+                }
+                steps.append(&mut sequence);
+            }
+            if let Some(last) = steps.last_mut() {
+                last.flags |= step_flag::CLAUSE_ENDS;
+            }
+        }
+        if steps.is_empty() {
+            return 0;
+        }
+        for step in &steps {
+            self.forwards
+                .extend(Some(step.start.clone()).filter(|start| !start.is_empty()));
+            self.backwards
+                .extend(Some(step.end.clone()).filter(|end| !end.is_empty()));
+        }
+        self.conditions.push(steps);
+        index(self.conditions.len())
+    }
+
+    /// Numbers the patterns and gives entries their steps instead of the number of their condition.
+    pub(crate) fn finish(self, entries: &mut [Entry]) -> (Arguments, Vec<CompileError>) {
+        if self.conditions.is_empty() {
+            return (Arguments::default(), vec![]);
+        }
+        let forwards: Vec<Vec<u8>> = self.forwards.into_iter().collect();
+        let backwards: Vec<Vec<u8>> = self.backwards.into_iter().collect();
+        let mut steps = vec![ArgStep {
+            flags: if backwards.is_empty() {
+                0
+            } else {
+                step_flag::HAS_SUFFIXES
+            },
+            ..ArgStep::default()
+        }];
+        let mut places = Vec::with_capacity(self.conditions.len());
+        for condition in &self.conditions {
+            let before = steps.len();
+            for wanted in condition {
+                let step = numbered(wanted, &forwards, &backwards);
+                if !steps
+                    .get_mut(before..)
+                    .and_then(<[_]>::last_mut)
+                    .is_some_and(|last| joined(last, &step))
+                {
+                    steps.push(step);
+                }
+            }
+            places.push((index(before), index(steps.len() - before)));
+        }
+        for entry in entries.iter_mut().filter(|entry| entry.args_len != 0) {
+            let place = (entry.args_first as usize)
+                .checked_sub(1)
+                .and_then(|number| places.get(number));
+            (entry.args_first, entry.args_len) = place.copied().unwrap_or_default();
+        }
+        let errors = [
+            too_large(
+                forwards.len() + backwards.len(),
+                "argument patterns",
+                ARG_PATTERNS_MAX as usize / super::SLOTS,
+            ),
+            too_large(
+                steps.len(),
+                "steps of conditions on arguments",
+                ARG_STEPS_PER_SLOT as usize,
+            ),
+        ];
+        let arguments = Arguments {
+            forwards,
+            backwards,
+            steps,
+        };
+        (arguments, errors.into_iter().flatten().collect())
+    }
+}
+
+fn numbered(wanted: &Wanted, forwards: &[Vec<u8>], backwards: &[Vec<u8>]) -> ArgStep {
+    let (prefix_first, prefix_last) = numbers(forwards, &wanted.start);
+    let (suffix_first, suffix_last) = numbers(backwards, &wanted.end);
+    let sides = wanted.start.iter().chain(&wanted.end);
+    ArgStep {
+        prefix_first,
+        prefix_last,
+        suffix_first,
+        suffix_last,
+        min_len: index(sides.filter(|byte| **byte != 0).count()),
+        letter: wanted.letter,
+        flags: wanted.flags,
+    }
+}
+
+/// Makes one step of two alternatives that are neighbours in the order of their numbers, such as the forms of a long
+/// option. Lengths do not matter where there is no suffix to overlap with.
+fn joined(last: &mut ArgStep, next: &ArgStep) -> bool {
+    let plain = |step: &ArgStep| {
+        step.letter == 0
+            && step.prefix_first != 0
+            && step.suffix_first == 0
+            && step.flags & step_flag::SEQUENCE_ENDS != 0
+            && step.flags & step_flag::WORD == 0
+    };
+    let alternatives = plain(last) && plain(next) && last.flags & step_flag::CLAUSE_ENDS == 0;
+    if !alternatives || next.prefix_first != last.prefix_last.saturating_add(1) {
+        return false;
+    }
+    last.prefix_last = next.prefix_last;
+    last.min_len = last.min_len.min(next.min_len);
+    last.flags = next.flags;
+    true
+}
+
+/// Numbers of the patterns that begin with `text`; all of them, and none at all, if it is empty.
+fn numbers(sorted: &[Vec<u8>], text: &[u8]) -> (u32, u32) {
+    if text.is_empty() {
+        return (0, u32::MAX);
+    }
+    let first = sorted.partition_point(|other| other.as_slice() < text);
+    let count = sorted
+        .iter()
+        .skip(first)
+        .take_while(|other| other.starts_with(text))
+        .count();
+    (index(first + 1), index(first + count))
+}
+
+fn index(value: usize) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn sequences(clause: &Clause) -> Vec<Vec<Wanted>> {
+    match clause {
+        Clause::Argument(patterns) => patterns
+            .iter()
+            .map(|pattern| vec![wanted(pattern, 0)])
+            .collect(),
+        Clause::Subcommand(all) => {
+            let words = |sequence: &Vec<ArgPattern>| {
+                let word = |pattern| wanted(pattern, step_flag::WORD);
+                sequence.iter().map(word).collect()
+            };
+            all.iter().map(words).collect()
+        }
+        Clause::Option(names) => names
+            .iter()
+            .flat_map(option)
+            .map(|step| vec![step])
+            .collect(),
+    }
+}
+
+fn wanted(pattern: &ArgPattern, flags: u32) -> Wanted {
+    let mut start = pattern.start().as_bytes().to_vec();
+    let mut end = pattern.end().unwrap_or_default().as_bytes().to_vec();
+    if pattern.end().is_none() {
+        start.push(0);
+    }
+    end.reverse();
+    Wanted {
+        start,
+        end,
+        letter: 0,
+        flags,
+    }
+}
+
+/// An option in each of its forms.
+fn option(name: &OptionName) -> Vec<Wanted> {
+    let none = Wanted {
+        start: vec![],
+        end: vec![],
+        letter: 0,
+        flags: 0,
+    };
+    match name {
+        OptionName::Letter(byte) => vec![Wanted {
+            letter: letter(*byte),
+            ..none
+        }],
+        OptionName::Long(word) => {
+            let shortened = (1..=word.len()).filter_map(|len| word.get(..len));
+            let forms = shortened.flat_map(|name| [format!("--{name}\0"), format!("--{name}=")]);
+            forms
+                .map(|form| Wanted {
+                    start: form.into_bytes(),
+                    ..none.clone()
+                })
+                .collect()
+        }
+    }
+}

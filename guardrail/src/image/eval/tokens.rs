@@ -1,0 +1,120 @@
+//! What the kernel makes of a call's arguments, without a kernel: tokens by the image's patterns, then the kernel's own
+//! matcher.
+
+use stayhand_agent_ebpf::{
+    abi::{
+        image::{ArgStep, Entry, Token, token_flag},
+        task::{ARG_BYTES_MAX, LETTERS_MAX, TOKENS_MAX},
+    },
+    args::{Arguments as Tables, Matcher, letter, met},
+};
+
+use crate::{
+    image::Image,
+    policy::args::{Arguments, is_option},
+};
+
+/// The arguments of one call as tokens; nothing if they are unknown.
+pub(super) struct Call(Option<Vec<Token>>);
+
+impl Call {
+    pub(super) fn of(image: &Image, arguments: Arguments<'_>) -> Self {
+        let Arguments::Known(list) = arguments else {
+            return Self(None);
+        };
+        let placed = list.iter().zip(1u16..);
+        let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
+        Self(Some(tokens.collect()).filter(|tokens: &Vec<Token>| tokens.len() <= TOKENS_MAX))
+    }
+
+    /// See [`met`].
+    pub(super) fn met(&self, image: &Image, entry: &Entry) -> u32 {
+        if entry.args_len == 0 {
+            return met::YES;
+        }
+        let Some(tokens) = &self.0 else {
+            return met::MAYBE;
+        };
+        let steps = &image.arguments.steps;
+        let tables = Lookup { steps, tokens };
+        let mut matcher = Matcher::default();
+        loop {
+            match matcher.advance(&tables, entry.args_first, entry.args_len) {
+                met::OPEN => {}
+                decided => return decided,
+            }
+        }
+    }
+}
+
+struct Lookup<'a> {
+    steps: &'a [ArgStep],
+    tokens: &'a [Token],
+}
+
+impl Tables for Lookup<'_> {
+    fn step(&self, index: u32) -> Option<ArgStep> {
+        self.steps.get(index as usize).copied()
+    }
+
+    fn token(&self, index: u32) -> Option<Token> {
+        self.tokens.get(index as usize).copied()
+    }
+}
+
+/// Nothing for an argument that no condition can be about.
+fn token(image: &Image, argument: &[u8], place: u16) -> Option<Token> {
+    let patterns = &image.arguments;
+    let seen = argument.get(..ARG_BYTES_MAX).unwrap_or(argument);
+    let mut flags = 0;
+    if is_option(argument) {
+        flags |= token_flag::OPTION;
+    }
+    if argument.len() > ARG_BYTES_MAX {
+        flags |= token_flag::END_UNKNOWN;
+    }
+    let cluster = argument
+        .strip_prefix(b"-")
+        .filter(|letters| !letters.starts_with(b"-"))
+        .unwrap_or_default();
+    if cluster.len() > LETTERS_MAX {
+        flags |= token_flag::MORE_LETTERS;
+    }
+    let letters = cluster
+        .iter()
+        .take(LETTERS_MAX)
+        .fold(0u64, |bits, byte| bits | 1 << letter(*byte))
+        & !1;
+    let mut ended = seen.to_vec();
+    ended.push(0);
+    let suffix = if flags & token_flag::END_UNKNOWN == 0 {
+        longest(
+            &patterns.backwards,
+            &argument.iter().rev().copied().collect::<Vec<_>>(),
+        )
+    } else {
+        0
+    };
+    let token = Token {
+        letters,
+        prefix: longest(&patterns.forwards, &ended),
+        suffix,
+        len: u32::try_from(seen.len()).unwrap_or(u32::MAX),
+        flags,
+        place,
+    };
+    let counts = token.prefix != 0
+        || token.suffix != 0
+        || letters != 0
+        || flags & (token_flag::MORE_LETTERS | token_flag::END_UNKNOWN) != 0;
+    counts.then_some(token)
+}
+
+/// Number of the longest pattern that `text` begins with, 0 for none.
+fn longest(patterns: &[Vec<u8>], text: &[u8]) -> u32 {
+    let numbered = patterns.iter().zip(1u32..);
+    let found = numbered.filter(|(pattern, _)| text.starts_with(pattern));
+    found
+        .max_by_key(|(pattern, _)| pattern.len())
+        .map_or(0, |(_, number)| number)
+}

@@ -1,0 +1,165 @@
+//! Conditions on the arguments of an execution: what a rule says, and what it means.
+//!
+//! `argv[0]` is never looked at: whoever executes a program chooses it freely.
+
+mod option;
+mod pattern;
+
+pub use option::{OptionError, OptionName};
+pub use pattern::{ArgPattern, PatternError};
+
+/// All of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArgCondition {
+    /// None: any arguments
+    pub clauses: Vec<Clause>,
+}
+
+/// One demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clause {
+    /// Some argument matches one of these
+    Argument(Vec<ArgPattern>),
+    /// The arguments that are no options have the words of one of these in this order, with anything between them.
+    /// Surely they have only where these are the very first arguments: elsewhere a word may be an option's value.
+    Subcommand(Vec<Vec<ArgPattern>>),
+    /// Some argument is one of these options, in any of the ways in which `getopt_long` takes it
+    Option(Vec<OptionName>),
+}
+
+/// The arguments of an attempt behind `argv[0]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments<'a> {
+    /// These
+    Known(&'a [Vec<u8>]),
+    /// They could not be read, are too many, or the attempt is no execution
+    Unknown,
+}
+
+/// How sure it is that a condition is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Met {
+    /// It is not
+    No,
+    /// It may be: what restricts applies, what permits does not
+    Maybe,
+    /// It is
+    Yes,
+}
+
+impl ArgCondition {
+    /// Whether arguments meet it.
+    pub fn met(&self, arguments: Arguments<'_>) -> Met {
+        match arguments {
+            _ if self.clauses.is_empty() => Met::Yes,
+            Arguments::Unknown => Met::Maybe,
+            Arguments::Known(list) => {
+                let clauses = self.clauses.iter().map(|clause| clause.met(list));
+                clauses.min().unwrap_or(Met::Yes)
+            }
+        }
+    }
+}
+
+impl Clause {
+    fn met(&self, arguments: &[Vec<u8>]) -> Met {
+        let some = |is_met: &dyn Fn(&[u8]) -> bool| {
+            if arguments.iter().any(|argument| is_met(argument)) {
+                Met::Yes
+            } else {
+                Met::No
+            }
+        };
+        match self {
+            Self::Argument(patterns) => {
+                some(&|argument| patterns.iter().any(|pattern| pattern.matches(argument)))
+            }
+            Self::Subcommand(all) => {
+                let alternatives = all.iter().map(|words| subcommand(words, arguments));
+                alternatives.max().unwrap_or(Met::No)
+            }
+            Self::Option(names) => {
+                some(&|argument| names.iter().any(|name| name.is_given_by(argument)))
+            }
+        }
+    }
+}
+
+/// Whether an argument is an option: a dash and something behind it.
+pub(crate) fn is_option(argument: &[u8]) -> bool {
+    argument.len() > 1 && argument.starts_with(b"-")
+}
+
+fn subcommand(words: &[ArgPattern], arguments: &[Vec<u8>]) -> Met {
+    let is_word =
+        |word: &ArgPattern, argument: &[u8]| !is_option(argument) && word.matches(argument);
+    let come_first = arguments.len() >= words.len()
+        && words
+            .iter()
+            .zip(arguments)
+            .all(|(word, argument)| is_word(word, argument));
+    if come_first {
+        return Met::Yes;
+    }
+    let mut rest = arguments.iter();
+    let in_order = words
+        .iter()
+        .all(|word| rest.any(|argument| is_word(word, argument)));
+    if in_order { Met::Maybe } else { Met::No }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(texts: &[&str]) -> Vec<ArgPattern> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn met(clause: Clause, arguments: &[&str]) -> Met {
+        let condition = ArgCondition {
+            clauses: vec![clause],
+        };
+        let list: Vec<Vec<u8>> = arguments
+            .iter()
+            .map(|text| text.as_bytes().to_vec())
+            .collect();
+        condition.met(Arguments::Known(&list))
+    }
+
+    #[test]
+    fn unknown_arguments_may_meet_any_condition_and_surely_meet_none() {
+        let condition = ArgCondition {
+            clauses: vec![Clause::Argument(patterns(&["scale"]))],
+        };
+        assert_eq!(condition.met(Arguments::Unknown), Met::Maybe);
+        assert_eq!(ArgCondition::default().met(Arguments::Unknown), Met::Yes);
+    }
+
+    #[test]
+    fn a_subcommand_is_found_behind_options_and_their_values() {
+        let restart = || Clause::Subcommand(vec![patterns(&["rollout", "restart"])]);
+        let behind = ["-n", "prod", "rollout", "--now", "restart"];
+        assert_eq!(met(restart(), &behind), Met::Maybe);
+        assert_eq!(met(restart(), &["rollout", "restart", "x"]), Met::Yes);
+        assert_eq!(met(restart(), &["restart", "rollout"]), Met::No);
+        assert_eq!(met(restart(), &["rollout", "--restart"]), Met::No);
+    }
+
+    #[test]
+    fn a_word_that_may_be_an_options_value_is_no_sure_subcommand() {
+        let get = || Clause::Subcommand(vec![patterns(&["get"])]);
+        assert_eq!(met(get(), &["get", "pods"]), Met::Yes);
+        assert_eq!(met(get(), &["-n", "get", "delete", "pods"]), Met::Maybe);
+        assert_eq!(met(get(), &["delete", "get"]), Met::Maybe);
+    }
+
+    #[test]
+    fn any_argument_meets_wherever_it_stands() {
+        let scale = || Clause::Argument(patterns(&["scale", "auto*"]));
+        assert_eq!(met(scale(), &["--namespace", "x", "scale"]), Met::Yes);
+        assert_eq!(met(scale(), &["autoscale"]), Met::Yes);
+        assert_eq!(met(scale(), &["get", "pods"]), Met::No);
+        assert_eq!(met(scale(), &[]), Met::No);
+    }
+}

@@ -1,0 +1,81 @@
+//! Conditions on arguments: `anyArg`, `allArgs`, `subcommand`, `option`.
+
+use super::{reader::Reader, target::list_of};
+use crate::policy::{
+    Diagnostic,
+    args::{ArgCondition, ArgPattern, Clause},
+    yaml::{Node, Value},
+};
+
+/// Keys of `exec` that are conditions on its arguments.
+pub(super) const KEYS: [&str; 4] = ["anyArg", "allArgs", "subcommand", "option"];
+
+/// Clauses of one condition; the kernel compares each with every argument.
+const CLAUSES_MAX: usize = 8;
+/// Words of one subcommand.
+const WORDS_MAX: usize = 8;
+
+/// Reads the conditions that are there; all of them have to be met.
+pub(super) fn condition<'n>(
+    r: &mut Reader,
+    mut take: impl FnMut(&str) -> Option<&'n Node>,
+) -> ArgCondition {
+    let mut clauses = Vec::new();
+    if let Some(node) = take("anyArg") {
+        clauses.push(Clause::Argument(list_of(r, node, "anyArg", pattern)));
+    }
+    if let Some(node) = take("allArgs") {
+        for item in r.list_up_to(node, "allArgs", CLAUSES_MAX).unwrap_or(&[]) {
+            clauses.push(Clause::Argument(list_of(r, item, "allArgs", pattern)));
+        }
+    }
+    if let Some(node) = take("subcommand") {
+        clauses.push(Clause::Subcommand(list_of(r, node, "subcommand", words)));
+    }
+    if let Some(node) = take("option") {
+        let option = |r: &mut Reader, node: &Node| r.parsed(node, "option");
+        clauses.push(Clause::Option(list_of(r, node, "option", option)));
+    }
+    ArgCondition { clauses }
+}
+
+fn pattern(r: &mut Reader, node: &Node) -> Option<ArgPattern> {
+    if let Value::Map(_) | Value::List(_) = node.value {
+        r.wrong_type(node, "an argument", "text");
+        return None;
+    }
+    r.parsed(node, "an argument")
+}
+
+/// The words of one subcommand, in one text as they are typed.
+fn words(r: &mut Reader, node: &Node) -> Option<Vec<ArgPattern>> {
+    let text = r.text(node, "subcommand")?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() || words.len() > WORDS_MAX {
+        let message = format!("a subcommand has 1 to {WORDS_MAX} words");
+        r.report(Diagnostic::error(node.at, text, message));
+        return None;
+    }
+    if let Some(option) = words.iter().find(|word| word.starts_with('-')) {
+        let shown = crate::text::safe(option);
+        let error = Diagnostic::error(node.at, text, format!("`{shown}` is an option, not a word"));
+        r.report(error.suggest("write options under `option` or `allArgs`"));
+        return None;
+    }
+    let mut patterns = Vec::with_capacity(words.len());
+    for word in words {
+        match word.parse::<ArgPattern>() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let shown = crate::text::safe(word);
+                r.report(Diagnostic::error(
+                    node.at,
+                    text,
+                    format!("`{shown}`: {error}"),
+                ));
+                return None;
+            }
+        }
+    }
+    Some(patterns)
+}
