@@ -5,7 +5,10 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use stayhand_agent_ebpf::{
-    abi::{code::op, task::TaskState},
+    abi::{
+        code::op,
+        task::{Strings, TaskState, compare},
+    },
     siphash::Sip,
     strings::{next_offset, vector_end},
 };
@@ -22,7 +25,7 @@ use crate::{
 const PIECES_MAX: u32 = 2_048;
 
 #[repr(C)]
-struct Strings {
+struct Context {
     state: *mut TaskState,
 }
 
@@ -71,12 +74,13 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
 
 #[inline(always)]
 fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
-    let mut context = Strings { state };
+    let mut context = Context { state };
     let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
     // SAFETY: the context outlives the loop, which runs before this returns; the state is live.
     unsafe {
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = sip;
+        (*rounds).tail = Sip::narrow(SETTINGS.get(0)?.secret);
         (*rounds).vectors = [vectors.argv, vectors.envp];
         (*rounds).index = 0;
         (*rounds).offset = 0;
@@ -95,11 +99,29 @@ fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
     }
 }
 
+/// The strings that the last digest of an execution took in.
+///
+/// # Safety
+/// `state` must be live.
+#[inline(always)]
+pub unsafe fn digested(state: *mut TaskState) -> Strings {
+    // SAFETY: by contract.
+    unsafe {
+        let rounds = &raw mut (*state).current.rounds;
+        Strings {
+            compare: compare::ALL,
+            argc: (*rounds).counts[0],
+            envc: (*rounds).counts[1],
+            hash: (*rounds).tail.finish(0, 0),
+        }
+    }
+}
+
 /// One piece of one string; 1 ends the loop.
 unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `strings`'s, on its stack; user memory is read by checked helpers only.
     unsafe {
-        let state = (*context.cast::<Strings>()).state;
+        let state = (*context.cast::<Context>()).state;
         let walk = &raw mut (*state).current.rounds;
         let vector = if (*walk).phase == 0 {
             (*walk).vectors[0]
@@ -116,6 +138,7 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
         }
         if string == 0 {
             (*walk).sip.word(vector_end((*walk).index));
+            (*walk).counts[if (*walk).phase == 0 { 0 } else { 1 }] = (*walk).index;
             (*walk).phase += 1;
             (*walk).index = 0;
             return c_long::from((*walk).phase >= 2);
@@ -125,6 +148,10 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             return 1;
         };
         (*walk).sip = hashed(state, (*walk).sip, piece);
+        // What a program is called by its caller is not what a script's loader gives it.
+        if (*walk).phase != 0 || (*walk).index != 0 {
+            (*walk).tail = hashed(state, (*walk).tail, piece);
+        }
         if piece.ends {
             (*walk).offset = 0;
             (*walk).index += 1;

@@ -63,6 +63,7 @@ offsets!(
     OFF_BPRM_FILE,
     OFF_BPRM_P,
     OFF_BPRM_ARGC,
+    OFF_BPRM_ENVC,
     OFF_BPRM_INTERP,
     OFF_BPRM_FILENAME,
 );

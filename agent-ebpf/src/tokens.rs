@@ -15,7 +15,7 @@ use stayhand_agent_ebpf::{
             ACTIVE_SLOT_MASK, ARG_PATTERN_BYTES, ARG_SPACE_BITS, ARG_STEPS_PER_SLOT, ArgKey, Token,
             arg_space, step_flag, token_flag,
         },
-        task::{LETTERS_MAX, TOKENS_MAX, TaskState},
+        task::{LETTERS_MAX, Rounds, Strings, TOKENS_MAX, TaskState, compare},
     },
     args::letter,
     siphash::Sip,
@@ -63,15 +63,18 @@ pub fn collect(state: *mut TaskState, call: Call) {
         );
         if (*rounds).ended != 0 && (*rounds).failed == 0 {
             (*state).args.known = 1;
-            (*state).args.argc = (*rounds).index;
-            (*state).args.hash = (*rounds).sip.finish(0, (*rounds).index);
-            (*state).args.to_verify = 1;
+            (*state).args.judged = Strings {
+                compare: compare::ARGUMENTS,
+                argc: (*rounds).index,
+                envc: 0,
+                hash: (*rounds).sip.finish(0, 0),
+            };
         }
     }
 }
 
 #[inline(always)]
-unsafe fn start(rounds: *mut stayhand_agent_ebpf::abi::task::Rounds, vectors: Vectors) {
+unsafe fn start(rounds: *mut Rounds, vectors: Vectors) {
     // SAFETY: live by contract.
     unsafe {
         (*rounds).vectors = [vectors.argv, vectors.envp];

@@ -121,6 +121,7 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
     member("OFF_BPRM_P", "linux_binprm", &["p"], 8),
     member("OFF_BPRM_ARGC", "linux_binprm", &["argc"], 4),
+    member("OFF_BPRM_ENVC", "linux_binprm", &["envc"], 4),
     member("OFF_BPRM_INTERP", "linux_binprm", &["interp"], 8),
     member("OFF_BPRM_FILENAME", "linux_binprm", &["filename"], 8),
 ];

@@ -131,6 +131,10 @@ pub struct Rounds {
     pub vectors: [u64; 2],
     /// The digest so far
     pub sip: Sip,
+    /// The hash so far over what is behind `argv[0]`
+    pub tail: Sip,
+    /// Strings in either vector
+    pub counts: [u64; 2],
     /// Letters of the option that is read
     pub letters: u64,
     /// Place in the condition that is judged
@@ -170,11 +174,35 @@ pub struct CallArgs {
     pub known: u32,
     /// What the image has, see `step_flag`
     pub flags: u32,
-    /// Not zero: the new program's stack is still to be compared
-    pub to_verify: u32,
+    /// Zero
+    pub pad: u32,
+    /// What conditions looked at, without an environment
+    pub judged: Strings,
+    /// What an approval is bound to
+    pub approved: Strings,
+}
+
+/// What of [`Strings`] is compared.
+pub mod compare {
+    /// Nothing.
+    pub const NOTHING: u64 = 0;
+    /// Arguments.
+    pub const ARGUMENTS: u64 = 1;
+    /// Arguments and environment.
+    pub const ALL: u64 = 2;
+}
+
+/// Arguments and environment as they were read from the caller's memory, to be compared with the new program's stack.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strings {
+    /// See [`compare`]
+    pub compare: u64,
     /// Arguments with `argv[0]`
     pub argc: u64,
-    /// Hash over those behind `argv[0]`
+    /// Strings of the environment, 0 where only the arguments count
+    pub envc: u64,
+    /// Hash over what is behind `argv[0]`
     pub hash: u64,
 }
 

@@ -3,13 +3,14 @@
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
-    code::{hook, op},
+    code::{hook, op, verdict},
     image::ACTIVE_SLOT_MASK,
-    task::TaskState,
+    task::{TaskState, compare},
 };
 
 use crate::{
     arch::Call,
+    digest::digested,
     hooks::{act, judged},
     judge::{begin, judge, judge_with_arguments},
     offsets::{
@@ -54,7 +55,14 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             judge_with_arguments(state, subject, walked);
         }
     }
-    act(state, task)
+    let verdict = act(state, task);
+    // SAFETY: the state is live.
+    unsafe {
+        if verdict == 0 && (*state).current.decision.verdict == verdict::HELD {
+            approve(state);
+        }
+    }
+    verdict
 }
 
 /// The first pass of a call begins without arguments: another one may have read some and then failed. Each loader that
@@ -64,7 +72,24 @@ fn forget_arguments(state: *mut TaskState, bprm: Addr) {
     // SAFETY: typed hook argument; the state is live.
     unsafe {
         if load::<u64>(bprm, &OFF_BPRM_INTERP) == load::<u64>(bprm, &OFF_BPRM_FILENAME) {
-            (*state).args.to_verify = 0;
+            (*state).args.judged.compare = compare::NOTHING;
+            (*state).args.approved.compare = compare::NOTHING;
+        }
+    }
+}
+
+/// Keeps what an approval was for. Of two approvals in one call, for a script and its interpreter, both have to be for
+/// what the program gets: if they differ, nothing can be.
+#[inline(always)]
+unsafe fn approve(state: *mut TaskState) {
+    // SAFETY: live by contract.
+    unsafe {
+        let approved = &raw mut (*state).args.approved;
+        let now = digested(state);
+        if (*approved).compare == compare::NOTHING {
+            *approved = now;
+        } else if (*approved).hash != now.hash {
+            (*approved).hash = !(*approved).hash;
         }
     }
 }

@@ -15,7 +15,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{class, hook, reason, verdict},
         image::ACTIVE_IMAGE,
-        task::{Said, TaskState, plan},
+        task::{Said, Strings, TaskState, compare, plan},
     },
     decide::{Attempt, unjudged},
     siphash::Sip,
@@ -27,7 +27,7 @@ use crate::{
     hold::plan,
     judge::stamp,
     maps::{ACTIVE, SETTINGS},
-    offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_P, load},
+    offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_ENVC, OFF_BPRM_P, load},
     pieces::{hashed, read},
     tokens::ARG_PIECES_MAX,
 };
@@ -38,38 +38,42 @@ const SIGKILL: u32 = 9;
 pub fn bprm_committed_creds(ctx: LsmContext) -> i32 {
     judged(&ctx, "bprm_committed_creds", |state, task| {
         // SAFETY: the state is live.
-        if unsafe { (*state).args.to_verify } == 0 {
-            return 0;
+        let (judged, approved) = unsafe { ((*state).args.judged, (*state).args.approved) };
+        let bprm: Addr = ctx.arg(0);
+        if (judged.compare != compare::NOTHING && !same(state, bprm, judged))
+            || (approved.compare != compare::NOTHING && !same(state, bprm, approved))
+        {
+            return kill(state, task);
         }
-        // SAFETY: as above.
-        unsafe { (*state).args.to_verify = 0 };
-        if same(state, ctx.arg(0)) {
-            return 0;
-        }
-        kill(state, task)
+        0
     });
     0
 }
 
-/// Whether the end of the new program's arguments is what was judged. What cannot be read is not the same.
+/// Whether the end of what the new program got is what was read. What cannot be read is not the same.
 #[inline(always)]
-fn same(state: *mut TaskState, bprm: Addr) -> bool {
+fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
     let Some(settings) = SETTINGS.get(0) else {
         return false;
     };
     // SAFETY: typed hook argument; the state is live.
     unsafe {
         let argc = u64::from(load::<u32>(bprm, &OFF_BPRM_ARGC));
+        let envc = if read.compare == compare::ALL {
+            u64::from(load::<u32>(bprm, &OFF_BPRM_ENVC))
+        } else {
+            0
+        };
         // A call without any argument gets an empty one.
-        let judged = (*state).args.argc.max(1) - 1;
-        if argc < judged {
+        let given = read.argc.max(1) - 1;
+        if argc < given || read.envc != envc {
             return false;
         }
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = Sip::narrow(settings.secret);
         // Where the strings are, how many there are, and how many of them were put before.
-        (*rounds).vectors = [load::<u64>(bprm, &OFF_BPRM_P), argc];
-        (*rounds).at = argc - judged;
+        (*rounds).vectors = [load::<u64>(bprm, &OFF_BPRM_P), argc + read.envc];
+        (*rounds).at = argc - given;
         (*rounds).index = 0;
         (*rounds).offset = 0;
         (*rounds).failed = 0;
@@ -82,9 +86,7 @@ fn same(state: *mut TaskState, bprm: Addr) -> bool {
             (&raw mut context).cast(),
             0,
         );
-        (*rounds).ended != 0
-            && (*rounds).failed == 0
-            && (*rounds).sip.finish(0, (*state).args.argc) == (*state).args.hash
+        (*rounds).ended != 0 && (*rounds).failed == 0 && (*rounds).sip.finish(0, 0) == read.hash
     }
 }
 

@@ -1,6 +1,6 @@
 //! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
 
-use super::{Diagnostic, PathPattern, Policy, Rule, Scope, Target};
+use super::{Diagnostic, PathPattern, Permission, Policy, Rule, Scope, Target, args::Clause};
 use crate::reason::Effect;
 
 /// Comparisons of two paths or ranges that the search for shadowed rules makes; bounds it to some 100 ms. A
@@ -14,6 +14,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
     }
+    warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
@@ -33,6 +34,28 @@ fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         );
         let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
         warning.suggest("put a rule on the file or the address that the program is wanted for, too")
+    })
+}
+
+/// Whoever may choose the arguments chooses to have a permission that asks for one of them.
+fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
+    let asks = |target: &Target| match target {
+        Target::Exec { args, .. } => {
+            !args.clauses.is_empty()
+                && !args
+                    .clauses
+                    .iter()
+                    .any(|clause| matches!(clause, Clause::Subcommand(_)))
+        }
+        _ => false,
+    };
+    permission.targets.iter().any(asks).then(|| {
+        let message = format!(
+            "permission `{}` covers every command that has one of its arguments anywhere",
+            permission.name
+        );
+        let warning = Diagnostic::warning(permission.at, permission.name.as_str(), message);
+        warning.suggest("name the `subcommand` that may be run, too")
     })
 }
 

@@ -337,6 +337,47 @@ fn the_example_of_the_documentation_works() {
 }
 
 #[test]
+fn a_permission_that_anybody_gets_by_an_argument_is_warned_about() {
+    for (condition, warnings) in [
+        ("anyArg: [--dry-run]", 1),
+        ("option: [-n]", 1),
+        ("subcommand: [get], anyArg: [--dry-run]", 0),
+        ("subcommand: [get]", 0),
+    ] {
+        let source = document(&format!(
+            "subjects: {{ groups: [dev] }}\npermissions: {{ p: {{ exec: {{ path: /a, {condition} }} }} }}\nrules:\n  - {{ id: r, effect: alert, exec: {{ path: /b }} }}"
+        ));
+        let found = check(&parse(&source).unwrap());
+        assert_eq!(found.len(), warnings, "{condition}: {found:?}");
+    }
+}
+
+#[test]
+fn conditions_on_arguments_that_mean_nothing_say_why() {
+    let rule = |condition: &str| {
+        with_rules(&[&format!(
+            "{{ id: a, effect: deny, exec: {{ path: /a, {condition} }} }}"
+        )])
+    };
+    for (condition, words) in [
+        ("anyArg: []", "an empty list"),
+        ("anyArg: [\"*\"]", "every command has such arguments"),
+        ("anyArg: [\"a*b*\"]", "one `*` at most"),
+        ("anyArg: [x, x]", "twice"),
+        ("allArgs: [x, [y, [z]]]", "text"),
+        ("allArgs: x", "a list"),
+        ("subcommand: [\"-n scale\"]", "is an option, not a word"),
+        ("subcommand: [\" \"]", "1 to 8 words"),
+        ("option: [r]", "an option is a dash"),
+        ("option: [-rf]", "an option is a dash"),
+        ("args: [x]", "not enforced by this build"),
+        ("anyarg: [x]", "did you mean `anyArg`?"),
+    ] {
+        refused(&rule(condition), words);
+    }
+}
+
+#[test]
 fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words() {
     let rule = |extra: &str| {
         with_rules(&[&format!(
