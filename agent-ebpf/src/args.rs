@@ -27,6 +27,8 @@ pub trait Arguments {
     fn step(&self, index: u32) -> Option<ArgStep>;
     /// A token of the call; nothing behind the last one.
     fn token(&self, index: u32) -> Option<Token>;
+    /// How many arguments the call has behind `argv[0]`.
+    fn count(&self) -> u32;
 }
 
 const MATCHING: u32 = 0;
@@ -67,20 +69,27 @@ impl Matcher {
         if self.mode != MATCHING {
             return self.skip(&step, len);
         }
-        let Some(token) = arguments.token(self.token) else {
-            self.mode = NEXT_SEQUENCE;
-            return met::OPEN;
-        };
-        self.token += 1;
-        let met = meets(&step, &token);
-        if met == met::NO {
-            return met::OPEN;
+        if step.flags & step_flag::COUNT != 0 {
+            if !counts(&step, arguments.count()) {
+                self.mode = NEXT_SEQUENCE;
+                return met::OPEN;
+            }
+        } else {
+            let Some(token) = arguments.token(self.token) else {
+                self.mode = NEXT_SEQUENCE;
+                return met::OPEN;
+            };
+            self.token += 1;
+            let met = meets(&step, &token);
+            if met == met::NO {
+                return met::OPEN;
+            }
+            let first_words = u32::from(token.place) == self.position + 1;
+            if met == met::MAYBE || (step.flags & step_flag::WORD != 0 && !first_words) {
+                self.doubt = 1;
+            }
+            self.position += 1;
         }
-        let first_words = u32::from(token.place) == self.position + 1;
-        if met == met::MAYBE || (step.flags & step_flag::WORD != 0 && !first_words) {
-            self.doubt = 1;
-        }
-        self.position += 1;
         if step.flags & step_flag::SEQUENCE_ENDS == 0 {
             self.step += 1;
         } else if self.doubt == 0 {
@@ -123,10 +132,20 @@ impl Matcher {
     }
 }
 
+/// Whether the call has as many arguments as a step wants.
+#[inline(always)]
+fn counts(step: &ArgStep, count: u32) -> bool {
+    let wanted = u32::from(step.place);
+    count == wanted || (step.flags & step_flag::OR_MORE != 0 && count > wanted)
+}
+
 /// Whether one argument matches one step.
 #[inline(always)]
 fn meets(step: &ArgStep, token: &Token) -> u32 {
     if step.flags & step_flag::WORD != 0 && token.flags & token_flag::OPTION != 0 {
+        return met::NO;
+    }
+    if step.place != 0 && step.place != token.place {
         return met::NO;
     }
     if step.letter != 0 {
@@ -188,9 +207,13 @@ mod tests {
         fn token(&self, index: u32) -> Option<Token> {
             self.1.get(index as usize).copied()
         }
+
+        fn count(&self) -> u32 {
+            u32::try_from(self.1.len()).unwrap()
+        }
     }
 
-    fn step(id: u32, flags: u32) -> ArgStep {
+    fn step(id: u32, flags: u16) -> ArgStep {
         ArgStep {
             prefix_first: id,
             prefix_last: id,
@@ -208,8 +231,8 @@ mod tests {
         }
     }
 
-    const LAST: u32 = step_flag::SEQUENCE_ENDS;
-    const END: u32 = step_flag::SEQUENCE_ENDS | step_flag::CLAUSE_ENDS;
+    const LAST: u16 = step_flag::SEQUENCE_ENDS;
+    const END: u16 = step_flag::SEQUENCE_ENDS | step_flag::CLAUSE_ENDS;
 
     fn judge(steps: &[ArgStep], tokens: &[Token]) -> u32 {
         let call = Call(steps.to_vec(), tokens.to_vec());
@@ -283,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_word_is_no_option_and_only_surely_a_subcommand_where_it_comes_first() {
-        let word = |id: u32, flags: u32| step(id, flags | step_flag::WORD);
+        let word = |id: u32, flags: u16| step(id, flags | step_flag::WORD);
         let at = |place: u16, id: u32| Token { place, ..token(id) };
         let option = Token {
             flags: token_flag::OPTION,
@@ -301,6 +324,29 @@ mod tests {
             assert_eq!(judge(&alternatives, &[at(2, 1)]), met::MAYBE);
             assert_eq!(judge(&alternatives, &[at(1, 9)]), met::NO);
         }
+    }
+
+    #[test]
+    fn places_and_numbers_of_arguments_are_exact() {
+        let at = |place: u16, id: u32| Token { place, ..token(id) };
+        let steps = |count: u16, flags: u16| {
+            let first = ArgStep {
+                place: 1,
+                ..step(1, 0)
+            };
+            let second = ArgStep {
+                place: count,
+                ..step(0, END | step_flag::COUNT | flags)
+            };
+            [first, second]
+        };
+        assert_eq!(judge(&steps(1, 0), &[at(1, 1)]), met::YES);
+        assert_eq!(judge(&steps(2, 0), &[at(1, 1)]), met::NO);
+        assert_eq!(judge(&steps(1, 0), &[at(1, 1), at(2, 9)]), met::NO);
+        let more = step_flag::OR_MORE;
+        assert_eq!(judge(&steps(1, more), &[at(1, 1), at(2, 9)]), met::YES);
+        assert_eq!(judge(&steps(2, 0), &[at(1, 9), at(2, 1)]), met::NO);
+        assert_eq!(judge(&steps(3, more), &[at(1, 1), at(2, 9)]), met::NO);
     }
 
     #[test]

@@ -354,6 +354,12 @@ impl Arguments for CallArguments {
             Some(*tokens.add(index as usize))
         }
     }
+
+    #[inline(always)]
+    fn count(&self) -> u32 {
+        // SAFETY: the state is live. A call without any argument has none behind its name either.
+        unsafe { ((*self.state).args.judged.argc as u32).saturating_sub(1) }
+    }
 }
 
 struct Leases {

@@ -49,7 +49,7 @@ pub fn collect(state: *mut TaskState, call: Call) {
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         (*state).args.flags = ARG_STEPS
             .get(slot * ARG_STEPS_PER_SLOT)
-            .map_or(0, |step| step.flags);
+            .map_or(0, |step| u32::from(step.flags));
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = Sip::narrow(settings.secret);
         start(rounds, vectors);
@@ -176,7 +176,8 @@ unsafe fn make(state: *mut TaskState, piece: Piece) -> Token {
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         copy_forwards(state);
         let prefix = number(state, arg_space(slot, false));
-        let suffix = if piece.ends && (*state).args.flags & step_flag::HAS_SUFFIXES != 0 {
+        let suffix = if piece.ends && (*state).args.flags & u32::from(step_flag::HAS_SUFFIXES) != 0
+        {
             copy_backwards(state, piece.len - 1);
             number(state, arg_space(slot, true))
         } else {

@@ -196,19 +196,25 @@ pub struct ArgStep {
     /// Letter of an option, see [`crate::args::letter`]; 0 for none, else nothing but the letter counts
     pub letter: u32,
     /// Bits of [`step_flag`]
-    pub flags: u32,
+    pub flags: u16,
+    /// Where the argument has to stand, from 1; 0 for anywhere. Of a step that counts: how many there have to be
+    pub place: u16,
 }
 
 /// Flags of an [`ArgStep`].
 pub mod step_flag {
     /// The last one of its sequence.
-    pub const SEQUENCE_ENDS: u32 = 1 << 0;
+    pub const SEQUENCE_ENDS: u16 = 1 << 0;
     /// The last one of its clause, and so of its sequence.
-    pub const CLAUSE_ENDS: u32 = 1 << 1;
+    pub const CLAUSE_ENDS: u16 = 1 << 1;
     /// A word of a subcommand: no option matches, and only where the subcommand comes first it surely is one.
-    pub const WORD: u32 = 1 << 2;
+    pub const WORD: u16 = 1 << 2;
     /// Of step 0: some pattern is compared from the end.
-    pub const HAS_SUFFIXES: u32 = 1 << 3;
+    pub const HAS_SUFFIXES: u16 = 1 << 3;
+    /// No argument is looked at: this many there have to be.
+    pub const COUNT: u16 = 1 << 4;
+    /// With `COUNT`: or more.
+    pub const OR_MORE: u16 = 1 << 5;
 }
 
 /// What is known of one argument of a call.

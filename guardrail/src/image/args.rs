@@ -34,13 +34,22 @@ pub(crate) struct Conditions {
     conditions: Vec<Vec<Wanted>>,
 }
 
+const NOTHING: Wanted = Wanted {
+    start: vec![],
+    end: vec![],
+    letter: 0,
+    flags: 0,
+    place: 0,
+};
+
 /// A step before patterns have numbers.
 #[derive(Clone, Debug)]
 struct Wanted {
     start: Vec<u8>,
     end: Vec<u8>,
     letter: u32,
-    flags: u32,
+    flags: u16,
+    place: u16,
 }
 
 impl Conditions {
@@ -140,6 +149,7 @@ fn numbered(wanted: &Wanted, forwards: &[Vec<u8>], backwards: &[Vec<u8>]) -> Arg
         min_len: index(sides.filter(|byte| **byte != 0).count()),
         letter: wanted.letter,
         flags: wanted.flags,
+        place: wanted.place,
     }
 }
 
@@ -151,7 +161,8 @@ fn joined(last: &mut ArgStep, next: &ArgStep) -> bool {
             && step.prefix_first != 0
             && step.suffix_first == 0
             && step.flags & step_flag::SEQUENCE_ENDS != 0
-            && step.flags & step_flag::WORD == 0
+            && step.flags & (step_flag::WORD | step_flag::COUNT) == 0
+            && step.place == 0
     };
     let alternatives = plain(last) && plain(next) && last.flags & step_flag::CLAUSE_ENDS == 0;
     if !alternatives || next.prefix_first != last.prefix_last.saturating_add(1) {
@@ -194,6 +205,7 @@ fn sequences(clause: &Clause) -> Vec<Vec<Wanted>> {
             };
             all.iter().map(words).collect()
         }
+        Clause::Exact { items, more } => vec![exact(items, *more)],
         Clause::Option(names) => names
             .iter()
             .flat_map(option)
@@ -202,7 +214,7 @@ fn sequences(clause: &Clause) -> Vec<Vec<Wanted>> {
     }
 }
 
-fn wanted(pattern: &ArgPattern, flags: u32) -> Wanted {
+fn wanted(pattern: &ArgPattern, flags: u16) -> Wanted {
     let mut start = pattern.start().as_bytes().to_vec();
     let mut end = pattern.end().unwrap_or_default().as_bytes().to_vec();
     if pattern.end().is_none() {
@@ -212,23 +224,40 @@ fn wanted(pattern: &ArgPattern, flags: u32) -> Wanted {
     Wanted {
         start,
         end,
-        letter: 0,
         flags,
+        ..NOTHING
     }
+}
+
+/// Each argument at its place, and how many there are.
+fn exact(items: &[Option<ArgPattern>], more: bool) -> Vec<Wanted> {
+    let place = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+    let placed = items.iter().enumerate().filter_map(|(index, item)| {
+        let item = item.as_ref()?;
+        Some(Wanted {
+            place: place(index + 1),
+            ..wanted(item, 0)
+        })
+    });
+    let flags = if more {
+        step_flag::COUNT | step_flag::OR_MORE
+    } else {
+        step_flag::COUNT
+    };
+    let count = Wanted {
+        flags,
+        place: place(items.len()),
+        ..NOTHING
+    };
+    placed.chain([count]).collect()
 }
 
 /// An option in each of its forms.
 fn option(name: &OptionName) -> Vec<Wanted> {
-    let none = Wanted {
-        start: vec![],
-        end: vec![],
-        letter: 0,
-        flags: 0,
-    };
     match name {
         OptionName::Letter(byte) => vec![Wanted {
             letter: letter(*byte),
-            ..none
+            ..NOTHING
         }],
         OptionName::Long(word) => {
             let shortened = (1..=word.len()).filter_map(|len| word.get(..len));
@@ -236,7 +265,7 @@ fn option(name: &OptionName) -> Vec<Wanted> {
             forms
                 .map(|form| Wanted {
                     start: form.into_bytes(),
-                    ..none.clone()
+                    ..NOTHING
                 })
                 .collect()
         }

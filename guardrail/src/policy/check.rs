@@ -14,6 +14,12 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
     }
+    warnings.extend(
+        policy
+            .rules
+            .iter()
+            .filter_map(|rule| slipped_past(policy, rule)),
+    );
     warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
@@ -37,6 +43,26 @@ fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     })
 }
 
+/// An option more, and the list is another one.
+fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let lists = |target: &Target| match target {
+        Target::Exec { args, .. } => args
+            .clauses
+            .iter()
+            .any(|clause| matches!(clause, Clause::Exact { .. })),
+        _ => false,
+    };
+    let restricts = rule.effect.restricts() && policy.targets(rule).iter().any(lists);
+    restricts.then(|| {
+        let message = format!(
+            "rule `{}` restricts exactly these arguments: one option more and it does not apply",
+            rule.id
+        );
+        let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+        warning.suggest("use `subcommand`, `anyArg` or `option`; `args` is for permissions")
+    })
+}
+
 /// Whoever may choose the arguments chooses to have a permission that asks for one of them.
 fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
     let asks = |target: &Target| match target {
@@ -45,7 +71,7 @@ fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
                 && !args
                     .clauses
                     .iter()
-                    .any(|clause| matches!(clause, Clause::Subcommand(_)))
+                    .any(|clause| matches!(clause, Clause::Subcommand(_) | Clause::Exact { .. }))
         }
         _ => false,
     };

@@ -341,6 +341,7 @@ fn a_permission_that_anybody_gets_by_an_argument_is_warned_about() {
     for (condition, warnings) in [
         ("anyArg: [--dry-run]", 1),
         ("option: [-n]", 1),
+        ("args: [get, \"*\"]", 0),
         ("subcommand: [get], anyArg: [--dry-run]", 0),
         ("subcommand: [get]", 0),
     ] {
@@ -370,7 +371,9 @@ fn conditions_on_arguments_that_mean_nothing_say_why() {
         ("subcommand: [\" \"]", "1 to 8 words"),
         ("option: [r]", "an option is a dash"),
         ("option: [-rf]", "an option is a dash"),
-        ("args: [x]", "not enforced by this build"),
+        ("args: [\"**\", x]", "`**` stands at the end"),
+        ("args: x", "a list"),
+        ("regex: x", "not enforced by this build"),
         ("anyarg: [x]", "did you mean `anyArg`?"),
     ] {
         refused(&rule(condition), words);
@@ -404,7 +407,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         rule("approval: x"),
         rule("system: {}"),
         document("subjects: { services: [a] }\nrules: []"),
-        with_rules(&["{ id: a, effect: deny, exec: { path: /a, args: [x] } }"]),
+        with_rules(&["{ id: a, effect: deny, exec: { path: /a, regex: x } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mount], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
     ];

@@ -14,8 +14,8 @@ use crate::{
     policy::args::{Arguments, is_option},
 };
 
-/// The arguments of one call as tokens; nothing if they are unknown.
-pub(super) struct Call(Option<Vec<Token>>);
+/// The arguments of one call as tokens, and how many they are; nothing if they are unknown.
+pub(super) struct Call(Option<(Vec<Token>, u32)>);
 
 impl Call {
     pub(super) fn of(image: &Image, arguments: Arguments<'_>) -> Self {
@@ -24,7 +24,9 @@ impl Call {
         };
         let placed = list.iter().zip(1u16..);
         let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
-        Self(Some(tokens.collect()).filter(|tokens: &Vec<Token>| tokens.len() <= TOKENS_MAX))
+        let tokens: Vec<Token> = tokens.collect();
+        let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        Self(Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX))
     }
 
     /// See [`met`].
@@ -32,11 +34,15 @@ impl Call {
         if entry.args_len == 0 {
             return met::YES;
         }
-        let Some(tokens) = &self.0 else {
+        let Some((tokens, count)) = &self.0 else {
             return met::MAYBE;
         };
         let steps = &image.arguments.steps;
-        let tables = Lookup { steps, tokens };
+        let tables = Lookup {
+            steps,
+            tokens,
+            count: *count,
+        };
         let mut matcher = Matcher::default();
         loop {
             match matcher.advance(&tables, entry.args_first, entry.args_len) {
@@ -50,6 +56,7 @@ impl Call {
 struct Lookup<'a> {
     steps: &'a [ArgStep],
     tokens: &'a [Token],
+    count: u32,
 }
 
 impl Tables for Lookup<'_> {
@@ -59,6 +66,10 @@ impl Tables for Lookup<'_> {
 
     fn token(&self, index: u32) -> Option<Token> {
         self.tokens.get(index as usize).copied()
+    }
+
+    fn count(&self) -> u32 {
+        self.count
     }
 }
 

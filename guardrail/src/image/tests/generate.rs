@@ -152,6 +152,8 @@ const ARG_PATTERNS: [&str; 12] = [
     "--r",
 ];
 
+const EXACT: [&str; 6] = ["*", "scale", "s*", "get", "--rec*", "*a"];
+
 /// A condition on arguments, as keys of `exec`.
 fn condition() -> impl Strategy<Value = String> {
     let list = |words: &'static [&'static str], max: usize| {
@@ -166,10 +168,15 @@ fn condition() -> impl Strategy<Value = String> {
         list(&["scale", "get s*", "push get", "*a"], 3)
             .prop_map(|list| format!("subcommand: {list}")),
         list(&["-r", "-f", "--recursive", "--rec"], 3).prop_map(|list| format!("option: {list}")),
-        1..16u8,
+        prop::collection::vec(prop::sample::select(&EXACT[..]), 0..4).prop_map(|items| {
+            let more = if items.len() % 2 == 0 { "" } else { ", \"**\"" };
+            let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+            format!("args: [{}{more}]", quoted.join(", "))
+        }),
+        1..32u8,
     );
-    clauses.prop_map(|(any, all, subcommand, option, which)| {
-        let chosen: Vec<String> = [any, all, subcommand, option]
+    clauses.prop_map(|(any, all, subcommand, option, exact, which)| {
+        let chosen: Vec<String> = [any, all, subcommand, option, exact]
             .into_iter()
             .enumerate()
             .filter(|(bit, _)| which >> bit & 1 == 1)

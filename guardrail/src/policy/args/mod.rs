@@ -23,6 +23,13 @@ pub enum Clause {
     /// The arguments that are no options have the words of one of these in this order, with anything between them.
     /// Surely they have only where these are the very first arguments: elsewhere a word may be an option's value.
     Subcommand(Vec<Vec<ArgPattern>>),
+    /// These and no others, each at its place
+    Exact {
+        /// None: any one argument
+        items: Vec<Option<ArgPattern>>,
+        /// Whether others may follow
+        more: bool,
+    },
     /// Some argument is one of these options, in any of the ways in which `getopt_long` takes it
     Option(Vec<OptionName>),
 }
@@ -77,6 +84,15 @@ impl Clause {
             Self::Subcommand(all) => {
                 let alternatives = all.iter().map(|words| subcommand(words, arguments));
                 alternatives.max().unwrap_or(Met::No)
+            }
+            Self::Exact { items, more } => {
+                let number =
+                    arguments.len() == items.len() || (*more && arguments.len() > items.len());
+                let each = items.iter().zip(arguments).all(|(item, argument)| {
+                    item.as_ref()
+                        .is_none_or(|pattern| pattern.matches(argument))
+                });
+                if number && each { Met::Yes } else { Met::No }
             }
             Self::Option(names) => {
                 some(&|argument| names.iter().any(|name| name.is_given_by(argument)))
@@ -152,6 +168,19 @@ mod tests {
         assert_eq!(met(get(), &["get", "pods"]), Met::Yes);
         assert_eq!(met(get(), &["-n", "get", "delete", "pods"]), Met::Maybe);
         assert_eq!(met(get(), &["delete", "get"]), Met::Maybe);
+    }
+
+    #[test]
+    fn a_list_means_these_arguments_and_no_others() {
+        let exact = |more| Clause::Exact {
+            items: vec![Some("restart".parse().unwrap()), None],
+            more,
+        };
+        assert_eq!(met(exact(false), &["restart", "nginx"]), Met::Yes);
+        assert_eq!(met(exact(false), &["restart"]), Met::No);
+        assert_eq!(met(exact(false), &["restart", "nginx", "x"]), Met::No);
+        assert_eq!(met(exact(false), &["--now", "restart", "nginx"]), Met::No);
+        assert_eq!(met(exact(true), &["restart", "nginx", "x"]), Met::Yes);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Conditions on arguments: `anyArg`, `allArgs`, `subcommand`, `option`.
+//! Conditions on arguments: `args`, `anyArg`, `allArgs`, `subcommand`, `option`.
 
 use super::{reader::Reader, target::list_of};
 use crate::policy::{
@@ -8,10 +8,12 @@ use crate::policy::{
 };
 
 /// Keys of `exec` that are conditions on its arguments.
-pub(super) const KEYS: [&str; 4] = ["anyArg", "allArgs", "subcommand", "option"];
+pub(super) const KEYS: [&str; 5] = ["args", "anyArg", "allArgs", "subcommand", "option"];
 
 /// Clauses of one condition; the kernel compares each with every argument.
 const CLAUSES_MAX: usize = 8;
+/// Arguments of a whole list: the kernel keeps no more of one call.
+const EXACT_MAX: usize = 32;
 /// Words of one subcommand.
 const WORDS_MAX: usize = 8;
 
@@ -21,6 +23,7 @@ pub(super) fn condition<'n>(
     mut take: impl FnMut(&str) -> Option<&'n Node>,
 ) -> ArgCondition {
     let mut clauses = Vec::new();
+    clauses.extend(take("args").and_then(|node| exact(r, node)));
     if let Some(node) = take("anyArg") {
         clauses.push(Clause::Argument(list_of(r, node, "anyArg", pattern)));
     }
@@ -37,6 +40,35 @@ pub(super) fn condition<'n>(
         clauses.push(Clause::Option(list_of(r, node, "option", option)));
     }
     ArgCondition { clauses }
+}
+
+/// The whole list; `*` is any one argument, `**` at its end any others.
+fn exact(r: &mut Reader, node: &Node) -> Option<Clause> {
+    let Value::List(list) = &node.value else {
+        r.wrong_type(node, "args", "a list");
+        return None;
+    };
+    let (list, more) = match list.split_last() {
+        Some((last, rest)) if last.text() == Some("**") => (rest, true),
+        _ => (list.as_slice(), false),
+    };
+    if list.len() > EXACT_MAX {
+        let message = format!("args has {} items, more than {EXACT_MAX}", list.len());
+        r.report(Diagnostic::error(node.at, "", message));
+        return None;
+    }
+    let mut items = Vec::with_capacity(list.len());
+    for item in list {
+        match item.text() {
+            Some("*") => items.push(None),
+            Some("**") => {
+                let error = Diagnostic::error(item.at, "**", "`**` stands at the end of args");
+                r.report(error.suggest("write `*` for one argument"));
+            }
+            _ => items.push(Some(pattern(r, item)?)),
+        }
+    }
+    Some(Clause::Exact { items, more })
 }
 
 fn pattern(r: &mut Reader, node: &Node) -> Option<ArgPattern> {
