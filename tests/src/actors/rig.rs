@@ -28,6 +28,8 @@ use crate::{
 pub const POLICY: &str = include_str!("../../fixtures/policies/kernel.yaml");
 /// Where everything is.
 pub const WORK: &str = "/srv/work";
+/// A program that needs a loader, and ends well.
+pub const DYNAMIC: &str = "/usr/bin/true";
 /// Exit code of the held program.
 pub const PROGRAM_CODE: Ret = 42;
 
@@ -280,13 +282,29 @@ pub fn write_executable(path: &str, content: &[u8]) -> Result<()> {
 /// The directories and programs that the policy speaks of.
 pub fn places() -> Result<()> {
     for name in [
-        "", "held", "brief", "denied", "vault", "seen", "free", "swap", "bin",
+        "",
+        "held",
+        "brief",
+        "denied",
+        "vault",
+        "seen",
+        "free",
+        "swap",
+        "bin",
+        "kept",
+        "secret",
+        "lib",
+        "shut",
+        "outer",
+        "outer/inner",
     ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
     }
     program("bin/held")?;
+    // Denied, and started by the loader of programs that need one.
+    write_executable(&format!("{WORK}/bin/dynamic"), &fs::read(DYNAMIC)?)?;
     for name in ["denied", "gone", "free", "interp"] {
         program(&format!("bin/{name}"))?;
     }

@@ -12,8 +12,11 @@ mod hold_calls;
 mod hold_changes;
 mod hold_context;
 mod hold_creation;
+mod hold_files;
 mod hold_moments;
+mod hold_other_calls;
 mod hold_signals;
+mod hold_unlisted;
 mod hold_wakeups;
 mod kernel_bounds;
 mod kernel_clocks;
@@ -43,6 +46,9 @@ const LISTS: &[&[Scenario]] = &[
     not_enforced::SCENARIOS,
     service_agent::SCENARIOS,
     hold_calls::SCENARIOS,
+    hold_files::SCENARIOS,
+    hold_other_calls::SCENARIOS,
+    hold_unlisted::SCENARIOS,
     hold_changes::SCENARIOS,
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
