@@ -258,6 +258,21 @@ pub fn file(name: &str) -> Result<String> {
     Ok(path)
 }
 
+/// Removes everything in a directory, which stays itself: the kernel knows it by its identity.
+pub fn empty(directory: &str) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_directory = fs::symlink_metadata(&path)?.is_dir();
+        let removed = if is_directory {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Whether a file has other content than [`file()`] gave it, or is there at all if it did not.
 pub fn changed(path: &str) -> bool {
     fs::read(path).is_ok_and(|content| content != b"before")

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, ensure};
 
 use crate::{
     actors::{
@@ -138,16 +138,7 @@ fn held(case: &Case) -> Result<()> {
 /// The held directory, and a free one beside it, as every scenario finds and leaves them.
 fn places() -> Result<()> {
     for directory in [KEPT, "/srv/work/free"] {
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            let is_directory = fs::symlink_metadata(&path)?.is_dir();
-            let removed = if is_directory {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
-            removed.with_context(|| format!("cannot remove {}", path.display()))?;
-        }
+        rig::empty(directory)?;
         for name in FILES {
             let path = Path::new(directory).join(name);
             fs::write(&path, CONTENT)?;
@@ -162,7 +153,7 @@ fn places() -> Result<()> {
         .collect();
     for (name, value) in [(ATTRIBUTE, b"value".as_slice()), (ACCESS, &list)] {
         let set = sys::set_attribute(&c(&format!("{KEPT}/a")), &c(name), value);
-        anyhow::ensure!(set == 0, "cannot set {name}: {set}");
+        ensure!(set == 0, "cannot set {name}: {set}");
     }
     Ok(())
 }

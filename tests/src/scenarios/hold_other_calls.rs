@@ -57,25 +57,25 @@ fn is_open(pid: u32, path: &str) -> bool {
     targets.into_iter().any(|target| target.as_os_str() == path)
 }
 
-fn opened(path: &str, flags: i32) -> Result<()> {
+fn opened(make: fn() -> Result<String>, flags: i32) -> Result<()> {
     rig::with(|rig| {
-        let alice = rig.alice.pid();
-        rig.held_without_effect(
-            &format!("call|open|{path}|{flags}"),
-            &|| is_open(alice, path),
-            0,
-        )
+        let (path, alice) = (make()?, rig.alice.pid());
+        let words = format!("call|open|{path}|{flags}");
+        rig.held_without_effect(&words, &|| is_open(alice, &path), 0)
     })
 }
 
 fn read(_: &mut Ctx) -> Result<()> {
-    opened(&file("secret/f")?, libc::O_RDONLY)
+    opened(|| file("secret/f"), libc::O_RDONLY)
 }
 
 fn list(_: &mut Ctx) -> Result<()> {
-    let directory = format!("{WORK}/secret/d");
-    fs::create_dir_all(&directory)?;
-    opened(&directory, libc::O_RDONLY | libc::O_DIRECTORY)
+    let directory = || {
+        let path = format!("{WORK}/secret/d");
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    };
+    opened(directory, libc::O_RDONLY | libc::O_DIRECTORY)
 }
 
 /// Whether a file is executable memory of a process.
@@ -85,23 +85,23 @@ fn is_mapped(pid: u32, path: &str) -> bool {
         .any(|line| line.contains(" r-xp ") && line.ends_with(path))
 }
 
-fn mapped(path: &str) -> Result<()> {
+fn mapped(make: fn() -> Result<String>) -> Result<()> {
     rig::with(|rig| {
         rig.fresh_alice()?; // nothing is mapped yet
-        let alice = rig.alice.pid();
+        let (path, alice) = (make()?, rig.alice.pid());
         let (prot, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE);
         let words = format!("call|mmap|0|4096|{prot}|{flags}|fd:{path}|0");
-        rig.held_without_effect(&words, &|| is_mapped(alice, path), 0)
+        rig.held_without_effect(&words, &|| is_mapped(alice, &path), 0)
     })
 }
 
 fn map(_: &mut Ctx) -> Result<()> {
-    mapped(&file("lib/f")?)
+    mapped(|| file("lib/f"))
 }
 
 /// What a loader does that is given the program's name: a rule on executing it counts.
 fn map_program(_: &mut Ctx) -> Result<()> {
-    mapped(&program("bin/held")?)
+    mapped(|| program("bin/held"))
 }
 
 fn sent(words: &str, expected: Ret) -> Result<()> {
@@ -163,8 +163,7 @@ fn exchange(_: &mut Ctx) -> Result<()> {
         fs::write(&b, "after")?;
         let words = format!("exchange|{a}|{b}");
         let exchanged = || fs::read_to_string(&a).is_ok_and(|found| found != "before");
-        let answers = [answer::REFUSED, answer::APPROVED];
-        let refused_first = in_turn(rig, &words, &answers[..1], &exchanged)?;
+        let refused_first = in_turn(rig, &words, &[answer::REFUSED], &exchanged)?;
         ensure!(
             refused_first == EPERM && !exchanged(),
             "refused, and yet {refused_first}"
@@ -195,6 +194,7 @@ fn exchange(_: &mut Ctx) -> Result<()> {
 fn in_turn(rig: &mut Rig, words: &str, answers: &[u32], effect: &dyn Fn() -> bool) -> Result<Ret> {
     drop(rig.agent.records());
     let mut held = rig.hold(words)?;
+    let mut asked = vec![];
     for (index, answer) in answers.iter().enumerate() {
         if index > 0 {
             held = rig.held(held.ticket)?;
@@ -202,13 +202,18 @@ fn in_turn(rig: &mut Rig, words: &str, answers: &[u32], effect: &dyn Fn() -> boo
         rig.stray_continues(&held, 2)?;
         ensure!(!effect(), "it had its effect before answer {index}");
         rig.agent.settle(&held.hold, *answer)?;
-        let outcome = if *answer == answer::APPROVED {
+        asked.push((held.hold.entry.hold, *answer));
+    }
+    let result = rig.result(&held)?;
+    let records = rig.agent.records();
+    for (hold, answer) in asked {
+        let outcome = if answer == answer::APPROVED {
             reason::HOLD_APPROVED
         } else {
             reason::HOLD_REFUSED
         };
-        let told = of_hold(&rig.agent.records(), held.hold.entry.hold);
+        let told = of_hold(&records, hold);
         ensure!(told == (1, vec![outcome]), "told {told:?}");
     }
-    rig.result(&held)
+    Ok(result)
 }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bypass_agent;
+mod bypass_files;
 mod bypass_identity;
 mod bypass_labels;
 mod bypass_net;
@@ -55,6 +56,7 @@ const LISTS: &[&[Scenario]] = &[
     overlay::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
+    bypass_files::SCENARIOS,
     bypass_net::SCENARIOS,
     bypass_paths::SCENARIOS,
     hold_wakeups::SCENARIOS,

@@ -28,6 +28,7 @@ impl Memory {
     /// |---|---|
     /// | `/PATH`, `=TEXT` | a string |
     /// | `dir:PATH`, `fd:PATH`, `rw:PATH` | a descriptor: of the name only, to read, to write |
+    /// | `name:PATH` | the name of a descriptor of a name |
     /// | `tmp:PATH` | the name of a descriptor of a new nameless file in a directory |
     /// | `map:PATH` | a page of a file, mapped to read |
     /// | `tcp`, `tcp6`, `udp`, `udp6`, `unix` | a socket |
@@ -64,10 +65,10 @@ impl Memory {
             "dir" => self.keep(sys::open(&path, libc::O_PATH, 0)),
             "fd" => self.keep(sys::open(&path, libc::O_RDONLY, 0)),
             "rw" => self.keep(sys::open(&path, libc::O_RDWR, 0)),
+            "name" => self.descriptor_name(sys::open(&path, libc::O_PATH, 0)),
             "tmp" => {
-                let made = sys::open(&path, libc::O_TMPFILE | libc::O_RDWR, 0o600);
-                let made = self.keep(made)?;
-                Ok(self.string(&format!("/proc/self/fd/{made}")))
+                let flags = libc::O_TMPFILE | libc::O_RDWR;
+                self.descriptor_name(sys::open(&path, flags, 0o600))
             }
             "map" => {
                 let fd = self.keep(sys::open(&path, libc::O_RDONLY, 0))?;
@@ -102,6 +103,11 @@ impl Memory {
         let at = words.as_ptr() as libc::c_long;
         self.words.push(words);
         at
+    }
+
+    fn descriptor_name(&mut self, fd: Ret) -> Result<libc::c_long, Ret> {
+        let fd = self.keep(fd)?;
+        Ok(self.string(&format!("/proc/self/fd/{fd}")))
     }
 
     fn keep(&mut self, fd: Ret) -> Result<libc::c_long, Ret> {

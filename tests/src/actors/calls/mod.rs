@@ -33,6 +33,7 @@ const NUMBERS: &[(&str, libc::c_long)] = &[
     ("openat", libc::SYS_openat),
     ("mmap", libc::SYS_mmap),
     ("mprotect", libc::SYS_mprotect),
+    ("pkey_mprotect", libc::SYS_pkey_mprotect),
     ("ioctl", libc::SYS_ioctl),
     ("sendto", libc::SYS_sendto),
     ("sendmsg", libc::SYS_sendmsg),
