@@ -11,6 +11,7 @@ mod guest;
 mod hold_agent;
 mod hold_calls;
 mod hold_changes;
+mod hold_changes_files;
 mod hold_context;
 mod hold_creation;
 mod hold_files;
@@ -51,6 +52,7 @@ const LISTS: &[&[Scenario]] = &[
     hold_other_calls::SCENARIOS,
     hold_unlisted::SCENARIOS,
     hold_changes::SCENARIOS,
+    hold_changes_files::SCENARIOS,
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
     overlay::SCENARIOS,
