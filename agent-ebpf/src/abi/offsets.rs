@@ -109,12 +109,12 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_IATTR_UID", "iattr", &["ia_uid"], 4),
     member("OFF_IATTR_GID", "iattr", &["ia_gid"], 4),
     member("OFF_IATTR_SIZE", "iattr", &["ia_size"], 8),
+    member("OFF_IATTR_ATIME", "iattr", &["ia_atime.tv_sec"], 8),
     member("OFF_IATTR_MTIME", "iattr", &["ia_mtime.tv_sec"], 8),
     member("OFF_VMA_FILE", "vm_area_struct", &["vm_file"], 8),
     member("OFF_SOCKET_TYPE", "socket", &["type"], 2),
     member("OFF_MSG_NAME", "msghdr", &["msg_name"], 8),
     member("OFF_MSG_NAMELEN", "msghdr", &["msg_namelen"], 4),
-    member("OFF_MSG_FLAGS", "msghdr", &["msg_flags"], 4),
     member("OFF_SB_FLAGS", "super_block", &["s_flags"], 8),
     member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
     member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
@@ -126,9 +126,10 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_BPRM_FILENAME", "linux_binprm", &["filename"], 8),
 ];
 
-/// Hooks that came with Linux 6.2. Before that, access lists are extended attributes like others and pass
-/// `inode_setxattr` and `inode_removexattr`.
-pub const HOOKS_OF_NEWER_KERNELS: &[&str] = &["inode_set_acl", "inode_remove_acl"];
+/// Hooks that some supported kernels do not have. Before Linux 6.2 access lists are extended attributes like others
+/// and pass `inode_setxattr` and `inode_removexattr`; before 6.8, and 6.1.75, 32-bit calls pass `file_ioctl`.
+pub const HOOKS_OF_NEWER_KERNELS: &[&str] =
+    &["inode_set_acl", "inode_remove_acl", "file_ioctl_compat"];
 
 /// Arguments of a hook whose number of arguments grew in front (an id-mapping was added): the global takes how many
 /// come before the first one that is read.
@@ -172,6 +173,7 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("inode_set_acl", "inode_set_acl"),
     ("inode_remove_acl", "inode_remove_acl"),
     ("file_ioctl", "file_ioctl"),
+    ("file_ioctl_compat", "file_ioctl_compat"),
     ("mmap_file", "mmap_file"),
     ("file_mprotect", "file_mprotect"),
     ("socket_connect", "socket_connect"),

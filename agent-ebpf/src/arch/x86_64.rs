@@ -13,6 +13,7 @@ const TS_COMPAT: u32 = 0x2;
 // Byte offsets in struct pt_regs (arch/x86/include/asm/ptrace.h); part of the kernel's user ABI.
 const R10: usize = 56;
 const BX: usize = 40;
+const R9: usize = 64;
 const R8: usize = 72;
 const AX: usize = 80;
 const CX: usize = 88;
@@ -214,8 +215,9 @@ impl Call {
         sip.word(self.reg(DX));
         sip.word(self.reg(R10));
         sip.word(self.reg(R8));
+        sip.word(self.reg(R9));
         sip.word(self.reg(BX));
         sip.word(self.reg(CX) & if self.compat { u64::MAX } else { 0 }); // `syscall` puts the ip into cx
-        sip.finish(0, 10 * 8)
+        sip.finish(0, 11 * 8)
     }
 }

@@ -17,8 +17,8 @@ use crate::{
     hooks::{act, judged, slot},
     judge::{begin, judge},
     offsets::{
-        ARG_SETATTR_SHIFT, Addr, OFF_DENTRY_INODE, OFF_FILE_DENTRY, OFF_IATTR_GID, OFF_IATTR_MODE,
-        OFF_IATTR_MTIME, OFF_IATTR_SIZE, OFF_IATTR_UID, OFF_IATTR_VALID, load,
+        ARG_SETATTR_SHIFT, Addr, OFF_DENTRY_INODE, OFF_FILE_DENTRY, OFF_IATTR_ATIME, OFF_IATTR_GID,
+        OFF_IATTR_MODE, OFF_IATTR_MTIME, OFF_IATTR_SIZE, OFF_IATTR_UID, OFF_IATTR_VALID, load,
     },
     walk::{collect, identity, name_hash},
 };
@@ -28,6 +28,7 @@ const ATTR_MODE: u32 = 1 << 0;
 const ATTR_UID: u32 = 1 << 1;
 const ATTR_GID: u32 = 1 << 2;
 const ATTR_SIZE: u32 = 1 << 3;
+const ATTR_ATIME_SET: u32 = 1 << 7;
 const ATTR_MTIME_SET: u32 = 1 << 8;
 /// By the kernel itself, for instance to drop set-uid bits on a write.
 const ATTR_FORCE: u32 = 1 << 9;
@@ -74,17 +75,21 @@ fn set(state: *mut TaskState, task: Addr, dentry: Addr, attributes: Addr) -> i32
     } else {
         op::ATTR
     };
+    // Times are bound by the second, and to nothing that changes together with an owner or a size.
     // SAFETY: typed hook argument; members that are not valid are not used.
     let content = unsafe {
         let mode = u64::from(load::<u16>(attributes, &OFF_IATTR_MODE));
         let uid = u64::from(load::<u32>(attributes, &OFF_IATTR_UID));
         let gid = u64::from(load::<u32>(attributes, &OFF_IATTR_GID));
         let size: u64 = load(attributes, &OFF_IATTR_SIZE);
+        let atime: u64 = load(attributes, &OFF_IATTR_ATIME);
         let mtime: u64 = load(attributes, &OFF_IATTR_MTIME);
         [
             u64::from(valid) << 32 | if valid & ATTR_MODE != 0 { mode } else { 0 },
             if valid & ATTR_UID != 0 {
                 uid << 1 | 1
+            } else if valid & ATTR_ATIME_SET != 0 {
+                atime
             } else {
                 0
             },
@@ -159,11 +164,22 @@ fn named_attribute(ctx: &LsmContext, hook: &'static str, value: Value) -> i32 {
 /// `file_ioctl(struct file *file, unsigned int cmd, unsigned long arg)`: inode flags such as immutable.
 #[lsm(hook = "file_ioctl")]
 pub fn file_ioctl(ctx: LsmContext) -> i32 {
+    flags(&ctx, "file_ioctl")
+}
+
+/// The same by the 32-bit call.
+#[lsm(hook = "file_ioctl_compat")]
+pub fn file_ioctl_compat(ctx: LsmContext) -> i32 {
+    flags(&ctx, "file_ioctl_compat")
+}
+
+#[inline(always)]
+fn flags(ctx: &LsmContext, hook: &'static str) -> i32 {
     let command: u32 = ctx.arg(1);
     if !SET_FLAGS.contains(&command) {
         return 0;
     }
-    judged(&ctx, "file_ioctl", |state, task| {
+    judged(ctx, hook, |state, task| {
         let file: Addr = ctx.arg(0);
         // SAFETY: typed hook argument; an open file has a dentry.
         let dentry: Addr = unsafe { load(file, &OFF_FILE_DENTRY) };

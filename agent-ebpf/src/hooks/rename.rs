@@ -13,8 +13,8 @@ use crate::{
     hold::EPERM,
     hooks::{act, judged, named, slot},
     judge::{begin, conclude, end, start},
-    offsets::{Addr, OFF_DENTRY_INODE, load},
-    walk::{collect_end, identity},
+    offsets::{Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
+    walk::{collect_end, identity, name_hash},
 };
 
 const RENAMED_AWAY: u32 = op::RENAME | op::DELETE;
@@ -56,10 +56,41 @@ fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> 
         } else {
             RENAMED_HERE | REPLACED
         };
-        (*state).current.content = [u64::from(there), 0, 0, 0];
+        (*state).current.content = bound(state, old, replaced, there);
         ends(state, old, new, RENAMED_AWAY, there, subject);
     }
     act(state, task)
+}
+
+/// What an approval of a rename is bound to beyond what is moved and its new name: the old name, of several that the
+/// file may have, and what it takes the place of. Both are on one file system.
+///
+/// # Safety
+/// Typed pointers, `replaced` of an inode or null, and a live state.
+#[inline(always)]
+unsafe fn bound(state: *mut TaskState, old: [Addr; 2], replaced: Addr, there: u32) -> [u64; 4] {
+    // SAFETY: by contract.
+    unsafe {
+        let (pointer, len): (u64, u32) = (
+            load(old[1], &OFF_DENTRY_NAME),
+            load(old[1], &OFF_DENTRY_NAME_LEN),
+        );
+        let Some(name) = name_hash(state, pointer, len) else {
+            (*state).current.unholdable = 1;
+            return [0; 4];
+        };
+        let from = identity(old[0], 0).ino;
+        if replaced.is_null() {
+            return [u64::from(there), 0, from, name];
+        }
+        let over = identity(replaced, 0);
+        [
+            u64::from(there) | u64::from(over.igen) << 32,
+            over.ino,
+            from,
+            name,
+        ]
+    }
 }
 
 #[inline(always)]

@@ -23,7 +23,7 @@ pub const OPENAT2: u32 = 437;
 const PAGE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// One `int 0x80`.
-fn int80(number: u32, a: u32, b: u32, c: u32, d: u32) -> Ret {
+pub fn int80(number: u32, a: u32, b: u32, c: u32, d: u32) -> Ret {
     let result: i32;
     // SAFETY: `rbx` belongs to the compiler and is put back; the kernel may change r8 to r11 and checks memory.
     unsafe {
@@ -78,7 +78,7 @@ pub fn fstat64(fd: Ret) -> Ret {
 }
 
 /// The text on a fresh page below 4 GiB. Never unmapped: a puppet makes a handful of them.
-fn low_copy(text: &CStr) -> Option<u32> {
+pub fn low_copy(text: &CStr) -> Option<u32> {
     let bytes = text.to_bytes_with_nul();
     if bytes.len() > 2048 {
         return None;

@@ -8,6 +8,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::{ptrace, wait::waitpid},
+    unistd::Pid,
+};
 
 /// Longest string that is looked for.
 const STRING_MAX: usize = 4096;
@@ -16,6 +20,7 @@ const STRINGS_MAX: u64 = 1024;
 
 /// A process that is stopped inside a call.
 pub struct Memory {
+    pid: u32,
     file: File,
     arguments: Vec<u64>,
 }
@@ -36,12 +41,34 @@ impl Memory {
             .collect::<Result<Vec<u64>, _>>()
             .with_context(|| format!("no call: {text}"))?;
         ensure!(arguments.len() == 6, "no call: {text}");
-        Ok(Self { file, arguments })
+        Ok(Self {
+            pid,
+            file,
+            arguments,
+        })
     }
 
     /// An argument of the call, from 0.
     pub fn argument(&self, index: usize) -> Result<u64> {
         self.arguments.get(index).copied().context("six arguments")
+    }
+
+    /// Changes an argument itself, which is in a register: the call is issued again with what is there.
+    pub fn set_argument(&self, index: usize, value: u64) -> Result<()> {
+        let pid = Pid::from_raw(self.pid.cast_signed());
+        ptrace::seize(pid, ptrace::Options::empty()).context("cannot trace it")?;
+        waitpid(pid, None).context("it does not say that it is stopped")?;
+        let mut registers = ptrace::getregs(pid)?;
+        let argument = match index {
+            0 => &mut registers.rdi,
+            1 => &mut registers.rsi,
+            2 => &mut registers.rdx,
+            3 => &mut registers.r10,
+            _ => bail!("argument {index} is changed by nobody"),
+        };
+        *argument = value;
+        ptrace::setregs(pid, registers)?;
+        ptrace::detach(pid, None).context("cannot leave it alone")
     }
 
     /// Puts bytes there.

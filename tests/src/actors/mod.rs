@@ -13,6 +13,7 @@
 
 mod basic;
 pub mod bpf;
+mod calls;
 pub mod client;
 mod compat;
 pub mod dummies;

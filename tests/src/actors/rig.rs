@@ -28,6 +28,8 @@ use crate::{
 pub const POLICY: &str = include_str!("../../fixtures/policies/kernel.yaml");
 /// Where everything is.
 pub const WORK: &str = "/srv/work";
+/// A program that needs a loader, and ends well.
+pub const DYNAMIC: &str = "/usr/bin/true";
 /// Exit code of the held program.
 pub const PROGRAM_CODE: Ret = 42;
 
@@ -256,6 +258,21 @@ pub fn file(name: &str) -> Result<String> {
     Ok(path)
 }
 
+/// Removes everything in a directory, which stays itself: the kernel knows it by its identity.
+pub fn empty(directory: &str) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_directory = fs::symlink_metadata(&path)?.is_dir();
+        let removed = if is_directory {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Whether a file has other content than [`file()`] gave it, or is there at all if it did not.
 pub fn changed(path: &str) -> bool {
     fs::read(path).is_ok_and(|content| content != b"before")
@@ -280,13 +297,29 @@ pub fn write_executable(path: &str, content: &[u8]) -> Result<()> {
 /// The directories and programs that the policy speaks of.
 pub fn places() -> Result<()> {
     for name in [
-        "", "held", "brief", "denied", "vault", "seen", "free", "swap", "bin",
+        "",
+        "held",
+        "brief",
+        "denied",
+        "vault",
+        "seen",
+        "free",
+        "swap",
+        "bin",
+        "kept",
+        "secret",
+        "lib",
+        "shut",
+        "outer",
+        "outer/inner",
     ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
     }
     program("bin/held")?;
+    // Denied, and started by the loader of programs that need one.
+    write_executable(&format!("{WORK}/bin/dynamic"), &fs::read(DYNAMIC)?)?;
     for name in ["denied", "gone", "free", "interp"] {
         program(&format!("bin/{name}"))?;
     }

@@ -126,6 +126,26 @@ pub fn exchange(a: &CStr, b: &CStr) -> Ret {
     )
 }
 
+/// `setxattr(2)`, new or not.
+pub fn set_attribute(path: &CStr, name: &CStr, value: &[u8]) -> Ret {
+    let (path, name) = (path.as_ptr(), name.as_ptr());
+    call!(
+        libc::SYS_setxattr,
+        path,
+        name,
+        value.as_ptr(),
+        value.len(),
+        0
+    )
+}
+
+/// Length of an extended attribute, by `getxattr(2)`.
+pub fn attribute_len(path: &CStr, name: &CStr) -> Ret {
+    let nowhere: libc::c_long = 0;
+    let (path, name) = (path.as_ptr(), name.as_ptr());
+    call!(libc::SYS_getxattr, path, name, nowhere, nowhere)
+}
+
 /// `mount(2)` without data.
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: u64) -> Ret {
     call!(

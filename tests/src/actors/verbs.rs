@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    compat, measure, programs,
+    calls, compat, measure, programs,
     puppet::Line,
     signals, sockets,
     sys::{self, Ret, c},
@@ -70,6 +70,8 @@ fn files(line: &Line) -> Option<Ret> {
     let (a, b) = (c(line.text(1)), c(line.text(2)));
     Some(match line.verb() {
         "open" => open(line),
+        "call" => calls::call(line),
+        "call32" => calls::call32(line),
         "hammer" => hammer(line),
         "fstat" => {
             let fd = sys::open(&a, libc::O_RDONLY, 0);

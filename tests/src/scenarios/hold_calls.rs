@@ -335,7 +335,7 @@ fn used(_: &mut Ctx) -> Result<()> {
 fn unnoticed(_: &mut Ctx) -> Result<()> {
     rig::with(|rig| {
         drop(rig.agent.records());
-        let path = file("free/f")?;
+        let (path, held) = (file("free/f")?, file("held/f")?);
         ensure!(
             rig.alice
                 .tell(&format!("open|open|{path}|{}|0|after", libc::O_WRONLY))?
@@ -343,7 +343,7 @@ fn unnoticed(_: &mut Ctx) -> Result<()> {
         );
         ensure!(
             rig.alice
-                .tell(&format!("open|open|{WORK}/held/f|{}|0", libc::O_RDONLY))?
+                .tell(&format!("open|open|{held}|{}|0", libc::O_RDONLY))?
                 == 0,
             "reading is free"
         );

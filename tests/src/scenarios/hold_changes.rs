@@ -1,5 +1,6 @@
 //! An approval is for one exact action: whoever changes what the held call will do, in its memory or on disk, has
-//! to be answered anew. The hand that changes is an unguarded root's, which no rule stops.
+//! to be answered anew. The hand that changes is an unguarded root's, which no rule stops. Programs, connections and
+//! opens here; `hold_changes_files` has the rest.
 
 use std::{fs, io::ErrorKind, net::TcpListener};
 
@@ -59,7 +60,7 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// What must become of a changed call that was approved before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     /// Another question, about the other action
     Asked,
     /// A denial, where a rule denies the other action
@@ -67,7 +68,7 @@ enum Then {
 }
 
 /// Holds, changes, approves: the changed call has no effect and its own answer, whatever the first question's was.
-fn changed_while_held(
+pub(super) fn changed_while_held(
     rig: &mut Rig,
     words: &str,
     change: &dyn Fn(&Memory) -> Result<()>,

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bypass_agent;
+mod bypass_files;
 mod bypass_identity;
 mod bypass_labels;
 mod bypass_net;
@@ -11,10 +12,14 @@ mod guest;
 mod hold_agent;
 mod hold_calls;
 mod hold_changes;
+mod hold_changes_files;
 mod hold_context;
 mod hold_creation;
+mod hold_files;
 mod hold_moments;
+mod hold_other_calls;
 mod hold_signals;
+mod hold_unlisted;
 mod hold_wakeups;
 mod kernel_bounds;
 mod kernel_clocks;
@@ -44,12 +49,17 @@ const LISTS: &[&[Scenario]] = &[
     not_enforced::SCENARIOS,
     service_agent::SCENARIOS,
     hold_calls::SCENARIOS,
+    hold_files::SCENARIOS,
+    hold_other_calls::SCENARIOS,
+    hold_unlisted::SCENARIOS,
     hold_changes::SCENARIOS,
+    hold_changes_files::SCENARIOS,
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
     overlay::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
+    bypass_files::SCENARIOS,
     bypass_net::SCENARIOS,
     bypass_paths::SCENARIOS,
     hold_wakeups::SCENARIOS,

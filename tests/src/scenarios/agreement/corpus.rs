@@ -1,0 +1,346 @@
+//! The corpus (`fixtures/agreement/`): its cases, and what both evaluators make of them.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use stayhand_agent_ebpf::decide::{Attempt, Decision, Now};
+use stayhand_guardrail::{
+    action::{Class, Object, Operation},
+    id::{GrantId, GroupName, Revision, UserName},
+    image::{
+        Image,
+        eval::{Leases, Level, judge_address, judge_paths},
+        leases::rows,
+    },
+    policy::{
+        Versioned,
+        args::Arguments,
+        compile,
+        explain::{End, Explanation, Known, Question, TimedLease, explain},
+        net::mapped_octets,
+        parse,
+    },
+    reason::{Reason, Verdict},
+};
+
+/// The policies' text.
+pub const POLICIES: [&str; 3] = [
+    include_str!("../../../fixtures/agreement/base.yaml"),
+    include_str!("../../../fixtures/agreement/monitor.yaml"),
+    include_str!("../../../fixtures/agreement/second.yaml"),
+];
+const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
+/// What alice is granted.
+pub const GRANTED: [&str; 5] = [
+    "agree-base/ledger",
+    "agree-base/tools",
+    "agree-base/store",
+    "agree-base/library",
+    "agree-base/half",
+];
+/// Any time at which the leases of the evaluators are live.
+const NOW_NS: u64 = 1_000;
+
+/// One line of the fixture.
+#[derive(Debug)]
+pub struct Case {
+    /// As it is written
+    pub line: &'static str,
+    /// Who
+    pub user: UserName,
+    /// Names the attempt, which may comprise others
+    pub operation: Operation,
+    /// On what
+    pub object: &'static str,
+    /// What becomes of it
+    pub verdict: Verdict,
+    /// The rule of a recorded decision
+    pub rule: Option<&'static str>,
+}
+
+/// What a case is about.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// A destination, or a local address
+    Address(SocketAddr),
+    /// A file
+    Path(&'static str),
+    /// Both ends of a rename or a link
+    Ends {
+        /// What is there
+        from: &'static str,
+        /// What it will be
+        to: &'static str,
+        /// Whether something is there already
+        replaces: bool,
+    },
+}
+
+/// Every case.
+pub fn cases() -> Result<Vec<Case>> {
+    let lines = CASES
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| case(line).with_context(|| format!("fixture line `{line}`")))
+        .collect()
+}
+
+fn case(line: &'static str) -> Result<Case> {
+    let words: Vec<&'static str> = line.split(' ').collect();
+    let [user, operation, object, verdict, rule] = *words else {
+        bail!("not five words")
+    };
+    let operation = Operation::ALL
+        .into_iter()
+        .find(|known| known.as_str() == operation);
+    let verdicts = [Verdict::Allowed, Verdict::Denied, Verdict::Held];
+    let verdict = verdicts.into_iter().find(|known| known.as_str() == verdict);
+    let case = Case {
+        line,
+        user: user.parse()?,
+        operation: operation.context("no such operation")?,
+        object,
+        verdict: verdict.context("no such verdict")?,
+        rule: Some(rule).filter(|rule| *rule != "-"),
+    };
+    case.what()?;
+    Ok(case)
+}
+
+impl Case {
+    /// What it is about.
+    pub fn what(&self) -> Result<What> {
+        if self.operation.class() == Class::Net {
+            return Ok(What::Address(self.object.parse()?));
+        }
+        if !matches!(self.operation, Operation::Rename | Operation::Link) {
+            return Ok(What::Path(self.object));
+        }
+        let new = self.object.split_once("->").map(|ends| (ends, false));
+        let old = || self.object.split_once("=>").map(|ends| (ends, true));
+        let ((from, to), replaces) = new.or_else(old).context("no two ends")?;
+        Ok(What::Ends { from, to, replaces })
+    }
+
+    /// What the attempt comprises at each of its ends, and where they are: the new place first, as the kernel does.
+    fn ends(&self) -> Result<Vec<(u32, &'static str)>> {
+        let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
+        let one = self.operation;
+        Ok(match self.what()? {
+            What::Address(_) => vec![(one.bit(), self.object)],
+            // A creation comprises its own open.
+            What::Path(path) if one == Operation::Create => {
+                vec![(bits(&[one, Operation::Write]), path)]
+            }
+            What::Path(path) => vec![(one.bit(), path)],
+            What::Ends { from, to, replaces } => {
+                let mut there = bits(&[one, Operation::Create]);
+                if replaces {
+                    there |= bits(&[Operation::Write, Operation::Delete]);
+                }
+                let mut here = one.bit();
+                if one == Operation::Rename {
+                    here |= Operation::Delete.bit();
+                }
+                vec![(there, to), (here, from)]
+            }
+        })
+    }
+
+    fn groups(&self) -> Result<Vec<GroupName>> {
+        let groups: &[&str] = if self.user.as_str() == "alice" {
+            &["alice", "dev"]
+        } else {
+            &["bob"]
+        };
+        groups.iter().map(|group| Ok(group.parse()?)).collect()
+    }
+
+    /// Whether what was found is what the fixture says: the verdict, and the rule of a recorded decision.
+    pub fn expects(&self, who: &str, verdict: Verdict, rule: Option<&str>) -> Result<()> {
+        ensure!(
+            verdict == self.verdict && rule == self.rule,
+            "`{}`: {who} says {verdict} by {}",
+            self.line,
+            rule.unwrap_or("-")
+        );
+        Ok(())
+    }
+}
+
+fn policies() -> Result<Vec<Versioned>> {
+    let parsed = POLICIES.iter().map(|text| {
+        let policy = parse(text).map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
+        Ok(Versioned {
+            revision: Revision(1),
+            policy,
+        })
+    });
+    parsed.collect()
+}
+
+/// The compiled policies.
+pub fn image() -> Result<Image> {
+    compile(&policies()?).map_err(|errors| anyhow::anyhow!("{errors:?}"))
+}
+
+fn leases() -> Result<Vec<TimedLease>> {
+    let permissions = GRANTED
+        .iter()
+        .map(|name| Ok(name.parse()?))
+        .collect::<Result<_>>()?;
+    let grant = GrantId::from_halves([1, 1]).context("no id")?;
+    let user = "alice".parse()?;
+    Ok(vec![TimedLease {
+        grant,
+        user,
+        permissions,
+        boot_deadline_ns: u64::MAX,
+        tai_deadline_ns: u64::MAX,
+    }])
+}
+
+fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Result<Explanation> {
+    let known = |place: &str| -> Result<[Known; 1]> {
+        Ok([Known::from(match case.what()? {
+            What::Address(address) => Object::Address {
+                ip: address.ip(),
+                port: address.port(),
+            },
+            _ => Object::Path {
+                bytes: place.as_bytes().to_vec(),
+            },
+        })])
+    };
+    let ends = case.ends()?;
+    let ends: Vec<(u32, [Known; 1])> = ends
+        .into_iter()
+        .map(|(operations, place)| Ok((operations, known(place)?)))
+        .collect::<Result<_>>()?;
+    let ends: Vec<End<'_>> = ends
+        .iter()
+        .map(|(operations, objects)| End {
+            operations: *operations,
+            objects,
+            arguments: Arguments::Unknown,
+        })
+        .collect();
+    Ok(explain(&Question {
+        policies,
+        leases,
+        user: &case.user,
+        groups: &case.groups()?,
+        ends: &ends,
+        boot_ns: NOW_NS,
+        tai_ns: NOW_NS,
+    }))
+}
+
+fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decision> {
+    let mine = rows(leases)
+        .into_iter()
+        .filter(|((user, _), _)| *user == case.user);
+    let tables = Leases(
+        mine.map(|((_, permission), row)| (permission.get(), row))
+            .collect::<BTreeMap<_, _>>(),
+    );
+    let subjects = image.subject_sets_of(&case.user, &case.groups()?);
+    let attempt = |ops, port| Attempt {
+        ops,
+        port,
+        subjects,
+    };
+    let now = Now {
+        boot_ns: NOW_NS,
+        tai_ns: NOW_NS,
+    };
+    if let What::Address(address) = case.what()? {
+        let attempt = attempt(case.operation.bit(), address.port());
+        let octets = mapped_octets(address.ip());
+        return Ok(judge_address(image, octets, &attempt, now, &tables));
+    }
+    let ends: Vec<(Vec<Level>, Attempt)> = case
+        .ends()?
+        .into_iter()
+        .map(|(ops, path)| (levels(path, image), attempt(ops, 0)))
+        .collect();
+    Ok(judge_paths(image, &ends, Arguments::Unknown, now, &tables))
+}
+
+/// The way down to a path of which nothing but the root existed when the image was made: names decide.
+fn levels(path: &str, image: &Image) -> Vec<Level> {
+    let root = image
+        .labels()
+        .find(|(path, _)| path == b"/")
+        .map_or(0, |(_, node)| node);
+    let mut levels = vec![Level {
+        name: vec![],
+        label: root,
+    }];
+    let names = path.split('/').filter(|name| !name.is_empty());
+    levels.extend(names.map(|name| Level {
+        name: name.as_bytes().to_vec(),
+        label: 0,
+    }));
+    levels
+}
+
+/// Both evaluators against the fixture, without a kernel.
+pub fn evaluators_agree() -> Result<usize> {
+    let (policies, leases) = (policies()?, leases()?);
+    let image = image()?;
+    let cases = cases()?;
+    for case in &cases {
+        let said = reference(case, &policies, &leases)?;
+        let rule = said
+            .rule
+            .as_ref()
+            .filter(|_| said.recorded)
+            .map(|rule| format!("{}/{}", rule.policy, rule.rule));
+        case.expects("the reference", said.verdict, rule.as_deref())?;
+        let decision = compiled(case, &image, &leases)?;
+        let rule = image
+            .rule(decision.by.rule)
+            .filter(|_| decision.recorded == 1)
+            .map(stayhand_guardrail::image::RuleInfo::shown);
+        let rule = rule.filter(|_| Reason::from_code(decision.reason) != Reason::Default);
+        case.expects(
+            "the image",
+            Verdict::from_code(decision.verdict),
+            rule.as_deref(),
+        )?;
+    }
+    Ok(cases.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_and_image_agree_with_the_corpus_and_half_of_it_restricts_nothing() {
+        let count = evaluators_agree().unwrap();
+        assert!(count >= 160, "{count} cases");
+        let cases = cases().unwrap();
+        let free = cases
+            .iter()
+            .filter(|case| case.verdict == Verdict::Allowed)
+            .count();
+        let share = free * 100 / count;
+        assert!(
+            (40..=60).contains(&share),
+            "{share} % of the cases are allowed"
+        );
+        for operation in Operation::ALL {
+            for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Held] {
+                assert!(
+                    cases
+                        .iter()
+                        .any(|case| case.operation == operation && case.verdict == verdict),
+                    "nobody has `{operation}` {verdict}"
+                );
+            }
+        }
+    }
+}

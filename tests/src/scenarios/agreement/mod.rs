@@ -1,0 +1,229 @@
+//! Three answers to one question: the reference evaluator over the policies' text, the compiled image, and the
+//! kernel that really lets an action through, stops it or denies it. The cases are `fixtures/agreement/`.
+
+mod corpus;
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use stayhand_agent_ebpf::abi::{code::verdict, record::Record};
+use stayhand_guardrail::{action::Operation, reason::Verdict};
+
+use self::corpus::{Case, GRANTED, POLICIES, What, cases, evaluators_agree, image};
+use crate::{
+    actors::{
+        client::{ALICE, BOB, Puppet},
+        elf,
+        rig::write_executable,
+        standin::StandIn,
+        sys::{EPERM, Ret},
+    },
+    host::{Config, Host, grant_create},
+    scenario::{Ctx, Scenario},
+    wait,
+};
+
+/// This file's scenarios.
+pub const SCENARIOS: &[Scenario] = &[Scenario::new(
+    "reference_image_and_kernel_agree_on_the_corpus",
+    agree_in_the_kernel,
+)];
+
+const ROOT: &str = "/srv/agree";
+/// Exit code of every program of the corpus.
+const CODE: u8 = 7;
+
+fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
+    let count = evaluators_agree()?;
+    let image = image()?;
+    for case in cases()? {
+        directories(&case)?;
+        files(&case)?;
+    }
+    let policies = POLICIES.iter().map(|text| (*text).to_owned()).collect();
+    let mut host = Host::boot(&Config {
+        policies,
+        ..Config::default()
+    })?;
+    for name in GRANTED {
+        let words = grant_create("alice", name, "1h", "corpus");
+        host.cli(&words)?.ok()?;
+    }
+    let mut kernel = StandIn::take_over(&mut host)?;
+    let mut puppets = [Puppet::start(ALICE)?, Puppet::start(BOB)?];
+    for case in cases()? {
+        let [alice, bob] = &mut puppets;
+        let puppet = if case.user.as_str() == "alice" {
+            alice
+        } else {
+            bob
+        };
+        files(&case)?;
+        drop(kernel.records());
+        let verdict = tried(&case, puppet, &kernel).with_context(|| case.line.to_owned())?;
+        let records = kernel.records();
+        let rule = records
+            .first()
+            .and_then(|record| image.rule(record.rule))
+            .map(stayhand_guardrail::image::RuleInfo::shown);
+        case.expects("the kernel", verdict, rule.as_deref())?;
+        recorded_once(&case, &records)?;
+    }
+    ctx.log(format!("{count} cases"));
+    Ok(())
+}
+
+/// Each decision is recorded once; a hold has its refusal, too.
+fn recorded_once(case: &Case, records: &[Record]) -> Result<()> {
+    let wanted = match (case.verdict, case.rule) {
+        (Verdict::Held, _) => 2,
+        (_, Some(_)) => 1,
+        (_, None) => 0,
+    };
+    ensure!(
+        records.len() == wanted,
+        "`{}`: {} records",
+        case.line,
+        records.len()
+    );
+    let said = records
+        .first()
+        .map(|record| Verdict::from_code(record.verdict));
+    ensure!(
+        said.is_none_or(|said| said == case.verdict),
+        "`{}`: the record says {said:?}",
+        case.line
+    );
+    let odd = records
+        .iter()
+        .any(|record| !verdict::ALL.contains(&record.verdict));
+    ensure!(!odd, "`{}`: a verdict that is none", case.line);
+    Ok(())
+}
+
+/// How a case is tried, the result of success, and the error of an address that this machine does not have or has no
+/// way to: the kernel says so only after it has let the attempt through.
+fn attempt(case: &Case) -> Result<(String, Ret, Option<i32>)> {
+    let path = case.object;
+    let words = match (case.what()?, case.operation) {
+        (What::Address(to), Operation::Connect) => {
+            let words = format!("connect|udp|{}|{}", to.ip(), to.port());
+            return Ok((words, 0, Some(libc::ENETUNREACH)));
+        }
+        (What::Address(to), operation) => {
+            let (socket, len) = if to.is_ipv4() {
+                ("udp", 16)
+            } else {
+                ("udp6", 28)
+            };
+            return Ok(if operation == Operation::Send {
+                let words = format!("call|sendto|{socket}|=x|1|0|at:{to}|{len}");
+                (words, 1, Some(libc::ENETUNREACH))
+            } else {
+                let words = format!("call|bind|{socket}|at:{to}|{len}");
+                (words, 0, Some(libc::EADDRNOTAVAIL))
+            });
+        }
+        (What::Ends { from, to, .. }, Operation::Link) => format!("link|{from}|{to}"),
+        (What::Ends { from, to, .. }, _) => format!("rename|{from}|{to}"),
+        (_, Operation::Exec) => return Ok((format!("exec|fork|{path}"), CODE.into(), None)),
+        (_, Operation::Write) => {
+            return Ok((format!("open|open|{path}|{}|0|x", libc::O_WRONLY), 1, None));
+        }
+        (_, Operation::Create) => {
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
+            return Ok((format!("open|open|{path}|{flags}|420|x"), 1, None));
+        }
+        (_, Operation::Read) => format!("open|open|{path}|{}|0", libc::O_RDONLY),
+        (_, Operation::Delete) => format!("unlink|{path}"),
+        (_, Operation::Attr) => format!("call|chmod|{path}|{}", 0o750),
+        (_, Operation::MapExec) => format!("call|mmap|0|4096|5|2|fd:{path}|0"),
+        (_, other) => bail!("no way to try `{other}`"),
+    };
+    Ok((words, 0, None))
+}
+
+/// Executes a case for real; what is held is refused.
+fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> {
+    let (words, success, beyond) = attempt(case)?;
+    let ticket = puppet.ask(&words)?;
+    let mut was_held = false;
+    let result = wait::until_ok(wait::SOON, "a verdict", || {
+        for hold in kernel.pending() {
+            was_held = true;
+            kernel.refuse(&hold)?;
+        }
+        Ok(puppet.answered(&ticket))
+    })?;
+    let nowhere = beyond.is_some_and(|error| result == -Ret::from(error));
+    match result {
+        EPERM => Ok(if was_held {
+            Verdict::Held
+        } else {
+            Verdict::Denied
+        }),
+        _ if was_held => bail!("refused, and yet {result}"),
+        _ if result == success || nowhere => Ok(Verdict::Allowed),
+        _ => bail!("`{words}` gives {result}, which is no verdict"),
+    }
+}
+
+/// The directories of a case, open to everybody.
+fn directories(case: &Case) -> Result<()> {
+    let paths = match case.what()? {
+        What::Address(_) => vec![],
+        What::Path(path) => vec![path],
+        What::Ends { from, to, .. } => vec![from, to],
+    };
+    for path in paths {
+        let mut directory = Path::new(path).parent().context("no directory")?;
+        fs::create_dir_all(directory)?;
+        while directory.starts_with(ROOT) {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o777))?;
+            directory = directory.parent().context("no directory")?;
+        }
+    }
+    Ok(())
+}
+
+/// The files of a case: what is there before it belongs to who acts and is open to everybody, what it makes is not
+/// there.
+fn files(case: &Case) -> Result<()> {
+    let (there, missing) = match case.what()? {
+        What::Address(_) => (vec![], vec![]),
+        What::Path(path) if case.operation == Operation::Create => (vec![], vec![path]),
+        What::Path(path) => (vec![path], vec![]),
+        What::Ends {
+            from,
+            to,
+            replaces: true,
+        } => (vec![from, to], vec![]),
+        What::Ends {
+            from,
+            to,
+            replaces: false,
+        } => (vec![from], vec![to]),
+    };
+    let owner = if case.user.as_str() == "alice" {
+        ALICE
+    } else {
+        BOB
+    };
+    for path in there {
+        if !Path::new(path).exists() {
+            write_executable(path, &elf::exit64(CODE))?;
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+        chown(path, Some(owner.uid), Some(owner.uid))?;
+    }
+    for path in missing {
+        if Path::new(path).exists() {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
