@@ -21,8 +21,15 @@ const PACKAGES: [&str; 4] = [
     "stayhand-control",
     "stayhand-tests",
 ];
-/// `aya-ebpf` reads the architecture from a cfg; line info feeds the verifier's log; BTF is required by maps.
-const FLAGS: &str = "--cfg=bpf_target_arch=\"x86_64\"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf";
+/// `aya-ebpf` reads the architecture from a cfg; line info feeds the verifier's log; BTF is required by maps. Left to
+/// itself the linker has every copy and every zeroed structure done by a loop over bytes, which the verifier walks
+/// through byte by byte and the processor with it.
+const FLAGS: &str = concat!(
+    "--cfg=bpf_target_arch=\"x86_64\"",
+    "\x1f-Cdebuginfo=2",
+    "\x1f-Clink-arg=--btf",
+    "\x1f-Clink-arg=--disable-expand-memcpy-in-order"
+);
 
 /// The built kernel object.
 pub fn object_path() -> PathBuf {
