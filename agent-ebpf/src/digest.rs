@@ -5,11 +5,8 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_probe_read_user_str};
 use stayhand_agent_ebpf::{
-    abi::{
-        code::op,
-        task::{NAME_WORDS, TaskState},
-    },
-    siphash::Sip,
+    abi::{code::op, task::TaskState},
+    siphash::{Sip, last_word},
     strings::{PIECE, head, next_offset, vector_end},
 };
 
@@ -17,6 +14,7 @@ use crate::{
     arch::{Call, Vectors},
     maps::SETTINGS,
     offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, load},
+    words::{self, Words},
 };
 
 /// Pieces of up to [`PIECE`] bytes over all arguments and environment strings: covers 512 KiB of long strings
@@ -40,23 +38,24 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
         if (*current).unholdable != 0 {
             return false;
         }
-        let mut sip = Sip::wide(settings.secret);
-        sip.word(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
-        sip.word((*current).decision.by.rule);
-        sip.word((*current).object.ino);
-        sip.word(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
-        sip.word((*current).other.ino);
-        sip.word(u64::from((*current).other.dev) | (u64::from((*current).other.igen) << 32));
-        sip.word((*current).name_hash);
+        let mut words = Words::new(state);
+        words.put(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
+        words.put((*current).decision.by.rule);
+        words.put((*current).object.ino);
+        words.put(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
+        words.put((*current).other.ino);
+        words.put(u64::from((*current).other.dev) | (u64::from((*current).other.igen) << 32));
+        words.put((*current).name_hash);
         for word in &(*current).content {
-            sip.word(*word);
+            words.put(*word);
         }
         for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
-            sip.word(*word);
+            words.put(*word);
         }
-        sip.word(u64::from((*current).attempt.port));
+        words.put(u64::from((*current).attempt.port));
         let credentials: Addr = load(task, &OFF_TASK_CRED);
-        sip.word(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
+        words.put(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
+        let mut sip = words.hashed(Sip::wide(settings.secret));
         if (*current).attempt.ops & op::EXEC != 0 {
             let Some(vectors) = call.vectors() else {
                 return false;
@@ -66,7 +65,8 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
             };
             sip = with_strings;
         }
-        (*current).digest = sip.finish_wide(0);
+        sip.word(last_word(0, 0));
+        (*current).digest = sip.finish_wide();
     }
     true
 }
@@ -132,7 +132,7 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
         let read = read as u64;
         let ends = read < u64::from(PIECE) || ends_here(source);
         (*walk).sip.word(head(read, ends));
-        (*walk).sip = take_in((*walk).sip, buffer, read);
+        take_in(state, read);
         if ends {
             (*walk).offset = 0;
             (*walk).index += 1;
@@ -152,20 +152,19 @@ unsafe fn ends_here(source: u64) -> bool {
     unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
 }
 
-/// Takes in `len` (1 to 256) bytes: the masked last word, the whole words.
+/// Takes in `len` (1 to 256) bytes of the scratch: the masked last word, the whole words.
 #[inline(always)]
-unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
+unsafe fn take_in(state: *mut TaskState, len: u64) {
     let (whole, rest) = (len / 8, len % 8);
-    // The tail first: after the loop the verifier would follow every possible `whole` apart.
     // SAFETY: `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
-    let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
-    sip.word(last & ((1u64 << (rest * 8)) - 1));
-    for index in 0..(NAME_WORDS as u64 - 1) {
-        if index >= whole {
-            break;
-        }
-        // SAFETY: index below the buffer's 33 words.
-        sip.word(unsafe { core::ptr::read_volatile(buffer.add(index as usize)) });
+    unsafe {
+        let words = (&raw const (*state).name).cast::<u64>();
+        let last = core::ptr::read_volatile(words.add((whole & 31) as usize));
+        (*state)
+            .current
+            .rounds
+            .sip
+            .word(last & ((1u64 << (rest * 8)) - 1));
+        words::take_in(state, whole as u32);
     }
-    sip
 }
