@@ -9,7 +9,7 @@ use stayhand_agent_ebpf::{
         code::op,
         task::{Strings, TaskState, compare},
     },
-    siphash::Sip,
+    siphash::{Sip, last_word},
     strings::{next_offset, vector_end},
 };
 
@@ -17,7 +17,8 @@ use crate::{
     arch::{Call, Vectors},
     maps::SETTINGS,
     offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, load},
-    pieces::{hashed, read},
+    pieces::{ended, hashed, read},
+    words::Words,
 };
 
 /// Pieces of up to 256 bytes over all arguments and environment strings: covers 512 KiB of long strings
@@ -41,23 +42,24 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
         if (*current).unholdable != 0 {
             return false;
         }
-        let mut sip = Sip::wide(settings.secret);
-        sip.word(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
-        sip.word((*current).decision.by.rule);
-        sip.word((*current).object.ino);
-        sip.word(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
-        sip.word((*current).other.ino);
-        sip.word(u64::from((*current).other.dev) | (u64::from((*current).other.igen) << 32));
-        sip.word((*current).name_hash);
+        let mut words = Words::new(state);
+        words.put(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
+        words.put((*current).decision.by.rule);
+        words.put((*current).object.ino);
+        words.put(u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32));
+        words.put((*current).other.ino);
+        words.put(u64::from((*current).other.dev) | (u64::from((*current).other.igen) << 32));
+        words.put((*current).name_hash);
         for word in &(*current).content {
-            sip.word(*word);
+            words.put(*word);
         }
         for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
-            sip.word(*word);
+            words.put(*word);
         }
-        sip.word(u64::from((*current).attempt.port));
+        words.put(u64::from((*current).attempt.port));
         let credentials: Addr = load(task, &OFF_TASK_CRED);
-        sip.word(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
+        words.put(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
+        let mut sip = words.hashed(Sip::wide(settings.secret));
         if (*current).attempt.ops & op::EXEC != 0 {
             let Some(vectors) = call.vectors() else {
                 return false;
@@ -67,7 +69,8 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
             };
             sip = with_strings;
         }
-        (*current).digest = sip.finish_wide(0);
+        sip.word(last_word(0, 0));
+        (*current).digest = sip.finish_wide();
     }
     true
 }
@@ -112,7 +115,7 @@ pub unsafe fn digested(state: *mut TaskState) -> Strings {
             compare: compare::ALL,
             argc: (*rounds).counts[0],
             envc: (*rounds).counts[1],
-            hash: (*rounds).tail.finish(0, 0),
+            hash: ended((*rounds).tail),
         }
     }
 }

@@ -64,7 +64,7 @@ pub fn hold(state: *mut TaskState, task: Addr) {
     }
     // SAFETY: the state is live.
     unsafe {
-        (*state).current.call = call.identity(settings.secret);
+        (*state).current.call = call.identity(state, settings.secret);
         (*state).current.key = HoldKey {
             task_cookie: (*state).task_cookie,
             digest: (*state).current.digest,
@@ -84,10 +84,10 @@ pub fn hold(state: *mut TaskState, task: Addr) {
 
 /// Identity of the current call; 0 if there is no secret to make it with.
 #[inline(always)]
-pub fn identity_of_call(task: Addr) -> u64 {
-    SETTINGS
-        .get(0)
-        .map_or(0, |settings| Call::current(task).identity(settings.secret))
+pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
+    SETTINGS.get(0).map_or(0, |settings| {
+        Call::current(task).identity(state, settings.secret)
+    })
 }
 
 /// Whether this call is to be issued again before anything is said about it, because what it names is not looked
@@ -98,7 +98,7 @@ pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
     let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
         return false;
     };
-    let call = call.identity(settings.secret);
+    let call = call.identity(state, settings.secret);
     // SAFETY: the state is live.
     unsafe {
         if (*state).looked_up == call {
@@ -120,7 +120,7 @@ pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
         if (*state).creation.task_cookie != 0
             && let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0))
             && let Some(entry) = HOLDS.get_ptr(&(*state).creation)
-            && (*entry).call == call.identity(settings.secret)
+            && (*entry).call == call.identity(state, settings.secret)
         {
             core::ptr::write_volatile(given_up, 1);
         }

@@ -45,6 +45,8 @@ mod underneath;
 mod walk;
 #[cfg(target_arch = "bpf")]
 mod who;
+#[cfg(target_arch = "bpf")]
+mod words;
 
 /// Licence of the object; the kernel gives LSM programs and several helpers only to GPL-compatible ones.
 #[cfg(target_arch = "bpf")]

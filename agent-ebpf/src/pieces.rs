@@ -5,10 +5,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use stayhand_agent_ebpf::{
-    abi::task::{NAME_WORDS, TaskState},
-    siphash::Sip,
+    abi::task::TaskState,
+    siphash::{Sip, last_word},
     strings::{PIECE, head},
 };
+
+use crate::words::take_in;
 
 /// One piece in the scratch buffer.
 #[derive(Clone, Copy)]
@@ -38,15 +40,34 @@ pub unsafe fn read(state: *mut TaskState, source: u64) -> Option<Piece> {
     }
 }
 
-/// Takes the piece in the scratch buffer into a hash.
+/// Takes the piece in the scratch buffer into a hash, which need not be the one in `Rounds`.
 ///
 /// # Safety
 /// `state` must be live and the piece its last one.
 #[inline(always)]
-pub unsafe fn hashed(state: *mut TaskState, mut sip: Sip, piece: Piece) -> Sip {
-    sip.word(head(piece.len, piece.ends));
-    // SAFETY: by contract.
-    unsafe { take_in(sip, (&raw const (*state).name).cast::<u64>(), piece.len) }
+pub unsafe fn hashed(state: *mut TaskState, sip: Sip, piece: Piece) -> Sip {
+    let (whole, rest) = (piece.len / 8, piece.len % 8);
+    // SAFETY: live by contract. `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
+    unsafe {
+        let words = (&raw const (*state).name).cast::<u64>();
+        let last = core::ptr::read_volatile(words.add((whole & 31) as usize));
+        let place = &raw mut (*state).current.rounds.sip;
+        let other = *place;
+        *place = sip;
+        (*place).word(head(piece.len, piece.ends));
+        (*place).word(last & ((1u64 << (rest * 8)) - 1));
+        take_in(state, whole as u32);
+        let hashed = *place;
+        *place = other;
+        hashed
+    }
+}
+
+/// The hash of everything that was taken in.
+#[inline(always)]
+pub fn ended(mut sip: Sip) -> u64 {
+    sip.word(last_word(0, 0));
+    sip.finish()
 }
 
 /// A string that fills the piece exactly ends there if the byte under the helper's NUL is a NUL, too.
@@ -56,22 +77,4 @@ unsafe fn ends_here(source: u64) -> bool {
     let at = source.wrapping_add(u64::from(PIECE) - 1);
     // SAFETY: one byte of user memory by a checked helper; unreadable counts as not ended and fails next.
     unsafe { bpf_probe_read_user((&raw mut byte).cast(), 1, at as *const c_void) == 0 && byte == 0 }
-}
-
-/// Takes in `len` (1 to 256) bytes: the masked last word, the whole words.
-#[inline(always)]
-unsafe fn take_in(mut sip: Sip, buffer: *const u64, len: u64) -> Sip {
-    let (whole, rest) = (len / 8, len % 8);
-    // The tail first: after the loop the verifier would follow every possible `whole` apart.
-    // SAFETY: `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
-    let last = unsafe { core::ptr::read_volatile(buffer.add((whole & 31) as usize)) };
-    sip.word(last & ((1u64 << (rest * 8)) - 1));
-    for index in 0..(NAME_WORDS as u64 - 1) {
-        if index >= whole {
-            break;
-        }
-        // SAFETY: index below the buffer's 33 words.
-        sip.word(unsafe { core::ptr::read_volatile(buffer.add(index as usize)) });
-    }
-    sip
 }

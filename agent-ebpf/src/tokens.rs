@@ -25,7 +25,7 @@ use stayhand_agent_ebpf::{
 use crate::{
     arch::{Call, Vectors},
     maps::{ARG_STEPS, ARGS, SETTINGS},
-    pieces::{Piece, hashed, read},
+    pieces::{Piece, ended, hashed, read},
 };
 
 /// Pieces of up to 256 bytes over all arguments; a call with more has unknown arguments.
@@ -67,7 +67,7 @@ pub fn collect(state: *mut TaskState, call: Call) {
                 compare: compare::ARGUMENTS,
                 argc: (*rounds).index,
                 envc: 0,
-                hash: (*rounds).sip.finish(0, 0),
+                hash: ended((*rounds).sip),
             };
         }
     }

@@ -10,10 +10,10 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use stayhand_agent_ebpf::{
     abi::{
         image::{ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range, range_flag},
-        task::{DEPTH_MAX, Level, NAME_MAX, NAME_WORDS, RANGES_MAX, TaskState},
+        task::{DEPTH_MAX, Level, NAME_MAX, RANGES_MAX, TaskState},
     },
     path::{Levels, States, step},
-    siphash::Sip,
+    siphash::{Sip, last_word},
 };
 
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
         OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
     },
     underneath,
+    words::take_in,
 };
 
 /// `SB_NOUSER` (include/linux/fs.h): a mount inside the kernel (pipes, sockets, memfd) that no path names.
@@ -65,7 +66,7 @@ pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool
             // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
             return underneath::collect(state, anchor);
         }
-        walk::<0>(state, dentry, root) || walk::<0>(state, dentry, root)
+        walk(state, dentry, root) || walk(state, dentry, root)
     }
 }
 
@@ -85,7 +86,7 @@ pub unsafe fn collect_end<const BASE: usize>(
             return true;
         };
         (*state).current.base = BASE as u32;
-        walk::<BASE>(state, dentry, root)
+        walk(state, dentry, root)
     }
 }
 
@@ -104,40 +105,97 @@ unsafe fn root_of(state: *mut TaskState, anchor: Addr) -> Option<Addr> {
 }
 
 #[inline(always)]
-unsafe fn walk<const BASE: usize>(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+unsafe fn walk(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
     // SAFETY: by contract of the callers.
+    unsafe { climb(state, dentry, root) && descend(state) && unchanged(state, dentry) }
+}
+
+/// What the way up works on. Of all that, only `at` changes between rounds, from one dentry to another that the
+/// verifier types alike, so that its first round is every round (see ARCHITECTURE.md).
+#[repr(C)]
+struct Climb {
+    state: *mut TaskState,
+    at: Addr,
+    root: Addr,
+}
+
+/// Runs one of two equal functions on every level: `first` on the object's own, `others` on those above it. Apart,
+/// because the object's dentry is the hook's argument, which newer kernels trust more than what is loaded from it.
+/// True if the last round said so, false also if there is no last one in time.
+#[inline(always)]
+unsafe fn each_level(
+    mut climb: Climb,
+    first: impl FnOnce(*mut Climb, u64) -> c_long,
+    others: unsafe extern "C" fn(u64, *mut c_void) -> c_long,
+) -> bool {
+    // SAFETY: the context outlives the loop; the state is live.
     unsafe {
-        climb::<BASE>(state, dentry, root) && descend(state) && unchanged::<BASE>(state, dentry)
+        let ended = &raw mut (*climb.state).current.rounds.ended;
+        core::ptr::write_volatile(ended, 0);
+        if first(&raw mut climb, 0) == 0 {
+            bpf_loop(
+                DEPTH_MAX as u32 - 1,
+                others as *mut c_void,
+                (&raw mut climb).cast(),
+                0,
+            );
+        }
+        // Volatile: whichever way the loop ended, the verifier goes on from one place with one unknown number.
+        core::ptr::read_volatile(ended) != 0
     }
 }
 
 /// Up: names, labels and sequence numbers of every level. False if the root is not reached in time.
 #[inline(always)]
-unsafe fn climb<const BASE: usize>(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+    let climb = Climb {
+        state,
+        at: dentry,
+        root,
+    };
     // SAFETY: typed pointers by contract; `state` is live.
     unsafe {
-        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
-        let mut at = dentry;
-        for index in 0..DEPTH_MAX {
-            let inode: Addr = load(at, &OFF_DENTRY_INODE);
-            let level = (&raw mut (*state).levels).cast::<Level>().add(BASE + index);
-            (*level).seq = load(at, &OFF_DENTRY_SEQ);
-            (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
-            (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
-            (*level).label = if inode.is_null() {
-                0
-            } else {
-                label(inode, slot)
-            };
-            let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-            if same(state, parent, at) {
-                (*state).current.depth = index as u32 + 1;
-                return same(state, at, root);
-            }
-            at = parent;
-        }
+        each_level(
+            climb,
+            |climb, index| read_level(climb, index),
+            one_level_above,
+        )
     }
-    false
+}
+
+unsafe extern "C" fn one_level_above(round: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `each_level`'s.
+    unsafe { read_level(context.cast(), round + 1) }
+}
+
+/// One dentry into its level; 1 after the last one.
+#[inline(always)]
+unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
+    // SAFETY: typed pointers by contract; the state is live.
+    unsafe {
+        let (state, at) = ((*climb).state, (*climb).at);
+        let Some(level) = level_of(state, index as u32) else {
+            return 1;
+        };
+        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
+        let inode: Addr = load(at, &OFF_DENTRY_INODE);
+        (*level).seq = load(at, &OFF_DENTRY_SEQ);
+        (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
+        (*level).name_len = load(at, &OFF_DENTRY_NAME_LEN);
+        (*level).label = if inode.is_null() {
+            0
+        } else {
+            label(inode, slot)
+        };
+        let parent: Addr = load(at, &OFF_DENTRY_PARENT);
+        if !same(state, parent, at) {
+            (*climb).at = parent;
+            return 0;
+        }
+        (*state).current.depth = index as u32 + 1;
+        (*state).current.rounds.ended = u32::from(same(state, at, (*climb).root));
+    }
+    1
 }
 
 /// Compares two pointers through memory: left to itself LLVM compares by xor, which the verifier forbids.
@@ -170,24 +228,65 @@ unsafe fn label(inode: Addr, slot: u32) -> u32 {
 
 /// The second look: no dentry on the way was renamed or replaced since the first one.
 #[inline(always)]
-unsafe fn unchanged<const BASE: usize>(state: *mut TaskState, dentry: Addr) -> bool {
+unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
+    let climb = Climb {
+        state,
+        at: dentry,
+        root: dentry,
+    };
     // SAFETY: typed pointers by contract; `state` is live.
     unsafe {
-        let mut at = dentry;
-        for index in 0..DEPTH_MAX {
-            let level = (&raw mut (*state).levels).cast::<Level>().add(BASE + index);
-            let seq: u32 = load(at, &OFF_DENTRY_SEQ);
-            if seq != (*level).seq || seq & 1 != 0 {
-                return false;
-            }
-            let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-            if same(state, parent, at) {
-                return true;
-            }
-            at = parent;
-        }
+        each_level(
+            climb,
+            |climb, index| compare_level(climb, index),
+            one_comparison_above,
+        )
     }
-    false
+}
+
+unsafe extern "C" fn one_comparison_above(round: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `each_level`'s.
+    unsafe { compare_level(context.cast(), round + 1) }
+}
+
+/// Compares one dentry with its level; 1 after the last one and at the first one that changed.
+#[inline(always)]
+unsafe fn compare_level(climb: *mut Climb, index: u64) -> c_long {
+    // SAFETY: typed pointers by contract; the state is live.
+    unsafe {
+        let (state, at) = ((*climb).state, (*climb).at);
+        let Some(level) = level_of(state, index as u32) else {
+            return 1;
+        };
+        let seq: u32 = load(at, &OFF_DENTRY_SEQ);
+        if seq != (*level).seq || seq & 1 != 0 {
+            return 1;
+        }
+        let parent: Addr = load(at, &OFF_DENTRY_PARENT);
+        if !same(state, parent, at) {
+            (*climb).at = parent;
+            return 0;
+        }
+        (*state).current.rounds.ended = 1;
+    }
+    1
+}
+
+/// A level of the walk at hand.
+#[inline(always)]
+unsafe fn level_of(state: *mut TaskState, level: u32) -> Option<*mut Level> {
+    // SAFETY: live by contract; the index is checked.
+    unsafe {
+        let index = level.wrapping_add((*state).current.base);
+        if index >= 2 * DEPTH_MAX as u32 {
+            return None;
+        }
+        Some(
+            (&raw mut (*state).levels)
+                .cast::<Level>()
+                .add(index as usize),
+        )
+    }
 }
 
 /// Down: the path automaton, one level per round, from the root to the object.
@@ -251,18 +350,8 @@ struct View {
 impl View {
     #[inline(always)]
     fn level(&self, level: u32) -> Option<*mut Level> {
-        // SAFETY: the state is live; the index is checked.
-        unsafe {
-            let index = level.wrapping_add((*self.state).current.base);
-            if index >= 2 * DEPTH_MAX as u32 {
-                return None;
-            }
-            Some(
-                (&raw mut (*self.state).levels)
-                    .cast::<Level>()
-                    .add(index as usize),
-            )
-        }
+        // SAFETY: the state is live.
+        unsafe { level_of(self.state, level) }
     }
 }
 
@@ -329,14 +418,21 @@ pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
         return None;
     }
     let secret = SETTINGS.get(0)?.secret;
-    // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address.
+    // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address. `whole` is at most 31 of its
+    // 33 words.
     unsafe {
         let words = (&raw mut (*state).name).cast::<u64>();
         let len = bounded(len);
         if bpf_probe_read_kernel(words.cast(), len, pointer as *const c_void) != 0 {
             return None;
         }
-        Some(hash_words(words, len, secret))
+        let (whole, rest) = (len / 8, len % 8);
+        let end = words.add((whole & 31) as usize);
+        let tail = core::ptr::read_volatile(end) & ((1u64 << (rest * 8)) - 1);
+        core::ptr::write_volatile(end, last_word(tail, u64::from(len)));
+        (*state).current.rounds.sip = Sip::narrow(secret);
+        take_in(state, whole + 1);
+        Some((*state).current.rounds.sip.finish())
     }
 }
 
@@ -347,23 +443,4 @@ pub fn bounded(len: u32) -> u32 {
     // SAFETY: one arithmetic instruction on a register.
     unsafe { core::arch::asm!("{0} &= 255", inout(reg) bounded) };
     bounded as u32
-}
-
-/// SipHash of the first `len` (at most 255) bytes behind `words`.
-#[inline(always)]
-unsafe fn hash_words(words: *const u64, len: u32, secret: [u64; 2]) -> u64 {
-    let mut sip = Sip::narrow(secret);
-    let (whole, rest) = (len / 8, len % 8);
-    // The tail first: after the loop the verifier would follow every possible `whole` apart.
-    // SAFETY: `whole` is at most 31 of the buffer's 33 words.
-    let last = unsafe { core::ptr::read_volatile(words.add((whole & 31) as usize)) };
-    let tail = last & ((1u64 << (rest * 8)) - 1);
-    for index in 0..(NAME_WORDS as u32 - 1) {
-        if index >= whole {
-            break;
-        }
-        // SAFETY: index below the buffer's 33 words.
-        sip.word(unsafe { core::ptr::read_volatile(words.add(index as usize)) });
-    }
-    sip.finish(tail, u64::from(len))
 }

@@ -1,9 +1,15 @@
 //! x86-64: `struct pt_regs` and the calls whose restart is shown to be without effect (docs/hold.md).
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
-use stayhand_agent_ebpf::siphash::Sip;
+use stayhand_agent_ebpf::{
+    abi::task::TaskState,
+    siphash::{Sip, last_word},
+};
 
-use crate::offsets::{Addr, OFF_TASK_STATUS, load};
+use crate::{
+    offsets::{Addr, OFF_TASK_STATUS, load},
+    words::Words,
+};
 
 /// `ENOSYS`: what `pt_regs.ax` holds (negated) from system call entry until the call returns.
 const ENOSYS: u64 = 38;
@@ -203,21 +209,23 @@ impl Call {
         }
     }
 
-    /// Identity of the call: a restart has the same registers.
+    /// Identity of the call: a restart has the same registers. Uses the scratch of `state`, which must be live.
     #[inline(always)]
-    pub fn identity(self, secret: [u64; 2]) -> u64 {
-        let mut sip = Sip::narrow(secret);
-        sip.word(self.number() | (u64::from(self.compat) << 63));
-        sip.word(self.reg(IP));
-        sip.word(self.reg(SP));
-        sip.word(self.reg(DI));
-        sip.word(self.reg(SI));
-        sip.word(self.reg(DX));
-        sip.word(self.reg(R10));
-        sip.word(self.reg(R8));
-        sip.word(self.reg(R9));
-        sip.word(self.reg(BX));
-        sip.word(self.reg(CX) & if self.compat { u64::MAX } else { 0 }); // `syscall` puts the ip into cx
-        sip.finish(0, 11 * 8)
+    pub fn identity(self, state: *mut TaskState, secret: [u64; 2]) -> u64 {
+        // SAFETY: the state is live.
+        let mut words = unsafe { Words::new(state) };
+        words.put(self.number() | (u64::from(self.compat) << 63));
+        words.put(self.reg(IP));
+        words.put(self.reg(SP));
+        words.put(self.reg(DI));
+        words.put(self.reg(SI));
+        words.put(self.reg(DX));
+        words.put(self.reg(R10));
+        words.put(self.reg(R8));
+        words.put(self.reg(R9));
+        words.put(self.reg(BX));
+        words.put(self.reg(CX) & if self.compat { u64::MAX } else { 0 }); // `syscall` puts the ip into cx
+        words.put(last_word(0, 11 * 8));
+        words.hashed(Sip::narrow(secret)).finish()
     }
 }

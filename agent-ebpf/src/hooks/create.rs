@@ -75,7 +75,7 @@ fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
 unsafe fn remember(state: *mut TaskState, task: Addr) {
     // SAFETY: live by contract.
     unsafe {
-        let call = identity_of_call(task);
+        let call = identity_of_call(state, task);
         let underneath = (*state).created_in.ino != 0
             && (*state).created_call == call
             && (*state).created_in.dev != (*state).current.object.dev;

@@ -28,7 +28,7 @@ use crate::{
     judge::stamp,
     maps::{ACTIVE, SETTINGS},
     offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_ENVC, OFF_BPRM_P, load},
-    pieces::{hashed, read},
+    pieces::{ended, hashed, read},
     tokens::ARG_PIECES_MAX,
 };
 
@@ -86,7 +86,7 @@ fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
             (&raw mut context).cast(),
             0,
         );
-        (*rounds).ended != 0 && (*rounds).failed == 0 && (*rounds).sip.finish(0, 0) == read.hash
+        (*rounds).ended != 0 && (*rounds).failed == 0 && ended((*rounds).sip) == read.hash
     }
 }
 
