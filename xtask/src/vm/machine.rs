@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::console;
 use super::protocol::Line;
@@ -26,6 +26,8 @@ const MEMORY_MIB: &str = "2048";
 const CPU: &str = "max,fsrm=off,fzrm=off,fsrs=off";
 /// Where instructions are counted: everything lies at the same place in every run.
 const FIXED: &str = "nokaslr norandmaps randomize_kstack_offset=off";
+/// `COMMAND_LINE_SIZE` (arch/x86/include/asm/setup.h) without its NUL.
+const COMMAND_LINE_MAX: usize = 2_047;
 /// How often logs are looked at.
 const TICK: Duration = Duration::from_millis(40);
 /// After a crash sign: let the kernel finish its report.
@@ -92,6 +94,7 @@ impl Machine<'_> {
 
     /// Boots and watches to the end, handing over each protocol line.
     pub fn run(&self, each: &mut dyn FnMut(&Line)) -> Result<Ending> {
+        fits(&self.command_line())?;
         std::fs::create_dir_all(&self.dir)?;
         let _alone = self.lock()?;
         for old in [self.console_log(), self.guest_log()] {
@@ -181,19 +184,23 @@ impl Machine<'_> {
             cmd.args(["-serial", &format!("file:{}", console.display())]);
         }
         cmd.args(["-serial", &format!("file:{}", self.guest_log().display())]);
-        // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
-        let level = if self.interactive { 4 } else { 5 };
-        let fixed = if self.counting { FIXED } else { "" };
-        let append = format!(
-            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {fixed} {}",
-            self.lsm, self.append
-        );
         cmd.arg("-kernel")
             .arg(&self.kernel.image)
             .arg("-initrd")
             .arg(self.initrd)
-            .args(["-append", &append]);
+            .args(["-append", &self.command_line()]);
         cmd
+    }
+
+    /// What the kernel is told.
+    fn command_line(&self) -> String {
+        // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
+        let level = if self.interactive { 4 } else { 5 };
+        let fixed = if self.counting { FIXED } else { "" };
+        format!(
+            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {fixed} {}",
+            self.lsm, self.append
+        )
     }
 
     fn watch(&self, child: &mut Child, each: &mut dyn FnMut(&Line)) -> Result<Ending> {
@@ -255,6 +262,17 @@ impl Machine<'_> {
     }
 }
 
+/// A kernel that is told more than it takes loses the end without a word, and waits for what it did not hear.
+fn fits(command_line: &str) -> Result<()> {
+    ensure!(
+        command_line.len() <= COMMAND_LINE_MAX,
+        "the kernel takes {COMMAND_LINE_MAX} bytes of command line, and this run needs {}; \
+         name fewer scenarios, or none to run them all",
+        command_line.len()
+    );
+    Ok(())
+}
+
 impl std::fmt::Display for Ending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -266,5 +284,20 @@ impl std::fmt::Display for Ending {
             }
             Self::Exited => write!(f, "the guest went away before it was done"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_words_than_the_kernel_takes_are_refused_with_a_remedy() {
+        let refused = fits(&"x".repeat(COMMAND_LINE_MAX + 1)).unwrap_err();
+        assert!(
+            refused.to_string().contains("name fewer scenarios"),
+            "{refused}"
+        );
+        assert!(fits(&"x".repeat(COMMAND_LINE_MAX)).is_ok());
     }
 }
