@@ -60,6 +60,7 @@ offsets!(
     OFF_SB_FLAGS,
     OFF_SB_DEV,
     OFF_SB_ROOT,
+    OFF_SB_STACK_DEPTH,
     OFF_BPRM_FILE,
     OFF_BPRM_P,
     OFF_BPRM_ARGC,

@@ -118,6 +118,7 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_SB_FLAGS", "super_block", &["s_flags"], 8),
     member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
     member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
+    member("OFF_SB_STACK_DEPTH", "super_block", &["s_stack_depth"], 4),
     member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
     member("OFF_BPRM_P", "linux_binprm", &["p"], 8),
     member("OFF_BPRM_ARGC", "linux_binprm", &["argc"], 4),

@@ -305,6 +305,10 @@ pub struct TaskState {
     pub created_name_hash: u64,
     /// Call (registers, hash) that creates it
     pub created_call: u64,
+    /// File systems below the one on which the kernel has just opened a program (overlayfs); 0 for none
+    pub program_depth: u32,
+    /// Zero
+    pub pad: u32,
     /// Scratch
     pub current: Current,
     /// Walk scratch, for either end

@@ -2,6 +2,9 @@
 //!
 //! A file that this very call created was judged whole at `inode_create`; here it is only denied or let
 //! through, because a restart would run into `EEXIST`.
+//!
+//! A program on overlayfs is opened twice, and only the file above comes to `bprm_check_security`: the one underneath,
+//! which is what runs, is judged here.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
@@ -17,7 +20,8 @@ use crate::{
     maps::IDENTITY,
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
-        OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE, OFF_TASK_PID, load,
+        OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE, OFF_INODE_SB,
+        OFF_SB_STACK_DEPTH, OFF_TASK_PID, load,
     },
     trace::said,
     walk::{collect, identity, name_hash},
@@ -51,7 +55,12 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     let (mode, flags): (u32, u32) =
         unsafe { (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS)) };
     let given_up = mode & FMODE_CREATED == 0 && asked_about_creation(state, task);
-    let ops = operations(mode, flags, given_up);
+    let program = if flags & FMODE_EXEC != 0 && is_underneath(state, file) {
+        op::EXEC
+    } else {
+        0
+    };
+    let ops = operations(mode, flags, given_up) | program;
     if ops == 0 || !my_turn(state) {
         forget_creation(state);
         return 0;
@@ -85,7 +94,10 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         }
         // Read again: kept in a register, the verifier would follow each value through the whole walk.
         let (mode, flags): (u32, u32) = (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS));
-        if mode & FMODE_CREATED != 0 && flags & TMPFILE == 0 {
+        let made = mode & FMODE_CREATED != 0 && flags & TMPFILE == 0;
+        // Arguments are compared with those of the program above, which alone is asked about.
+        let program = core::ptr::read_volatile(&raw const (*current).attempt.ops) & op::EXEC != 0;
+        if made || program {
             never_held(state);
         }
     }
@@ -99,6 +111,21 @@ fn forget_creation(state: *mut TaskState) {
     unsafe {
         (*state).created_in.ino = 0;
         (*state).looked_up = 0;
+    }
+}
+
+/// Whether a file that the kernel opens to run it is the one underneath the last such one. The next open of either
+/// kind follows at once, on a file system with fewer below it.
+#[inline(always)]
+fn is_underneath(state: *mut TaskState, file: Addr) -> bool {
+    // SAFETY: typed pointers walked from the hook argument; the state is live.
+    unsafe {
+        let inode: Addr = load(file, &OFF_FILE_INODE);
+        let sb: Addr = load(inode, &OFF_INODE_SB);
+        let depth: u32 = load(sb, &OFF_SB_STACK_DEPTH);
+        let above = (*state).program_depth;
+        (*state).program_depth = depth;
+        depth < above
     }
 }
 
@@ -151,8 +178,9 @@ unsafe fn judged_at_creation(state: *mut TaskState, dentry: Addr) -> bool {
     }
 }
 
-/// The file is new and nobody was asked about it (a file system that creates while opening): a restart would
-/// run into `EEXIST`, so what a rule holds is denied.
+/// Nobody can be asked here: the file is new and its creation was not asked about (a file system that creates while
+/// opening), so that a restart would run into `EEXIST`; or it is a program underneath another one. What a rule holds is
+/// denied.
 #[inline(always)]
 fn never_held(state: *mut TaskState) {
     if outcome(state).0 == verdict::HELD {

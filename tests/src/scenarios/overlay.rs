@@ -10,7 +10,8 @@ use stayhand_agent_ebpf::abi::code::{op, reason};
 use crate::{
     actors::{
         client::{ALICE_ROOT, Ticket},
-        rig::Rig,
+        elf,
+        rig::{Rig, write_executable},
         standin::of_hold,
         sys::{self, EPERM, Ret},
     },
@@ -31,6 +32,16 @@ pub const SCENARIOS: &[Scenario] = &[
         through,
     )
     .needs(NEEDS),
+    Scenario::new(
+        "a_denied_file_is_not_read_deleted_or_moved_through_an_overlay_above_it",
+        other_operations,
+    )
+    .needs(NEEDS),
+    Scenario::new(
+        "a_denied_program_does_not_run_through_an_overlay_above_it",
+        program,
+    )
+    .needs(NEEDS),
 ];
 
 const POLICY: &str = "\
@@ -42,10 +53,22 @@ spec:
   rules:
     - { id: held, effect: hold, file: { ops: [write, create], path: /srv/merged/held/** }, timeout: 10m }
     - { id: denied, effect: deny, file: { ops: [write, create], path: /srv/layers/upper/denied/** } }
+    - { id: kept, effect: deny, file: { ops: [read, delete, rename], path: /srv/layers/upper/kept/** } }
+    - { id: no-program, effect: deny, exec: { path: [/srv/layers/upper/free/denied, /srv/layers/lower/free/below-denied] } }
+    - { id: asked, effect: hold, exec: { path: /srv/layers/upper/free/held }, timeout: 10m }
 ";
 const LAYERS: &str = "/srv/layers";
 const MERGED: &str = "/srv/merged";
 const WRITTEN: Ret = 5; // bytes of "after"
+/// Programs by layer, with the reason why one is denied; and their exit code.
+const PROGRAMS: [(&str, &str, Option<u32>); 5] = [
+    ("upper", "program", None),
+    ("upper", "denied", Some(reason::RULE_DENY)),
+    ("upper", "held", Some(reason::HOLD_UNAVAILABLE)),
+    ("lower", "below-program", None),
+    ("lower", "below-denied", Some(reason::RULE_DENY)),
+];
+const CODE: u8 = 7;
 
 /// Alice is root there.
 fn machine() -> Result<Rig> {
@@ -55,12 +78,16 @@ fn machine() -> Result<Rig> {
     }
     let none: Option<&str> = None;
     mount(none, LAYERS, Some("tmpfs"), MsFlags::empty(), none)?;
-    for name in ["held", "free", "denied"] {
+    for name in ["held", "free", "denied", "kept"] {
         for layer in ["lower", "upper"] {
             fs::create_dir_all(format!("{LAYERS}/{layer}/{name}"))?;
         }
         fs::write(format!("{LAYERS}/lower/{name}/below"), "before")?;
         fs::write(format!("{LAYERS}/upper/{name}/above"), "before")?;
+    }
+    for (layer, name, _) in PROGRAMS {
+        let path = format!("{LAYERS}/{layer}/free/{name}");
+        write_executable(&path, &elf::exit64(CODE))?;
     }
     fs::create_dir_all(format!("{LAYERS}/work"))?;
     let options = format!("lowerdir={LAYERS}/lower,upperdir={LAYERS}/upper,workdir={LAYERS}/work");
@@ -191,5 +218,44 @@ fn through(_: &mut Ctx) -> Result<()> {
     let real = format!("{LAYERS}/upper/denied");
     ensure!(fs::read_to_string(format!("{real}/above"))? == "before");
     ensure!(!Path::new(&real).join("new").exists());
+    Ok(())
+}
+
+fn other_operations(_: &mut Ctx) -> Result<()> {
+    let mut machine = machine()?;
+    for words in [
+        "open|open|PATH|0|0",
+        "call|unlink|PATH",
+        "call|rename|PATH|/srv/merged/free/moved",
+        "call|rename|/srv/merged/free/above|PATH",
+    ] {
+        machine.denied(
+            &words.replace("PATH", &format!("{MERGED}/kept/above")),
+            reason::RULE_DENY,
+        )?;
+        let free = words.replace("PATH", &format!("{MERGED}/free/below"));
+        let result = machine.alice.tell(&free)?;
+        let missing = result == -Ret::from(libc::ENOENT); // an earlier one took it away
+        ensure!(
+            result == 0 || missing,
+            "`{free}` gives {result}: this shows nothing"
+        );
+    }
+    ensure!(fs::read_to_string(format!("{LAYERS}/upper/kept/above"))? == "before");
+    Ok(())
+}
+
+/// The overlay's file is another object; the one underneath is what runs. Nobody is asked about that one.
+fn program(_: &mut Ctx) -> Result<()> {
+    let mut machine = machine()?;
+    for (layer, name, why) in PROGRAMS {
+        let words = format!("exec|fork|{MERGED}/free/{name}");
+        if let Some(reason) = why {
+            machine.denied(&words, reason)?;
+        } else {
+            let result = machine.alice.tell(&words)?;
+            ensure!(result == Ret::from(CODE), "{layer}/{name} gives {result}");
+        }
+    }
     Ok(())
 }
