@@ -83,8 +83,13 @@ pub(super) fn with(run: impl FnOnce(&mut Host) -> Result<()>) -> Result<()> {
         Host::boot(&Config::policy(rig::POLICY))?
     };
     run(&mut host)?;
-    let left = host.holds()?;
-    ensure!(left.is_empty(), "still pending: {left:?}");
+    // The last call may be back before the control plane has heard that it went on.
+    let mut left = vec![];
+    wait::until_ok(wait::SOON, "every hold to be over", || {
+        left = host.holds()?;
+        Ok(left.is_empty().then_some(()))
+    })
+    .with_context(|| format!("still pending: {left:?}"))?;
     *place = Some(host);
     Ok(())
 }

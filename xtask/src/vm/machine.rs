@@ -262,7 +262,7 @@ impl Machine<'_> {
     }
 }
 
-/// A kernel that is told more than it takes loses the end without a word, and waits for what it did not hear.
+/// With a longer one the guest never begins, and nothing says why.
 fn fits(command_line: &str) -> Result<()> {
     ensure!(
         command_line.len() <= COMMAND_LINE_MAX,
