@@ -31,7 +31,7 @@ pub struct Arguments {
 pub(crate) struct Conditions {
     forwards: BTreeSet<Vec<u8>>,
     backwards: BTreeSet<Vec<u8>>,
-    conditions: Vec<Vec<Wanted>>,
+    wanted: Vec<Vec<Wanted>>,
 }
 
 const NOTHING: Wanted = Wanted {
@@ -76,13 +76,13 @@ impl Conditions {
             self.backwards
                 .extend(Some(step.end.clone()).filter(|end| !end.is_empty()));
         }
-        self.conditions.push(steps);
-        index(self.conditions.len())
+        self.wanted.push(steps);
+        index(self.wanted.len())
     }
 
     /// Numbers the patterns and gives entries their steps instead of the number of their condition.
     pub(crate) fn finish(self, entries: &mut [Entry]) -> (Arguments, Vec<CompileError>) {
-        if self.conditions.is_empty() {
+        if self.wanted.is_empty() {
             return (Arguments::default(), vec![]);
         }
         let forwards: Vec<Vec<u8>> = self.forwards.into_iter().collect();
@@ -95,8 +95,8 @@ impl Conditions {
             },
             ..ArgStep::default()
         }];
-        let mut places = Vec::with_capacity(self.conditions.len());
-        for condition in &self.conditions {
+        let mut places = Vec::with_capacity(self.wanted.len());
+        for condition in &self.wanted {
             let before = steps.len();
             for wanted in condition {
                 let step = numbered(wanted, &forwards, &backwards);

@@ -313,12 +313,12 @@ fn rename_storm(ctx: &mut Ctx) -> Result<()> {
     const OPENS: u32 = 3_000;
     rig::with(|rig| {
         let inside = file("swap/f")?;
-        fs::create_dir_all(format!("{WORK}/free/other"))?;
-        let outside = file("free/other/f")?;
+        fs::create_dir_all(format!("{WORK}/free/stormed"))?;
+        let outside = file("free/stormed/f")?;
         let identity = std::os::unix::fs::MetadataExt::ino(&fs::metadata(format!("{WORK}/swap"))?);
         let mut storm = Puppet::start(DAEMON)?;
         storm.ask(&format!(
-            "exchange-storm|{WORK}/swap|{WORK}/free/other|{}",
+            "exchange-storm|{WORK}/swap|{WORK}/free/stormed|{}",
             u32::MAX
         ))?;
         let mut opened = 0;
@@ -346,7 +346,7 @@ fn rename_storm(ctx: &mut Ctx) -> Result<()> {
         if std::os::unix::fs::MetadataExt::ino(&fs::metadata(&swap)?) != identity {
             let exchanged = crate::actors::sys::exchange(
                 &crate::actors::sys::c(&swap),
-                &crate::actors::sys::c(&format!("{WORK}/free/other")),
+                &crate::actors::sys::c(&format!("{WORK}/free/stormed")),
             );
             ensure!(
                 exchanged == 0,
@@ -357,7 +357,7 @@ fn rename_storm(ctx: &mut Ctx) -> Result<()> {
             !changed(&inside),
             "the denied directory's file was truncated"
         );
-        fs::remove_dir_all(format!("{WORK}/free/other"))?;
+        fs::remove_dir_all(format!("{WORK}/free/stormed"))?;
         Ok(())
     })
 }

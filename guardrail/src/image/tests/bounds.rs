@@ -190,7 +190,7 @@ fn a_path_deeper_than_the_walk_is_restricted() {
     };
     let decision = judge_paths(
         &image,
-        &[(levels.to_vec(), attempt)],
+        &[(levels, attempt)],
         Arguments::Unknown,
         Now {
             boot_ns: 1,

@@ -49,7 +49,7 @@ fn exact(r: &mut Reader, node: &Node) -> Option<Clause> {
         return None;
     };
     let (list, more) = match list.split_last() {
-        Some((last, rest)) if last.text() == Some("**") => (rest, true),
+        Some((end, rest)) if end.text() == Some("**") => (rest, true),
         _ => (list.as_slice(), false),
     };
     if list.len() > EXACT_MAX {
