@@ -364,6 +364,15 @@ fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
     }
 }
 
+/// The decision for an attempt that meets no entry at all: the default, recorded nowhere.
+#[inline(always)]
+pub fn nothing_met() -> Decision {
+    Decision {
+        recorded: 0,
+        ..decision(verdict::ALLOWED, reason::DEFAULT, NOTHING)
+    }
+}
+
 /// The decision for an attempt that could not be judged: restricted, by nobody's rule.
 #[inline(always)]
 pub fn unjudged(reason: u32) -> Decision {
@@ -486,6 +495,14 @@ mod tests {
         };
         let entries = [rule, entry(permitted, effect::PERMISSION)];
         decide(&OneLease(row), &attempt, now, &entries).verdict == verdict::ALLOWED
+    }
+
+    #[test]
+    fn what_meets_nothing_is_decided_as_by_a_judge_who_saw_nothing() {
+        let mut judge = Judge::new();
+        assert_eq!(judge.finish(), nothing_met());
+        judge.restart();
+        assert_eq!(judge.finish(), nothing_met());
     }
 
     #[test]

@@ -30,9 +30,10 @@ struct Context {
     state: *mut TaskState,
 }
 
-/// Puts the digest of the current action into the state; false if there is none.
+/// Puts the digest of the current action into the state; false if there is none. Only that of a `PROGRAM` has strings,
+/// and only hooks of executions have the code for them: the verifier would go through it at every other one.
 #[inline(always)]
-pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
+pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call) -> bool {
     let Some(settings) = SETTINGS.get(0) else {
         return false;
     };
@@ -61,6 +62,9 @@ pub fn digest(state: *mut TaskState, task: Addr, call: Call) -> bool {
         words.put(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
         let mut sip = words.hashed(Sip::wide(settings.secret));
         if (*current).attempt.ops & op::EXEC != 0 {
+            if !PROGRAM {
+                return false;
+            }
             let Some(vectors) = call.vectors() else {
                 return false;
             };

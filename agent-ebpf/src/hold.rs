@@ -8,7 +8,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_prandom_u32, bpf_send_signal_thread},
 };
 use stayhand_agent_ebpf::abi::{
-    code::{answer, class, counter, reason, verdict},
+    code::{answer, class, counter, op, reason, verdict},
     hold::{HoldEntry, HoldKey},
     record::record_flag,
     task::{Said, TaskState, plan},
@@ -44,22 +44,24 @@ const PF_USER_WORKER: u32 = 0x4000;
 const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_UNHOLDABLE: u32 = PF_EXITING | PF_IO_WORKER | PF_DUMPCORE | PF_USER_WORKER | PF_KTHREAD;
 
-/// The current call, if it can be stopped and issued again.
+/// The current call, if it can be stopped because of these operations and issued again.
 #[inline(always)]
-fn restartable(task: Addr) -> Option<Call> {
+fn restartable(task: Addr, ops: u32) -> Option<Call> {
     let call = Call::current(task);
     // SAFETY: typed current task.
     let flags: u32 = unsafe { load(task, &OFF_TASK_FLAGS) };
-    (flags & PF_UNHOLDABLE == 0 && call.in_body() && call.restartable()).then_some(call)
+    (flags & PF_UNHOLDABLE == 0 && call.in_body() && call.restartable(ops)).then_some(call)
 }
 
 /// Plans what to do about an action that a rule holds; changes nothing but what an answer or a deadline ends.
 #[inline(always)]
-pub fn hold(state: *mut TaskState, task: Addr) {
-    let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
+pub fn hold<const PROGRAM: bool>(state: *mut TaskState, task: Addr) {
+    // SAFETY: the state is live.
+    let ops = unsafe { (*state).current.attempt.ops };
+    let (Some(call), Some(settings)) = (restartable(task, ops), SETTINGS.get(0)) else {
         return deny(state, reason::HOLD_UNAVAILABLE);
     };
-    if !digest(state, task, call) {
+    if !digest::<PROGRAM>(state, task, call) {
         return deny(state, reason::HOLD_UNAVAILABLE);
     }
     // SAFETY: the state is live.
@@ -95,7 +97,7 @@ pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
 /// that), and is judged.
 #[inline(always)]
 pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
-    let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0)) else {
+    let (Some(call), Some(settings)) = (restartable(task, op::CREATE), SETTINGS.get(0)) else {
         return false;
     };
     let call = call.identity(state, settings.secret);
@@ -118,7 +120,7 @@ pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
         let given_up = &raw mut (*state).current.given_up;
         core::ptr::write_volatile(given_up, 0);
         if (*state).creation.task_cookie != 0
-            && let (Some(call), Some(settings)) = (restartable(task), SETTINGS.get(0))
+            && let (Some(call), Some(settings)) = (restartable(task, op::CREATE), SETTINGS.get(0))
             && let Some(entry) = HOLDS.get_ptr(&(*state).creation)
             && (*entry).call == call.identity(state, settings.secret)
         {
@@ -137,6 +139,7 @@ pub fn end_question_about_creation(state: *mut TaskState) -> bool {
         if core::ptr::read_volatile(&raw const (*state).current.given_up) == 0 {
             return false;
         }
+        core::ptr::write_volatile(&raw mut (*state).current.given_up, 0);
         (*state).current.key = (*state).creation;
         (*state).creation.task_cookie = 0;
         if let Some(entry) = HOLDS.get_ptr(&(*state).current.key) {

@@ -7,26 +7,37 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{counter, decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ARG_STEPS_PER_SLOT, ArgStep,
-            ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey, LeaseRow, Range,
-            Subject, SubjectKey, Token, slot_was_rebuilt,
+            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ARG_STEPS_PER_SLOT,
+            ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey,
+            LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
         task::{RANGES_MAX, TOKENS_MAX, TaskState},
     },
     args::{Arguments, Matcher, met},
-    decide::{Attempt, Judge, Now, Tables, unjudged},
+    decide::{Attempt, Judge, Now, Tables, nothing_met, unjudged},
 };
 
-use crate::maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SUBJECTS, count};
+use crate::{
+    maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SUBJECTS, count},
+    offsets::Addr,
+    places::{forget, unmet},
+    who::allowed,
+};
 
 /// Comparisons of arguments with steps, over all entries that one execution meets: some 64 rules with the words of a
 /// long command line. Beyond that the attempt cannot be judged, which restricts.
 const COMPARISONS_MAX: u32 = 16_384;
 
 /// What the active image says of the task's subject; no operations if it says nothing.
-struct Named {
-    active: u64,
-    subject: Subject,
+pub struct Named {
+    /// `ACTIVE[ACTIVE_IMAGE]`
+    pub active: u64,
+    /// `ACTIVE[ACTIVE_CHANGES]`
+    pub changes: u64,
+    /// What it says
+    pub subject: Subject,
+    /// It was read for this very image before, and not while its slot was rewritten
+    remembered: bool,
 }
 
 /// A subject that could not be read: whatever it does is restricted. No subject of an image has operations and no
@@ -42,17 +53,19 @@ const UNREADABLE: Subject = Subject {
 #[inline(always)]
 fn named(state: *mut TaskState) -> Option<Named> {
     let first = read(state)?;
-    if !stale(first.active) {
-        return Some(first);
+    if first.remembered || !stale(first.active) {
+        return Some(remember(state, first));
     }
     count(counter::REJUDGED);
     let second = read(state)?;
-    if !stale(second.active) {
-        return Some(second);
+    if second.remembered || !stale(second.active) {
+        return Some(remember(state, second));
     }
     Some(Named {
         active: second.active,
+        changes: second.changes,
         subject: UNREADABLE,
+        remembered: false,
     })
 }
 
@@ -62,6 +75,18 @@ fn read(state: *mut TaskState) -> Option<Named> {
     if active == 0 {
         return None;
     }
+    let changes = *ACTIVE.get(ACTIVE_CHANGES)?;
+    // SAFETY: the state is live.
+    unsafe {
+        if (*state).subject_of == active && (*state).subject_changes == changes {
+            return Some(Named {
+                active,
+                changes,
+                subject: (*state).subject,
+                remembered: true,
+            });
+        }
+    }
     // SAFETY: the state is live; the value is copied at once.
     let subject = unsafe {
         let key = SubjectKey {
@@ -70,25 +95,84 @@ fn read(state: *mut TaskState) -> Option<Named> {
         };
         SUBJECTS.get(key).copied().unwrap_or_default()
     };
-    Some(Named { active, subject })
+    Some(Named {
+        active,
+        changes,
+        subject,
+        remembered: false,
+    })
 }
 
-/// Begins an attempt: reads the active image and the clocks once. `None`: nothing names this operation for
-/// this subject.
+/// An image says one thing of a subject for as long as it stands: the next attempt need not look it up.
 #[inline(always)]
-pub fn begin(state: *mut TaskState, hook: u16, ops: u32, port: u16) -> Option<Subject> {
-    let Named { active, subject } = named(state)?;
-    if subject.ops & ops == 0 {
-        return None;
-    }
-    let attempt = Attempt {
-        ops,
-        port,
-        subjects: subject.sets,
-    };
+fn remember(state: *mut TaskState, named: Named) -> Named {
     // SAFETY: the state is live.
-    unsafe { stamp(state, active, hook, attempt) };
-    Some(subject)
+    unsafe {
+        (*state).subject = named.subject;
+        (*state).subject_of = named.active;
+        (*state).subject_changes = named.changes;
+    }
+    named
+}
+
+/// The active image and the subject, if that names any of these operations for it.
+#[inline(always)]
+pub fn concerned(state: *mut TaskState, ops: u32) -> Option<Named> {
+    let named = named(state)?;
+    (named.subject.ops & ops != 0).then_some(named)
+}
+
+impl Named {
+    /// Begins an attempt: reads the clocks once.
+    ///
+    /// # Safety
+    /// `state` must be live.
+    #[inline(always)]
+    pub unsafe fn begin(&self, state: *mut TaskState, hook: u16, ops: u32, port: u16) {
+        let attempt = Attempt {
+            ops,
+            port,
+            subjects: self.subject.sets,
+        };
+        // SAFETY: by contract.
+        unsafe { stamp(state, self.active, hook, attempt) }
+    }
+}
+
+/// Begins an attempt that is not about one object. `None`: nothing names these operations for this subject.
+#[inline(always)]
+pub fn begin(state: *mut TaskState, hook: u16, ops: u32) -> Option<Subject> {
+    let named = concerned(state, ops)?;
+    // SAFETY: the state is live.
+    unsafe {
+        forget(state);
+        named.begin(state, hook, ops, 0);
+    }
+    Some(named.subject)
+}
+
+/// As [`begin`], for what is attempted on one object. `None` also if no entry can be met there: it is allowed.
+///
+/// # Safety
+/// `dentry` must be a typed dentry pointer, and `anchor` a typed inode pointer of its file system.
+#[inline(always)]
+pub unsafe fn begin_at(
+    state: *mut TaskState,
+    hook: u16,
+    ops: u32,
+    dentry: Addr,
+    anchor: Addr,
+) -> Option<Subject> {
+    let named = concerned(state, ops)?;
+    // SAFETY: by contract; the state is live.
+    unsafe {
+        if unmet(state, named.active, named.changes, dentry, anchor) {
+            allowed(state);
+            return None;
+        }
+        named.begin(state, hook, ops, 0);
+    }
+    Some(named.subject)
 }
 
 /// Puts the image, the clocks and the attempt into the state and empties what the attempt will fill.
@@ -140,6 +224,15 @@ pub fn guarded(state: *mut TaskState) -> bool {
 /// Puts the decision over the collected ranges into the state.
 #[inline(always)]
 pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
+    // SAFETY: the state is live.
+    unsafe {
+        let current = &raw mut (*state).current;
+        let readable = subject.sets != 0 && !stale((*current).active);
+        if walked && (*current).range_count == 0 && readable {
+            (*current).decision = nothing_met();
+            return;
+        }
+    }
     start(state);
     end(state, walked);
     conclude(state, subject);
@@ -225,7 +318,7 @@ pub fn conclude(state: *mut TaskState, subject: Subject) {
 
 /// Whether the slot that was judged on may have been rewritten meanwhile.
 #[inline(always)]
-fn stale(active: u64) -> bool {
+pub fn stale(active: u64) -> bool {
     let (Some(image), Some(building)) = (
         ACTIVE.get_ptr(ACTIVE_IMAGE),
         ACTIVE.get_ptr(ACTIVE_BUILDING),

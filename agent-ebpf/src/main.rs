@@ -36,6 +36,8 @@ mod offsets;
 #[cfg(target_arch = "bpf")]
 mod pieces;
 #[cfg(target_arch = "bpf")]
+mod places;
+#[cfg(target_arch = "bpf")]
 mod tokens;
 #[cfg(target_arch = "bpf")]
 mod trace;

@@ -12,10 +12,11 @@ use stayhand_agent_ebpf::abi::{
     hold::{AnswerEntry, HOLDS_MAX, HoldEntry, HoldKey},
     image::{
         ACTIVE_ENTRIES, ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgKey, ArgStep, EDGES_MAX,
-        ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelKey, LeaseKey,
-        LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings, Subject,
-        SubjectKey,
+        ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelBits, LabelKey,
+        LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings,
+        Subject, SubjectKey,
     },
+    place::{PLACES_MAX, Place},
     record::Record,
     task::{Identity, TaskState},
 };
@@ -31,6 +32,10 @@ pub static ACTIVE: Array<u64, { ACTIVE_ENTRIES as usize }> = Array::new();
 pub static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 pub static LABELS: HashMap<LabelKey, Label, { LABELS_MAX as usize }, ON_DEMAND> = HashMap::new();
+#[btf_map]
+pub static LABEL_BITS: Array<LabelBits, 2> = Array::new();
+#[btf_map]
+pub static PLACES: Array<Place, { PLACES_MAX as usize }> = Array::new();
 #[btf_map]
 pub static EDGES: HashMap<EdgeKey, u32, { EDGES_MAX as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
@@ -131,6 +136,20 @@ pub fn add(value: *mut u64, amount: u64) {
         core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
             value, amount,
         );
+    }
+}
+
+/// Replaces a number in a map value if it is still `old`; whether it was.
+#[inline(always)]
+pub fn exchange(value: *mut u64, old: u64, new: u64) -> bool {
+    // SAFETY: `value` is a live, aligned map value.
+    unsafe {
+        core::intrinsics::atomic_cxchg::<
+            u64,
+            { core::intrinsics::AtomicOrdering::SeqCst },
+            { core::intrinsics::AtomicOrdering::SeqCst },
+        >(value, old, new)
+        .1
     }
 }
 

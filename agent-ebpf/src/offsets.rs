@@ -21,7 +21,12 @@ offsets!(
     OFF_TASK_SIGNAL,
     OFF_TASK_STATUS,
     OFF_TASK_CRED,
+    OFF_TASK_COMM,
+    OFF_TASK_STARTED,
     OFF_CRED_EUID,
+    OFF_CRED_EGID,
+    OFF_CRED_FSUID,
+    OFF_CRED_FSGID,
     OFF_SIGNAL_TTY,
     OFF_TTY_NAME,
     OFF_FILE_DENTRY,
@@ -34,6 +39,8 @@ offsets!(
     OFF_DENTRY_NAME_LEN,
     OFF_DENTRY_SEQ,
     OFF_DENTRY_HASHED,
+    OFF_DENTRY_OPS,
+    OFF_OPS_REVALIDATE,
     OFF_DENTRY_SB,
     OFF_DENTRY_ALIAS,
     OFF_INODE_ALIASES,
@@ -57,9 +64,15 @@ offsets!(
     OFF_MSG_NAME,
     OFF_MSG_NAMELEN,
     ARG_SETATTR_SHIFT,
+    ARG_PERF_EVENT_SHIFT,
     OFF_SB_FLAGS,
     OFF_SB_DEV,
     OFF_SB_ROOT,
+    OFF_PATH_DENTRY,
+    OFF_PATH_MOUNT,
+    OFF_VFSMOUNT_ROOT,
+    OFF_MOUNT_VFSMOUNT,
+    OFF_MOUNT_PARENT,
     OFF_SB_STACK_DEPTH,
     OFF_BPRM_FILE,
     OFF_BPRM_P,
@@ -72,6 +85,10 @@ offsets!(
 /// Generation of this program (see `TaskState::judged_by`).
 #[unsafe(no_mangle)]
 pub static PROGRAM_GENERATION: Global<u32> = Global::new(0);
+
+/// See `RENAME_LOCK_GLOBAL`.
+#[unsafe(no_mangle)]
+pub static ADDR_RENAME_LOCK: Global<u64> = Global::new(0);
 
 /// Layout version, read by the agent from the object before it loads it.
 #[unsafe(no_mangle)]

@@ -10,6 +10,8 @@ use crate::abi::image::{Node, Range};
 pub trait Levels {
     /// Node that labels the object at `level` by identity, 0 for none.
     fn label(&mut self, level: u32) -> u32;
+    /// [`name_bit`] of the component's name at `level`; `None` if it could not be read.
+    fn name_bit(&mut self, level: u32) -> Option<u64>;
     /// Hash of the component's name at `level`; `None` if it could not be read.
     fn name_hash(&mut self, level: u32) -> Option<u64>;
     /// Node reached from `node` by a component, 0 for none.
@@ -22,7 +24,7 @@ pub trait Levels {
 
 /// States of the automaton at one level: at most one by identity and one by name.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct States {
     /// By the label of the directory itself
     pub by_label: u32,
@@ -52,6 +54,10 @@ fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32>
     if states.by_label == 0 && states.by_name == 0 {
         return Some(0);
     }
+    let bit = levels.name_bit(level)?;
+    if bit & (names(levels, states.by_label)? | names(levels, states.by_name)?) == 0 {
+        return Some(0);
+    }
     let name_hash = levels.name_hash(level)?;
     let mut found = 0;
     if states.by_label != 0 {
@@ -66,6 +72,32 @@ fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32>
         }
     }
     Some(found)
+}
+
+#[inline(always)]
+fn names<L: Levels>(levels: &mut L, node: u32) -> Option<u64> {
+    if node == 0 {
+        return Some(0);
+    }
+    Some(levels.node(node)?.names)
+}
+
+/// One of 64 bits, by what a name begins with and its length: names of different bits differ.
+#[inline(always)]
+pub const fn name_bit(first: [u8; 8], len: u32) -> u64 {
+    let word = u64::from_le_bytes(first) ^ (len as u64) << 56;
+    // As in `abi::place`: the product's highest bits depend on all of the word.
+    1 << (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+/// [`name_bit`] of a whole name.
+pub fn bit_of(name: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    first
+        .iter_mut()
+        .zip(name)
+        .for_each(|(to, from)| *to = *from);
+    name_bit(first, u32::try_from(name.len()).unwrap_or(u32::MAX))
 }
 
 /// The object itself meets `here`; whatever lies under a node meets `below`.

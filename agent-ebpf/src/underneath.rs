@@ -20,7 +20,7 @@ use crate::{
         OFF_DENTRY_PARENT, OFF_DENTRY_SEQ, OFF_INODE_ALIASES, OFF_INODE_GENERATION, OFF_INODE_INO,
         OFF_INODE_SB, OFF_SB_DEV, OFF_SB_ROOT, load,
     },
-    walk::descend,
+    walk::may_be_labelled,
 };
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
@@ -30,12 +30,12 @@ struct Context {
     state: *mut TaskState,
 }
 
-/// As [`crate::walk::collect`], for the first name of `inode` on its own file system.
+/// The way up from the first name of `inode` on its own file system.
 ///
 /// # Safety
 /// `inode` must be a typed inode pointer and the state live.
 #[inline(always)]
-pub unsafe fn collect(state: *mut TaskState, inode: Addr) -> bool {
+pub unsafe fn climb(state: *mut TaskState, inode: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
         let sb: Addr = load(inode, &OFF_INODE_SB);
@@ -49,8 +49,18 @@ pub unsafe fn collect(state: *mut TaskState, inode: Addr) -> bool {
         if (*rounds).vectors[1] == 0 {
             return false;
         }
-        walk(state, one_level) && descend(state) && walk(state, one_comparison)
+        walk(state, one_level)
     }
+}
+
+/// Whether no dentry on that way changed.
+///
+/// # Safety
+/// After [`climb`], with the same state.
+#[inline(always)]
+pub unsafe fn unchanged(state: *mut TaskState) -> bool {
+    // SAFETY: by contract.
+    unsafe { walk(state, one_comparison) }
 }
 
 /// Runs `each` on every dentry from the first name up to the root; false if the root is not reached in time.
@@ -137,6 +147,9 @@ unsafe fn label(state: *mut TaskState, inode: u64) -> Option<u32> {
             slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
             pad: 0,
         };
+        if !may_be_labelled(&key) {
+            return Some(0);
+        }
         Some(LABELS.get(key).map_or(0, |label| label.node))
     }
 }

@@ -9,20 +9,23 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use stayhand_agent_ebpf::{
     abi::{
-        image::{ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range, range_flag},
+        image::{
+            ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range, label_bit, range_flag,
+        },
         task::{DEPTH_MAX, Level, NAME_MAX, RANGES_MAX, TaskState},
     },
-    path::{Levels, States, step},
+    path::{Levels, States, name_bit, step},
     siphash::{Sip, last_word},
 };
 
 use crate::{
-    maps::{EDGES, LABELS, NODES, SETTINGS},
+    maps::{EDGES, LABEL_BITS, LABELS, NODES, SETTINGS},
     offsets::{
-        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
-        OFF_DENTRY_SB, OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
-        OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
+        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_OPS,
+        OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO,
+        OFF_INODE_SB, OFF_OPS_REVALIDATE, OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
     },
+    places::{keep, quiet},
     underneath,
     words::take_in,
 };
@@ -57,37 +60,89 @@ pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
 pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let Some(root) = root_of(state, anchor) else {
-            return true;
-        };
-        (*state).current.base = 0;
-        let (shown, sb): (Addr, Addr) = (load(dentry, &OFF_DENTRY_SB), load(anchor, &OFF_INODE_SB));
-        if !same(state, shown, sb) {
-            // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
-            return underneath::collect(state, anchor);
+        let walked = collect_end(state, dentry, anchor, 0);
+        if walked {
+            keep(state);
         }
-        walk(state, dentry, root) || walk(state, dentry, root)
+        walked
     }
 }
 
-/// The same for one of two ends, without a second try: the verifier could not follow four walks.
+/// The same for one of two ends, with levels of its own from `base` on: 0 or [`DEPTH_MAX`].
 ///
 /// # Safety
 /// As for [`collect`].
 #[inline(always)]
-pub unsafe fn collect_end<const BASE: usize>(
-    state: *mut TaskState,
-    dentry: Addr,
-    anchor: Addr,
-) -> bool {
+pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, base: u32) -> bool {
     // SAFETY: by contract.
     unsafe {
         let Some(root) = root_of(state, anchor) else {
             return true;
         };
-        (*state).current.base = BASE as u32;
-        walk(state, dentry, root)
+        (*state).current.base = base;
+        let mut attempt = Attempt {
+            state,
+            dentry,
+            anchor,
+            root,
+        };
+        let walked = &raw mut (*state).current.walked;
+        core::ptr::write_volatile(walked, 0);
+        bpf_loop(
+            ATTEMPTS,
+            one_attempt as *mut c_void,
+            (&raw mut attempt).cast(),
+            0,
+        );
+        core::ptr::read_volatile(walked) != 0
     }
+}
+
+/// A rename on the way voids a walk; it is tried once more.
+const ATTEMPTS: u32 = 2;
+
+/// What is walked. In a kernel loop, because the verifier would go through each attempt that is written out.
+#[repr(C)]
+struct Attempt {
+    state: *mut TaskState,
+    dentry: Addr,
+    anchor: Addr,
+    root: Addr,
+}
+
+/// Up, down, and whether nothing changed; 1 after an attempt that stands.
+unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
+    // SAFETY: the context is `collect_end`'s; typed pointers by its contract.
+    unsafe {
+        let attempt = context.cast::<Attempt>();
+        let (state, dentry, anchor) = ((*attempt).state, (*attempt).dentry, (*attempt).anchor);
+        let (shown, sb): (Addr, Addr) = (load(dentry, &OFF_DENTRY_SB), load(anchor, &OFF_INODE_SB));
+        // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
+        let foreign = !same(state, shown, sb);
+        if foreign && (*state).current.base != 0 {
+            return 1; // no file is opened at a second end
+        }
+        let climbed = if foreign {
+            underneath::climb(state, anchor)
+        } else {
+            climb(state, dentry, (*attempt).root)
+        };
+        if !climbed || !descend(state) {
+            return 0;
+        }
+        if !quiet(state) {
+            let unchanged = if foreign {
+                underneath::unchanged(state)
+            } else {
+                unchanged(state, dentry)
+            };
+            if !unchanged {
+                return 0;
+            }
+        }
+        core::ptr::write_volatile(&raw mut (*state).current.walked, 1);
+    }
+    1
 }
 
 /// Root of the superblock, or nothing where no path leads.
@@ -102,12 +157,6 @@ unsafe fn root_of(state: *mut TaskState, anchor: Addr) -> Option<Addr> {
         }
         Some(load(sb, &OFF_SB_ROOT))
     }
-}
-
-#[inline(always)]
-unsafe fn walk(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
-    // SAFETY: by contract of the callers.
-    unsafe { climb(state, dentry, root) && descend(state) && unchanged(state, dentry) }
 }
 
 /// What the way up works on. Of all that, only `at` changes between rounds, from one dentry to another that the
@@ -155,6 +204,7 @@ unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
     };
     // SAFETY: typed pointers by contract; `state` is live.
     unsafe {
+        (*state).current.fickle = 0;
         each_level(
             climb,
             |climb, index| read_level(climb, index),
@@ -187,6 +237,12 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
         } else {
             label(inode, slot)
         };
+        if index != 0 {
+            // What a file system looks at again by itself may have moved on a server, without a rename here.
+            let operations: Addr = load(at, &OFF_DENTRY_OPS);
+            let revalidate: u64 = load(operations, &OFF_OPS_REVALIDATE);
+            (*state).current.fickle |= u32::from(revalidate != 0);
+        }
         let parent: Addr = load(at, &OFF_DENTRY_PARENT);
         if !same(state, parent, at) {
             (*climb).at = parent;
@@ -203,7 +259,7 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
 /// # Safety
 /// `state` must be live.
 #[inline(always)]
-unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
+pub unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
     // SAFETY: live by contract.
     unsafe {
         let equal = &raw mut (*state).current.equal;
@@ -216,13 +272,32 @@ unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
     }
 }
 
+/// Whether the bit of an object is set, in one load.
 #[inline(always)]
-unsafe fn label(inode: Addr, slot: u32) -> u32 {
+pub fn may_be_labelled(key: &LabelKey) -> bool {
+    let Some(bits) = LABEL_BITS.get_ptr(key.slot) else {
+        return true;
+    };
+    let (word, bit) = label_bit(key.ino, key.dev);
+    // SAFETY: a live map value with a word for every index that `label_bit` yields; each is written in one piece.
+    let word =
+        unsafe { core::ptr::read_volatile((&raw const (*bits).words).cast::<u64>().add(word)) };
+    word & bit != 0
+}
+
+/// Node that labels an inode, 0 for none.
+///
+/// # Safety
+/// `inode` must be a typed inode pointer.
+#[inline(always)]
+pub unsafe fn label(inode: Addr, slot: u32) -> u32 {
     // SAFETY: typed inode pointer by contract; the value is read at once, never kept.
     unsafe {
-        LABELS
-            .get(identity(inode, slot))
-            .map_or(0, |label| label.node)
+        let key = identity(inode, slot);
+        if !may_be_labelled(&key) {
+            return 0;
+        }
+        LABELS.get(key).map_or(0, |label| label.node)
     }
 }
 
@@ -291,7 +366,7 @@ unsafe fn level_of(state: *mut TaskState, level: u32) -> Option<*mut Level> {
 
 /// Down: the path automaton, one level per round, from the root to the object.
 #[inline(always)]
-pub(crate) fn descend(state: *mut TaskState) -> bool {
+fn descend(state: *mut TaskState) -> bool {
     // SAFETY: `state` is live.
     unsafe {
         (*state).current.range_count = 0;
@@ -325,6 +400,10 @@ unsafe extern "C" fn one_level(round: u64, context: *mut c_void) -> c_long {
         let level = depth.wrapping_sub(1).wrapping_sub(round as u32);
         if level >= DEPTH_MAX as u32 {
             return 1;
+        }
+        if level == 0 {
+            (*state).current.above = (*state).current.states;
+            (*state).current.met_above = (*state).current.range_count;
         }
         let mut view = View {
             state,
@@ -361,6 +440,14 @@ impl Levels for View {
         // SAFETY: points into the live state.
         self.level(level)
             .map_or(0, |level| unsafe { (*level).label })
+    }
+
+    #[inline(always)]
+    fn name_bit(&mut self, level: u32) -> Option<u64> {
+        let level = self.level(level)?;
+        // SAFETY: points into the live state.
+        let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
+        bit(self.state, pointer, len)
     }
 
     #[inline(always)]
@@ -408,6 +495,48 @@ impl Levels for View {
             (*self.state).current.conditions |= u32::from(range.flags & range_flag::CONDITIONS);
         }
         true
+    }
+}
+
+/// Whether the name leads from one of these states to another node, or cannot be told.
+#[inline(always)]
+pub fn leads_on(state: *mut TaskState, states: States, slot: u32, pointer: u64, len: u32) -> bool {
+    let mut view = View { state, slot };
+    let names = [states.by_label, states.by_name].map(|node| {
+        if node == 0 {
+            Some(0)
+        } else {
+            view.node(node).map(|node| node.names)
+        }
+    });
+    let ([Some(above), Some(beside)], Some(bit)) = (names, bit(state, pointer, len)) else {
+        return true;
+    };
+    if bit & (above | beside) == 0 {
+        return false;
+    }
+    let Some(hash) = name_hash(state, pointer, len) else {
+        return true;
+    };
+    states.by_label != 0 && view.edge(states.by_label, hash) != 0
+        || states.by_name != 0 && view.edge(states.by_name, hash) != 0
+}
+
+/// See [`name_bit`]. `None` if the name is unreadable.
+#[inline(always)]
+fn bit(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
+    // SAFETY: the state is live. The helper checks the address; a shorter name is followed by other bytes of its
+    // dentry, whose buffer has more than eight.
+    unsafe {
+        let first = (&raw mut (*state).name).cast::<u64>();
+        if bpf_probe_read_kernel(first.cast(), 8, pointer as *const c_void) != 0 {
+            return None;
+        }
+        let mut word = core::ptr::read_volatile(first);
+        if len < 8 {
+            word &= (1u64 << (len * 8)) - 1;
+        }
+        Some(name_bit(word.to_le_bytes(), len))
     }
 }
 

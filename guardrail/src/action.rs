@@ -17,6 +17,8 @@ pub enum Class {
     File,
     /// Reach an address
     Net,
+    /// Ask something of the kernel itself, or act on a process
+    System,
 }
 
 /// Operation of an action.
@@ -47,11 +49,45 @@ pub enum Operation {
     Send,
     /// Take a local address
     Bind,
+    /// Mount a file system
+    Mount,
+    /// Take a mount away
+    Umount,
+    /// Move a mount
+    MoveMount,
+    /// Change a mount
+    Remount,
+    /// Show a place at a second one
+    BindMount,
+    /// Take control of a process of another subject
+    Ptrace,
+    /// Send a signal to a process of another subject
+    Signal,
+    /// Use `bpf`
+    Bpf,
+    /// Open a performance event
+    PerfEvent,
+    /// Load or unload a kernel module
+    Module,
+    /// Have firmware loaded
+    Firmware,
+    /// Load another kernel
+    Kexec,
+    /// Become root by a call
+    Setuid,
+    /// Make a namespace, or enter another one
+    Namespace,
+    /// Set or adjust the clock
+    Time,
+    /// Turn swap on or off
+    Swap,
+    /// Reboot
+    Reboot,
 }
 
 impl Operation {
     /// All of them; an attempt that comprises several is named after the first one here.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 29] = [
         Self::Exec,
         Self::MapExec,
         Self::Rename,
@@ -64,6 +100,23 @@ impl Operation {
         Self::Connect,
         Self::Send,
         Self::Bind,
+        Self::Mount,
+        Self::Umount,
+        Self::MoveMount,
+        Self::Remount,
+        Self::BindMount,
+        Self::Ptrace,
+        Self::Signal,
+        Self::Bpf,
+        Self::PerfEvent,
+        Self::Module,
+        Self::Firmware,
+        Self::Kexec,
+        Self::Setuid,
+        Self::Namespace,
+        Self::Time,
+        Self::Swap,
+        Self::Reboot,
     ];
 
     /// Its class.
@@ -71,6 +124,7 @@ impl Operation {
         match self {
             Self::Exec => Class::Exec,
             Self::Connect | Self::Send | Self::Bind => Class::Net,
+            _ if self.bit() & op::SYSTEM != 0 => Class::System,
             _ => Class::File,
         }
     }
@@ -90,6 +144,23 @@ impl Operation {
             Self::Connect => op::CONNECT,
             Self::Send => op::SEND,
             Self::Bind => op::BIND,
+            Self::Mount => op::MOUNT,
+            Self::Umount => op::UMOUNT,
+            Self::MoveMount => op::MOVE_MOUNT,
+            Self::Remount => op::REMOUNT,
+            Self::BindMount => op::BIND_MOUNT,
+            Self::Ptrace => op::PTRACE,
+            Self::Signal => op::SIGNAL,
+            Self::Bpf => op::BPF,
+            Self::PerfEvent => op::PERF_EVENT,
+            Self::Module => op::MODULE,
+            Self::Firmware => op::FIRMWARE,
+            Self::Kexec => op::KEXEC,
+            Self::Setuid => op::SETUID,
+            Self::Namespace => op::NAMESPACE,
+            Self::Time => op::TIME,
+            Self::Swap => op::SWAP,
+            Self::Reboot => op::REBOOT,
         }
     }
 
@@ -115,6 +186,23 @@ impl Operation {
             Self::Connect => "connect",
             Self::Send => "send",
             Self::Bind => "bind",
+            Self::Mount => "mount",
+            Self::Umount => "umount",
+            Self::MoveMount => "move-mount",
+            Self::Remount => "remount",
+            Self::BindMount => "bind-mount",
+            Self::Ptrace => "ptrace",
+            Self::Signal => "signal",
+            Self::Bpf => "bpf",
+            Self::PerfEvent => "perf-event",
+            Self::Module => "module",
+            Self::Firmware => "firmware",
+            Self::Kexec => "kexec",
+            Self::Setuid => "setuid",
+            Self::Namespace => "namespace",
+            Self::Time => "time",
+            Self::Swap => "swap",
+            Self::Reboot => "reboot",
         }
     }
 }
@@ -132,6 +220,7 @@ impl Class {
             Self::Exec => "exec",
             Self::File => "file",
             Self::Net => "net",
+            Self::System => "system",
         }
     }
 }
@@ -165,9 +254,24 @@ pub enum Object {
         /// Its port
         port: u16,
     },
+    /// A process of somebody else
+    Process {
+        /// Thread group
+        pid: u32,
+        /// Name of the task, hostile bytes
+        comm: Vec<u8>,
+        /// The signal that is sent
+        signal: Option<u32>,
+    },
+    /// What is asked of the kernel
+    Request {
+        /// In words, such as `command 5`; empty where the operation says it all
+        words: String,
+    },
 }
 
-/// Shown safely: the path escaped, both ends with an arrow, or `address:port` (`[address]:port` for IPv6).
+/// Shown safely: the path escaped, both ends with an arrow, `address:port` (`[address]:port` for IPv6), `9 to sshd
+/// (pid 812)` for a signal.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,6 +280,13 @@ impl fmt::Display for Object {
             Self::Address { ip, port } => {
                 fmt::Display::fmt(&std::net::SocketAddr::new(*ip, *port), f)
             }
+            Self::Process { pid, comm, signal } => {
+                if let Some(signal) = signal {
+                    write!(f, "{signal} to ")?;
+                }
+                write!(f, "{} (pid {pid})", Safe(comm))
+            }
+            Self::Request { words } => fmt::Display::fmt(&Safe(words.as_bytes()), f),
         }
     }
 }

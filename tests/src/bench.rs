@@ -5,12 +5,14 @@
 
 use std::fmt::Write as _;
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     actors::{
         bpf::Ring,
-        client::{ALICE, As, BOB, Puppet, SERVICE},
+        client::{ALICE, BOB, Puppet, SERVICE},
         measure::{self, Action},
         rig::write_executable,
     },
@@ -22,13 +24,15 @@ use crate::{
 /// The circumstances that everything is compared with.
 const NO_AGENT: &str = "no agent";
 /// Numbers of rules that are compared.
-const RULES: [usize; 2] = [10, 1_000];
+const RULES: [usize; 2] = [10, 10_000];
+/// Rules of one policy: the language allows no more.
+const RULES_PER_POLICY: usize = 2_000;
 /// What is acted on when no rule matches and when one does.
 const FREE: &str = "/srv/work/free/1/2/3/4";
 const SEEN: &str = "/srv/work/seen/1/2/3/4";
-/// Destination ports likewise.
-const FREE_PORT: u16 = 7_300;
-const SEEN_PORT: u16 = 7_301;
+/// Destinations likewise.
+const FREE_HOST: &str = "127.0.0.2:7300";
+const SEEN_HOST: &str = "127.0.0.1:7301";
 /// Batches that fill caches and are thrown away.
 const WARM_UP: usize = 4;
 /// Batches whose median counts: most of them see no timer interrupt.
@@ -37,73 +41,148 @@ const BATCHES: usize = 41;
 /// Measures everything.
 pub fn run() -> Result<()> {
     prepare()?;
-    rows(NO_AGENT, SERVICE, FREE, FREE_PORT)?;
+    rows(NO_AGENT, Puppet::start(SERVICE)?, FREE, FREE_HOST)?;
+    others()?;
     for rules in RULES {
         cleanup::everything()?;
         prepare()?;
         enforced(rules)?;
         // A daemon; somebody who is logged in and whom no policy guards; and the guarded one.
-        for (who, what, place, port) in [
-            (SERVICE, "unguarded", FREE, FREE_PORT),
-            (BOB, "pinned, no policy", FREE, FREE_PORT),
-            (ALICE, "none matches", FREE, FREE_PORT),
-            (ALICE, "one matches (alert)", SEEN, SEEN_PORT),
+        for (who, what, place, to) in [
+            (SERVICE, "unguarded", FREE, FREE_HOST),
+            (BOB, "pinned, no policy", FREE, FREE_HOST),
+            (ALICE, "none matches", FREE, FREE_HOST),
+            (ALICE, "one matches (alert)", SEEN, SEEN_HOST),
         ] {
-            rows(&format!("{rules} rules, {what}"), who, place, port)?;
+            rows(
+                &format!("{rules} rules, {what}"),
+                Puppet::start(who)?,
+                place,
+                to,
+            )?;
         }
     }
     Ok(())
 }
 
+/// What the kernel's own guards cost for the same work: AppArmor with a profile of 100 rules, and Landlock with a rule
+/// close to the file and with one far above it.
+fn others() -> Result<()> {
+    let profile = "/run/bench.apparmor";
+    std::fs::write(profile, apparmor_profile())?;
+    let parsed = Command::new("/usr/sbin/apparmor_parser")
+        .args([
+            "--config-file",
+            "/dev/null",
+            "--replace",
+            "--skip-cache",
+            profile,
+        ])
+        .output()
+        .context("apparmor_parser")?;
+    ensure!(parsed.status.success(), "apparmor_parser: {parsed:?}");
+    let confined = |words: &str| {
+        let mut puppet = Puppet::start(SERVICE)?;
+        let result = puppet.tell(words)?;
+        ensure!(result == 0, "`{words}` gives {result}");
+        Ok(puppet)
+    };
+    rows(
+        "AppArmor, 100 rules",
+        confined("apparmor|bench")?,
+        FREE,
+        FREE_HOST,
+    )?;
+    let near = format!("landlock|{FREE}|{}", measure::shallow(FREE));
+    rows(
+        "Landlock, rule on the directory",
+        confined(&near)?,
+        FREE,
+        FREE_HOST,
+    )?;
+    rows(
+        "Landlock, rule on the root",
+        confined("landlock|/")?,
+        FREE,
+        FREE_HOST,
+    )
+}
+
+/// A hundred rules, the first of which allow what is measured.
+fn apparmor_profile() -> String {
+    let mut text = format!(
+        "profile bench flags=(attach_disconnected) {{\n  network,\n  capability,\n  signal,\n  unix,\n  /** r,\n  \
+         {FREE}/** rwix,\n  {} rw,\n",
+        measure::shallow(FREE)
+    );
+    for index in 7..100 {
+        // Writing to a string cannot fail.
+        writeln!(text, "  /srv/other/{index}/** rw,").ok();
+    }
+    text.push_str("}\n");
+    text
+}
+
 /// Installs that many rules and leaves the kernel alone with them.
 fn enforced(rules: usize) -> Result<()> {
     console::step(&format!("{rules} rules"));
-    let mut host = Host::boot(&Config::policy(&policy(rules)))?;
+    let policies = policies(rules);
+    let (first, others) = policies.split_first().context("no policy")?;
+    let mut host = Host::boot(&Config::policy(first))?;
+    for policy in others {
+        host.apply(policy)?;
+    }
     host.kill_agent()?;
     host.kill_control()
 }
 
-/// One rule of each class that matches what the `SEEN` rows do, and others beside it that do not. A third each,
-/// so that every hook has something to look up.
-fn policy(rules: usize) -> String {
-    let mut text = String::from(
-        "apiVersion: stayhand/v1\nkind: Policy\nmetadata: { name: bench }\nspec:\n  \
-         subjects: { users: [alice] }\n  rules:\n",
-    );
-    let mut rule = |index: usize, effect: &str, what: String| {
-        // Writing to a string cannot fail.
-        writeln!(text, "    - {{ id: r{index}, effect: {effect}, {what} }}").ok();
+/// One rule of each class that matches what the `SEEN` rows do, and others beside it that do not, in as many policies as
+/// it takes. A third each: whole directories, address ranges with port ranges, programs with arguments.
+fn policies(rules: usize) -> Vec<String> {
+    let rules: Vec<String> = (0..rules).map(rule).collect();
+    let policy = |(number, rules): (usize, &[String])| {
+        format!(
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: bench{number} }}\nspec:\n  \
+             subjects: {{ users: [alice] }}\n  rules:\n{}",
+            rules.concat()
+        )
     };
-    rule(
-        0,
-        "alert",
-        "file: { ops: [write, create], path: [/srv/work/seen/**, /bench-seen] }".into(),
-    );
-    rule(1, "alert", "exec: { path: /srv/work/seen/** }".into());
-    rule(
-        2,
-        "alert",
-        format!("net: {{ ops: [connect], cidr: 127.0.0.1/32, ports: [{SEEN_PORT}] }}"),
-    );
-    for index in 3..rules {
-        let what = match index % 3 {
-            0 => format!("file: {{ ops: [write, create], path: /srv/other/{index}/** }}"),
-            1 => format!("exec: {{ path: /opt/other/{index}/program }}"),
-            _ => format!(
-                "net: {{ ops: [connect], cidr: 10.{}.{}.0/24 }}",
-                index / 256,
-                index % 256
-            ),
-        };
-        rule(index, if index % 2 == 0 { "deny" } else { "hold" }, what);
-    }
-    text
+    rules
+        .chunks(RULES_PER_POLICY)
+        .enumerate()
+        .map(policy)
+        .collect()
 }
 
-/// All actions under one set of circumstances, by a puppet of its own.
-fn rows(scenario: &str, who: As, place: &str, port: u16) -> Result<()> {
+fn rule(index: usize) -> String {
+    let what = match index {
+        0 => "file: { ops: [write, create], path: [/srv/work/seen/**, /bench-seen] }".into(),
+        1 => "exec: { path: /srv/work/seen/** }".into(),
+        2 => "net: { ops: [connect], cidr: 127.0.0.1/32, ports: [7301] }".into(),
+        _ if index.is_multiple_of(3) => {
+            format!("file: {{ ops: [write, create], path: /srv/other/{index}/** }}")
+        }
+        _ if index % 3 == 1 => {
+            format!("exec: {{ path: /opt/other/{index}/program, anyArg: [\"run-{index}\"] }}")
+        }
+        _ => format!(
+            "net: {{ ops: [connect], cidr: 10.{}.{}.0/24, ports: [\"1000-{}\"] }}",
+            index / 256,
+            index % 256,
+            1_000 + index
+        ),
+    };
+    let effect = match index {
+        0..3 => "alert",
+        _ if index.is_multiple_of(2) => "deny",
+        _ => "hold",
+    };
+    format!("    - {{ id: r{index}, effect: {effect}, {what} }}\n")
+}
+
+/// All actions under one set of circumstances.
+fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str) -> Result<()> {
     console::step(scenario);
-    let mut puppet = Puppet::start(who)?;
     let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"]
         .into_iter()
         .filter_map(|name| Ring::open(name).ok())
@@ -111,7 +190,7 @@ fn rows(scenario: &str, who: As, place: &str, port: u16) -> Result<()> {
     for Action { name, times } in measure::ALL {
         let mut batches = Vec::new();
         for number in 0..WARM_UP + BATCHES {
-            let words = format!("measure|{name}|{place}|{port}");
+            let words = format!("measure|{name}|{place}|{to}");
             let ticket = puppet.ask(&words)?;
             let elapsed = puppet.answer(&ticket, wait::LONG)?;
             ensure!(elapsed > 0, "{name}, {scenario}: {elapsed}");

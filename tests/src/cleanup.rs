@@ -35,11 +35,24 @@ pub fn everything() -> Result<()> {
     uninstall()?;
     // A scenario may have put a small disk there; without one this fails, as it should.
     let _none_there = umount2("/var/lib/stayhand", MntFlags::MNT_DETACH);
+    unmount_all_below("/srv")?;
     for directory in STATE {
         empty(Path::new(directory))?;
     }
     for place in PLACES {
         gone(fs::remove_dir_all(place)).with_context(|| format!("cannot remove {place}"))?;
+    }
+    Ok(())
+}
+
+/// The last mount first; it goes for good once nobody uses it.
+fn unmount_all_below(top: &str) -> Result<()> {
+    let mounts = procfs::process::Process::myself()?.mountinfo()?;
+    let mut points: Vec<PathBuf> = mounts.into_iter().map(|one| one.mount_point).collect();
+    points.retain(|point| point.starts_with(top));
+    for point in points.iter().rev() {
+        umount2(point, MntFlags::MNT_DETACH)
+            .with_context(|| format!("cannot unmount {}", point.display()))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! What the kernel's command line asks of this guest: `stayhand.mode`, `stayhand.scenarios`, `stayhand.boot`,
-//! `stayhand.keep`.
+//! `stayhand.keep`, `stayhand.share`.
 //!
 //! Unknown words are other programs' business and ignored; an unknown mode is an error.
 
@@ -31,6 +31,8 @@ pub struct Wishes {
     pub boot: Boot,
     /// Give a shell afterwards
     pub keep: bool,
+    /// Which part of the scenarios that one kernel is enough for, of how many: all of them if nothing is said
+    pub share: (usize, usize),
 }
 
 impl Wishes {
@@ -46,6 +48,7 @@ impl Wishes {
             scenarios: Vec::new(),
             boot: Boot::Usual,
             keep: false,
+            share: (0, 1),
         };
         for word in text.split_whitespace() {
             match word.split_once('=') {
@@ -62,10 +65,22 @@ impl Wishes {
                         .with_context(|| format!("unknown stayhand.boot `{word}`"))?;
                 }
                 Some(("stayhand.keep", value)) => wishes.keep = value == "1",
+                Some(("stayhand.share", value)) => wishes.share = share(value)?,
                 _ => {}
             }
         }
         Ok(wishes)
+    }
+}
+
+/// `1/3`: the second of three parts.
+fn share(value: &str) -> Result<(usize, usize)> {
+    let parts = value
+        .split_once('/')
+        .map(|(part, of)| (part.parse(), of.parse()));
+    match parts {
+        Some((Ok(part), Ok(of))) if part < of => Ok((part, of)),
+        _ => bail!("stayhand.share is `{value}`, not like `0/2`"),
     }
 }
 
@@ -87,6 +102,12 @@ mod tests {
     fn an_unknown_mode_is_an_error_and_not_a_green_run() {
         assert!(Wishes::parse("quiet stayhand.mode=suit").is_err());
         assert!(Wishes::parse("quiet stayhand.boot=without").is_err());
+        for share in ["2/2", "1", "x/2", "0/0"] {
+            assert!(
+                Wishes::parse(&format!("stayhand.share={share}")).is_err(),
+                "{share}"
+            );
+        }
     }
 
     #[test]

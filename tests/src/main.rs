@@ -8,6 +8,8 @@
     reason = "a binary: `pub` means outside the module, nothing leaves the crate"
 )]
 
+#[cfg(test)]
+mod actions;
 mod actors;
 mod args;
 mod bench;
@@ -51,7 +53,12 @@ fn run() -> Result<ExitCode> {
     if args.list {
         for scenario in scenarios::all() {
             let boot = scenario.boot.word().unwrap_or_default();
-            println!("{}", format!("{} {boot}", scenario.name).trim_end());
+            let any = if scenario.any_kernel {
+                "any-kernel"
+            } else {
+                ""
+            };
+            println!("{}", format!("{} {boot}{any}", scenario.name).trim_end());
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cmdline::{Mode, Wishes};
-use crate::scenario::{Boot, LOGS, RESULT, Scenario};
+use crate::scenario::{LOGS, RESULT, Scenario};
 use crate::{bench, cleanup, console, process, scenarios, story};
 
 /// Lines of each service's log that a failure quotes.
@@ -21,7 +21,7 @@ pub fn run() -> Result<ExitCode> {
     let wishes = Wishes::read()?;
     fs::create_dir_all(LOGS)?;
     match wishes.mode {
-        Mode::Suite => suite(&wishes.scenarios, wishes.boot)?,
+        Mode::Suite => suite(&wishes)?,
         Mode::Demo => report("demo", story::demo()),
         Mode::Bench => report("bench", bench::run()),
         Mode::Shell => {}
@@ -44,14 +44,17 @@ fn report(name: &str, result: Result<()>) {
     }
 }
 
-fn suite(wanted: &[String], boot: Boot) -> Result<()> {
+fn suite(wishes: &Wishes) -> Result<()> {
+    let (wanted, boot) = (&wishes.scenarios, wishes.boot);
     for name in wanted {
         if !scenarios::all().any(|scenario| scenario.name == *name) {
             console::fail(name, "no such scenario");
         }
     }
+    let shared = scenarios::shared(wishes.share);
     let chosen = |scenario: &&Scenario| {
         scenario.boot == boot
+            && (!scenario.any_kernel || shared.contains(&scenario.name))
             && (wanted.is_empty() || wanted.iter().any(|name| name == scenario.name))
     };
     let mut left: Vec<&Scenario> = scenarios::all().filter(chosen).collect();

@@ -31,6 +31,8 @@ pub struct Scenario {
     pub limit: Duration,
     /// The machine that it is about
     pub boot: Boot,
+    /// It shows services and not the kernel: one of several tested kernels is enough
+    pub any_kernel: bool,
     /// Neighbours of the same group share one process and the machine that the first of them sets up
     pub group: Option<&'static str>,
     /// Shows it
@@ -45,6 +47,7 @@ impl Scenario {
             needs: &[],
             limit: LIMIT,
             boot: Boot::Usual,
+            any_kernel: false,
             group: None,
             run,
         }
@@ -59,6 +62,12 @@ impl Scenario {
     /// Together with its neighbours, for properties that do not disturb each other and are quick to show.
     pub const fn group(mut self, group: &'static str) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// On one of the tested kernels, for what user space alone does; on every kernel in the full tier.
+    pub const fn on_any_kernel(mut self) -> Self {
+        self.any_kernel = true;
         self
     }
 
@@ -126,7 +135,8 @@ pub fn module(name: &str) -> Option<PathBuf> {
 }
 
 impl Need {
-    fn unmet(&self) -> Option<String> {
+    /// Why it is not met.
+    pub fn unmet(&self) -> Option<String> {
         match *self {
             Self::File(path) => {
                 (!Path::new(path).exists()).then(|| format!("no {path} in this guest"))

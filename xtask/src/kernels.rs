@@ -21,8 +21,19 @@ const TESTED: [(&str, &str); 2] = [
 const NEWEST: &str = "newest";
 /// Ending of the names of images that we can boot.
 const FLAVOUR: &str = "-cloud-amd64";
-/// Modules that scenarios load: file systems that the images do not have built in.
-const MODULES: [&str; 1] = ["overlay"];
+/// Modules that scenarios load: file systems that the images do not have built in, and what those need. Not every series
+/// has all of them: some are built in.
+const MODULES: [&str; 9] = [
+    "overlay",
+    "loop",
+    "libcrc32c",
+    "xor",
+    "raid6_pq",
+    "blake2b_generic",
+    "zstd_compress",
+    "btrfs",
+    "xfs",
+];
 
 /// A kernel series, such as `6.12`, or the newest there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,8 +109,8 @@ impl Series {
         let release = release.trim().to_owned();
         let image = dir.join(format!("vmlinuz-{release}"));
         let modules = dir.join(format!("modules-{release}"));
-        if !modules.is_dir() {
-            // A cache from before scenarios loaded any; the package may still be there.
+        if fs::read_to_string(wanted(&modules)).ok() != Some(MODULES.join(" ")) {
+            // A cache from before scenarios loaded these; the package may still be there.
             let debs = paths::cache_dir("debs")?;
             match newest_deb(&debs, &format!("linux-image-{release}")) {
                 Ok(deb) if extract_modules(&deb, &modules)? => {}
@@ -269,7 +280,15 @@ fn extract_modules(package: &Path, to: &Path) -> Result<bool> {
         fs::remove_dir_all(to)?;
     }
     fs::rename(fresh, to).with_context(|| format!("cannot write `{}`", to.display()))?;
+    fs::write(wanted(to), MODULES.join(" "))?;
     Ok(true)
+}
+
+/// Beside a directory of modules: which ones were looked for.
+fn wanted(modules: &Path) -> PathBuf {
+    let mut name = modules.as_os_str().to_owned();
+    name.push(".wanted");
+    name.into()
 }
 
 #[cfg(test)]

@@ -243,6 +243,7 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         keep: args.keep,
         smp: args.smp,
         init: args.init,
+        shared: false,
     };
     let counts = vm::suite::run_on(&ready, &options)?;
     println!("{counts}");

@@ -66,6 +66,7 @@ fn guests(full: bool) -> Result<Counts> {
         &ready,
         &vm::suite::Options {
             smp: 2,
+            shared: !full,
             ..Default::default()
         },
     )

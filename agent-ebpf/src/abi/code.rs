@@ -30,6 +30,56 @@ pub mod op {
     pub const SEND: u32 = 1 << 10;
     /// Bind a socket to a local address.
     pub const BIND: u32 = 1 << 11;
+    /// Mount a file system on a directory.
+    pub const MOUNT: u32 = 1 << 12;
+    /// Take a mount away.
+    pub const UMOUNT: u32 = 1 << 13;
+    /// Move a mount to another place; `pivot_root`, too.
+    pub const MOVE_MOUNT: u32 = 1 << 14;
+    /// Change options or propagation of a mount, or of the file system on it.
+    pub const REMOUNT: u32 = 1 << 15;
+    /// Show a directory or a file at a second place.
+    pub const BIND_MOUNT: u32 = 1 << 16;
+    /// Take control of a process of another subject, or of its memory.
+    pub const PTRACE: u32 = 1 << 17;
+    /// Send a signal to a process of another subject.
+    pub const SIGNAL: u32 = 1 << 18;
+    /// Any command of `bpf`.
+    pub const BPF: u32 = 1 << 19;
+    /// Open a performance event.
+    pub const PERF_EVENT: u32 = 1 << 20;
+    /// Load or unload a kernel module.
+    pub const MODULE: u32 = 1 << 21;
+    /// Have firmware loaded.
+    pub const FIRMWARE: u32 = 1 << 22;
+    /// Load another kernel.
+    pub const KEXEC: u32 = 1 << 23;
+    /// Become root by a call: the effective or file system user or group id turns 0.
+    pub const SETUID: u32 = 1 << 24;
+    /// Make a namespace, or enter another one.
+    pub const NAMESPACE: u32 = 1 << 25;
+    /// Set or adjust the clock.
+    pub const TIME: u32 = 1 << 26;
+    /// Turn swap on or off.
+    pub const SWAP: u32 = 1 << 27;
+    /// Reboot, halt, and whatever else `reboot` does.
+    pub const REBOOT: u32 = 1 << 28;
+
+    /// Operations on a mount, judged by the rules of a path.
+    pub const MOUNTS: u32 = MOUNT | UMOUNT | MOVE_MOUNT | REMOUNT | BIND_MOUNT;
+    /// Operations that have no object that rules could name.
+    pub const SYSTEM: u32 = PTRACE
+        | SIGNAL
+        | BPF
+        | PERF_EVENT
+        | MODULE
+        | FIRMWARE
+        | KEXEC
+        | SETUID
+        | NAMESPACE
+        | TIME
+        | SWAP
+        | REBOOT;
 }
 
 /// What a rule demands. Zero and every unlisted value read as [`effect::DENY`].
@@ -150,6 +200,30 @@ pub mod hook {
     pub const SOCKET_BIND: u16 = 13;
     /// `bprm_committed_creds`
     pub const EXEC_VERIFY: u16 = 14;
+    /// Every hook of an operation in `op::SYSTEM`. The record's `object` is the file if it has a path, else `dev` is the
+    /// process acted on (0 for none), whose `comm` is in `dest_addr`, and `ino` a number, see [`super::request`]
+    pub const SYSTEM: u16 = 15;
+    /// `sb_mount`, `sb_umount` and their like
+    pub const MOUNT: u16 = 16;
+}
+
+/// What the number of a record of `hook::SYSTEM` means where it is none of the caller's own (a signal, a command, a
+/// time).
+pub mod request {
+    /// Of `op::MODULE`, `op::FIRMWARE`, `op::KEXEC`: what is loaded comes from memory and not from a file
+    pub const FROM_MEMORY: u64 = 1;
+    /// Of `op::MODULE`: a module is unloaded
+    pub const UNLOAD: u64 = 2;
+    /// Of `op::SETUID`: a user id
+    pub const USER_ID: u64 = 1;
+    /// Of `op::SETUID`: a group id
+    pub const GROUP_ID: u64 = 2;
+    /// Of `op::NAMESPACE`: a new user namespace
+    pub const USER_NAMESPACE: u64 = 1;
+    /// Of `op::NAMESPACE`: a new namespace of another kind, or one that is there
+    pub const OTHER_NAMESPACE: u64 = 2;
+    /// Of `op::TIME`: an adjustment, not a new time
+    pub const ADJUSTMENT: u64 = 0;
 }
 
 /// Event class, which is also the ring: A holds and grant-covered allows, B denials, C observations.

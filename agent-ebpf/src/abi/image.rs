@@ -8,8 +8,12 @@ pub const ACTIVE_IMAGE: u32 = 0;
 /// `ACTIVE[ACTIVE_BUILDING]` is `slot + 1` from before the first write to an idle slot until after the flip,
 /// else 0. A decision that finds its own slot under construction when it ends is void and restricts.
 pub const ACTIVE_BUILDING: u32 = 1;
+/// `ACTIVE[ACTIVE_CHANGES]` counts installations, each before its flip, and changes of the labels of a live slot, each
+/// after its last write: whatever a program keeps of an image holds for this number and this image only. The image
+/// alone would not do, because one generation can be installed again.
+pub const ACTIVE_CHANGES: u32 = 2;
 /// Entries of the `ACTIVE` map.
-pub const ACTIVE_ENTRIES: u32 = 2;
+pub const ACTIVE_ENTRIES: u32 = 3;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 
@@ -27,8 +31,10 @@ pub const fn slot_was_rebuilt(judged: u64, before: u64, building: u64, after: u6
 
 /// Rule and permission entries per slot; bounds the array at 2 x 16384 x 56 bytes = 1.75 MiB.
 pub const ENTRIES_PER_SLOT: u32 = 16_384;
-/// Path nodes per slot; bounds the array at 2 x 65536 x 16 bytes = 2 MiB.
+/// Path nodes per slot; bounds the array at 2 x 65536 x 24 bytes = 3 MiB.
 pub const NODES_PER_SLOT: u32 = 65_536;
+/// The node that no path leads to: its `here` are the entries that have no object, see `code::op::SYSTEM`.
+pub const SYSTEM_NODE: u32 = 0;
 /// Edges (path components) in both slots; allocated on demand.
 pub const EDGES_MAX: u32 = 131_072;
 /// Labelled objects in both slots; allocated on demand.
@@ -62,6 +68,63 @@ pub struct LabelKey {
     pub slot: u32,
     /// Zero
     pub pad: u32,
+}
+
+/// Bits of [`LabelBits`]; with 10,000 labels one unlabelled object in seven is looked up for nothing.
+const LABEL_BITS: u32 = 16;
+const LABEL_WORDS: usize = (1 << LABEL_BITS) / 64;
+
+/// Which objects of a slot may have a label: the bit of every one that has is set. Most have none, and need no look-up.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LabelBits {
+    /// See [`label_bit`]
+    pub words: [u64; LABEL_WORDS],
+}
+
+impl Default for LabelBits {
+    /// No object has a label.
+    fn default() -> Self {
+        Self {
+            words: [0; LABEL_WORDS],
+        }
+    }
+}
+
+impl LabelBits {
+    /// Notes that an object has one.
+    pub fn set(&mut self, key: &LabelKey) {
+        let (word, bit) = label_bit(key.ino, key.dev);
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    /// Bits of either.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.words
+            .iter_mut()
+            .zip(other.words)
+            .for_each(|(word, bits)| *word |= bits);
+        both
+    }
+}
+
+impl core::fmt::Debug for LabelBits {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let set: u32 = self.words.iter().map(|word| word.count_ones()).sum();
+        write!(f, "LabelBits({set} set)")
+    }
+}
+
+/// Word and bit of an object.
+#[inline(always)]
+pub const fn label_bit(ino: u64, dev: u32) -> (usize, u64) {
+    // As in `place`: the product's highest bits depend on all of the number.
+    let mixed = (ino ^ (dev as u64) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - LABEL_BITS);
+    ((mixed >> 6) as usize, 1 << (mixed & 63))
 }
 
 /// Value of a labelled object: the node of the path automaton that it stands for.
@@ -104,7 +167,7 @@ pub mod range_flag {
     pub const CONDITIONS: u16 = 1 << 0;
 }
 
-/// One node of the path automaton. Index 0 is no node.
+/// One node of the path automaton. Index 0 is no node of it, see [`SYSTEM_NODE`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -112,6 +175,8 @@ pub struct Node {
     pub here: Range,
     /// Entries on everything strictly below this directory
     pub below: Range,
+    /// The bits of its children's names, see [`crate::path::name_bit`]: most names lead nowhere, and are not hashed
+    pub names: u64,
 }
 
 /// One rule, or one membership of a permission, on one object or address range.
@@ -326,8 +391,9 @@ pub struct Settings {
 }
 
 const _: () = assert!(size_of::<LabelKey>() == 24);
+const _: () = assert!(size_of::<LabelBits>() == 8192);
 const _: () = assert!(size_of::<EdgeKey>() == 16);
-const _: () = assert!(size_of::<Node>() == 16);
+const _: () = assert!(size_of::<Node>() == 24);
 const _: () = assert!(size_of::<Entry>() == 56);
 const _: () = assert!(size_of::<ArgKey>() == 128);
 const _: () = assert!(size_of::<ArgStep>() == 28);

@@ -3,16 +3,18 @@
 //! Never an enum, `bool`, `Option` or `usize`: the kernel side must not be able to hold an invalid value, and
 //! `decode` functions map every value that is not known exactly to the restricting one.
 
+pub mod calls;
 pub mod code;
 pub mod hold;
 pub mod image;
 pub mod offsets;
+pub mod place;
 pub mod record;
 pub mod task;
 
 /// Version of every layout in this module. Part of the bpffs directory name (`v<abi>`), of every record and
 /// of the object's `.rodata`; any change of a layout increments it.
-pub const ABI_VERSION: u16 = 3;
+pub const ABI_VERSION: u16 = 5;
 
 /// Login uid or audit session that was never set (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET` in `linux/audit.h`).
 pub const UNSET: u32 = u32::MAX;

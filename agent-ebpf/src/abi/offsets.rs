@@ -43,7 +43,17 @@ pub const MEMBERS: &[Member] = &[
     // x86: TS_COMPAT lives here (arch/x86/include/asm/thread_info.h).
     member("OFF_TASK_STATUS", "task_struct", &["thread_info.status"], 4),
     member("OFF_TASK_CRED", "task_struct", &["cred"], 8),
+    member("OFF_TASK_COMM", "task_struct", &["comm"], 16),
+    member(
+        "OFF_TASK_STARTED",
+        "task_struct",
+        &["start_boottime", "real_start_time"],
+        8,
+    ),
     member("OFF_CRED_EUID", "cred", &["euid.val"], 4),
+    member("OFF_CRED_EGID", "cred", &["egid.val"], 4),
+    member("OFF_CRED_FSUID", "cred", &["fsuid.val"], 4),
+    member("OFF_CRED_FSGID", "cred", &["fsgid.val"], 4),
     member("OFF_SIGNAL_TTY", "signal_struct", &["tty"], 8),
     member("OFF_TTY_NAME", "tty_struct", &["name"], 16),
     member(
@@ -78,6 +88,13 @@ pub const MEMBERS: &[Member] = &[
     // Null for a dentry that is in no hash chain: its name is being looked up, nobody knows yet what it stands for.
     // By the chain and not by `DCACHE_PAR_LOOKUP`, whose value differs between kernels.
     member("OFF_DENTRY_HASHED", "dentry", &["d_hash.pprev"], 8),
+    member("OFF_DENTRY_OPS", "dentry", &["d_op"], 8),
+    member(
+        "OFF_OPS_REVALIDATE",
+        "dentry_operations",
+        &["d_revalidate"],
+        8,
+    ),
     member("OFF_DENTRY_SB", "dentry", &["d_sb"], 8),
     member(
         "OFF_DENTRY_ALIAS",
@@ -118,6 +135,11 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_SB_FLAGS", "super_block", &["s_flags"], 8),
     member("OFF_SB_DEV", "super_block", &["s_dev"], 4),
     member("OFF_SB_ROOT", "super_block", &["s_root"], 8),
+    member("OFF_PATH_DENTRY", "path", &["dentry"], 8),
+    member("OFF_PATH_MOUNT", "path", &["mnt"], 8),
+    member("OFF_VFSMOUNT_ROOT", "vfsmount", &["mnt_root"], 8),
+    member("OFF_MOUNT_VFSMOUNT", "mount", &["mnt"], 8),
+    member("OFF_MOUNT_PARENT", "mount", &["mnt_parent"], 8),
     member("OFF_SB_STACK_DEPTH", "super_block", &["s_stack_depth"], 4),
     member("OFF_BPRM_FILE", "linux_binprm", &["file"], 8),
     member("OFF_BPRM_P", "linux_binprm", &["p"], 8),
@@ -132,26 +154,35 @@ pub const MEMBERS: &[Member] = &[
 pub const HOOKS_OF_NEWER_KERNELS: &[&str] =
     &["inode_set_acl", "inode_remove_acl", "file_ioctl_compat"];
 
-/// Arguments of a hook whose number of arguments grew in front (an id-mapping was added): the global takes how many
-/// come before the first one that is read.
+/// Arguments of a hook whose number of arguments grew or shrank in front (an id-mapping was added, an unused structure
+/// taken out): the global takes how many come before the first one that is read.
 pub struct Shifted {
     /// Name of the global (`u32`)
     pub global: &'static str,
     /// The hook
     pub hook: &'static str,
-    /// Arguments that the hook had at first
+    /// Arguments that the hook has at least
     pub arguments: u32,
 }
 
 /// Every such hook.
-pub const SHIFTED: &[Shifted] = &[Shifted {
-    global: "ARG_SETATTR_SHIFT",
-    hook: "inode_setattr",
-    arguments: 2,
-}];
+pub const SHIFTED: &[Shifted] = &[
+    Shifted {
+        global: "ARG_SETATTR_SHIFT",
+        hook: "inode_setattr",
+        arguments: 2,
+    },
+    Shifted {
+        global: "ARG_PERF_EVENT_SHIFT",
+        hook: "perf_event_open",
+        arguments: 1,
+    },
+];
 
 /// Global that holds the generation of the program (see `TaskState::judged_by`), set at load.
 pub const PROGRAM_GENERATION_GLOBAL: &str = "PROGRAM_GENERATION";
+/// Global (`u64`) that holds the address of the kernel's `rename_lock` (fs/dcache.c), 0 if it is not known.
+pub const RENAME_LOCK_GLOBAL: &str = "ADDR_RENAME_LOCK";
 /// Global that holds `ABI_VERSION`, checked by the agent before it loads an object.
 pub const ABI_VERSION_GLOBAL: &str = "ABI_VERSION";
 
@@ -180,6 +211,22 @@ pub const PROGRAMS: &[(&str, &str)] = &[
     ("socket_connect", "socket_connect"),
     ("socket_sendmsg", "socket_sendmsg"),
     ("socket_bind", "socket_bind"),
+    ("sb_mount", "sb_mount"),
+    ("sb_umount", "sb_umount"),
+    ("sb_remount", "sb_remount"),
+    ("sb_pivotroot", "sb_pivotroot"),
+    ("move_mount", "move_mount"),
+    ("ptrace_access_check", "ptrace_access_check"),
+    ("ptrace_traceme", "ptrace_traceme"),
+    ("task_kill", "task_kill"),
+    ("bpf_call", "bpf"),
+    ("perf_event_open", "perf_event_open"),
+    ("kernel_read_file", "kernel_read_file"),
+    ("kernel_load_data", "kernel_load_data"),
+    ("task_fix_setuid", "task_fix_setuid"),
+    ("task_fix_setgid", "task_fix_setgid"),
+    ("userns_create", "userns_create"),
+    ("settime", "settime"),
     ("task_alloc", "task_alloc"),
     ("capable", "capable"),
 ];

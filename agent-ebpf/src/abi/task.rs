@@ -4,7 +4,8 @@
 //! another task on the same CPU could swap a buffer between its check and its use.
 
 use super::hold::HoldKey;
-use super::image::{ARG_PATTERN_BYTES, LabelKey, Range, Token};
+use super::image::{ARG_PATTERN_BYTES, LabelKey, Range, Subject, Token};
+use super::place::Directory;
 use crate::args::Matcher;
 use crate::decide::{Attempt, Decision, Judge, Now};
 use crate::path::States;
@@ -245,6 +246,14 @@ pub struct Current {
     pub range_count: u32,
     /// States of the path automaton on the way down
     pub states: States,
+    /// The states above the object
+    pub above: States,
+    /// Ranges that were met above the object
+    pub met_above: u32,
+    /// Not zero: what is above the object may change without a rename that this kernel knows of
+    pub fickle: u32,
+    /// The object's directory, as [`super::place`] knows it
+    pub directory: Directory,
     /// Not zero: some entry that was met has a condition on arguments
     pub conditions: u32,
     /// Not zero: the walk cannot be judged
@@ -263,8 +272,8 @@ pub struct Current {
     pub unjudged: u32,
     /// Not zero: part of the action is too long to be bound to an approval
     pub unholdable: u32,
-    /// Zero
-    pub pad: u32,
+    /// Not zero: the walk at hand stands
+    pub walked: u32,
     /// What the record will say
     pub said: Said,
     /// Key of the hold
@@ -305,6 +314,12 @@ pub struct TaskState {
     pub created_name_hash: u64,
     /// Call (registers, hash) that creates it
     pub created_call: u64,
+    /// What `ACTIVE[ACTIVE_IMAGE]` was when `subject` was read; 0 for never
+    pub subject_of: u64,
+    /// What `ACTIVE[ACTIVE_CHANGES]` was
+    pub subject_changes: u64,
+    /// What that image says of the task's subject
+    pub subject: Subject,
     /// File systems below the one on which the kernel has just opened a program (overlayfs); 0 for none
     pub program_depth: u32,
     /// Zero

@@ -1,8 +1,8 @@
-//! x86-64: `struct pt_regs` and the calls whose restart is shown to be without effect (docs/hold.md).
+//! x86-64: `struct pt_regs` and what the calls in it are.
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use stayhand_agent_ebpf::{
-    abi::task::TaskState,
+    abi::{calls::held_for, code::op, task::TaskState},
     siphash::{Sip, last_word},
 };
 
@@ -30,54 +30,51 @@ const ORIG_AX: usize = 120;
 const IP: usize = 128;
 const SP: usize = 152;
 
-/// Calls that may be held, 64-bit table (arch/x86/entry/syscalls/syscall_64.tbl).
+// include/uapi/linux/capability.h
+const CAP_SYS_MODULE: u32 = 16;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYS_BOOT: u32 = 22;
+const CAP_SYS_TIME: u32 = 25;
+
+/// Where a table lacks a call.
+const NONE: u64 = u64::MAX;
+
+/// Calls that have to be told apart; 64-bit table (arch/x86/entry/syscalls/syscall_64.tbl).
 mod call64 {
-    pub const OPEN: u64 = 2;
-    pub const MMAP: u64 = 9;
-    pub const CONNECT: u64 = 42;
-    pub const SENDTO: u64 = 44;
-    pub const SENDMSG: u64 = 46;
-    pub const BIND: u64 = 49;
+    pub const CLONE: u64 = 56;
     pub const EXECVE: u64 = 59;
-    pub const TRUNCATE: u64 = 76;
-    pub const RENAME: u64 = 82;
-    pub const MKDIR: u64 = 83;
-    pub const RMDIR: u64 = 84;
-    pub const CREAT: u64 = 85;
-    pub const LINK: u64 = 86;
-    pub const UNLINK: u64 = 87;
-    pub const SYMLINK: u64 = 88;
-    pub const CHMOD: u64 = 90;
-    pub const FCHMOD: u64 = 91;
-    pub const CHOWN: u64 = 92;
-    pub const FCHOWN: u64 = 93;
-    pub const LCHOWN: u64 = 94;
-    pub const MKNOD: u64 = 133;
-    pub const REMOVEXATTR: u64 = 197;
-    pub const LREMOVEXATTR: u64 = 198;
-    pub const FREMOVEXATTR: u64 = 199;
-    pub const OPENAT: u64 = 257;
-    pub const MKDIRAT: u64 = 258;
-    pub const MKNODAT: u64 = 259;
-    pub const FCHOWNAT: u64 = 260;
-    pub const UNLINKAT: u64 = 263;
-    pub const RENAMEAT: u64 = 264;
-    pub const LINKAT: u64 = 265;
-    pub const SYMLINKAT: u64 = 266;
-    pub const FCHMODAT: u64 = 268;
-    pub const UTIMENSAT: u64 = 280;
-    pub const RENAMEAT2: u64 = 316;
+    pub const KILL: u64 = 62;
+    pub const SETTIMEOFDAY: u64 = 164;
+    pub const MOUNT: u64 = 165;
+    pub const SWAPON: u64 = 167;
+    pub const SWAPOFF: u64 = 168;
+    pub const DELETE_MODULE: u64 = 176;
+    pub const CLOCK_SETTIME: u64 = 227;
+    pub const KEXEC_LOAD: u64 = 246;
+    pub const UNSHARE: u64 = 272;
+    pub const SETNS: u64 = 308;
+    pub const KEXEC_FILE_LOAD: u64 = 320;
     pub const EXECVEAT: u64 = 322;
-    pub const OPENAT2: u64 = 437;
+    pub const PIDFD_SEND_SIGNAL: u64 = 424;
+    pub const CLONE3: u64 = 435;
 }
 
-/// Calls that may be held, 32-bit table (arch/x86/entry/syscalls/syscall_32.tbl).
+/// The same of the 32-bit table (arch/x86/entry/syscalls/syscall_32.tbl).
 mod call32 {
-    pub const OPEN: u64 = 5;
-    pub const CREAT: u64 = 8;
     pub const EXECVE: u64 = 11;
-    pub const OPENAT: u64 = 295;
+    pub const MOUNT: u64 = 21;
+    pub const STIME: u64 = 25;
+    pub const SETTIMEOFDAY: u64 = 79;
+    pub const SWAPON: u64 = 87;
+    pub const SWAPOFF: u64 = 115;
+    pub const CLONE: u64 = 120;
+    pub const DELETE_MODULE: u64 = 129;
+    pub const CLOCK_SETTIME: u64 = 264;
+    pub const KEXEC_LOAD: u64 = 283;
+    pub const UNSHARE: u64 = 310;
+    pub const SETNS: u64 = 346;
     pub const EXECVEAT: u64 = 358;
+    pub const CLOCK_SETTIME64: u64 = 404;
 }
 
 /// The registers of the current system call.
@@ -128,53 +125,67 @@ impl Call {
         self.reg(AX) == 0u64.wrapping_sub(ENOSYS)
     }
 
-    /// Whether the restart of this call is shown to be without effect.
+    /// Whether the restart of this call is shown to be without effect if it is held for these operations.
     #[inline(always)]
-    pub fn restartable(self) -> bool {
+    pub fn restartable(self, ops: u32) -> bool {
         let number = self.number();
-        if self.compat {
-            return matches!(number, call32::OPEN | call32::CREAT | call32::OPENAT);
+        let alone = match number {
+            // To a group or to everybody: others have had the signal when one is held.
+            call64::KILL => (self.reg(DI) as u32).cast_signed() > 0,
+            call64::PIDFD_SEND_SIGNAL => self.reg(R10) == 0,
+            _ => true,
+        };
+        alone && ops & !held_for(number, self.compat) == 0
+    }
+
+    /// Operation for which this call needs a capability, where no hook but that of capabilities tells of it; 0 for
+    /// none. What has a hook of its own is judged there.
+    #[inline(always)]
+    pub fn asks_by(self, capability: u32) -> u32 {
+        let number = self.number();
+        let is = |long: u64, compat: u64| number == if self.compat { compat } else { long };
+        match capability {
+            CAP_SYS_BOOT
+                if !is(call64::KEXEC_LOAD, call32::KEXEC_LOAD)
+                    && !is(call64::KEXEC_FILE_LOAD, NONE) =>
+            {
+                op::REBOOT
+            }
+            CAP_SYS_MODULE if is(call64::DELETE_MODULE, call32::DELETE_MODULE) => op::MODULE,
+            CAP_SYS_ADMIN
+                if is(call64::SWAPON, call32::SWAPON) || is(call64::SWAPOFF, call32::SWAPOFF) =>
+            {
+                op::SWAP
+            }
+            CAP_SYS_ADMIN
+                if is(call64::UNSHARE, call32::UNSHARE)
+                    || is(call64::CLONE, call32::CLONE)
+                    || is(call64::CLONE3, call64::CLONE3)
+                    || is(call64::SETNS, call32::SETNS) =>
+            {
+                op::NAMESPACE
+            }
+            CAP_SYS_TIME
+                if !is(call64::SETTIMEOFDAY, call32::SETTIMEOFDAY)
+                    && !is(call64::CLOCK_SETTIME, call32::CLOCK_SETTIME)
+                    && !is(NONE, call32::CLOCK_SETTIME64)
+                    && !is(NONE, call32::STIME) =>
+            {
+                op::TIME
+            }
+            _ => 0,
         }
-        matches!(
-            number,
-            call64::OPEN
-                | call64::CONNECT
-                | call64::EXECVE
-                | call64::CREAT
-                | call64::OPENAT
-                | call64::EXECVEAT
-                | call64::OPENAT2
-                | call64::MMAP
-                | call64::SENDTO
-                | call64::SENDMSG
-                | call64::BIND
-                | call64::TRUNCATE
-                | call64::RENAME
-                | call64::RENAMEAT
-                | call64::RENAMEAT2
-                | call64::MKDIR
-                | call64::MKDIRAT
-                | call64::RMDIR
-                | call64::LINK
-                | call64::LINKAT
-                | call64::UNLINK
-                | call64::UNLINKAT
-                | call64::SYMLINK
-                | call64::SYMLINKAT
-                | call64::CHMOD
-                | call64::FCHMOD
-                | call64::FCHMODAT
-                | call64::CHOWN
-                | call64::FCHOWN
-                | call64::LCHOWN
-                | call64::FCHOWNAT
-                | call64::MKNOD
-                | call64::MKNODAT
-                | call64::REMOVEXATTR
-                | call64::LREMOVEXATTR
-                | call64::FREMOVEXATTR
-                | call64::UTIMENSAT
-        )
+    }
+
+    /// Whether this is `mount`, whose every use is judged where it begins.
+    #[inline(always)]
+    pub fn is_mount(self) -> bool {
+        let mount = if self.compat {
+            call32::MOUNT
+        } else {
+            call64::MOUNT
+        };
+        self.number() == mount
     }
 
     /// Whether the kernel is loading a program: a loader sets both number and ABI to those of the new program's

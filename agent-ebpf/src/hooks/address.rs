@@ -6,15 +6,16 @@ use aya_ebpf::{
     btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, programs::LsmContext,
 };
 use stayhand_agent_ebpf::abi::{
-    image::{NET_SLOT_BITS, NetKey, Range},
+    image::{ACTIVE_SLOT_MASK, NET_SLOT_BITS, NetKey, Range},
     task::TaskState,
 };
 
 use crate::{
-    hooks::{act, judged, slot},
-    judge::{begin, judge},
+    hooks::{act, judged},
+    judge::{concerned, judge, stale},
     maps::NETS,
     offsets::Addr,
+    who::allowed,
 };
 
 // include/linux/socket.h
@@ -72,6 +73,9 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
         if asked.len < SOCKADDR_IN_LEN {
             return 0; // no family's address is so short
         }
+        let Some(named) = concerned(state, asked.ops) else {
+            return 0;
+        };
         let readable = read(raw, asked.address, asked.len);
         let first = core::ptr::read_volatile(raw);
         let port = u16::from_be((first >> 16) as u16);
@@ -80,23 +84,26 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
         if readable && !is_v4 && (family != AF_INET6 || asked.len < SOCKADDR_IN6_LEN) {
             return 0;
         }
-        let Some(subject) = begin(state, asked.hook, asked.ops, port) else {
-            return 0;
-        };
         let current = &raw mut (*state).current;
         store(&raw mut (*current).dest_addr, family, raw, asked.any);
         let key = Key::new(
             NET_SLOT_BITS + 128,
             NetKey {
-                slot_be: slot(state).to_be_bytes(),
+                slot_be: ((named.active & ACTIVE_SLOT_MASK) as u32).to_be_bytes(),
                 addr: (*current).dest_addr,
             },
         );
-        if let Some(range) = NETS.get(&key) {
-            *(&raw mut (*state).ranges).cast::<Range>() = *range;
+        let found = NETS.get(&key).copied();
+        if found.is_none() && readable && !stale(named.active) {
+            return allowed(state);
+        }
+        named.begin(state, asked.hook, asked.ops, port);
+        store(&raw mut (*current).dest_addr, family, raw, asked.any);
+        if let Some(range) = found {
+            *(&raw mut (*state).ranges).cast::<Range>() = range;
             (*current).range_count = 1;
         }
-        judge(state, subject, readable);
+        judge(state, named.subject, readable);
     }
     act(state, task)
 }

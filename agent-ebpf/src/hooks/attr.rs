@@ -15,7 +15,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     hold::EPERM,
     hooks::{act, judged, slot},
-    judge::{begin, judge},
+    judge::{begin_at, judge},
     offsets::{
         ARG_SETATTR_SHIFT, Addr, OFF_DENTRY_INODE, OFF_FILE_DENTRY, OFF_IATTR_ATIME, OFF_IATTR_GID,
         OFF_IATTR_MODE, OFF_IATTR_MTIME, OFF_IATTR_SIZE, OFF_IATTR_UID, OFF_IATTR_VALID, load,
@@ -198,15 +198,15 @@ fn change(
     content: [u64; 4],
     with_name: u32,
 ) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_ATTR, ops, 0) else {
-        return 0;
-    };
     // SAFETY: typed hook argument and the inode walked from it; the state is live.
     unsafe {
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         if inode.is_null() {
             return EPERM;
         }
+        let Some(subject) = begin_at(state, hook::INODE_ATTR, ops, dentry, inode) else {
+            return 0;
+        };
         (*state).current.object = identity(inode, slot(state));
         (*state).current.content = if with_name == 0 {
             content

@@ -1,5 +1,6 @@
 //! `capable(const struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts)`: a guarded subject
-//! never has the capability that rewrites login uids and audit rules.
+//! never has the capability that rewrites login uids and audit rules. Other capabilities tell of actions that no other
+//! hook tells of.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::{
@@ -11,6 +12,7 @@ use stayhand_agent_ebpf::{
     decide::{Attempt, unjudged},
 };
 
+use super::by_capability;
 use crate::{
     emit::{reserve, submit},
     hold::{EPERM, plan},
@@ -23,13 +25,13 @@ use crate::{
 /// `CAP_AUDIT_CONTROL` (include/uapi/linux/capability.h)
 const CAP_AUDIT_CONTROL: u32 = 30;
 /// `CAP_OPT_NOAUDIT` (include/linux/security.h): a question, not an attempt.
-const CAP_OPT_NOAUDIT: u32 = 2;
+pub(super) const CAP_OPT_NOAUDIT: u32 = 2;
 
 #[lsm(hook = "capable")]
 pub fn capable(ctx: LsmContext) -> i32 {
     let capability: u32 = ctx.arg(2);
     if capability != CAP_AUDIT_CONTROL {
-        return 0;
+        return by_capability::ask(&ctx, capability, ctx.arg(3));
     }
     match who(current_task()) {
         Who::Pinned(state) if guarded(state) => said(&ctx, "capable", refuse(state, ctx.arg(3))),

@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     hold::{EPERM, RESTART, identity_of_call, look_up_first},
     hooks::{act, judged},
-    judge::{begin, judge, outcome},
+    judge::{begin_at, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     walk::{collect, identity, name_hash},
 };
@@ -28,7 +28,12 @@ pub fn inode_create(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode: u32) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_CREATE, op::CREATE | op::WRITE, 0) else {
+    let ops = op::CREATE | op::WRITE;
+    // SAFETY: typed hook arguments.
+    let begun = unsafe { begin_at(state, hook::INODE_CREATE, ops, dentry, directory) };
+    let Some(subject) = begun else {
+        // SAFETY: the state is live.
+        unsafe { forget(state) };
         return 0;
     };
     // SAFETY: typed hook arguments; the state is live and its first level was just walked.
@@ -59,14 +64,23 @@ fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
             (*state).creation = (*state).current.key;
             return RESTART;
         }
-        (*state).looked_up = 0;
-        (*state).creation.task_cookie = 0;
+        forget(state);
         if verdict != 0 {
             return EPERM;
         }
         remember(state, task);
     }
     0
+}
+
+/// The creation is decided: no question about it is open any more.
+#[inline(always)]
+unsafe fn forget(state: *mut TaskState) {
+    // SAFETY: live by contract.
+    unsafe {
+        (*state).looked_up = 0;
+        (*state).creation.task_cookie = 0;
+    }
 }
 
 /// Keeps what this call creates for its `file_open`. Overlayfs makes the file a second time, on the file system

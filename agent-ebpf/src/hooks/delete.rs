@@ -8,7 +8,7 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hooks::{act, judged, named, slot},
-    judge::{begin, judge},
+    judge::{begin_at, judge},
     offsets::{Addr, OFF_DENTRY_INODE, load},
     walk::{collect, identity},
 };
@@ -29,7 +29,9 @@ pub fn inode_rmdir(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn delete(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_DELETE, op::DELETE, 0) else {
+    // SAFETY: typed hook arguments.
+    let begun = unsafe { begin_at(state, hook::INODE_DELETE, op::DELETE, dentry, directory) };
+    let Some(subject) = begun else {
         return 0;
     };
     // SAFETY: typed hook arguments and an inode walked from them; what is deleted has one.

@@ -11,8 +11,8 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     arch::Call,
     digest::digested,
-    hooks::{act, judged},
-    judge::{begin, judge, judge_with_arguments},
+    hooks::{act_on_program, judged},
+    judge::{begin_at, judge, judge_with_arguments},
     offsets::{
         Addr, OFF_BPRM_FILE, OFF_BPRM_FILENAME, OFF_BPRM_INTERP, OFF_FILE_DENTRY, OFF_FILE_INODE,
         OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
@@ -31,13 +31,14 @@ pub fn exec_check(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
     forget_arguments(state, bprm);
-    let Some(subject) = begin(state, hook::EXEC, op::EXEC, 0) else {
-        return 0;
-    };
     // SAFETY: hook argument and pointers walked from it, typed by the verifier; a program being checked has a file.
     unsafe {
         let file: Addr = load(bprm, &OFF_BPRM_FILE);
         let inode: Addr = load(file, &OFF_FILE_INODE);
+        let dentry: Addr = load(file, &OFF_FILE_DENTRY);
+        let Some(subject) = begin_at(state, hook::EXEC, op::EXEC, dentry, inode) else {
+            return 0;
+        };
         let current = &raw mut (*state).current;
         (*current).object = identity(inode, ((*current).active & ACTIVE_SLOT_MASK) as u32);
         (*current).content = [
@@ -46,7 +47,7 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
-        let walked = collect(state, load(file, &OFF_FILE_DENTRY), inode);
+        let walked = collect(state, dentry, inode);
         // Written out twice: left to itself LLVM would choose between the callbacks.
         if (*current).conditions == 0 {
             judge(state, subject, walked);
@@ -55,7 +56,7 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             judge_with_arguments(state, subject, walked);
         }
     }
-    let verdict = act(state, task);
+    let verdict = act_on_program(state, task);
     // SAFETY: the state is live.
     unsafe {
         if verdict == 0 && (*state).current.decision.verdict == verdict::HELD {

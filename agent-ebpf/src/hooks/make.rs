@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hooks::{act, judged, named, slot},
-    judge::{begin, judge},
+    judge::{begin_at, judge},
     offsets::Addr,
     walk::{collect, identity, name_hash},
 };
@@ -68,7 +68,9 @@ pub fn inode_symlink(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: Made) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_MAKE, op::CREATE, 0) else {
+    // SAFETY: typed hook arguments.
+    let begun = unsafe { begin_at(state, hook::INODE_MAKE, op::CREATE, dentry, directory) };
+    let Some(subject) = begun else {
         return 0;
     };
     // SAFETY: typed hook arguments; the state is live.
@@ -84,8 +86,11 @@ fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: 
 }
 
 /// Hash of a string in the kernel, 0 for none. One that is longer than a component cannot be bound to an approval.
+///
+/// # Safety
+/// `state` must be live.
 #[inline(always)]
-unsafe fn text_hash(state: *mut TaskState, pointer: u64) -> u64 {
+pub(super) unsafe fn text_hash(state: *mut TaskState, pointer: u64) -> u64 {
     if pointer == 0 {
         return 0;
     }

@@ -10,7 +10,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     arch::Call,
     hooks::{act, judged, slot},
-    judge::{begin, judge},
+    judge::{begin_at, judge},
     offsets::{
         Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
         OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
@@ -52,15 +52,16 @@ fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     if file.is_null() {
         return 0;
     }
-    let Some(subject) = begin(state, hook::MMAP_FILE, op::MAP_EXEC, 0) else {
-        return 0;
-    };
     if Call::current(task).is_exec() {
         return 0;
     }
     // SAFETY: a typed file and what is walked from it; the state is live.
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
+        let dentry: Addr = load(file, &OFF_FILE_DENTRY);
+        let Some(subject) = begin_at(state, hook::MMAP_FILE, op::MAP_EXEC, dentry, inode) else {
+            return 0;
+        };
         (*state).current.object = identity(inode, slot(state));
         (*state).current.content = [
             load::<u64>(inode, &OFF_INODE_SIZE),
@@ -68,7 +69,7 @@ fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
             u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
-        let walked = collect(state, load(file, &OFF_FILE_DENTRY), inode);
+        let walked = collect(state, dentry, inode);
         judge(state, subject, walked);
     }
     act(state, task)

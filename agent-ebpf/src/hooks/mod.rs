@@ -3,16 +3,24 @@
 mod address;
 mod attr;
 mod bind;
+mod by_capability;
 mod capable;
 mod connect;
 mod create;
+mod credentials;
 mod delete;
 mod exec;
+mod kernel;
+mod load;
 mod make;
 mod map;
+mod mount;
+mod move_mount;
 mod open;
+mod process;
 mod rename;
 mod send;
+mod system;
 mod task;
 mod verify;
 
@@ -85,10 +93,21 @@ unsafe fn named(state: *mut TaskState, directory: Addr, dentry: Addr) {
 /// Carries out the decision in the state: plans, records once, returns.
 #[inline(always)]
 fn act(state: *mut TaskState, task: Addr) -> i32 {
+    decided::<false>(state, task)
+}
+
+/// The same for what may be an execution.
+#[inline(always)]
+fn act_on_program(state: *mut TaskState, task: Addr) -> i32 {
+    decided::<true>(state, task)
+}
+
+#[inline(always)]
+fn decided<const PROGRAM: bool>(state: *mut TaskState, task: Addr) -> i32 {
     let (verdict, reason) = outcome(state);
     match verdict {
         verdict::ALLOWED => allow(state, reason),
-        verdict::HELD => hold(state, task),
+        verdict::HELD => hold::<PROGRAM>(state, task),
         _ => plan(
             state,
             plan::DENY,

@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     hold::{EPERM, asked_about_creation, end_question_about_creation},
     hooks::{act, carry_out},
-    judge::{begin, judge, outcome},
+    judge::{begin_at, judge, outcome},
     maps::IDENTITY,
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
@@ -74,7 +74,7 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         if judged {
             return allowed(state);
         }
-        let Some(subject) = begin(state, hook::FILE_OPEN, ops, 0) else {
+        let Some(subject) = begin_at(state, hook::FILE_OPEN, ops, dentry, inode) else {
             return 0;
         };
         let current = &raw mut (*state).current;

@@ -41,7 +41,7 @@ pub fn inode_link(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> i32 {
     let all = RENAMED_AWAY | RENAMED_HERE | REPLACED;
-    let Some(subject) = begin(state, hook::INODE_RENAME, all, 0) else {
+    let Some(subject) = begin(state, hook::INODE_RENAME, all) else {
         return 0;
     };
     // SAFETY: typed hook arguments and inodes walked from them; the state is live.
@@ -95,7 +95,7 @@ unsafe fn bound(state: *mut TaskState, old: [Addr; 2], replaced: Addr, there: u3
 
 #[inline(always)]
 fn link(state: *mut TaskState, task: Addr, old: Addr, new: [Addr; 2]) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_LINK, op::LINK | op::CREATE, 0) else {
+    let Some(subject) = begin(state, hook::INODE_LINK, op::LINK | op::CREATE) else {
         return 0;
     };
     // SAFETY: typed hook arguments and an inode walked from them; the state is live.
@@ -136,12 +136,12 @@ unsafe fn ends(
         named(state, new[0], new[1]);
         start(state);
         (*current).attempt.ops = there;
-        let walked = collect_end::<DEPTH_MAX>(state, new[1], new[0]);
+        let walked = collect_end(state, new[1], new[0], DEPTH_MAX as u32);
         (*current).other_depth = (*current).depth;
         end(state, walked);
         (*current).attempt.ops = here;
         (*current).depth = 0;
-        let walked = collect_end::<0>(state, old[1], old[0]);
+        let walked = collect_end(state, old[1], old[0], 0);
         end(state, walked);
         (*current).attempt.ops = here | there;
         conclude(state, subject);

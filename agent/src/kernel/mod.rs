@@ -20,9 +20,11 @@ pub mod pidfd;
 pub mod pins;
 pub mod probe;
 pub mod record;
+mod request;
 pub mod rings;
 pub mod scan;
 pub mod settings;
+mod symbols;
 pub mod table;
 pub mod task_storage;
 #[cfg(feature = "trace")]

@@ -23,7 +23,7 @@ use stayhand_guardrail::{
     reason::{Reason, Verdict},
 };
 
-use super::mounts::Mounts;
+use super::{mounts::Mounts, request};
 
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +101,8 @@ pub struct RawRecord {
     pub object: LabelKey,
     /// Destination of a connection
     pub destination: Option<(IpAddr, u16)>,
+    /// What is asked of the kernel, or which process is acted on
+    pub request: Option<Object>,
     /// Components from the file system's root down to the object
     pub path: Vec<Vec<u8>>,
     /// Components are missing at the top
@@ -167,9 +169,12 @@ impl RawRecord {
             stopped_without_hold: record.flags & record_flag::STOPPED_WITHOUT_HOLD != 0,
             object: record.object,
             destination: destination(record),
+            request: request::of(record),
             path: path(record)?,
             other_path: other_path(record)?,
-            path_cut: record.flags & record_flag::PATH_CUT != 0,
+            // Of a file that the kernel takes in, the name alone.
+            path_cut: record.flags & record_flag::PATH_CUT != 0
+                || record.hook == hook::SYSTEM && record.path_components != 0,
             comm: until_nul(&record.comm).to_vec(),
             tty: terminal(until_nul(&record.tty)),
             args: args(record)?,
@@ -181,6 +186,9 @@ impl RawRecord {
     pub fn object(&self, mounts: &Mounts) -> Option<Object> {
         if let Some((ip, port)) = self.destination {
             return Some(Object::Address { ip, port });
+        }
+        if let Some(request) = &self.request {
+            return Some(request.clone());
         }
         if self.object.ino == 0 && self.path.is_empty() {
             return None;

@@ -214,3 +214,55 @@ fn a_capability_has_no_object() {
         (None, None)
     );
 }
+
+fn of_the_system(operation: u32, number: u64) -> Vec<u8> {
+    let mut bytes = sample();
+    set!(bytes, hook, hook::SYSTEM);
+    set!(bytes, op, operation);
+    strings_into(&mut bytes, b"", 0, b"");
+    write(
+        &mut bytes,
+        std::mem::offset_of!(Record, dest_addr),
+        b"sshd\0",
+    );
+    let object = std::mem::offset_of!(Record, object);
+    write(
+        &mut bytes,
+        object + std::mem::offset_of!(LabelKey, ino),
+        &number.to_ne_bytes(),
+    );
+    write(
+        &mut bytes,
+        object + std::mem::offset_of!(LabelKey, dev),
+        &812u32.to_ne_bytes(),
+    );
+    bytes
+}
+
+#[test]
+fn what_is_asked_of_the_kernel_is_said_in_words() {
+    let said = |operation, number| {
+        let record = RawRecord::decode(&of_the_system(operation, number)).unwrap();
+        assert!(!record.path_cut);
+        record.object(&Mounts::default()).unwrap().to_string()
+    };
+    assert_eq!(said(op::SIGNAL, 9), "9 to sshd (pid 812)");
+    assert_eq!(said(op::PTRACE, 2), "sshd (pid 812)");
+    assert_eq!(said(op::PTRACE, u64::MAX), "sshd (pid 812)");
+    assert_eq!(said(op::BPF, 5), "command 5");
+    assert_eq!(said(op::REBOOT, 0), "");
+    assert_eq!(
+        said(op::MODULE, stayhand_agent_ebpf::abi::code::request::UNLOAD),
+        "unload"
+    );
+}
+
+#[test]
+fn a_file_that_the_kernel_takes_in_has_its_name_and_no_more() {
+    let mut bytes = of_the_system(op::MODULE, 77);
+    strings_into(&mut bytes, b"evil.ko\0", 1, b"");
+    let record = RawRecord::decode(&bytes).unwrap();
+    assert!(record.path_cut, "the directories are missing");
+    let shown = record.object(&Mounts::default()).unwrap().to_string();
+    assert_eq!(shown, "/evil.ko");
+}

@@ -85,6 +85,7 @@ fn raw() -> RawRecord {
             pad: 0,
         },
         destination: None,
+        request: None,
         path: vec![b"bin".to_vec(), b"a\n\x1b[2J\xff".to_vec()],
         other_path: None,
         path_cut: false,

@@ -78,6 +78,23 @@ pub(crate) fn operation(wire: i32) -> &'static str {
         Ok(v1::Operation::Connect) => "connect",
         Ok(v1::Operation::Send) => "send",
         Ok(v1::Operation::Bind) => "bind",
+        Ok(v1::Operation::Mount) => "mount",
+        Ok(v1::Operation::Umount) => "umount",
+        Ok(v1::Operation::MoveMount) => "move-mount",
+        Ok(v1::Operation::Remount) => "remount",
+        Ok(v1::Operation::BindMount) => "bind-mount",
+        Ok(v1::Operation::Ptrace) => "ptrace",
+        Ok(v1::Operation::Signal) => "signal",
+        Ok(v1::Operation::Bpf) => "bpf",
+        Ok(v1::Operation::PerfEvent) => "perf-event",
+        Ok(v1::Operation::Module) => "module",
+        Ok(v1::Operation::Firmware) => "firmware",
+        Ok(v1::Operation::Kexec) => "kexec",
+        Ok(v1::Operation::Setuid) => "setuid",
+        Ok(v1::Operation::Namespace) => "namespace",
+        Ok(v1::Operation::Time) => "time",
+        Ok(v1::Operation::Swap) => "swap",
+        Ok(v1::Operation::Reboot) => "reboot",
         Ok(v1::Operation::Unspecified) | Err(_) => "unknown",
     }
 }
@@ -91,7 +108,7 @@ pub(crate) fn verdict(wire: i32) -> &'static str {
     }
 }
 
-/// A path, escaped, both ends of a move, or `address:port`.
+/// A path, escaped, both ends of a move, `address:port`, a process, or what is asked of the kernel.
 pub(crate) fn object(wire: Option<v1::Object>) -> String {
     match wire.and_then(|object| object.object) {
         Some(v1::object::Object::Path(path)) => Safe(&path).to_string(),
@@ -99,8 +116,17 @@ pub(crate) fn object(wire: Option<v1::Object>) -> String {
             format!("{} -> {}", Safe(&ends.from), Safe(&ends.to))
         }
         Some(v1::object::Object::Address(address)) => destination(&address),
+        Some(v1::object::Object::Target(target)) => process(&target),
+        Some(v1::object::Object::Request(words)) => safe(&words),
         None => String::new(),
     }
+}
+
+fn process(target: &v1::Target) -> String {
+    let signal = target
+        .signal
+        .map_or_else(String::new, |signal| format!("{signal} to "));
+    format!("{signal}{} (pid {})", Safe(&target.comm), target.pid)
 }
 
 fn destination(address: &v1::Address) -> String {

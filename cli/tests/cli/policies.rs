@@ -137,20 +137,22 @@ fn what_cannot_be_read_is_said_with_its_name() {
 
 #[test]
 fn the_fixtures_are_valid() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/policies");
-    let entries = fs::read_dir(&fixtures).expect("the policies that the VM tests use");
-    let mut checked = 0;
-    for entry in entries {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
-            alone(&["policy", "check", path.to_str().unwrap()]).exits(0);
-            checked += 1;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // The policies that the VM tests use, and those that people are to begin with.
+    for directory in ["tests/fixtures/policies", "docs/examples"] {
+        let mut checked = 0;
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                alone(&["policy", "check", path.to_str().unwrap()]).exits(0);
+                checked += 1;
+            }
         }
+        assert!(checked > 0, "no policy in {directory}");
     }
-    assert!(checked > 0, "no policy in {}", fixtures.display());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::{
         task::{DEPTH_MAX, RANGES_MAX},
     },
     decide::{Attempt, Decision, Judge, Now, Tables, unjudged},
-    path::{Levels, States, step},
+    path::{Levels, States, bit_of, step},
 };
 
 use super::Image;
@@ -108,6 +108,17 @@ pub fn judge_address<T: Tables>(
     }
 }
 
+/// Judges an attempt that has no object.
+pub fn judge_system<T: Tables>(image: &Image, attempt: &Attempt, now: Now, tables: &T) -> Decision {
+    let mut judge = Judge::new();
+    let (ranges, none) = ([image.system], Arguments::Unknown);
+    if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
+        judge.finish()
+    } else {
+        unjudged(reason::WALK_FAILED)
+    }
+}
+
 /// False if there are more entries than the kernel looks at.
 fn consider<T: Tables>(
     judge: &mut Judge,
@@ -151,6 +162,10 @@ const NAME_UNKNOWN: u64 = u64::MAX;
 impl Levels for Walk<'_> {
     fn label(&mut self, level: u32) -> u32 {
         self.at(level).map_or(0, |level| level.label)
+    }
+
+    fn name_bit(&mut self, level: u32) -> Option<u64> {
+        Some(bit_of(&self.at(level)?.name))
     }
 
     fn name_hash(&mut self, level: u32) -> Option<u64> {

@@ -38,6 +38,8 @@ pub struct Image {
     pub nets: Vec<NetRange>,
     /// Conditions on arguments
     pub arguments: args::Arguments,
+    /// Entries that have no object, see `abi::image::SYSTEM_NODE`
+    pub system: Range,
     /// By bit in `Entry::subjects`
     pub subject_sets: Vec<SubjectSet>,
     /// What a rule's key means

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use stayhand_agent_ebpf::abi::{
-    image::{ENTRIES_PER_ATTEMPT_MAX, Entry, Node},
-    task::RANGES_MAX,
+use stayhand_agent_ebpf::{
+    abi::{
+        image::{ENTRIES_PER_ATTEMPT_MAX, Entry, Node},
+        task::RANGES_MAX,
+    },
+    path::bit_of,
 };
 
 use super::{Edge, ROOT, append, some_rules};
@@ -124,12 +127,18 @@ impl Trie {
         let place = |filling: &Filling, entries: &mut Vec<Entry>| Node {
             here: append(entries, &filling.here),
             below: append(entries, &filling.below),
+            names: 0,
         };
-        let nodes = self
+        let mut nodes: Vec<Node> = self
             .nodes
             .iter()
             .map(|filling| place(filling, entries))
             .collect();
+        for child in self.nodes.iter().skip(ROOT as usize + 1) {
+            if let Some(parent) = nodes.get_mut(child.parent as usize) {
+                parent.names |= bit_of(&child.name);
+            }
+        }
         let numbered = self.nodes.iter().zip(0u32..).skip(ROOT as usize + 1);
         let edges = numbered
             .map(|(node, to)| Edge {

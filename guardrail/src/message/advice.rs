@@ -1,6 +1,10 @@
 //! What to do after a decision, and the exact command for it.
 
-use crate::{action::Operation, event::DecisionEvent, reason::Reason};
+use crate::{
+    action::{Class, Operation},
+    event::DecisionEvent,
+    reason::Reason,
+};
 
 /// What to do, and the command for it.
 pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
@@ -66,6 +70,9 @@ fn unavailable(operation: Operation) -> &'static str {
         Operation::Exec => "run the program directly from a shell, where it can be held",
         Operation::Connect | Operation::Send | Operation::Bind => {
             "use a program that reaches the network with an ordinary call, where it can be held"
+        }
+        _ if operation.class() == Class::System => {
+            "it cannot wait for an approval; ask the policy's owner for a permission that covers it"
         }
         _ => "use a program that reaches the file with an ordinary call, where it can be held",
     }

@@ -110,7 +110,10 @@ impl Notice {
 fn action(event: &DecisionEvent) -> String {
     let object = cut(event.object.to_string(), SHOWN_CHARS_MAX);
     let above = if event.object_cut { "…" } else { "" };
+    // A reboot has nothing that it is about.
     format!("{} {above}{object}", event.operation)
+        .trim_end()
+        .to_owned()
 }
 
 fn headline(event: &DecisionEvent, action: &str) -> String {

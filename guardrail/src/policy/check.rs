@@ -1,7 +1,7 @@
 //! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
 
 use super::{Diagnostic, PathPattern, Permission, Policy, Rule, Scope, Target, args::Clause};
-use crate::reason::Effect;
+use crate::{action::Operation, reason::Effect};
 
 /// Comparisons of two paths or ranges that the search for shadowed rules makes; bounds it to some 100 ms. A
 /// policy beyond that gets the warnings found so far.
@@ -13,6 +13,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
     for rule in &policy.rules {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
+        warnings.extend(cannot_be_held(policy, rule));
     }
     warnings.extend(
         policy
@@ -112,6 +113,42 @@ fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     )
 }
 
+/// Operations for which no call can be stopped and issued again with an approval that is bound to it.
+pub const NEVER_HELD: [Operation; 6] = [
+    Operation::Bpf,
+    Operation::PerfEvent,
+    Operation::Firmware,
+    Operation::Kexec,
+    Operation::Swap,
+    Operation::Reboot,
+];
+
+/// What is held and cannot be is denied.
+fn cannot_be_held(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    if rule.effect != Effect::Hold {
+        return None;
+    }
+    let held = policy
+        .targets(rule)
+        .iter()
+        .fold(0, |bits, target| bits | target.operations());
+    let never: Vec<String> = NEVER_HELD
+        .into_iter()
+        .filter(|operation| held & operation.bit() != 0)
+        .map(|operation| format!("`{operation}`"))
+        .collect();
+    if never.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "rule `{}` holds {}, which no call can wait for: it is denied unless a grant covers it",
+        rule.id,
+        never.join(", ")
+    );
+    let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+    Some(warning.suggest("use `require-grant` for it"))
+}
+
 fn overlaps(a: &Target, b: &Target) -> bool {
     if a.operations() & b.operations() == 0 {
         return false;
@@ -126,6 +163,7 @@ fn overlaps(a: &Target, b: &Target) -> bool {
         (Target::Net { cidrs: a, .. }, Target::Net { cidrs: b, .. }) => a
             .iter()
             .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a))),
+        (Target::System { .. }, Target::System { .. }) => true,
         _ => false,
     }
 }
@@ -168,6 +206,7 @@ fn size(targets: &[Target]) -> usize {
     let of = |target: &Target| match target {
         Target::Exec { paths, .. } | Target::File { paths, .. } => paths.len(),
         Target::Net { cidrs, ports, .. } => cidrs.len().saturating_mul(ports.len()),
+        Target::System { .. } => 1,
     };
     targets.iter().map(of).fold(1, usize::saturating_add)
 }
@@ -205,6 +244,7 @@ fn covers(a: &Target, b: &Target) -> bool {
                     .iter()
                     .all(|b| ap.iter().any(|a| a.first <= b.first && b.last <= a.last))
         }
+        (Target::System { .. }, Target::System { .. }) => true,
         _ => false,
     }
 }

@@ -150,6 +150,11 @@ pub enum Target {
         /// Ports; never empty
         ports: Vec<PortRange>,
     },
+    /// Do one of these, to whatever
+    System {
+        /// Operations
+        operations: Vec<Operation>,
+    },
 }
 
 impl Target {
@@ -157,7 +162,9 @@ impl Target {
     pub fn operations(&self) -> u32 {
         match self {
             Self::Exec { .. } => Operation::Exec.bit() | Operation::MapExec.bit(),
-            Self::File { operations, .. } | Self::Net { operations, .. } => operations
+            Self::File { operations, .. }
+            | Self::Net { operations, .. }
+            | Self::System { operations } => operations
                 .iter()
                 .fold(0, |bits, operation| bits | operation.bit()),
         }
@@ -176,6 +183,7 @@ impl Target {
                 cidrs.iter().any(|cidr| cidr.contains(*ip))
                     && ports.iter().any(|range| range.contains(*port))
             }
+            (Self::System { .. }, _) => true,
             _ => false,
         }
     }
@@ -186,7 +194,7 @@ impl Target {
     pub fn met(&self, arguments: Arguments<'_>) -> Met {
         match self {
             Self::Exec { args, .. } => args.met(arguments),
-            Self::File { .. } | Self::Net { .. } => Met::Yes,
+            Self::File { .. } | Self::Net { .. } | Self::System { .. } => Met::Yes,
         }
     }
 }

@@ -405,13 +405,54 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         rule("when: {}"),
         rule("flags: []"),
         rule("approval: x"),
-        rule("system: {}"),
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, regex: x } }"]),
-        with_rules(&["{ id: a, effect: deny, file: { ops: [mount], path: /a } }"]),
+        with_rules(&["{ id: a, effect: deny, file: { ops: [mprotect], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
     ];
     for source in sources {
         refused(&source, "not enforced by this build");
+    }
+}
+
+#[test]
+fn what_is_no_operation_of_the_system_is_refused_with_the_reason() {
+    let rule = |operation: &str| {
+        with_rules(&[&format!(
+            "{{ id: a, effect: deny, system: {{ ops: [{operation}] }} }}"
+        )])
+    };
+    refused(&rule("login-uid"), "no guarded subject can change it");
+    refused(&rule("capability"), "no hook tells that one is gained");
+    for mount in ["mount", "umount", "move-mount", "remount", "bind-mount"] {
+        refused(&rule(mount), "write it under `file`");
+    }
+    refused(&rule("ptracee"), "did you mean `ptrace`?");
+    refused(&rule("read"), "unknown operation `read`");
+    let with_path = "{ id: a, effect: deny, system: { ops: [bpf], path: /a } }";
+    refused(&with_rules(&[with_path]), "not enforced by this build");
+    let none = "{ id: a, effect: deny, system: {} }";
+    refused(&with_rules(&[none]), "system has no `ops`");
+}
+
+#[test]
+fn every_operation_of_the_system_is_accepted_and_what_cannot_be_held_is_said() {
+    let system = Operation::ALL
+        .into_iter()
+        .filter(|operation| operation.class() == crate::action::Class::System);
+    for operation in system {
+        let source = with_rules(&[&format!(
+            "{{ id: a, effect: hold, system: {{ ops: [{operation}] }} }}"
+        )]);
+        let policy = parse(&source).unwrap();
+        let warned = check(&policy)
+            .iter()
+            .any(|warning| warning.message.contains("no call can wait"));
+        let holdable = ["ptrace", "signal", "module", "setuid", "namespace", "time"];
+        assert_eq!(
+            warned,
+            !holdable.contains(&operation.as_str()),
+            "{operation}"
+        );
     }
 }

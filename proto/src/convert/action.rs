@@ -13,7 +13,7 @@ use stayhand_guardrail::{
 use super::{
     Invalid,
     invalid::inside,
-    scalar::{bounded, bytes, id, shown, some_bytes, some_id},
+    scalar::{bounded, bytes, id, shown, some_bytes, some_id, text},
 };
 use crate::{
     limits::{ARGUMENTS_BYTES_MAX, ARGUMENTS_MAX, PATH_BYTES_MAX, SHORT_BYTES_MAX},
@@ -35,6 +35,23 @@ impl From<Operation> for v1::Operation {
             Operation::Connect => Self::Connect,
             Operation::Send => Self::Send,
             Operation::Bind => Self::Bind,
+            Operation::Mount => Self::Mount,
+            Operation::Umount => Self::Umount,
+            Operation::MoveMount => Self::MoveMount,
+            Operation::Remount => Self::Remount,
+            Operation::BindMount => Self::BindMount,
+            Operation::Ptrace => Self::Ptrace,
+            Operation::Signal => Self::Signal,
+            Operation::Bpf => Self::Bpf,
+            Operation::PerfEvent => Self::PerfEvent,
+            Operation::Module => Self::Module,
+            Operation::Firmware => Self::Firmware,
+            Operation::Kexec => Self::Kexec,
+            Operation::Setuid => Self::Setuid,
+            Operation::Namespace => Self::Namespace,
+            Operation::Time => Self::Time,
+            Operation::Swap => Self::Swap,
+            Operation::Reboot => Self::Reboot,
         }
     }
 }
@@ -53,6 +70,23 @@ pub(super) fn operation(field: &str, wire: i32) -> Result<Operation, Invalid> {
         Ok(v1::Operation::Connect) => Ok(Operation::Connect),
         Ok(v1::Operation::Send) => Ok(Operation::Send),
         Ok(v1::Operation::Bind) => Ok(Operation::Bind),
+        Ok(v1::Operation::Mount) => Ok(Operation::Mount),
+        Ok(v1::Operation::Umount) => Ok(Operation::Umount),
+        Ok(v1::Operation::MoveMount) => Ok(Operation::MoveMount),
+        Ok(v1::Operation::Remount) => Ok(Operation::Remount),
+        Ok(v1::Operation::BindMount) => Ok(Operation::BindMount),
+        Ok(v1::Operation::Ptrace) => Ok(Operation::Ptrace),
+        Ok(v1::Operation::Signal) => Ok(Operation::Signal),
+        Ok(v1::Operation::Bpf) => Ok(Operation::Bpf),
+        Ok(v1::Operation::PerfEvent) => Ok(Operation::PerfEvent),
+        Ok(v1::Operation::Module) => Ok(Operation::Module),
+        Ok(v1::Operation::Firmware) => Ok(Operation::Firmware),
+        Ok(v1::Operation::Kexec) => Ok(Operation::Kexec),
+        Ok(v1::Operation::Setuid) => Ok(Operation::Setuid),
+        Ok(v1::Operation::Namespace) => Ok(Operation::Namespace),
+        Ok(v1::Operation::Time) => Ok(Operation::Time),
+        Ok(v1::Operation::Swap) => Ok(Operation::Swap),
+        Ok(v1::Operation::Reboot) => Ok(Operation::Reboot),
         Ok(v1::Operation::Unspecified) | Err(_) => {
             Err(Invalid::new(field, format!("{wire} is no operation")))
         }
@@ -124,6 +158,10 @@ impl From<Object> for v1::Object {
                     port: port.into(),
                 })
             }
+            Object::Process { pid, comm, signal } => {
+                v1::object::Object::Target(v1::Target { pid, comm, signal })
+            }
+            Object::Request { words } => v1::object::Object::Request(words),
         };
         Self {
             object: Some(object),
@@ -135,7 +173,20 @@ impl TryFrom<v1::Object> for Object {
     type Error = Invalid;
     fn try_from(wire: v1::Object) -> Result<Self, Invalid> {
         match wire.object {
-            None => Err(Invalid::new("object", "is neither a path nor an address")),
+            None => Err(Invalid::new(
+                "object",
+                "is nothing that an action can be about",
+            )),
+            Some(v1::object::Object::Target(v1::Target { pid, comm, signal })) => {
+                Ok(Self::Process {
+                    pid,
+                    comm: bytes("target.comm", comm, SHORT_BYTES_MAX)?,
+                    signal,
+                })
+            }
+            Some(v1::object::Object::Request(words)) => Ok(Self::Request {
+                words: text("request", words)?,
+            }),
             Some(v1::object::Object::Ends(v1::Ends { from, to })) => Ok(Self::Ends {
                 from: bytes("ends.from", from, PATH_BYTES_MAX)?,
                 to: bytes("ends.to", to, PATH_BYTES_MAX)?,

@@ -13,7 +13,7 @@ pub struct Subject {
 /// The object of an action.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Object {
-    #[prost(oneof = "object::Object", tags = "1, 2, 3")]
+    #[prost(oneof = "object::Object", tags = "1, 2, 3, 4, 5")]
     pub object: ::core::option::Option<object::Object>,
 }
 /// Nested message and enum types in `Object`.
@@ -28,7 +28,23 @@ pub mod object {
         Address(super::Address),
         #[prost(message, tag = "3")]
         Ends(super::Ends),
+        #[prost(message, tag = "4")]
+        Target(super::Target),
+        /// What is asked of the kernel, in words; empty where the operation says it all.
+        #[prost(string, tag = "5")]
+        Request(::prost::alloc::string::String),
     }
+}
+/// A process that is acted on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Target {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub comm: ::prost::alloc::vec::Vec<u8>,
+    /// The signal that is sent.
+    #[prost(uint32, optional, tag = "3")]
+    pub signal: ::core::option::Option<u32>,
 }
 /// Both ends of a rename or a hard link.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -121,6 +137,23 @@ pub enum Operation {
     MapExec = 10,
     Send = 11,
     Bind = 12,
+    Mount = 13,
+    Umount = 14,
+    MoveMount = 15,
+    Remount = 16,
+    BindMount = 17,
+    Ptrace = 18,
+    Signal = 19,
+    Bpf = 20,
+    PerfEvent = 21,
+    Module = 22,
+    Firmware = 23,
+    Kexec = 24,
+    Setuid = 25,
+    Namespace = 26,
+    Time = 27,
+    Swap = 28,
+    Reboot = 29,
 }
 impl Operation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -142,6 +175,23 @@ impl Operation {
             Self::MapExec => "OPERATION_MAP_EXEC",
             Self::Send => "OPERATION_SEND",
             Self::Bind => "OPERATION_BIND",
+            Self::Mount => "OPERATION_MOUNT",
+            Self::Umount => "OPERATION_UMOUNT",
+            Self::MoveMount => "OPERATION_MOVE_MOUNT",
+            Self::Remount => "OPERATION_REMOUNT",
+            Self::BindMount => "OPERATION_BIND_MOUNT",
+            Self::Ptrace => "OPERATION_PTRACE",
+            Self::Signal => "OPERATION_SIGNAL",
+            Self::Bpf => "OPERATION_BPF",
+            Self::PerfEvent => "OPERATION_PERF_EVENT",
+            Self::Module => "OPERATION_MODULE",
+            Self::Firmware => "OPERATION_FIRMWARE",
+            Self::Kexec => "OPERATION_KEXEC",
+            Self::Setuid => "OPERATION_SETUID",
+            Self::Namespace => "OPERATION_NAMESPACE",
+            Self::Time => "OPERATION_TIME",
+            Self::Swap => "OPERATION_SWAP",
+            Self::Reboot => "OPERATION_REBOOT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -160,6 +210,23 @@ impl Operation {
             "OPERATION_MAP_EXEC" => Some(Self::MapExec),
             "OPERATION_SEND" => Some(Self::Send),
             "OPERATION_BIND" => Some(Self::Bind),
+            "OPERATION_MOUNT" => Some(Self::Mount),
+            "OPERATION_UMOUNT" => Some(Self::Umount),
+            "OPERATION_MOVE_MOUNT" => Some(Self::MoveMount),
+            "OPERATION_REMOUNT" => Some(Self::Remount),
+            "OPERATION_BIND_MOUNT" => Some(Self::BindMount),
+            "OPERATION_PTRACE" => Some(Self::Ptrace),
+            "OPERATION_SIGNAL" => Some(Self::Signal),
+            "OPERATION_BPF" => Some(Self::Bpf),
+            "OPERATION_PERF_EVENT" => Some(Self::PerfEvent),
+            "OPERATION_MODULE" => Some(Self::Module),
+            "OPERATION_FIRMWARE" => Some(Self::Firmware),
+            "OPERATION_KEXEC" => Some(Self::Kexec),
+            "OPERATION_SETUID" => Some(Self::Setuid),
+            "OPERATION_NAMESPACE" => Some(Self::Namespace),
+            "OPERATION_TIME" => Some(Self::Time),
+            "OPERATION_SWAP" => Some(Self::Swap),
+            "OPERATION_REBOOT" => Some(Self::Reboot),
             _ => None,
         }
     }

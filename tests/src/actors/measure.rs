@@ -69,7 +69,10 @@ pub fn program(place: &str) -> String {
 }
 
 /// Nanoseconds of one batch, or the first error of an action.
-pub fn batch(name: &str, place: &str, port: u16) -> Ret {
+pub fn batch(name: &str, place: &str, to: &str) -> Ret {
+    let Ok(to) = to.parse() else {
+        return -Ret::from(libc::EINVAL);
+    };
     let Some(Action { times, .. }) = ALL.into_iter().find(|action| action.name == name) else {
         return -Ret::from(libc::EINVAL);
     };
@@ -79,8 +82,8 @@ pub fn batch(name: &str, place: &str, port: u16) -> Ret {
         DEEP => timed(times, opening(&deep(place), libc::O_WRONLY)),
         CREATE => creating(times, &format!("{place}/new")),
         EXEC => executing(times, &program(place)),
-        TCP => connecting(times, port),
-        UDP | SEND => sending(times, port, name == UDP),
+        TCP => connecting(times, to),
+        UDP | SEND => sending(times, to, name == UDP),
         _ => -Ret::from(libc::EINVAL),
     }
 }
@@ -132,11 +135,11 @@ fn executing(times: u32, program: &str) -> Ret {
 }
 
 /// Connects, accepts on the other side and resets, so that nothing piles up from round to round.
-fn connecting(times: u32, port: u16) -> Ret {
-    let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) else {
+fn connecting(times: u32, to: SocketAddrV4) -> Ret {
+    let Ok(listener) = TcpListener::bind(to) else {
         return -Ret::from(libc::EADDRINUSE);
     };
-    let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    let to = SockaddrIn::from(to);
     timed(times, || {
         let Some(made) = sys::owned(sys::socket(libc::AF_INET, libc::SOCK_STREAM, 0)) else {
             return -1;
@@ -159,14 +162,14 @@ fn connecting(times: u32, port: u16) -> Ret {
 }
 
 /// Sends to a socket that takes it out again, so that its queue never fills up.
-fn sending(times: u32, port: u16, connects: bool) -> Ret {
+fn sending(times: u32, to: SocketAddrV4, connects: bool) -> Ret {
     let (Ok(receiver), Ok(sender)) = (
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, port)),
+        UdpSocket::bind(to),
         UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)),
     ) else {
         return -Ret::from(libc::EADDRINUSE);
     };
-    let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    let to = SockaddrIn::from(to);
     let mut buffer = [0; 8];
     timed(times, || {
         if connects {

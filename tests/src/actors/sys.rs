@@ -70,6 +70,11 @@ pub fn load_module(file: BorrowedFd<'_>, compressed: bool) -> Ret {
     )
 }
 
+/// Unloads a kernel module.
+pub fn unload_module(name: &CStr) -> Ret {
+    call!(libc::SYS_delete_module, name.as_ptr(), libc::O_NONBLOCK)
+}
+
 /// A descriptor of a process.
 pub fn pidfd(pid: u32) -> Option<OwnedFd> {
     owned(call!(libc::SYS_pidfd_open, pid, 0))

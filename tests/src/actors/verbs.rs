@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{
-    calls, compat, measure, programs,
+    calls, compat, confine, measure, privileged, programs,
     puppet::Line,
     signals, sockets,
     sys::{self, Ret, c},
@@ -32,7 +32,8 @@ pub fn obey(line: &Line) -> (Ret, String) {
     let number = files(line)
         .or_else(|| places(line))
         .or_else(|| process(line))
-        .or_else(|| net(line));
+        .or_else(|| net(line))
+        .or_else(|| privileged::act(line));
     (number.unwrap_or(EINVAL), String::new())
 }
 
@@ -136,7 +137,9 @@ fn places(line: &Line) -> Option<Ret> {
 
 fn process(line: &Line) -> Option<Ret> {
     Some(match line.verb() {
-        "measure" => measure::batch(line.text(1), line.text(2), line.number(3)),
+        "apparmor" => confine::apparmor(line.text(1)),
+        "landlock" => confine::landlock(&line.rest(1)),
+        "measure" => measure::batch(line.text(1), line.text(2), line.text(3)),
         "handler" => signals::install(line.number(1), line.text(2), line.text(3)),
         "caught" => signals::caught(),
         "handler-result" => signals::handler_result(),

@@ -1,5 +1,6 @@
 //! The registry: every scenario of every file below this directory, in the order in which they run.
 
+mod acceptance;
 mod agreement;
 mod bypass_agent;
 mod bypass_files;
@@ -8,6 +9,7 @@ mod bypass_labels;
 mod bypass_net;
 mod bypass_paths;
 mod exec_args;
+pub mod filesystems;
 mod guest;
 mod hold_agent;
 mod hold_calls;
@@ -25,8 +27,10 @@ mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
+mod mounts;
 mod not_enforced;
 mod overlay;
+mod places;
 mod service;
 mod service_agent;
 mod service_errors;
@@ -34,6 +38,7 @@ mod service_ready;
 mod service_state;
 mod service_text;
 mod story;
+mod system;
 
 use crate::scenario::Scenario;
 
@@ -57,6 +62,9 @@ const LISTS: &[&[Scenario]] = &[
     hold_context::SCENARIOS,
     hold_creation::SCENARIOS,
     overlay::SCENARIOS,
+    filesystems::SCENARIOS,
+    acceptance::SCENARIOS,
+    places::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
     bypass_files::SCENARIOS,
@@ -67,6 +75,8 @@ const LISTS: &[&[Scenario]] = &[
     agreement::SCENARIOS,
     kernel_flip::SCENARIOS,
     kernel_clocks::SCENARIOS,
+    system::SCENARIOS,
+    mounts::SCENARIOS,
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
     exec_args::SCENARIOS,
@@ -79,6 +89,17 @@ const LISTS: &[&[Scenario]] = &[
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
     LISTS.iter().copied().flatten()
+}
+
+/// The names that fall to this part of how many, of those that one kernel is enough for. Dealt out one by one, as the
+/// host does (xtask/src/vm/suite.rs), so that neighbours of about the same length are spread.
+pub fn shared((part, of): (usize, usize)) -> Vec<&'static str> {
+    all()
+        .filter(|scenario| scenario.any_kernel)
+        .enumerate()
+        .filter(|(index, _)| index % of.max(1) == part)
+        .map(|(_, scenario)| scenario.name)
+        .collect()
 }
 
 #[cfg(test)]

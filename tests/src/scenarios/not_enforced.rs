@@ -30,7 +30,7 @@ pub const SCENARIOS: &[Scenario] = &[
 const NOT_ENFORCED: i32 = 69;
 /// Exit code of `doctor` where nothing is enforced.
 const DOCTOR_NOT_ENFORCED: i32 = 1;
-/// The last hook that the agent attaches but two: what was attached before it has to be taken back.
+/// A hook that the agent attaches neither first nor last: what was attached before it has to be taken back.
 const HOOK: &str = "socket_connect";
 
 /// `doctor` with no agent alive says what is so, in words and in its exit code.

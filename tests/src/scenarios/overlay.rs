@@ -144,7 +144,7 @@ fn written(path: &str) -> bool {
 }
 
 /// Loads a module that the guest brings along.
-fn load(name: &str) -> Result<()> {
+pub fn load(name: &str) -> Result<()> {
     let file = scenario::module(name).context("no such module")?;
     let compressed = file.extension().is_some_and(|ending| ending == "xz");
     let opened = fs::File::open(&file)?;

@@ -16,9 +16,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "a_grant_is_not_reported_before_the_host_enforces_it",
         grant_waits_for_the_host,
-    ),
-    Scenario::new("nobody_but_operators_is_heard", only_operators),
-    Scenario::new("why_tells_nobody_about_others", why_is_private),
+    )
+    .on_any_kernel(),
+    Scenario::new("nobody_but_operators_is_heard", only_operators).on_any_kernel(),
+    Scenario::new("why_tells_nobody_about_others", why_is_private).on_any_kernel(),
     Scenario::new(
         "global_init_is_denied_what_it_cannot_be_held_for",
         global_init,
@@ -30,7 +31,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "doctor_says_not_enforced_after_uninstall_and_nothing_is_left",
         uninstall,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// One rule of each effect.

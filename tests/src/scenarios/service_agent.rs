@@ -26,7 +26,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "an_agent_with_other_paths_shares_no_pins_with_the_first_and_cannot_remove_them",
         second_configuration,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "pins_of_another_version_are_taken_over_without_a_gap",
         other_version,
@@ -36,11 +37,13 @@ pub const SCENARIOS: &[Scenario] = &[
         "a_guarded_person_cannot_uninstall_and_whoever_does_leaves_an_event",
         uninstall,
     )
+    .on_any_kernel()
     .limit(LIMIT_LONG),
     Scenario::new(
         "removed_hooks_are_noticed_and_said_wherever_the_host_is_shown",
         removed_hooks,
     )
+    .on_any_kernel()
     .limit(LIMIT_LONG),
 ];
 

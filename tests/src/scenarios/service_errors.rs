@@ -21,20 +21,24 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "malformed_policies_are_refused_and_the_last_good_one_stays",
         malformed_policies,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "senseless_grants_and_stale_holds_are_refused_with_their_own_exit_codes",
         senseless_requests,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_second_agent_and_a_bad_configuration_are_refused_and_enforcement_stays",
         second_agent,
-    ),
-    Scenario::new("garbage_on_the_sockets_stops_neither_service", garbage),
+    )
+    .on_any_kernel(),
+    Scenario::new("garbage_on_the_sockets_stops_neither_service", garbage).on_any_kernel(),
     Scenario::new(
         "hostile_messages_on_the_hosts_socket_are_refused_and_change_nothing",
         hostile_messages,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// What is wrong, the document, and a word that the error has.

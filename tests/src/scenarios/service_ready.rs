@@ -17,7 +17,8 @@ use crate::{cleanup, wait};
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "ready_is_said_to_the_service_manager_after_the_last_good_state_is_enforced",
     ready,
-)];
+)
+.on_any_kernel()];
 
 /// The service manager's socket.
 const SOCKET: &str = "/tmp/notify.sock";

@@ -24,19 +24,23 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "the_last_good_state_is_enforced_by_an_agent_without_control_plane",
         without_control,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_pinned_map_of_another_layout_is_refused_and_enforcement_stays",
         other_layout,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_host_that_cannot_take_a_policy_says_why_and_keeps_the_last_good_one",
         rejected_by_host,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_full_disk_stops_no_denial_and_every_loss_is_counted",
         full_disk,
     )
+    .on_any_kernel()
     .limit(LIMIT_LONG),
 ];
 

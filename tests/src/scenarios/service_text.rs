@@ -15,15 +15,17 @@ use crate::wait;
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("hostile_names_do_not_act_on_any_output", hostile_names),
+    Scenario::new("hostile_names_do_not_act_on_any_output", hostile_names).on_any_kernel(),
     Scenario::new(
         "hostile_arguments_programs_and_directories_do_not_act_on_any_output",
         hostile_process,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_secret_of_a_held_program_is_stored_and_shown_nowhere",
         secret,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// A line break, an escape sequence that clears the screen, bytes that are no UTF-8, a right-to-left override.

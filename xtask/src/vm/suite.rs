@@ -15,8 +15,8 @@ use crate::{paths, run};
 
 /// No scenario is quiet for longer, on a busy machine under emulation; long ones say `@step` or `@log`.
 const SILENCE: Duration = Duration::from_mins(4);
-/// One kernel's share of the CI tier's forty minutes.
-const OVERALL: Duration = Duration::from_mins(25);
+/// Half of what the whole CI tier may take; the aim for everything is forty minutes.
+const OVERALL: Duration = Duration::from_mins(45);
 /// Guests at a time: build machines have two processors.
 const SIDE_BY_SIDE: usize = 2;
 /// Console lines quoted after a run that did not end well.
@@ -33,6 +33,8 @@ pub struct Options {
     pub smp: u32,
     /// Boot this instead of the guest program.
     pub init: Option<PathBuf>,
+    /// Scenarios that one kernel is enough for are dealt out among the kernels.
+    pub shared: bool,
 }
 
 /// One scenario as the guest program lists it.
@@ -41,15 +43,48 @@ pub struct Listed {
     /// Its name.
     pub name: String,
     boot: Boot,
+    any_kernel: bool,
 }
 
 impl Listed {
     fn parse(line: &str) -> Result<Self> {
-        let (name, boot) = line.split_once(' ').unwrap_or((line, ""));
+        let (name, word) = line.split_once(' ').unwrap_or((line, ""));
+        let any_kernel = word == "any-kernel";
         Ok(Self {
             name: name.to_owned(),
-            boot: Boot::named(boot)?,
+            boot: if any_kernel {
+                Boot::Usual
+            } else {
+                Boot::named(word)?
+            },
+            any_kernel,
         })
+    }
+}
+
+/// Part of the scenarios that one kernel is enough for, of how many. The guest deals them out in the same way
+/// (`scenarios::shared`), and a scenario that is not reported fails.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    part: usize,
+    of: usize,
+}
+
+impl Share {
+    fn filter(self, listed: &[Listed]) -> Vec<Listed> {
+        let mut index = 0;
+        let mut falls_here = |one: &&Listed| {
+            if !one.any_kernel {
+                return true;
+            }
+            index += 1;
+            (index - 1) % self.of == self.part
+        };
+        listed
+            .iter()
+            .filter(|one| falls_here(one))
+            .cloned()
+            .collect()
     }
 }
 
@@ -106,11 +141,32 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
     let wanted = wanted(options)?;
     let initrd = Initrd::write(&ready.base, &ready.kernels, options.init.as_deref())?;
     let mut sum = Counts::default();
-    for kernels in ready.kernels.chunks(SIDE_BY_SIDE) {
+    let of = if options.shared {
+        ready.kernels.len().max(1)
+    } else {
+        1
+    };
+    let shares: Vec<(Share, &Kernel)> = ready
+        .kernels
+        .iter()
+        .enumerate()
+        .map(|(index, kernel)| {
+            (
+                Share {
+                    part: index % of,
+                    of,
+                },
+                kernel,
+            )
+        })
+        .collect();
+    for kernels in shares.chunks(SIDE_BY_SIDE) {
         let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
             let (initrd, wanted) = (initrd.path(), &wanted);
-            let run = |kernel| scope.spawn(move || one(kernel, initrd, wanted, options));
-            let runs: Vec<_> = kernels.iter().map(run).collect();
+            let run = |(share, kernel): (Share, _)| {
+                scope.spawn(move || one(kernel, initrd, &share.filter(wanted), share, options))
+            };
+            let runs: Vec<_> = kernels.iter().copied().map(run).collect();
             runs.into_iter()
                 .map(|r| {
                     r.join()
@@ -129,6 +185,7 @@ fn wanted(options: &Options) -> Result<Vec<Listed>> {
     let usual = |name: &String| Listed {
         name: name.clone(),
         boot: Boot::Usual,
+        any_kernel: false,
     };
     if options.init.is_some() {
         return Ok(options.scenarios.iter().map(usual).collect());
@@ -146,14 +203,20 @@ fn wanted(options: &Options) -> Result<Vec<Listed>> {
 }
 
 /// One kernel: a machine for each kind of boot that is asked for, one after the other.
-fn one(kernel: &Kernel, initrd: &Path, wanted: &[Listed], options: &Options) -> Result<Counts> {
+fn one(
+    kernel: &Kernel,
+    initrd: &Path,
+    wanted: &[Listed],
+    share: Share,
+    options: &Options,
+) -> Result<Counts> {
     let mut sum = Counts::default();
     for boot in Boot::ALL {
         let of_boot = wanted.iter().filter(|one| one.boot == boot);
         let names: Vec<String> = of_boot.map(|one| one.name.clone()).collect();
         let by_hand = boot == Boot::Usual && (options.init.is_some() || options.keep);
         if !names.is_empty() || by_hand {
-            sum = sum.plus(booted(kernel, initrd, boot, &names, options)?);
+            sum = sum.plus(booted(kernel, initrd, boot, &names, share, options)?);
         }
     }
     Ok(sum)
@@ -164,6 +227,7 @@ fn booted(
     initrd: &Path,
     boot: Boot,
     wanted: &[String],
+    share: Share,
     options: &Options,
 ) -> Result<Counts> {
     let label = format!("vm {:<5}", kernel.series);
@@ -178,6 +242,10 @@ fn booted(
         let word = boot.word();
         append.extend([" stayhand.boot=", word]);
         dir.extend(["-", word]);
+    }
+    if share.of > 1 {
+        let (part, of) = (share.part.to_string(), share.of.to_string());
+        append.extend([" stayhand.share=", &part, "/", &of]);
     }
     if options.keep {
         append.push_str(" stayhand.keep=1");
@@ -225,6 +293,32 @@ fn booted(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_scenario_falls_to_a_kernel_and_what_is_about_the_kernel_to_all() {
+        let listed: Vec<Listed> = [
+            "a",
+            "b any-kernel",
+            "c without-bpf-lsm",
+            "d any-kernel",
+            "e any-kernel",
+        ]
+        .into_iter()
+        .map(|line| Listed::parse(line).unwrap())
+        .collect();
+        let names = |part| -> Vec<String> {
+            let share = Share { part, of: 2 };
+            share
+                .filter(&listed)
+                .into_iter()
+                .map(|one| one.name)
+                .collect()
+        };
+        assert_eq!(names(0), ["a", "b", "c", "e"]);
+        assert_eq!(names(1), ["a", "c", "d"]);
+        let all = Share { part: 0, of: 1 };
+        assert_eq!(all.filter(&listed), listed);
+    }
 
     #[test]
     fn a_kind_of_boot_that_is_not_known_here_is_an_error() {

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stayhand_agent_ebpf::abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range};
+use stayhand_agent_ebpf::{
+    abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range},
+    path::bit_of,
+};
 use stayhand_guardrail::image::{self, Image};
 
 use super::{
@@ -32,7 +35,7 @@ pub struct TooLarge {
 /// The automaton.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Automaton {
-    /// By node index; index 0 is no node
+    /// By node index; index 0 is no node of it, see `abi::image::SYSTEM_NODE`
     pub nodes: Vec<Node>,
     /// Directory, component, object
     pub edges: BTreeMap<(u32, Vec<u8>), u32>,
@@ -53,7 +56,12 @@ impl Automaton {
             known: BTreeMap::new(),
         };
         let mut made = Self {
-            nodes: vec![Node::default()],
+            // The image's own entries come first, so that its ranges stay good.
+            nodes: vec![Node {
+                here: image.system,
+                below: Range::default(),
+                names: 0,
+            }],
             ..Self::default()
         };
         for class in &classes {
@@ -61,6 +69,10 @@ impl Automaton {
             made.nodes.push(Node {
                 here: runs.range(&class.here, &class.grants_here),
                 below: runs.range(&class.below, &class.grants_below),
+                names: class
+                    .children
+                    .iter()
+                    .fold(0, |bits, (name, _)| bits | bit_of(name)),
             });
             made.edges.extend(
                 class

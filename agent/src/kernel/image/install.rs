@@ -175,6 +175,7 @@ impl Installer {
         self.tables
             .active
             .put(&ACTIVE_BUILDING, &(u64::from(slot) + 1))?;
+        self.tables.count_change()?;
         self.tables.clear(slot)?;
         self.tables.write(slot, rows)?;
         self.compare(slot, rows)
@@ -273,7 +274,7 @@ impl Installer {
                     .map(|report| Relabelled::Reinstalled(Box::new(report)));
             }
         }
-        let (set, removed) = self.tables.exchange_labels(&old.labels, &new.labels)?;
+        let (set, removed) = self.tables.exchange_labels(active.slot, old, &new)?;
         let desired = desired.clone();
         self.installed = Some((desired, new));
         Ok(Relabelled::Labels { set, removed })
@@ -294,6 +295,7 @@ impl Installer {
 fn only_labels(new: &Rows, old: &Rows) -> bool {
     let mut labels_aside = old.clone();
     labels_aside.labels.clone_from(&new.labels);
+    labels_aside.label_bits.clone_from(&new.label_bits);
     new.difference(&labels_aside).is_none()
 }
 

@@ -12,8 +12,8 @@ use stayhand_agent_ebpf::{
         code::{decode_effect, effect},
         image::{
             ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW,
-            Label, LabelKey, Lease, LeaseKey, LeaseRow, NET_SLOT_BITS, NetKey, Node, Range,
-            Subject, SubjectKey, arg_space, entry_flag,
+            Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NET_SLOT_BITS, NetKey, Node,
+            Range, Subject, SubjectKey, arg_space, entry_flag,
         },
     },
     siphash::hash_name,
@@ -36,6 +36,8 @@ pub struct Rows {
     pub entries: Vec<Entry>,
     /// Labelled objects
     pub labels: BTreeMap<LabelKey, Label>,
+    /// Which objects may have one
+    pub label_bits: Box<LabelBits>,
     /// Steps
     pub edges: BTreeMap<EdgeKey, u32>,
     /// Subjects
@@ -70,10 +72,16 @@ impl Rows {
                 return None;
             }
         }
+        let labels = labels(automaton, slot);
+        let mut label_bits = Box::<LabelBits>::default();
+        for key in labels.keys() {
+            label_bits.set(key);
+        }
         Some(Self {
             nodes: automaton.nodes.clone(),
             entries: automaton.entries.clone(),
-            labels: labels(automaton, slot),
+            labels,
+            label_bits,
             edges,
             subjects: subjects(desired, &automaton.entries, slot),
             leases: leases(desired, slot),
@@ -96,6 +104,7 @@ impl Rows {
             (self.nodes == other.nodes, "NODES"),
             (self.entries == other.entries, "ENTRIES"),
             (self.labels == other.labels, "LABELS"),
+            (self.label_bits == other.label_bits, "LABEL_BITS"),
             (self.edges == other.edges, "EDGES"),
             (self.subjects == other.subjects, "SUBJECTS"),
             (self.leases == other.leases, "LEASES"),

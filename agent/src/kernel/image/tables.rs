@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
-    ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry, Label, LabelKey, LeaseKey,
-    LeaseRow, NODES_PER_SLOT, Node, Range, Subject, SubjectKey,
+    ACTIVE_CHANGES, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry, Label,
+    LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range, Subject, SubjectKey,
 };
 
 use super::{
@@ -50,6 +50,8 @@ pub struct Tables {
     pub active: Boxed<u32, u64>,
     /// Labelled objects
     pub labels: Boxed<LabelKey, Label>,
+    /// Which objects may be labelled, by slot
+    pub label_bits: Boxed<u32, LabelBits>,
     /// Steps
     pub edges: Boxed<EdgeKey, u32>,
     /// Both slots' nodes
@@ -74,6 +76,7 @@ impl Tables {
         Ok(Self {
             active: Box::new(Slots::open(pins, "ACTIVE")?),
             labels: Box::new(Hash::open(pins, "LABELS")?),
+            label_bits: Box::new(Slots::open(pins, "LABEL_BITS")?),
             edges: Box::new(Hash::open(pins, "EDGES")?),
             nodes: Box::new(Slots::open(pins, "NODES")?),
             entries: Box::new(Slots::open(pins, "ENTRIES")?),
@@ -114,6 +117,7 @@ impl Tables {
         write(self.leases.as_mut(), &rows.leases)?;
         write(self.nets.as_mut(), &rows.nets)?;
         write(self.edges.as_mut(), &rows.edges)?;
+        self.label_bits.put(&slot, &rows.label_bits)?;
         write(self.labels.as_mut(), &rows.labels)?;
         write(self.subjects.as_mut(), &rows.subjects)
     }
@@ -128,6 +132,7 @@ impl Tables {
                 like.entries.len(),
             )?,
             labels: read(self.labels.as_ref(), slot)?,
+            label_bits: Box::new(self.label_bits.get(&slot)?.unwrap_or_default()),
             edges: read(self.edges.as_ref(), slot)?,
             subjects: read(self.subjects.as_ref(), slot)?,
             leases: read(self.leases.as_ref(), slot)?,
@@ -141,9 +146,31 @@ impl Tables {
         })
     }
 
+    /// Has the kernel forget what it keeps of images and labels.
+    pub fn count_change(&mut self) -> Result<(), TableError> {
+        let changes = self.active.get(&ACTIVE_CHANGES)?.unwrap_or(0);
+        self.active.put(&ACTIVE_CHANGES, &changes.wrapping_add(1))
+    }
+
     /// Turns the labels of a live slot from `old` into `new`; yields how many were set and removed. New ones come
-    /// first, so that no object is without one for a moment.
+    /// first, so that no object is without one for a moment, and bits before labels and after them. What was set before
+    /// an error counts as well.
     pub fn exchange_labels(
+        &mut self,
+        slot: u32,
+        old: &Rows,
+        new: &Rows,
+    ) -> Result<(usize, usize), TableError> {
+        let both = old.label_bits.or(&new.label_bits);
+        self.label_bits.put(&slot, &both)?;
+        let done = self.exchange(&old.labels, &new.labels);
+        self.count_change()?;
+        let done = done?;
+        self.label_bits.put(&slot, &new.label_bits)?;
+        Ok(done)
+    }
+
+    fn exchange(
         &mut self,
         old: &BTreeMap<LabelKey, Label>,
         new: &BTreeMap<LabelKey, Label>,

@@ -7,7 +7,7 @@ use aya::{
     pin::PinError,
     programs::{Lsm, ProgramError, links::FdLink},
 };
-use stayhand_agent_ebpf::abi::offsets::PROGRAM_GENERATION_GLOBAL;
+use stayhand_agent_ebpf::abi::offsets::{PROGRAM_GENERATION_GLOBAL, RENAME_LOCK_GLOBAL};
 
 use super::{
     super::{
@@ -28,6 +28,8 @@ pub(super) struct Loading<'a> {
     pub(super) object: &'a KernelObject,
     pub(super) offsets: &'a [(&'static str, u32)],
     pub(super) generation: u32,
+    /// Address of the kernel's counter of renames, 0 if it does not tell
+    pub(super) rename_lock: u64,
     /// Programs and hooks that this kernel has
     pub(super) hooks: &'a [(&'static str, &'static str)],
 }
@@ -75,6 +77,7 @@ impl Loading<'_> {
         for (global, offset) in self.offsets {
             loader.override_global(global, offset, true);
         }
+        loader.override_global(RENAME_LOCK_GLOBAL, &self.rename_lock, true);
         loader.override_global(PROGRAM_GENERATION_GLOBAL, &self.generation, true);
         for map in &self.object.maps {
             loader.map_pin_path(&map.name, self.pins.map(&map.name));

@@ -8,7 +8,7 @@ mod loading;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use error::LoadError;
 
@@ -26,9 +26,11 @@ use super::{
     rings::{Records, RingsError},
     scan::{ScanError, ScanReport, scan},
     settings::{HoldLimits, Secret},
+    symbols,
     table::TableError,
     task_storage::{Tasks, TasksError},
 };
+use crate::exit::chain;
 use loading::Loading;
 use stayhand_agent_ebpf::abi::offsets::{HOOKS_OF_NEWER_KERNELS, PROGRAMS};
 
@@ -101,6 +103,7 @@ impl Kernel {
             object: &object,
             offsets: &offsets,
             generation,
+            rename_lock: rename_lock(),
             hooks: &hooks,
         };
         let loaded = loading.run(options.limits);
@@ -205,6 +208,25 @@ fn detach(pins: &Pins) -> Result<usize, PinsError> {
     }
     Ok(links.len())
 }
+
+/// Address of the kernel's counter of renames. Without it every object is walked up to its root each time, which is
+/// slower and no less right.
+fn rename_lock() -> u64 {
+    match symbols::address(Path::new(KALLSYMS), symbols::RENAME_LOCK) {
+        Ok(Some(address)) => return address,
+        Ok(None) => tracing::warn!(
+            "{KALLSYMS} does not tell where `{}` is (see `kernel.kptr_restrict`): actions of guarded people cost more",
+            symbols::RENAME_LOCK
+        ),
+        Err(error) => tracing::warn!(
+            error = %chain(&error),
+            "{KALLSYMS} cannot be read: actions of guarded people cost more"
+        ),
+    }
+    0
+}
+
+const KALLSYMS: &str = "/proc/kallsyms";
 
 /// Programs for the hooks of this kernel. One that it lacks is an error when it is loaded, unless it is known to have
 /// come later.

@@ -8,6 +8,7 @@ pub(super) struct Class {
 
 impl Class {
     pub(super) const FILE_SYSTEM_ACTIVITY: Self = Self { uid: 1001 };
+    pub(super) const KERNEL_ACTIVITY: Self = Self { uid: 1003 };
     pub(super) const PROCESS_ACTIVITY: Self = Self { uid: 1007 };
     pub(super) const EVENT_LOG_ACTIVITY: Self = Self { uid: 1008 };
     pub(super) const DETECTION_FINDING: Self = Self { uid: 2004 };
@@ -28,13 +29,18 @@ impl Class {
 
 /// `activity_id`.
 pub(super) mod activity {
+    pub(in super::super) const KERNEL_INVOKE: u32 = 4;
     pub(in super::super) const PROCESS_LAUNCH: u32 = 1;
+    pub(in super::super) const PROCESS_OPEN: u32 = 3;
+    pub(in super::super) const PROCESS_SET_USER_ID: u32 = 5;
     pub(in super::super) const FILE_CREATE: u32 = 1;
     pub(in super::super) const FILE_READ: u32 = 2;
     pub(in super::super) const FILE_UPDATE: u32 = 3;
     pub(in super::super) const FILE_DELETE: u32 = 4;
     pub(in super::super) const FILE_RENAME: u32 = 5;
     pub(in super::super) const FILE_SET_ATTRIBUTES: u32 = 6;
+    pub(in super::super) const FILE_MOUNT: u32 = 12;
+    pub(in super::super) const FILE_UNMOUNT: u32 = 13;
     pub(in super::super) const NETWORK_OPEN: u32 = 1;
     pub(in super::super) const NETWORK_TRAFFIC: u32 = 6;
     pub(in super::super) const ASSIGN_PRIVILEGES: u32 = 1;

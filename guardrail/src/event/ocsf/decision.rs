@@ -9,7 +9,7 @@ use super::{
     objects,
 };
 use crate::{
-    action::{Object, Operation},
+    action::{self, Object, Operation},
     event::{DecisionEvent, Event},
     id::UserName,
     reason::{Reason, Verdict},
@@ -58,10 +58,28 @@ fn class_of(operation: Operation) -> (Class, u32) {
         Operation::Delete => (file, activity::FILE_DELETE),
         Operation::Rename => (file, activity::FILE_RENAME),
         Operation::Attr => (file, activity::FILE_SET_ATTRIBUTES),
-        Operation::MapExec | Operation::Link => (file, activity::OTHER),
+        Operation::MapExec
+        | Operation::Link
+        | Operation::MoveMount
+        | Operation::Remount
+        | Operation::BindMount => (file, activity::OTHER),
         Operation::Connect => (Class::NETWORK_ACTIVITY, activity::NETWORK_OPEN),
         Operation::Send => (Class::NETWORK_ACTIVITY, activity::NETWORK_TRAFFIC),
         Operation::Bind => (Class::NETWORK_ACTIVITY, activity::OTHER),
+        Operation::Mount => (file, activity::FILE_MOUNT),
+        Operation::Umount => (file, activity::FILE_UNMOUNT),
+        Operation::Ptrace => (Class::PROCESS_ACTIVITY, activity::PROCESS_OPEN),
+        Operation::Signal => (Class::PROCESS_ACTIVITY, activity::OTHER),
+        Operation::Setuid => (Class::PROCESS_ACTIVITY, activity::PROCESS_SET_USER_ID),
+        Operation::Bpf
+        | Operation::PerfEvent
+        | Operation::Module
+        | Operation::Firmware
+        | Operation::Kexec
+        | Operation::Namespace
+        | Operation::Time
+        | Operation::Swap
+        | Operation::Reboot => (Class::KERNEL_ACTIVITY, activity::KERNEL_INVOKE),
     }
 }
 
@@ -113,6 +131,12 @@ fn object(body: &mut Body, decision: &DecisionEvent) {
             body.set("connection_info", json!({ "direction_id": OUTBOUND }));
         }
         Operation::Bind => body.set("src_endpoint", endpoint(&decision.object)),
+        Operation::Ptrace | Operation::Signal | Operation::Setuid => {
+            body.set("process", objects::acted_on(decision));
+        }
+        operation if operation.class() == action::Class::System => {
+            body.set("kernel", objects::kernel(operation, &decision.object));
+        }
         _ => {
             body.set(
                 "file",
@@ -129,7 +153,7 @@ fn object(body: &mut Body, decision: &DecisionEvent) {
 fn endpoint(object: &Object) -> Value {
     match object {
         Object::Address { ip, port } => json!({ "ip": ip.to_string(), "port": port }),
-        Object::Path { .. } | Object::Ends { .. } => json!({ "name": "unknown" }),
+        _ => json!({ "name": "unknown" }),
     }
 }
 
@@ -184,6 +208,18 @@ fn hook(operation: Operation) -> &'static str {
         Operation::Connect => "bpf-lsm/socket_connect",
         Operation::Send => "bpf-lsm/socket_sendmsg",
         Operation::Bind => "bpf-lsm/socket_bind",
+        Operation::Mount | Operation::Remount | Operation::BindMount => "bpf-lsm/sb_mount",
+        Operation::Umount => "bpf-lsm/sb_umount",
+        Operation::MoveMount => "bpf-lsm/move_mount",
+        Operation::Ptrace => "bpf-lsm/ptrace_access_check",
+        Operation::Signal => "bpf-lsm/task_kill",
+        Operation::Bpf => "bpf-lsm/bpf",
+        Operation::PerfEvent => "bpf-lsm/perf_event_open",
+        Operation::Module | Operation::Firmware | Operation::Kexec => "bpf-lsm/kernel_read_file",
+        Operation::Setuid => "bpf-lsm/task_fix_setuid",
+        Operation::Namespace => "bpf-lsm/userns_create",
+        Operation::Time => "bpf-lsm/settime",
+        Operation::Swap | Operation::Reboot => "bpf-lsm/capable",
     }
 }
 

@@ -3,12 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    action::{Object, ProcessInfo},
-    event::Event,
+    action::{Object, Operation, ProcessInfo},
+    event::{DecisionEvent, Event},
     subject::Subject,
     text::{Safe, safe_args},
 };
 
+/// `kernel.type_id`
+const KERNEL_SYSTEM_CALL: u32 = 2;
 /// `device.type_id`: a server.
 const DEVICE_SERVER: u32 = 1;
 /// `file.type_id`
@@ -108,10 +110,30 @@ fn file(path: &[u8], type_id: u32) -> Value {
     json!({ "name": Safe(name).to_string(), "path": Safe(path).to_string(), "type_id": type_id })
 }
 
-/// Bytes of a path; empty for an address, which no class asks for.
+/// Bytes of a path; empty for everything else, which no class asks for.
 pub(super) fn path_of(object: &Object) -> &[u8] {
     match object {
         Object::Path { bytes } | Object::Ends { from: bytes, .. } => bytes,
-        Object::Address { .. } => b"",
+        Object::Address { .. } | Object::Process { .. } | Object::Request { .. } => b"",
     }
+}
+
+/// The process that is traced, signalled or changed: another one, or the acting one itself.
+pub(super) fn acted_on(decision: &DecisionEvent) -> Value {
+    match &decision.object {
+        Object::Process { pid, comm, .. } => {
+            json!({ "pid": pid, "name": Safe(comm).to_string() })
+        }
+        _ => acting(&decision.subject, &decision.process),
+    }
+}
+
+/// What is asked of the kernel.
+pub(super) fn kernel(operation: Operation, object: &Object) -> Value {
+    let name = format!("{operation} {object}");
+    let mut kernel = json!({ "name": name.trim_end(), "type_id": KERNEL_SYSTEM_CALL });
+    if let (Object::Path { bytes }, Value::Object(kernel)) = (object, &mut kernel) {
+        kernel.insert("path".to_owned(), Safe(bytes).to_string().into());
+    }
+    kernel
 }

@@ -11,6 +11,7 @@ const CLASSES: &[(u64, &[u64], &[&str])] = &[
         &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 99],
         &["actor", "device", "file"],
     ),
+    (1003, &[0, 1, 2, 3, 4, 99], &["actor", "device", "kernel"]),
     (
         1007,
         &[0, 1, 2, 3, 4, 5, 99],
@@ -184,7 +185,7 @@ fn objects(value: &Value, path: &str, wrong: &mut impl FnMut(String)) {
         "user" => any(&["account", "name", "uid"]),
         "policy" => any(&["name", "type", "uid"]),
         "firewall_rule" | "app" => any(&["name", "uid"]),
-        "file" => all(&["name", "type_id"]),
+        "file" | "kernel" => all(&["name", "type_id"]),
         "device" => {
             all(&["type_id"])
                 && any(&[

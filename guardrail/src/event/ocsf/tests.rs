@@ -50,6 +50,17 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
             from: b"/srv/held/a".to_vec(),
             to: b"/srv/held/\x1b[31mb".to_vec(),
         },
+        Operation::Ptrace | Operation::Signal => Object::Process {
+            pid: 812,
+            comm: b"ss\x1b[31mhd".to_vec(),
+            signal: (operation == Operation::Signal).then_some(9),
+        },
+        Operation::Module => Object::Path {
+            bytes: b"/evil.ko".to_vec(),
+        },
+        _ if operation.class() == crate::action::Class::System => Object::Request {
+            words: "command 5".to_owned(),
+        },
         _ => Object::Path {
             bytes: b"/srv/held/a\n\x1b[31m\xff".to_vec(),
         },
@@ -319,6 +330,8 @@ proptest! {
                 to.clone_from(&arg);
             }
             Object::Address { .. } => {}
+            Object::Process { comm, .. } => comm.clone_from(&arg),
+            Object::Request { words } => *words = String::from_utf8_lossy(&arg).into_owned(),
         }
         decision.process.args = vec![arg.clone()];
         decision.process.comm = arg.clone();

@@ -20,7 +20,7 @@ use crate::{
     id::GrantId,
     image::{
         Image,
-        eval::{Leases, judge_address, judge_paths},
+        eval::{Leases, judge_address, judge_paths, judge_system},
         leases::rows,
     },
     policy::{
@@ -124,6 +124,14 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             };
             judge_address(image, mapped_octets(*ip), &attempt, now, &leases)
         }
+        What::System { operation } => {
+            let attempt = Attempt {
+                ops: operation.bit(),
+                port: 0,
+                subjects,
+            };
+            judge_system(image, &attempt, now, &leases)
+        }
     }
 }
 
@@ -147,6 +155,10 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
         } => {
             let (ip, port) = (*ip, *port);
             vec![(*operations, vec![Object::Address { ip, port }.into()])]
+        }
+        What::System { operation } => {
+            let words = String::new();
+            vec![(operation.bit(), vec![Object::Request { words }.into()])]
         }
     };
     let arguments = match &tried.what {
@@ -258,7 +270,7 @@ fn renamed_directories_keep_their_rules_and_their_new_place_has_its_own() {
             let objects = match &tried.what {
                 What::Path { path, .. } => disk.name_count(path),
                 What::Ends { from, to, .. } => disk.name_count(from).max(disk.name_count(to)),
-                What::Address { .. } => 1,
+                What::Address { .. } | What::System { .. } => 1,
             };
             // Under two names with rules below both, the automaton would stand in three places; it restricts.
             if decision.reason == reason::WALK_FAILED && objects > 1 {

@@ -221,3 +221,26 @@ fn of_more_leases_than_a_row_holds_those_that_end_last_are_kept() {
         .collect();
     assert_eq!((rows.len(), kept), (1, vec![5, 4, 3, 2]));
 }
+
+#[test]
+fn more_rules_without_an_object_than_the_kernel_judges_are_refused() {
+    let rules = |count: u32| {
+        (0..count).fold(String::new(), |mut text, index| {
+            writeln!(
+                text,
+                "    - {{ id: r{index}, effect: deny, system: {{ ops: [bpf] }} }}"
+            )
+            .unwrap();
+            text
+        })
+    };
+    let most = policy("p", &rules(ENTRIES_PER_ATTEMPT_MAX));
+    let system = image(std::slice::from_ref(&most)).system;
+    assert_eq!(u32::from(system.len), ENTRIES_PER_ATTEMPT_MAX);
+    let errors = compile(&[most, policy("q", &rules(1))]).unwrap_err();
+    let text = errors[0].to_string();
+    assert!(
+        text.contains("system meets 65 entries") && text.contains("r0"),
+        "{text}"
+    );
+}

@@ -8,6 +8,7 @@ use std::{
 use proptest::prelude::*;
 
 use crate::{
+    action::{Class, Operation},
     id::{GrantId, GroupName, Revision, UserName},
     key::PermissionRef,
     policy::{Versioned, explain::TimedLease, parse},
@@ -73,6 +74,9 @@ pub(super) enum What {
         ip: IpAddr,
         port: u16,
     },
+    System {
+        operation: Operation,
+    },
 }
 
 pub(super) fn path() -> impl Strategy<Value = String> {
@@ -115,6 +119,10 @@ fn target() -> impl Strategy<Value = String> {
             prop::sample::select(&PORTS[..])
         )
             .prop_map(|(ops, cidrs, ports)| format!("net: {{ ops: {ops}, cidr: {cidrs}{ports} }}")),
+        prop::sample::subsequence(system_operations(), 1..4).prop_map(|ops| {
+            let words: Vec<&str> = ops.iter().map(|operation| operation.as_str()).collect();
+            format!("system: {{ ops: [{}] }}", words.join(", "))
+        }),
     ]
 }
 
@@ -194,8 +202,26 @@ fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
     ]
 }
 
-const FILE_OPS: [&str; 8] = [
-    "read", "write", "create", "delete", "rename", "link", "attr", "map-exec",
+fn system_operations() -> Vec<Operation> {
+    let all = Operation::ALL.into_iter();
+    all.filter(|operation| operation.class() == Class::System)
+        .collect()
+}
+
+const FILE_OPS: [&str; 13] = [
+    "read",
+    "write",
+    "create",
+    "delete",
+    "rename",
+    "link",
+    "attr",
+    "map-exec",
+    "mount",
+    "umount",
+    "move-mount",
+    "remount",
+    "bind-mount",
 ];
 const NET_OPS: [&str; 3] = ["connect", "send", "bind"];
 const EFFECTS: [&str; 6] = [
@@ -283,6 +309,12 @@ fn attempt() -> impl Strategy<Value = Tried> {
             op::DELETE,
             op::ATTR,
             op::MAP_EXEC,
+            op::MOUNT,
+            op::MOUNT | op::BIND_MOUNT,
+            op::UMOUNT,
+            op::MOVE_MOUNT,
+            op::REMOUNT,
+            op::BIND_MOUNT,
         ][..],
     );
     let ends = prop::sample::select(
@@ -309,6 +341,8 @@ fn attempt() -> impl Strategy<Value = Tried> {
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
         1 => (net, address, port)
             .prop_map(|(operations, ip, port)| What::Address { operations, ip, port }),
+        1 => prop::sample::select(system_operations())
+            .prop_map(|operation| What::System { operation }),
     ];
     let who = prop::sample::select(WHO);
     (who, what).prop_map(|((user, groups), what)| Tried {

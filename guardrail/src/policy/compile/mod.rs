@@ -11,12 +11,14 @@ use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::{
     code::{effect, op},
-    image::{ENTRIES_PER_SLOT, Entry, SUBJECT_SETS_MAX, entry_flag},
+    image::{ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, SUBJECT_SETS_MAX, entry_flag},
 };
 
 use super::{Mode, Permission, Policy, PortRange, Rule, Scope, Target, Versioned};
 use crate::{
-    image::{Image, RuleInfo, SubjectSet, args::Conditions, nets::Nets, trie::Trie},
+    image::{
+        Image, RuleInfo, SubjectSet, append, args::Conditions, nets::Nets, some_rules, trie::Trie,
+    },
     key::{PermissionKey, PermissionRef, RuleKey},
     reason::Effect,
 };
@@ -49,6 +51,8 @@ struct Compiler {
     trie: Trie,
     nets: Nets,
     conditions: Conditions,
+    /// Entries that have no object
+    system: Vec<Entry>,
     rules: BTreeMap<RuleKey, RuleInfo>,
     permissions: BTreeMap<PermissionKey, PermissionRef>,
     subject_sets: Vec<SubjectSet>,
@@ -186,6 +190,11 @@ impl Compiler {
                     }
                 }
             }
+            Target::System { .. } => {
+                if !self.system.contains(&entry) {
+                    self.system.push(entry);
+                }
+            }
         }
     }
 
@@ -198,6 +207,8 @@ impl Compiler {
         let mut entries = Vec::new();
         let (nodes, edges) = self.trie.flatten(&mut entries);
         let nets = self.nets.flatten(&mut entries, &name, &mut self.errors);
+        let system = append(&mut entries, &self.system);
+        self.errors.extend(too_much_at_once(&self.system, &name));
         self.errors.extend(too_large(
             entries.len(),
             "entries",
@@ -222,11 +233,24 @@ impl Compiler {
             entries,
             nets,
             arguments,
+            system,
             subject_sets,
             rules,
             permissions,
         })
     }
+}
+
+/// Every entry that has no object is met at once.
+fn too_much_at_once(system: &[Entry], name: &dyn Fn(u64) -> String) -> Option<CompileError> {
+    let (count, max) = (system.len(), ENTRIES_PER_ATTEMPT_MAX as usize);
+    (count > max).then(|| CompileError::TooMuchAtOnce {
+        place: "system".to_owned(),
+        count,
+        what: "entries",
+        max,
+        rules: some_rules(system, name),
+    })
 }
 
 /// What `count` exceeds, if it does.

@@ -19,6 +19,7 @@ const KNOWN: &[&str] = &[
     "exec",
     "file",
     "net",
+    "system",
     "permission",
     "message",
     "timeout",
@@ -26,7 +27,7 @@ const KNOWN: &[&str] = &[
 ];
 /// Keys of the language that later builds enforce.
 const LATER: &[&str] = &[
-    "when", "approval", "rate", "flags", "hosts", "subjects", "system", "then", "windows",
+    "when", "approval", "rate", "flags", "hosts", "subjects", "then", "windows",
 ];
 
 pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
@@ -73,7 +74,7 @@ fn only(r: &mut Reader, node: &Node, key: &str, of: Effect, effect: Effect) {
     r.report(Diagnostic::error(node.at, node.excerpt(), message));
 }
 
-/// Exactly one of the four ways to say which actions are meant.
+/// Exactly one of the five ways to say which actions are meant.
 fn scope(
     r: &mut Reader,
     at: Place,

@@ -1,8 +1,8 @@
-//! The actions of a rule or a permission: `exec`, `file`, `net`.
+//! The actions of a rule or a permission: `exec`, `file`, `net`, `system`.
 
 use super::{args, fields::Fields, reader::Reader};
 use crate::{
-    action::Operation,
+    action::{Class, Operation},
     policy::{
         Cidr, Diagnostic, PathPattern, PortRange, Target, net::CidrError, path::PathError,
         yaml::Node,
@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// The classes that this build enforces.
-pub(super) const TARGETS: [&str; 3] = ["exec", "file", "net"];
+pub(super) const TARGETS: [&str; 4] = ["exec", "file", "net", "system"];
 
 /// A permission is one or more sets of actions.
 pub(super) fn permission(r: &mut Reader, node: &Node) -> Vec<Target> {
-    let Some(mut fields) = Fields::of(r, node, "a permission", &TARGETS, &["system"]) else {
+    let Some(mut fields) = Fields::of(r, node, "a permission", &TARGETS, &[]) else {
         return vec![];
     };
     let given: Vec<&str> = TARGETS.into_iter().filter(|key| fields.had(key)).collect();
@@ -22,7 +22,7 @@ pub(super) fn permission(r: &mut Reader, node: &Node) -> Vec<Target> {
         r.report(Diagnostic::error(
             node.at,
             "",
-            "a permission has at least one of `exec`, `file` and `net`",
+            "a permission has at least one of `exec`, `file`, `net` and `system`",
         ));
     }
     given
@@ -36,6 +36,7 @@ pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
     match key {
         "exec" => exec(r, node),
         "file" => file(r, node),
+        "system" => system(r, node),
         _ => net(r, node),
     }
 }
@@ -76,12 +77,69 @@ fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
         Operation::Link,
         Operation::Attr,
         Operation::MapExec,
+        Operation::Mount,
+        Operation::Umount,
+        Operation::MoveMount,
+        Operation::Remount,
+        Operation::BindMount,
     ]
     .map(|operation| (operation.as_str(), operation));
-    let later = ["mount", "umount", "mprotect", "append"];
+    let later = ["mprotect", "append"];
     list_of(r, node, "ops", |r, node| {
         r.word(node, "operation", &known, &later)
     })
+}
+
+/// Words that one may look for among the operations of `system`, and why they are none.
+const NO_OPERATION: [(&str, &str); 9] = [
+    (
+        "capability",
+        "no hook tells that one is gained; restrict what gains it: `setuid`, `namespace`, programs",
+    ),
+    (
+        "login-uid",
+        "no guarded subject can change it, whatever the policies say",
+    ),
+    ("mount", "it has a path: write it under `file`"),
+    ("umount", "it has a path: write it under `file`"),
+    ("move-mount", "it has a path: write it under `file`"),
+    ("remount", "it has a path: write it under `file`"),
+    ("bind-mount", "it has a path: write it under `file`"),
+    (
+        "keyring",
+        "the hook does not tell what is done with a key; it is not enforced by this build",
+    ),
+    (
+        "scheduling",
+        "priorities and limits are not enforced by this build",
+    ),
+];
+
+fn system(r: &mut Reader, node: &Node) -> Option<Target> {
+    let later = ["target", "user", "signal", "command", "path"];
+    let mut fields = Fields::of(r, node, "system", &["ops"], &later)?;
+    let operations = fields
+        .require(r, "ops")
+        .map(|node| list_of(r, node, "ops", system_operation));
+    Some(Target::System {
+        operations: operations?,
+    })
+}
+
+fn system_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
+    let asked = node.text().unwrap_or_default();
+    if let Some((word, why)) = NO_OPERATION.iter().find(|(word, _)| *word == asked) {
+        let message = format!("`{word}` is no operation of `system`: {why}");
+        r.report(Diagnostic::error(node.at, word, message));
+        return None;
+    }
+    let of_system = |operation: &Operation| operation.class() == Class::System;
+    let known: Vec<(&str, Operation)> = Operation::ALL
+        .into_iter()
+        .filter(of_system)
+        .map(|operation| (operation.as_str(), operation))
+        .collect();
+    r.word(node, "operation", &known, &[])
 }
 
 fn net(r: &mut Reader, node: &Node) -> Option<Target> {

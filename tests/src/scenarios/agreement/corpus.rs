@@ -9,7 +9,7 @@ use stayhand_guardrail::{
     id::{GrantId, GroupName, Revision, UserName},
     image::{
         Image,
-        eval::{Leases, Level, judge_address, judge_paths},
+        eval::{Leases, Level, judge_address, judge_paths, judge_system},
         leases::rows,
     },
     policy::{
@@ -23,11 +23,11 @@ use stayhand_guardrail::{
     reason::{Reason, Verdict},
 };
 
-/// The policies' text.
-pub const POLICIES: [&str; 3] = [
+const POLICIES: [&str; 4] = [
     include_str!("../../../fixtures/agreement/base.yaml"),
     include_str!("../../../fixtures/agreement/monitor.yaml"),
     include_str!("../../../fixtures/agreement/second.yaml"),
+    include_str!("../../../fixtures/agreement/system.yaml"),
 ];
 const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
 /// What alice is granted.
@@ -40,6 +40,11 @@ pub const GRANTED: [&str; 5] = [
 ];
 /// Any time at which the leases of the evaluators are live.
 const NOW_NS: u64 = 1_000;
+
+/// The policies' texts, of which one file may have several.
+pub fn sources() -> impl Iterator<Item = &'static str> {
+    POLICIES.iter().flat_map(|file| file.split("---\n"))
+}
 
 /// One line of the fixture.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub enum What {
     Address(SocketAddr),
     /// A file
     Path(&'static str),
+    /// The kernel itself, or a process: nothing that a rule could name
+    Nothing,
     /// Both ends of a rename or a link
     Ends {
         /// What is there
@@ -114,6 +121,10 @@ impl Case {
         if self.operation.class() == Class::Net {
             return Ok(What::Address(self.object.parse()?));
         }
+        if self.operation.class() == Class::System {
+            ensure!(self.object == "-", "an object where there is none");
+            return Ok(What::Nothing);
+        }
         if !matches!(self.operation, Operation::Rename | Operation::Link) {
             return Ok(What::Path(self.object));
         }
@@ -128,7 +139,7 @@ impl Case {
         let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
         let one = self.operation;
         Ok(match self.what()? {
-            What::Address(_) => vec![(one.bit(), self.object)],
+            What::Address(_) | What::Nothing => vec![(one.bit(), self.object)],
             // A creation comprises its own open.
             What::Path(path) if one == Operation::Create => {
                 vec![(bits(&[one, Operation::Write]), path)]
@@ -149,10 +160,10 @@ impl Case {
     }
 
     fn groups(&self) -> Result<Vec<GroupName>> {
-        let groups: &[&str] = if self.user.as_str() == "alice" {
-            &["alice", "dev"]
-        } else {
-            &["bob"]
+        let groups: &[&str] = match self.user.as_str() {
+            "alice" => &["alice", "dev"],
+            "bob" => &["bob"],
+            _ => &[],
         };
         groups.iter().map(|group| Ok(group.parse()?)).collect()
     }
@@ -170,7 +181,7 @@ impl Case {
 }
 
 fn policies() -> Result<Vec<Versioned>> {
-    let parsed = POLICIES.iter().map(|text| {
+    let parsed = sources().map(|text| {
         let policy = parse(text).map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
         Ok(Versioned {
             revision: Revision(1),
@@ -207,6 +218,9 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
             What::Address(address) => Object::Address {
                 ip: address.ip(),
                 port: address.port(),
+            },
+            What::Nothing => Object::Request {
+                words: String::new(),
             },
             _ => Object::Path {
                 bytes: place.as_bytes().to_vec(),
@@ -259,6 +273,10 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
         let attempt = attempt(case.operation.bit(), address.port());
         let octets = mapped_octets(address.ip());
         return Ok(judge_address(image, octets, &attempt, now, &tables));
+    }
+    if let What::Nothing = case.what()? {
+        let attempt = attempt(case.operation.bit(), 0);
+        return Ok(judge_system(image, &attempt, now, &tables));
     }
     let ends: Vec<(Vec<Level>, Attempt)> = case
         .ends()?
@@ -316,6 +334,8 @@ pub fn evaluators_agree() -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use stayhand_guardrail::policy::check::NEVER_HELD;
+
     use super::*;
 
     #[test]
@@ -334,11 +354,14 @@ mod tests {
         );
         for operation in Operation::ALL {
             for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Held] {
-                assert!(
+                // What the evaluators hold and no call can wait for, the kernel denies.
+                let never = NEVER_HELD.contains(&operation) && verdict == Verdict::Held;
+                assert_ne!(
+                    never,
                     cases
                         .iter()
                         .any(|case| case.operation == operation && case.verdict == verdict),
-                    "nobody has `{operation}` {verdict}"
+                    "`{operation}` {verdict}"
                 );
             }
         }

@@ -2,6 +2,7 @@
 //! kernel that really lets an action through, stops it or denies it. The cases are `fixtures/agreement/`.
 
 mod corpus;
+mod root;
 
 use std::{
     fs,
@@ -13,7 +14,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use stayhand_agent_ebpf::abi::{code::verdict, record::Record};
 use stayhand_guardrail::{action::Operation, reason::Verdict};
 
-use self::corpus::{Case, GRANTED, POLICIES, What, cases, evaluators_agree, image};
+use self::{
+    corpus::{Case, GRANTED, What, cases, evaluators_agree, image, sources},
+    root::Root,
+};
 use crate::{
     actors::{
         client::{ALICE, BOB, Puppet},
@@ -40,11 +44,12 @@ const CODE: u8 = 7;
 fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
     let count = evaluators_agree()?;
     let image = image()?;
-    for case in cases()? {
-        directories(&case)?;
-        files(&case)?;
+    let mut root = Root::prepare()?;
+    for case in cases()?.iter().filter(|case| !root::is_for_root(case)) {
+        directories(case)?;
+        files(case)?;
     }
-    let policies = POLICIES.iter().map(|text| (*text).to_owned()).collect();
+    let policies = sources().map(str::to_owned).collect();
     let mut host = Host::boot(&Config {
         policies,
         ..Config::default()
@@ -54,6 +59,7 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         host.cli(&words)?.ok()?;
     }
     let mut kernel = StandIn::take_over(&mut host)?;
+    let mut untried = 0;
     let mut puppets = [Puppet::start(ALICE)?, Puppet::start(BOB)?];
     for case in cases()? {
         let [alice, bob] = &mut puppets;
@@ -62,9 +68,20 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         } else {
             bob
         };
-        files(&case)?;
         drop(kernel.records());
-        let verdict = tried(&case, puppet, &kernel).with_context(|| case.line.to_owned())?;
+        let verdict = if root::is_for_root(&case) {
+            let Some(tried) = root.attempt(&case)? else {
+                untried += 1;
+                continue;
+            };
+            let verdict = came_of(tried, root.puppet(&case)?, &kernel);
+            Root::clean_up(&case)?;
+            verdict
+        } else {
+            files(&case)?;
+            came_of(attempt(&case)?, puppet, &kernel)
+        };
+        let verdict = verdict.with_context(|| case.line.to_owned())?;
         let records = kernel.records();
         let rule = records
             .first()
@@ -73,7 +90,9 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         case.expects("the kernel", verdict, rule.as_deref())?;
         recorded_once(&case, &records)?;
     }
-    ctx.log(format!("{count} cases"));
+    ctx.log(format!(
+        "{count} cases, {untried} of them for the evaluators only"
+    ));
     Ok(())
 }
 
@@ -105,9 +124,11 @@ fn recorded_once(case: &Case, records: &[Record]) -> Result<()> {
     Ok(())
 }
 
-/// How a case is tried, the result of success, and the error of an address that this machine does not have or has no
-/// way to: the kernel says so only after it has let the attempt through.
-fn attempt(case: &Case) -> Result<(String, Ret, Option<i32>)> {
+/// How a case is tried, the result of success, and the error of what this machine does not have or has no way to: the
+/// kernel says so only after it has let the attempt through.
+type Tried = (String, Ret, Option<i32>);
+
+fn attempt(case: &Case) -> Result<Tried> {
     let path = case.object;
     let words = match (case.what()?, case.operation) {
         (What::Address(to), Operation::Connect) => {
@@ -148,8 +169,8 @@ fn attempt(case: &Case) -> Result<(String, Ret, Option<i32>)> {
 }
 
 /// Executes a case for real; what is held is refused.
-fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> {
-    let (words, success, beyond) = attempt(case)?;
+fn came_of(tried: Tried, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> {
+    let (words, success, beyond) = tried;
     let ticket = puppet.ask(&words)?;
     let mut was_held = false;
     let result = wait::until_ok(wait::SOON, "a verdict", || {
@@ -175,7 +196,7 @@ fn tried(case: &Case, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdict> 
 /// The directories of a case, open to everybody.
 fn directories(case: &Case) -> Result<()> {
     let paths = match case.what()? {
-        What::Address(_) => vec![],
+        What::Address(_) | What::Nothing => vec![],
         What::Path(path) => vec![path],
         What::Ends { from, to, .. } => vec![from, to],
     };
@@ -194,7 +215,7 @@ fn directories(case: &Case) -> Result<()> {
 /// there.
 fn files(case: &Case) -> Result<()> {
     let (there, missing) = match case.what()? {
-        What::Address(_) => (vec![], vec![]),
+        What::Address(_) | What::Nothing => (vec![], vec![]),
         What::Path(path) if case.operation == Operation::Create => (vec![], vec![path]),
         What::Path(path) => (vec![path], vec![]),
         What::Ends {

@@ -165,12 +165,17 @@ fn the_slot_is_marked_before_the_first_write_and_the_flip_is_the_last_but_one() 
         let log = maps.log.lock().unwrap().clone();
         assert_eq!(log[0], ("ACTIVE", (slot + 1).to_string()));
         assert_eq!(
+            log[1],
+            ("ACTIVE", (generation - 4).to_string()),
+            "the kernel forgets what it keeps before the flip, even if the generation is the same"
+        );
+        assert_eq!(
             log[log.len() - 2],
             ("ACTIVE", (generation << 1 | slot).to_string())
         );
         assert_eq!(log[log.len() - 1], ("ACTIVE", "0".to_owned()));
         assert!(
-            log[1..log.len() - 2]
+            log[2..log.len() - 2]
                 .iter()
                 .all(|(map, _)| *map != "ACTIVE")
         );

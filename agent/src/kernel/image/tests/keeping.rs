@@ -67,9 +67,22 @@ fn an_object_that_ended_is_given_up_and_so_is_its_label() {
     install(&mut installer, 1, &[("a", "/opt/x")]);
     let old = disk.id("/opt/x");
     disk.replace("/opt/x");
+    maps.log.lock().unwrap().clear();
     assert_eq!(
         installer.relabel().unwrap(),
         Relabelled::Labels { set: 1, removed: 0 }
+    );
+    let written: Vec<&str> = maps
+        .log
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(map, _)| *map)
+        .collect();
+    assert_eq!(
+        written,
+        ["LABEL_BITS", "LABELS", "ACTIVE", "LABEL_BITS"],
+        "a label has its bit; what the kernel keeps of places is void once labels are written"
     );
     disk.end(old);
     assert_eq!(

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::{
     abi::image::{EdgeKey, Entry, NODES_PER_SLOT, Node, Range},
-    path::{Levels, States, step},
+    path::{Levels, States, bit_of, step},
     siphash::hash_name,
 };
 use stayhand_guardrail::{
@@ -37,6 +37,10 @@ impl Levels for Walk<'_> {
         })
         .map_or(0, |label| label.node)
     }
+    fn name_bit(&mut self, level: u32) -> Option<u64> {
+        Some(bit_of(&self.levels[level as usize].0))
+    }
+
     fn name_hash(&mut self, level: u32) -> Option<u64> {
         Some(hash_name(SECRET, &self.levels[level as usize].0))
     }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{
-    ArgStep, EdgeKey, Entry, Label, LabelKey, LeaseKey, LeaseRow, Node, Range, Subject, SubjectKey,
+    ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, Node, Range, Subject,
+    SubjectKey,
 };
 
 use super::super::{
@@ -98,6 +99,7 @@ impl<K: Ord + Clone, V: Clone + std::fmt::Debug> Table<K, V> for Shared<K, V> {
 pub(super) struct Maps {
     pub(super) active: Shared<u32, u64>,
     pub(super) labels: Shared<LabelKey, Label>,
+    pub(super) label_bits: Shared<u32, LabelBits>,
     pub(super) edges: Shared<EdgeKey, u32>,
     pub(super) nodes: Shared<u32, Node>,
     pub(super) entries: Shared<u32, Entry>,
@@ -113,8 +115,9 @@ impl Maps {
     pub(super) fn new() -> Self {
         let log = Log::default();
         Self {
-            active: Shared::new("ACTIVE", 2, &log),
+            active: Shared::new("ACTIVE", 3, &log),
             labels: Shared::new("LABELS", 1_000, &log),
+            label_bits: Shared::new("LABEL_BITS", 2, &log),
             edges: Shared::new("EDGES", 1_000, &log),
             nodes: Shared::new("NODES", 1_000_000, &log),
             entries: Shared::new("ENTRIES", 1_000_000, &log),
@@ -131,6 +134,7 @@ impl Maps {
         Tables {
             active: Box::new(self.active.clone()),
             labels: Box::new(self.labels.clone()),
+            label_bits: Box::new(self.label_bits.clone()),
             edges: Box::new(self.edges.clone()),
             nodes: Box::new(self.nodes.clone()),
             entries: Box::new(self.entries.clone()),

@@ -1,0 +1,223 @@
+//! Whether nothing can be met by an object, told by its directory alone: most of what a guarded subject does is none of
+//! any rule's business, and is to cost next to nothing.
+//!
+//! See [`stayhand_agent_ebpf::abi::place`] for what is kept. Nothing is concluded from what may be outdated: then the
+//! object is walked. No directory below which some entry is met is ever kept.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_probe_read_kernel};
+use stayhand_agent_ebpf::{
+    abi::{
+        image::ACTIVE_SLOT_MASK,
+        place::{Directory, PERIOD_SHIFT, Place, place_of},
+        task::TaskState,
+    },
+    path::States,
+};
+
+use crate::{
+    judge::stale,
+    maps::{PLACES, exchange},
+    offsets::{
+        ADDR_RENAME_LOCK, Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
+        OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
+        OFF_SB_DEV, load,
+    },
+    walk::{label, leads_on, same},
+};
+
+/// What [`Directory::renames`] says if the counter is not known: odd, as while something is renamed.
+const UNKNOWN: u32 = 1;
+
+/// The kernel's counter of renames. Every change of a dentry's name or parent is made between two steps of it
+/// (fs/dcache.c, `__d_move`).
+#[inline(always)]
+fn renames() -> u32 {
+    let lock = ADDR_RENAME_LOCK.load();
+    if lock == 0 {
+        return UNKNOWN;
+    }
+    let mut sequence = UNKNOWN;
+    // SAFETY: the helper checks the address and writes four bytes. The counter is the first member of a `seqlock_t`
+    // (include/linux/seqlock.h).
+    let failed =
+        unsafe { bpf_probe_read_kernel((&raw mut sequence).cast(), 4, lock as *const c_void) };
+    if failed == 0 { sequence } else { UNKNOWN }
+}
+
+/// Whether nothing was renamed since the attempt's directory was noted. Renames are what the walk is looked over for
+/// a second time.
+#[inline(always)]
+pub fn quiet(state: *mut TaskState) -> bool {
+    // SAFETY: the state is live. Volatile: the number is to be read here, before the counter.
+    let before = unsafe { core::ptr::read_volatile(&raw const (*state).current.directory.renames) };
+    before & 1 == 0 && renames() == before
+}
+
+/// Notes that the attempt is not about one object in one directory; only what is renamed meanwhile is of interest.
+///
+/// # Safety
+/// The state must be live.
+#[inline(always)]
+pub unsafe fn forget(state: *mut TaskState) {
+    // SAFETY: by contract.
+    unsafe {
+        (*state).current.directory.inode = 0;
+        (*state).current.directory.renames = renames();
+    }
+}
+
+/// Notes where the object is, before anything is read of its way up; true if nothing can be met there.
+///
+/// # Safety
+/// `dentry` must be a typed dentry pointer, `anchor` a typed inode pointer of the file system that is meant, and the
+/// state live.
+#[inline(always)]
+pub unsafe fn unmet(
+    state: *mut TaskState,
+    active: u64,
+    changes: u64,
+    dentry: Addr,
+    anchor: Addr,
+) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let directory = &raw mut (*state).current.directory;
+        (*directory).inode = 0;
+        (*directory).renames = UNKNOWN;
+        // An open question about this call ends only where it is judged.
+        if core::ptr::read_volatile(&raw const (*state).current.given_up) != 0 {
+            return false;
+        }
+        let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
+        let sb: Addr = load(anchor, &OFF_INODE_SB);
+        let above: Addr = load(parent, &OFF_DENTRY_INODE);
+        (*directory).igen = load(above, &OFF_INODE_GENERATION);
+        let unfit = (*directory).igen == 0
+            || same(state, parent, dentry)
+            || !same(state, load(dentry, &OFF_DENTRY_SB), sb);
+        if unfit {
+            (*directory).renames = renames();
+            return false;
+        }
+        (*directory).ino = load(above, &OFF_INODE_INO);
+        (*directory).dev = load(sb, &OFF_SB_DEV);
+        (*directory).active = active;
+        (*directory).changes = changes;
+        (*directory).period = (bpf_jiffies64() >> PERIOD_SHIFT) as u32;
+        // Through memory, and volatile: from here on it is a number.
+        core::ptr::write_volatile((&raw mut (*directory).inode).cast::<Addr>(), above);
+        if known(state, dentry, parent, active) {
+            return true;
+        }
+        // The walk begins: before its first look at the tree.
+        (*directory).renames = renames();
+        // Whatever was renamed since the directory was looked up, it is another one's.
+        if !same(state, load(dentry, &OFF_DENTRY_PARENT), parent) {
+            (*directory).inode = 0;
+        }
+    }
+    false
+}
+
+/// Whether the directory is kept and nothing can be met in it by this object. The counter of renames is read last: if it
+/// is what it was when the directory was kept, then nothing was renamed between these two moments, in which lies
+/// everything that is looked at here.
+#[inline(always)]
+unsafe fn known(state: *mut TaskState, dentry: Addr, parent: Addr, active: u64) -> bool {
+    // SAFETY: by contract of `unmet`.
+    unsafe {
+        let Some((states, kept_at)) = kept(&raw const (*state).current.directory) else {
+            return false;
+        };
+        // Looked up before the directory was kept, perhaps.
+        if !same(state, load(dentry, &OFF_DENTRY_PARENT), parent) {
+            return false;
+        }
+        let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
+        let slot = (active & ACTIVE_SLOT_MASK) as u32;
+        if !inode.is_null() && label(inode, slot) != 0 {
+            return false;
+        }
+        if states != States::default() {
+            let (pointer, len): (u64, u32) = (
+                load(dentry, &OFF_DENTRY_NAME),
+                load(dentry, &OFF_DENTRY_NAME_LEN),
+            );
+            if leads_on(state, states, slot, pointer, len) {
+                return false;
+            }
+        }
+        renames() == kept_at && !stale(active)
+    }
+}
+
+/// The states of the automaton in a directory that is kept, and the counter of renames when it was.
+#[inline(always)]
+unsafe fn kept(directory: *const Directory) -> Option<(States, u32)> {
+    // SAFETY: the directory is live by contract of the callers; a live map value, read under its version: loads are
+    // volatile, so in order, and x86-64 does not reorder them.
+    unsafe {
+        let inode = core::ptr::read_volatile(&raw const (*directory).inode);
+        let place = PLACES.get_ptr(place_of(inode))?;
+        let version = core::ptr::read_volatile(&raw const (*place).version);
+        let kept = &raw const (*place).directory;
+        let equal = read(&raw const (*kept).inode) == inode
+            && read(&raw const (*kept).ino) == (*directory).ino
+            && read(&raw const (*kept).active) == (*directory).active
+            && read(&raw const (*kept).changes) == (*directory).changes
+            && read(&raw const (*kept).dev) == (*directory).dev
+            && read(&raw const (*kept).igen) == (*directory).igen
+            && read(&raw const (*kept).period) == (*directory).period;
+        if !equal || inode == 0 {
+            return None;
+        }
+        let renames = read(&raw const (*kept).renames);
+        let states = read(&raw const (*place).states);
+        let again = core::ptr::read_volatile(&raw const (*place).version);
+        (version & 1 == 0 && again == version).then_some((states, renames))
+    }
+}
+
+#[inline(always)]
+unsafe fn read<T: Copy>(from: *const T) -> T {
+    // SAFETY: live by contract of `kept`.
+    unsafe { core::ptr::read_volatile(from) }
+}
+
+/// Keeps the directory of the object that was just walked, if nothing is met below it. Of two at once on one place the
+/// second one is not kept.
+///
+/// # Safety
+/// The state must be live.
+#[inline(always)]
+pub unsafe fn keep(state: *mut TaskState) {
+    // SAFETY: live by contract; a live map value that only the holder of its odd version writes.
+    unsafe {
+        let current = &raw const (*state).current;
+        let directory = &raw const (*current).directory;
+        let inode = core::ptr::read_volatile(&raw const (*directory).inode);
+        if inode == 0
+            || (*current).depth < 2
+            || (*current).met_above != 0
+            || (*current).fickle != 0
+            || !quiet(state)
+            || stale((*directory).active)
+        {
+            return;
+        }
+        let Some(place) = PLACES.get_ptr_mut(place_of(inode)) else {
+            return;
+        };
+        let version = core::ptr::read_volatile(&raw const (*place).version);
+        if version & 1 != 0 || !exchange(&raw mut (*place).version, version, version | 1) {
+            return;
+        }
+        core::ptr::write_volatile(&raw mut (*place).directory, *directory);
+        core::ptr::write_volatile(&raw mut (*place).states, (*current).above);
+        core::ptr::write_volatile(&raw mut (*place).version, version.wrapping_add(2));
+    }
+}
+
+const _: () = assert!(size_of::<Place>() == 64);
