@@ -21,9 +21,9 @@ use stayhand_agent_ebpf::{
 use crate::{
     maps::{EDGES, LABEL_BITS, LABELS, NODES, SETTINGS},
     offsets::{
-        Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_OPS,
+        Addr, OFF_DENTRY_FLAGS, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
         OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO,
-        OFF_INODE_SB, OFF_OPS_REVALIDATE, OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
+        OFF_INODE_SB, OFF_SB_DEV, OFF_SB_FLAGS, OFF_SB_ROOT, load,
     },
     places::{keep, quiet},
     underneath,
@@ -32,6 +32,9 @@ use crate::{
 
 /// `SB_NOUSER` (include/linux/fs.h): a mount inside the kernel (pipes, sockets, memfd) that no path names.
 const SB_NOUSER: u64 = 1 << 31;
+
+/// `DCACHE_OP_REVALIDATE` (include/linux/dcache.h). A scenario shows on every tested kernel that sysfs has it.
+const DCACHE_OP_REVALIDATE: u32 = 1 << 2;
 
 /// Identity of an inode, as it keys labels.
 ///
@@ -80,7 +83,7 @@ pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, bas
             return true;
         };
         (*state).current.base = base;
-        let mut attempt = Attempt {
+        let mut walk = Walk {
             state,
             dentry,
             anchor,
@@ -91,7 +94,7 @@ pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, bas
         bpf_loop(
             ATTEMPTS,
             one_attempt as *mut c_void,
-            (&raw mut attempt).cast(),
+            (&raw mut walk).cast(),
             0,
         );
         core::ptr::read_volatile(walked) != 0
@@ -103,7 +106,7 @@ const ATTEMPTS: u32 = 2;
 
 /// What is walked. In a kernel loop, because the verifier would go through each attempt that is written out.
 #[repr(C)]
-struct Attempt {
+struct Walk {
     state: *mut TaskState,
     dentry: Addr,
     anchor: Addr,
@@ -114,8 +117,8 @@ struct Attempt {
 unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `collect_end`'s; typed pointers by its contract.
     unsafe {
-        let attempt = context.cast::<Attempt>();
-        let (state, dentry, anchor) = ((*attempt).state, (*attempt).dentry, (*attempt).anchor);
+        let walk = context.cast::<Walk>();
+        let (state, dentry, anchor) = ((*walk).state, (*walk).dentry, (*walk).anchor);
         let (shown, sb): (Addr, Addr) = (load(dentry, &OFF_DENTRY_SB), load(anchor, &OFF_INODE_SB));
         // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
         let foreign = !same(state, shown, sb);
@@ -125,7 +128,7 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
         let climbed = if foreign {
             underneath::climb(state, anchor)
         } else {
-            climb(state, dentry, (*attempt).root)
+            climb(state, dentry, (*walk).root)
         };
         if !climbed || !descend(state) {
             return 0;
@@ -237,14 +240,15 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
         } else {
             label(inode, slot)
         };
-        if index != 0 {
-            // What a file system looks at again by itself may have moved on a server, without a rename here.
-            let operations: Addr = load(at, &OFF_DENTRY_OPS);
-            let revalidate: u64 = load(operations, &OFF_OPS_REVALIDATE);
-            (*state).current.fickle |= u32::from(revalidate != 0);
-        }
         let parent: Addr = load(at, &OFF_DENTRY_PARENT);
         if !same(state, parent, at) {
+            if index != 0 {
+                // What a file system looks at again by itself may have moved on a server, without a rename here. By the
+                // flag that path walks go by: a file system clears it where its operation has nothing to look at. The
+                // root goes nowhere.
+                let flags: u32 = load(at, &OFF_DENTRY_FLAGS);
+                (*state).current.fickle |= flags & DCACHE_OP_REVALIDATE;
+            }
             (*climb).at = parent;
             return 0;
         }

@@ -88,13 +88,7 @@ pub const MEMBERS: &[Member] = &[
     // Null for a dentry that is in no hash chain: its name is being looked up, nobody knows yet what it stands for.
     // By the chain and not by `DCACHE_PAR_LOOKUP`, whose value differs between kernels.
     member("OFF_DENTRY_HASHED", "dentry", &["d_hash.pprev"], 8),
-    member("OFF_DENTRY_OPS", "dentry", &["d_op"], 8),
-    member(
-        "OFF_OPS_REVALIDATE",
-        "dentry_operations",
-        &["d_revalidate"],
-        8,
-    ),
+    member("OFF_DENTRY_FLAGS", "dentry", &["d_flags"], 4),
     member("OFF_DENTRY_SB", "dentry", &["d_sb"], 8),
     member(
         "OFF_DENTRY_ALIAS",

@@ -1,6 +1,6 @@
 //! docs/filesystems.md: what is shown on which kind of file system, from the tables of the scenarios.
 
-use std::{env, fmt::Write as _, fs, path::Path};
+use std::fmt::Write as _;
 
 use crate::scenarios::{
     self,
@@ -56,7 +56,7 @@ const OTHERS: &[(&str, &str, &[&str])] = &[
          object, which is judged.",
         &[
             "proc_self_root_and_proc_self_fd_change_nothing",
-            "a_directory_without_a_number_of_its_own_is_never_known",
+            "a_directory_that_its_file_system_looks_at_again_is_never_known",
         ],
     ),
 ];
@@ -72,16 +72,7 @@ numbers are given again after the last close; a rule by name holds. f2fs, zfs, b
 
 #[test]
 fn the_document_on_file_systems_is_what_the_scenarios_show() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/filesystems.md");
-    let made = document();
-    if env::var_os("STAYHAND_BLESS").is_some() {
-        fs::write(&path, &made).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        made == kept,
-        "docs/filesystems.md is not what is shown; write it with: STAYHAND_BLESS=1 cargo test -p stayhand-tests"
-    );
+    super::is_kept("docs/filesystems.md", &document());
 }
 
 #[test]

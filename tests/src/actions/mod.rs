@@ -49,15 +49,19 @@ All hooks exist on every supported kernel (6.1 and later) but those marked with 
 
 #[test]
 fn the_list_of_actions_in_docs_is_what_the_hooks_do() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/actions.md");
-    let made = document();
+    is_kept("docs/actions.md", &document());
+}
+
+/// Compares a document with what it is made from, or writes it if it is asked to.
+fn is_kept(name: &str, made: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     if env::var_os("STAYHAND_BLESS").is_some() {
-        fs::write(&path, &made).unwrap();
+        fs::write(&path, made).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         made == kept,
-        "docs/actions.md is not what the hooks do; write it with: STAYHAND_BLESS=1 cargo test -p stayhand-tests"
+        "{name} is not what it is made from; write it with: STAYHAND_BLESS=1 cargo test -p stayhand-tests"
     );
 }
 

@@ -149,18 +149,7 @@ impl Rig {
     /// Continues the process behind the agent's back, several times: every time it must stop again by itself.
     pub fn stray_continues(&self, held: &Held, times: u32) -> Result<()> {
         for _ in 0..times {
-            let before = self
-                .agent
-                .entry(&held.hold)
-                .context("the hold is gone")?
-                .restops;
-            self.agent.wake(&held.hold);
-            wait::until(wait::SOON, "the call to be stopped again", || {
-                self.agent
-                    .entry(&held.hold)
-                    .filter(|entry| entry.restops > before)
-            })?;
-            process::wait_stopped(held.hold.entry.tgid, wait::SOON)?;
+            self.agent.stops_again(&held.hold)?;
             ensure!(
                 self.alice.answered(&held.ticket).is_none(),
                 "a stray SIGCONT let the call return"

@@ -134,6 +134,17 @@ impl StandIn {
         drop(process::signal(hold.entry.tgid, Signal::SIGCONT));
     }
 
+    /// One `SIGCONT` behind the agent's back, after which the process must stop again by itself.
+    pub fn stops_again(&self, hold: &Pending) -> Result<()> {
+        let restops = || self.entry(hold).map(|entry| entry.restops);
+        let before = restops().context("the hold is gone")?;
+        self.wake(hold);
+        wait::until(wait::SOON, "the call to be stopped again", || {
+            restops().filter(|now| *now > before)
+        })?;
+        process::wait_stopped(hold.entry.tgid, wait::SOON)
+    }
+
     /// Removes a hold whose process is gone, as the agent does.
     pub fn forget(&self, hold: &Pending) -> Result<()> {
         self.answers.delete(&hold.key);

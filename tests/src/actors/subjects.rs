@@ -258,18 +258,7 @@ impl Subjects {
     }
 
     fn stray_continue(&self, name: &'static str, held: &Held) -> Result<()> {
-        let before = self
-            .agent
-            .entry(&held.hold)
-            .context("the hold is gone")?
-            .restops;
-        self.agent.wake(&held.hold);
-        wait::until(wait::SOON, "the call to be stopped again", || {
-            self.agent
-                .entry(&held.hold)
-                .filter(|entry| entry.restops > before)
-        })?;
-        process::wait_stopped(held.hold.entry.tgid, wait::SOON)?;
+        self.agent.stops_again(&held.hold)?;
         let answered = self
             .puppets
             .get(name)

@@ -139,7 +139,9 @@ fn add_fixtures(tree: &mut Tree) -> Result<()> {
 
 /// Debug sections are most of a binary and the guest unpacks every byte; `strip` comes with the C linker.
 fn stripped(file: &Path) -> Result<Vec<u8>> {
-    let out: PathBuf = paths::vm_dir("stripped").join(file.file_name().unwrap_or_default());
+    // Of this process's own: another one may be at the same.
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let out = paths::vm_dir("stripped").join(format!("{}-{name}", std::process::id()));
     if let Some(dir) = out.parent() {
         fs::create_dir_all(dir)?;
     }
@@ -150,7 +152,9 @@ fn stripped(file: &Path) -> Result<Vec<u8>> {
             .arg(&out)
             .arg(file),
     )?;
-    fs::read(&out).with_context(|| format!("cannot read `{}`", out.display()))
+    let bytes = fs::read(&out).with_context(|| format!("cannot read `{}`", out.display()))?;
+    fs::remove_file(&out)?;
+    Ok(bytes)
 }
 
 /// Fails if the base lacks a library that this program names.

@@ -63,7 +63,7 @@ fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
 
 #[test]
 fn rows_that_do_not_read_back_are_not_flipped_to() {
-    for which in 0..9 {
+    for which in 0..10 {
         let (maps, disk) = ready();
         let mut installer = installer(&maps, &disk);
         match which {
@@ -75,6 +75,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             5 => maps.nets.deafen(),
             6 => maps.args.deafen(),
             7 => maps.arg_steps.deafen(),
+            8 => maps.label_bits.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
