@@ -10,7 +10,7 @@ use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_probe_read_kernel};
 use stayhand_agent_ebpf::{
     abi::{
         image::ACTIVE_SLOT_MASK,
-        place::{Directory, PERIOD_SHIFT, Place, place_of},
+        place::{Directory, PERIOD_SHIFT, place_of},
         task::TaskState,
     },
     path::States,
@@ -219,5 +219,3 @@ pub unsafe fn keep(state: *mut TaskState) {
         core::ptr::write_volatile(&raw mut (*place).version, version.wrapping_add(2));
     }
 }
-
-const _: () = assert!(size_of::<Place>() == 64);

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use super::channel;
@@ -20,6 +20,9 @@ use super::channel;
 const SOCKET: &str = "/run/stayhand/control-host.sock";
 /// A stream that was not ended within that time goes on: what came was taken.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often an agent may come back while one stream is tried; it waits longer each time.
+const TRIES: usize = 5;
 
 /// A connection to the hosts' socket.
 pub struct Wire {
@@ -37,10 +40,23 @@ impl Wire {
         Ok(Self { runtime, channel })
     }
 
-    /// Sends these in one Sync stream; how the server ended it, if it did.
-    pub fn sync(&mut self, messages: Vec<sync_request::Message>) -> Option<Status> {
-        let requests = messages.into_iter().map(|message| SyncRequest {
-            message: Some(message),
+    /// Sends these in one Sync stream; how the server ended it because of them, if it did.
+    pub fn sync(&mut self, messages: &[sync_request::Message]) -> Option<Status> {
+        // The host's own agent, whose stream ours has ended, may come back at any moment and end ours.
+        let is_own = |ended: &Option<Status>| {
+            ended
+                .as_ref()
+                .is_none_or(|status| status.code() != Code::Aborted)
+        };
+        let mut tries = std::iter::repeat_with(|| self.sync_once(messages)).take(TRIES);
+        tries
+            .find(is_own)
+            .unwrap_or_else(|| Some(Status::aborted("the agent took over every time")))
+    }
+
+    fn sync_once(&self, messages: &[sync_request::Message]) -> Option<Status> {
+        let requests = messages.iter().map(|message| SyncRequest {
+            message: Some(message.clone()),
         });
         let requests = tokio_stream::iter(requests.collect::<Vec<_>>());
         let mut client = HostSyncServiceClient::new(self.channel.clone());

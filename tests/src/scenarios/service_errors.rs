@@ -345,7 +345,7 @@ fn hostile_messages(ctx: &mut Ctx) -> Result<()> {
     let mut wire = Wire::connect()?;
     for (what, is_refused, stream) in hostile_streams() {
         ctx.step(what);
-        let ended = wire.sync(stream);
+        let ended = wire.sync(&stream);
         ensure!(
             ended.is_some() == is_refused,
             "{what}: the stream ended with {ended:?}"
