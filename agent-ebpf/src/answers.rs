@@ -116,7 +116,7 @@ unsafe extern "C" fn forget(index: u64, context: *mut c_void) -> c_long {
 }
 
 /// The attempt stops: what it used so far stays good for the restart of the same call.
-#[inline(always)]
+#[inline(never)]
 pub fn keep_for_restart(state: *mut TaskState) {
     scan(state, rewind);
 }

@@ -15,8 +15,8 @@ use stayhand_agent_ebpf::{
 
 use crate::{
     arch::{Call, Vectors},
-    maps::SETTINGS,
-    offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, load},
+    maps::settings,
+    offsets::{Addr, OFF_CRED_EUID, OFF_TASK_CRED, peek},
     pieces::{ended, hashed, read},
     words::Words,
 };
@@ -34,7 +34,7 @@ struct Context {
 /// and only hooks of executions have the code for them: the verifier would go through it at every other one.
 #[inline(always)]
 pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call) -> bool {
-    let Some(settings) = SETTINGS.get(0) else {
+    let Some(settings) = settings() else {
         return false;
     };
     // SAFETY: the state is live; typed current task, whose credentials are never null.
@@ -58,8 +58,13 @@ pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call
             words.put(*word);
         }
         words.put(u64::from((*current).attempt.port));
-        let credentials: Addr = load(task, &OFF_TASK_CRED);
-        words.put(u64::from(load::<u32>(credentials, &OFF_CRED_EUID)));
+        let Some(credentials) = peek::<u64>(task as u64, &OFF_TASK_CRED) else {
+            return false;
+        };
+        let Some(euid) = peek::<u32>(credentials, &OFF_CRED_EUID) else {
+            return false;
+        };
+        words.put(u64::from(euid));
         let mut sip = words.hashed(Sip::wide(settings.secret));
         if (*current).attempt.ops & op::EXEC != 0 {
             if !PROGRAM {
@@ -87,7 +92,7 @@ fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
     unsafe {
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = sip;
-        (*rounds).tail = Sip::narrow(SETTINGS.get(0)?.secret);
+        (*rounds).tail = Sip::narrow(settings()?.secret);
         (*rounds).vectors = [vectors.argv, vectors.envp];
         (*rounds).index = 0;
         (*rounds).offset = 0;

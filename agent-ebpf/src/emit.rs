@@ -21,8 +21,8 @@ use crate::{
     arch::Call,
     maps::{RING_A, RING_B, RING_C, count},
     offsets::{
-        Addr, OFF_SIGNAL_TTY, OFF_TASK_PID, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_TGID,
-        OFF_TTY_NAME, load,
+        OFF_SIGNAL_TTY, OFF_TASK_PID, OFF_TASK_REAL_PARENT, OFF_TASK_SIGNAL, OFF_TASK_TGID,
+        OFF_TTY_NAME, load, peek,
     },
     walk::bounded,
     who::current_task,
@@ -103,16 +103,14 @@ unsafe fn process(state: *mut TaskState, record: *mut Record) {
         (*record).process_cookie = (*state).process_cookie;
         (*record).tgid = load(task, &OFF_TASK_TGID);
         (*record).tid = load(task, &OFF_TASK_PID);
-        let parent: Addr = load(task, &OFF_TASK_REAL_PARENT);
-        (*record).ppid = load(parent, &OFF_TASK_TGID);
+        (*record).ppid = parent(task as u64).unwrap_or(0);
         (*record).uid = bpf_get_current_uid_gid() as u32;
         (*record).auid = (*state).auid;
         (*record).session = (*state).session;
         (*record).comm = [0; COMM_BYTES];
         bpf_get_current_comm((&raw mut (*record).comm).cast(), COMM_BYTES as u32);
         (*record).tty = [0; TTY_BYTES];
-        let signal: Addr = load(task, &OFF_TASK_SIGNAL);
-        let tty: u64 = load(signal, &OFF_SIGNAL_TTY);
+        let tty = terminal(task as u64).unwrap_or(0);
         if tty != 0 {
             let name = tty.wrapping_add(u64::from(OFF_TTY_NAME.load()));
             bpf_probe_read_kernel_str(
@@ -122,6 +120,20 @@ unsafe fn process(state: *mut TaskState, record: *mut Record) {
             );
         }
     }
+}
+
+/// Process id of the parent.
+#[inline(always)]
+unsafe fn parent(task: u64) -> Option<u32> {
+    // SAFETY: a number in a record.
+    unsafe { peek(peek(task, &OFF_TASK_REAL_PARENT)?, &OFF_TASK_TGID) }
+}
+
+/// Address of the controlling terminal, 0 for none.
+#[inline(always)]
+unsafe fn terminal(task: u64) -> Option<u64> {
+    // SAFETY: a name in a record is read there.
+    unsafe { peek(peek(task, &OFF_TASK_SIGNAL)?, &OFF_SIGNAL_TTY) }
 }
 
 /// What the two copying loops work on; what they count is in `Rounds`.

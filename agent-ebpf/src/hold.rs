@@ -19,7 +19,7 @@ use crate::{
     arch::Call,
     delay,
     digest::digest,
-    maps::{ANSWERS, HOLD_COUNTS, HOLDS, SETTINGS, add32, count},
+    maps::{ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
 };
 
@@ -58,7 +58,7 @@ fn restartable(task: Addr, ops: u32) -> Option<Call> {
 pub fn hold<const PROGRAM: bool>(state: *mut TaskState, task: Addr) {
     // SAFETY: the state is live.
     let ops = unsafe { (*state).current.attempt.ops };
-    let (Some(call), Some(settings)) = (restartable(task, ops), SETTINGS.get(0)) else {
+    let (Some(call), Some(settings)) = (restartable(task, ops), settings()) else {
         return deny(state, reason::HOLD_UNAVAILABLE);
     };
     if !digest::<PROGRAM>(state, task, call) {
@@ -87,7 +87,7 @@ pub fn hold<const PROGRAM: bool>(state: *mut TaskState, task: Addr) {
 /// Identity of the current call; 0 if there is no secret to make it with.
 #[inline(always)]
 pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
-    SETTINGS.get(0).map_or(0, |settings| {
+    settings().map_or(0, |settings| {
         Call::current(task).identity(state, settings.secret)
     })
 }
@@ -97,7 +97,7 @@ pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
 /// that), and is judged.
 #[inline(always)]
 pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
-    let (Some(call), Some(settings)) = (restartable(task, op::CREATE), SETTINGS.get(0)) else {
+    let (Some(call), Some(settings)) = (restartable(task, op::CREATE), settings()) else {
         return false;
     };
     let call = call.identity(state, settings.secret);
@@ -120,7 +120,7 @@ pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
         let given_up = &raw mut (*state).current.given_up;
         core::ptr::write_volatile(given_up, 0);
         if (*state).creation.task_cookie != 0
-            && let (Some(call), Some(settings)) = (restartable(task, op::CREATE), SETTINGS.get(0))
+            && let (Some(call), Some(settings)) = (restartable(task, op::CREATE), settings())
             && let Some(entry) = HOLDS.get_ptr(&(*state).creation)
             && (*entry).call == call.identity(state, settings.secret)
         {
@@ -278,7 +278,7 @@ fn over(state: *mut TaskState, reason: u32) {
 }
 
 /// Removes the hold and its answer; whoever really removes it, which it says, takes it off the subject's count.
-#[inline(always)]
+#[inline(never)]
 fn close(state: *mut TaskState) -> bool {
     // SAFETY: the state is live.
     let (key, auid) = unsafe { (&(*state).current.key, (*state).auid) };

@@ -317,7 +317,7 @@ pub fn conclude(state: *mut TaskState, subject: Subject) {
 }
 
 /// Whether the slot that was judged on may have been rewritten meanwhile.
-#[inline(always)]
+#[inline(never)]
 pub fn stale(active: u64) -> bool {
     let (Some(image), Some(building)) = (
         ACTIVE.get_ptr(ACTIVE_IMAGE),

@@ -120,8 +120,23 @@ fn storage(task: *const u8, flags: u64) -> *mut TaskState {
     }
 }
 
-/// Adds one to a counter. Atomic although per CPU: another task may preempt us between load and store.
+/// What the agent set, if it did.
 #[inline(always)]
+pub fn settings() -> Option<&'static Settings> {
+    // SAFETY: null or a live map value, which is written before the first hook is attached.
+    unsafe { settings_or_null().as_ref() }
+}
+
+/// Types of functions are told to the kernel, which does not take an `Option`.
+#[inline(never)]
+fn settings_or_null() -> *const Settings {
+    SETTINGS.get_ptr(0).unwrap_or(core::ptr::null())
+}
+
+/// Adds one to a counter. Atomic although per CPU: another task may preempt us between load and store.
+/// A function of its own, as everything that looks up a map where nobody is in a hurry: for each call of a helper
+/// that it writes out, the verifier copies all it knows of the whole program.
+#[inline(never)]
 pub fn count(index: u32) {
     if let Some(value) = COUNTERS.get_ptr_mut(index) {
         add(value, 1);

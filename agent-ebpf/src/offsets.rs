@@ -2,7 +2,9 @@
 //! one way to read through them. The section is frozen before loading, so the verifier sees constants and
 //! walked pointers keep their types.
 
-use aya_ebpf::Global;
+use core::ffi::c_void;
+
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
 
 macro_rules! offsets {
     ($($name:ident),* $(,)?) => {
@@ -105,4 +107,24 @@ pub type Addr = *const u8;
 pub unsafe fn load<T: Copy>(base: Addr, offset: &Global<u32>) -> T {
     // SAFETY: volatile so that LLVM neither merges nor splits the load: its width must equal the member's.
     unsafe { core::ptr::read_volatile(base.add(offset.load() as usize).cast::<T>()) }
+}
+
+/// Reads a member of a structure at a plain address, which may be wrong. Slower than [`load`], and cheaper to verify:
+/// newer kernels search all their types by name for each pointer that is loaded from a trusted one.
+///
+/// # Safety
+/// None for memory: the helper checks the address. What is read may be of anything that has taken the place.
+#[inline(always)]
+pub unsafe fn peek<T: Copy + Default>(base: u64, offset: &Global<u32>) -> Option<T> {
+    let mut value = T::default();
+    let at = base.wrapping_add(u64::from(offset.load()));
+    // SAFETY: the helper checks the address and writes at most the value.
+    let failed = unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            at as *const c_void,
+        )
+    };
+    (failed == 0).then_some(value)
 }

@@ -21,10 +21,9 @@ use crate::{
     maps::{PLACES, exchange},
     offsets::{
         ADDR_RENAME_LOCK, Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
-        OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
-        OFF_SB_DEV, load,
+        OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_INODE_GENERATION, OFF_INODE_INO, load,
     },
-    walk::{label, leads_on, same},
+    walk::{file_system_of, label, leads_on, same},
 };
 
 /// What [`Directory::renames`] says if the counter is not known: odd, as while something is renamed.
@@ -86,12 +85,13 @@ pub unsafe fn unmet(
         let directory = &raw mut (*state).current.directory;
         (*directory).inode = 0;
         (*directory).renames = UNKNOWN;
+        (*state).current.active = active;
+        let sb = file_system_of(state, anchor);
         // An open question about this call ends only where it is judged.
         if core::ptr::read_volatile(&raw const (*state).current.given_up) != 0 {
             return false;
         }
         let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
-        let sb: Addr = load(anchor, &OFF_INODE_SB);
         let above: Addr = load(parent, &OFF_DENTRY_INODE);
         (*directory).igen = load(above, &OFF_INODE_GENERATION);
         let unfit = (*directory).igen == 0
@@ -102,7 +102,7 @@ pub unsafe fn unmet(
             return false;
         }
         (*directory).ino = load(above, &OFF_INODE_INO);
-        (*directory).dev = load(sb, &OFF_SB_DEV);
+        (*directory).dev = (*state).current.dev;
         (*directory).active = active;
         (*directory).changes = changes;
         (*directory).period = (bpf_jiffies64() >> PERIOD_SHIFT) as u32;
@@ -137,7 +137,7 @@ unsafe fn known(state: *mut TaskState, dentry: Addr, parent: Addr, active: u64) 
         }
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         let slot = (active & ACTIVE_SLOT_MASK) as u32;
-        if !inode.is_null() && label(inode, slot) != 0 {
+        if !inode.is_null() && label(state, inode) != 0 {
             return false;
         }
         if states != States::default() {

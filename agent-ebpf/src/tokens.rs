@@ -24,7 +24,7 @@ use stayhand_agent_ebpf::{
 
 use crate::{
     arch::{Call, Vectors},
-    maps::{ARG_STEPS, ARGS, SETTINGS},
+    maps::{ARG_STEPS, ARGS, settings},
     pieces::{Piece, ended, hashed, read},
 };
 
@@ -43,7 +43,7 @@ pub fn collect(state: *mut TaskState, call: Call) {
     unsafe {
         (*state).args.known = 0;
         (*state).args.count = 0;
-        let (Some(vectors), Some(settings)) = (call.vectors(), SETTINGS.get(0)) else {
+        let (Some(vectors), Some(settings)) = (call.vectors(), settings()) else {
             return;
         };
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;

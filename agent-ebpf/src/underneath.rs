@@ -7,7 +7,7 @@
 
 use core::ffi::{c_long, c_void};
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::abi::{
     image::{ACTIVE_SLOT_MASK, LabelKey},
     task::{DEPTH_MAX, Level, TaskState},
@@ -18,7 +18,7 @@ use crate::{
     offsets::{
         Addr, OFF_DENTRY_ALIAS, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
         OFF_DENTRY_PARENT, OFF_DENTRY_SEQ, OFF_INODE_ALIASES, OFF_INODE_GENERATION, OFF_INODE_INO,
-        OFF_INODE_SB, OFF_SB_DEV, OFF_SB_ROOT, load,
+        load, peek,
     },
     walk::may_be_labelled,
 };
@@ -30,18 +30,17 @@ struct Context {
     state: *mut TaskState,
 }
 
-/// The way up from the first name of `inode` on its own file system.
+/// The way up from the first name of `inode` on its own file system, which was noted and has this root.
 ///
 /// # Safety
 /// `inode` must be a typed inode pointer and the state live.
 #[inline(always)]
-pub unsafe fn climb(state: *mut TaskState, inode: Addr) -> bool {
+pub unsafe fn climb(state: *mut TaskState, inode: Addr, root: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let sb: Addr = load(inode, &OFF_INODE_SB);
         let rounds = &raw mut (*state).current.rounds;
         // Through memory: what is read back is a number, with which the verifier lets us reckon.
-        core::ptr::write_volatile(&raw mut (*rounds).vectors[0], load(sb, &OFF_SB_ROOT));
+        core::ptr::write_volatile((&raw mut (*rounds).vectors[0]).cast::<Addr>(), root);
         core::ptr::write_volatile(
             &raw mut (*rounds).vectors[1],
             load(inode, &OFF_INODE_ALIASES),
@@ -82,22 +81,6 @@ unsafe fn walk(state: *mut TaskState, each: Callback) -> bool {
     }
 }
 
-/// Reads a member of a structure at a plain address.
-#[inline(always)]
-unsafe fn peek<T: Copy + Default>(base: u64, offset: u32) -> Option<T> {
-    let mut value = T::default();
-    let at = base.wrapping_add(u64::from(offset));
-    // SAFETY: the helper checks the address and writes at most the value.
-    let failed = unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            at as *const c_void,
-        )
-    };
-    (failed == 0).then_some(value)
-}
-
 unsafe extern "C" fn one_level(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `walk`'s; the state is live.
     unsafe {
@@ -119,12 +102,12 @@ unsafe fn read_level(state: *mut TaskState, index: u64) -> Option<bool> {
             .cast::<Level>()
             .add(index as usize);
         let at = (*state).current.rounds.at;
-        (*level).seq = peek(at, OFF_DENTRY_SEQ.load())?;
-        (*level).name_ptr = peek(at, OFF_DENTRY_NAME.load())?;
-        (*level).name_len = peek(at, OFF_DENTRY_NAME_LEN.load())?;
-        let inode: u64 = peek(at, OFF_DENTRY_INODE.load())?;
+        (*level).seq = peek(at, &OFF_DENTRY_SEQ)?;
+        (*level).name_ptr = peek(at, &OFF_DENTRY_NAME)?;
+        (*level).name_len = peek(at, &OFF_DENTRY_NAME_LEN)?;
+        let inode: u64 = peek(at, &OFF_DENTRY_INODE)?;
         (*level).label = if inode == 0 { 0 } else { label(state, inode)? };
-        let parent: u64 = peek(at, OFF_DENTRY_PARENT.load())?;
+        let parent: u64 = peek(at, &OFF_DENTRY_PARENT)?;
         if parent != at {
             (*state).current.rounds.at = parent;
             return Some(false);
@@ -139,11 +122,10 @@ unsafe fn read_level(state: *mut TaskState, index: u64) -> Option<bool> {
 unsafe fn label(state: *mut TaskState, inode: u64) -> Option<u32> {
     // SAFETY: live by contract; the label is copied at once.
     unsafe {
-        let sb: u64 = peek(inode, OFF_INODE_SB.load())?;
         let key = LabelKey {
-            ino: peek(inode, OFF_INODE_INO.load())?,
-            dev: peek(sb, OFF_SB_DEV.load())?,
-            igen: peek(inode, OFF_INODE_GENERATION.load())?,
+            ino: peek(inode, &OFF_INODE_INO)?,
+            dev: (*state).current.dev,
+            igen: peek(inode, &OFF_INODE_GENERATION)?,
             slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
             pad: 0,
         };
@@ -174,11 +156,11 @@ unsafe fn compare_level(state: *mut TaskState, index: u64) -> Option<bool> {
             .cast::<Level>()
             .add(index as usize);
         let at = (*state).current.rounds.at;
-        let seq: u32 = peek(at, OFF_DENTRY_SEQ.load())?;
+        let seq: u32 = peek(at, &OFF_DENTRY_SEQ)?;
         if seq != (*level).seq || seq & 1 != 0 {
             return None;
         }
-        let parent: u64 = peek(at, OFF_DENTRY_PARENT.load())?;
+        let parent: u64 = peek(at, &OFF_DENTRY_PARENT)?;
         if parent != at {
             (*state).current.rounds.at = parent;
             return Some(false);

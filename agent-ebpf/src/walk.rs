@@ -19,7 +19,7 @@ use stayhand_agent_ebpf::{
 };
 
 use crate::{
-    maps::{EDGES, LABEL_BITS, LABELS, NODES, SETTINGS},
+    maps::{EDGES, LABEL_BITS, LABELS, NODES, settings},
     offsets::{
         Addr, OFF_DENTRY_FLAGS, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
         OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_DENTRY_SEQ, OFF_INODE_GENERATION, OFF_INODE_INO,
@@ -55,6 +55,39 @@ pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
     }
 }
 
+/// Notes the file system of `anchor`, and yields it. All that one attempt walks and binds an approval to is on it, so
+/// that nothing else has to be asked where it is.
+///
+/// # Safety
+/// `anchor` must be a typed inode pointer and the state live.
+#[inline(always)]
+pub unsafe fn file_system_of(state: *mut TaskState, anchor: Addr) -> Addr {
+    // SAFETY: by contract; a superblock outlives its inodes.
+    unsafe {
+        let sb: Addr = load(anchor, &OFF_INODE_SB);
+        (*state).current.dev = load(sb, &OFF_SB_DEV);
+        sb
+    }
+}
+
+/// [`identity`] of an inode on the file system that was noted, for the image at hand.
+///
+/// # Safety
+/// `inode` must be a typed inode pointer and the state live.
+#[inline(always)]
+pub unsafe fn identity_here(state: *mut TaskState, inode: Addr) -> LabelKey {
+    // SAFETY: by contract.
+    unsafe {
+        LabelKey {
+            ino: load(inode, &OFF_INODE_INO),
+            dev: (*state).current.dev,
+            igen: load(inode, &OFF_INODE_GENERATION),
+            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            pad: 0,
+        }
+    }
+}
+
 /// Collects the entry ranges that `dentry` meets into the task's state; false if it cannot be judged.
 ///
 /// # Safety
@@ -79,15 +112,19 @@ pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool
 pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, base: u32) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let Some(root) = root_of(state, anchor) else {
+        let sb = file_system_of(state, anchor);
+        let Some(root) = root_of(state, sb) else {
             return true;
         };
         (*state).current.base = base;
+        // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
+        let foreign = u32::from(!same(state, load(dentry, &OFF_DENTRY_SB), sb));
         let mut walk = Walk {
             state,
             dentry,
             anchor,
             root,
+            foreign,
         };
         let walked = &raw mut (*state).current.walked;
         core::ptr::write_volatile(walked, 0);
@@ -111,6 +148,8 @@ struct Walk {
     dentry: Addr,
     anchor: Addr,
     root: Addr,
+    /// Not zero: the dentry is of another file system than the anchor
+    foreign: u32,
 }
 
 /// Up, down, and whether nothing changed; 1 after an attempt that stands.
@@ -119,14 +158,12 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
     unsafe {
         let walk = context.cast::<Walk>();
         let (state, dentry, anchor) = ((*walk).state, (*walk).dentry, (*walk).anchor);
-        let (shown, sb): (Addr, Addr) = (load(dentry, &OFF_DENTRY_SB), load(anchor, &OFF_INODE_SB));
-        // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
-        let foreign = !same(state, shown, sb);
+        let foreign = (*walk).foreign != 0;
         if foreign && (*state).current.base != 0 {
             return 1; // no file is opened at a second end
         }
         let climbed = if foreign {
-            underneath::climb(state, anchor)
+            underneath::climb(state, anchor, (*walk).root)
         } else {
             climb(state, dentry, (*walk).root)
         };
@@ -150,10 +187,9 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
 
 /// Root of the superblock, or nothing where no path leads.
 #[inline(always)]
-unsafe fn root_of(state: *mut TaskState, anchor: Addr) -> Option<Addr> {
-    // SAFETY: typed inode pointer by contract; the state is live.
+unsafe fn root_of(state: *mut TaskState, sb: Addr) -> Option<Addr> {
+    // SAFETY: typed pointer by contract; the state is live.
     unsafe {
-        let sb: Addr = load(anchor, &OFF_INODE_SB);
         if load::<u64>(sb, &OFF_SB_FLAGS) & SB_NOUSER != 0 {
             (*state).current.range_count = 0;
             return None;
@@ -230,7 +266,6 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
         let Some(level) = level_of(state, index as u32) else {
             return 1;
         };
-        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         let inode: Addr = load(at, &OFF_DENTRY_INODE);
         (*level).seq = load(at, &OFF_DENTRY_SEQ);
         (*level).name_ptr = load(at, &OFF_DENTRY_NAME);
@@ -238,7 +273,7 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
         (*level).label = if inode.is_null() {
             0
         } else {
-            label(inode, slot)
+            label(state, inode)
         };
         let parent: Addr = load(at, &OFF_DENTRY_PARENT);
         if !same(state, parent, at) {
@@ -289,15 +324,15 @@ pub fn may_be_labelled(key: &LabelKey) -> bool {
     word & bit != 0
 }
 
-/// Node that labels an inode, 0 for none.
+/// Node that labels an inode on the file system that was noted, 0 for none.
 ///
 /// # Safety
-/// `inode` must be a typed inode pointer.
+/// `inode` must be a typed inode pointer and the state live.
 #[inline(always)]
-pub unsafe fn label(inode: Addr, slot: u32) -> u32 {
-    // SAFETY: typed inode pointer by contract; the value is read at once, never kept.
+pub unsafe fn label(state: *mut TaskState, inode: Addr) -> u32 {
+    // SAFETY: by contract; the value is read at once, never kept.
     unsafe {
-        let key = identity(inode, slot);
+        let key = identity_here(state, inode);
         if !may_be_labelled(&key) {
             return 0;
         }
@@ -547,26 +582,35 @@ fn bit(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
 /// Hash of a component, read by a checked helper. `None` if it is unreadable or longer than any name.
 #[inline(always)]
 pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
+    // SAFETY: the state is live.
+    hash_name(state, pointer, len).then(|| unsafe { (*state).current.rounds.sip.finish() })
+}
+
+/// Leaves the name's hash in the state, all but its end; false if there is none. A function of its own: see `count`.
+#[inline(never)]
+fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
     if len > NAME_MAX as u32 {
-        return None;
+        return false;
     }
-    let secret = SETTINGS.get(0)?.secret;
+    let Some(settings) = settings() else {
+        return false;
+    };
     // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address. `whole` is at most 31 of its
     // 33 words.
     unsafe {
         let words = (&raw mut (*state).name).cast::<u64>();
         let len = bounded(len);
         if bpf_probe_read_kernel(words.cast(), len, pointer as *const c_void) != 0 {
-            return None;
+            return false;
         }
         let (whole, rest) = (len / 8, len % 8);
         let end = words.add((whole & 31) as usize);
         let tail = core::ptr::read_volatile(end) & ((1u64 << (rest * 8)) - 1);
         core::ptr::write_volatile(end, last_word(tail, u64::from(len)));
-        (*state).current.rounds.sip = Sip::narrow(secret);
+        (*state).current.rounds.sip = Sip::narrow(settings.secret);
         take_in(state, whole + 1);
-        Some((*state).current.rounds.sip.finish())
     }
+    true
 }
 
 /// The same length, masked where LLVM cannot see that the mask is redundant: the verifier needs the bound.

@@ -250,6 +250,10 @@ pub struct Current {
     pub above: States,
     /// Ranges that were met above the object
     pub met_above: u32,
+    /// Device of the file system on which the object is
+    pub dev: u32,
+    /// Zero
+    pub dev_pad: u32,
     /// Not zero: what is above the object may change without a rename that this kernel knows of
     pub fickle: u32,
     /// The object's directory, as [`super::place`] knows it

@@ -14,13 +14,13 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hold::EPERM,
-    hooks::{act, judged, slot},
+    hooks::{act, judged},
     judge::{begin_at, judge},
     offsets::{
         ARG_SETATTR_SHIFT, Addr, OFF_DENTRY_INODE, OFF_FILE_DENTRY, OFF_IATTR_ATIME, OFF_IATTR_GID,
         OFF_IATTR_MODE, OFF_IATTR_MTIME, OFF_IATTR_SIZE, OFF_IATTR_UID, OFF_IATTR_VALID, load,
     },
-    walk::{collect, identity, name_hash},
+    walk::{collect, identity_here, name_hash},
 };
 
 // `ia_valid` (include/linux/fs.h).
@@ -207,7 +207,7 @@ fn change(
         let Some(subject) = begin_at(state, hook::INODE_ATTR, ops, dentry, inode) else {
             return 0;
         };
-        (*state).current.object = identity(inode, slot(state));
+        (*state).current.object = identity_here(state, inode);
         (*state).current.content = if with_name == 0 {
             content
         } else {

@@ -7,7 +7,6 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, verdict},
-    image::ACTIVE_SLOT_MASK,
     task::TaskState,
 };
 
@@ -16,7 +15,7 @@ use crate::{
     hooks::{act, judged},
     judge::{begin_at, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
-    walk::{collect, identity, name_hash},
+    walk::{collect, identity_here, name_hash},
 };
 
 #[lsm(hook = "inode_create")]
@@ -39,7 +38,7 @@ fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
     // SAFETY: typed hook arguments; the state is live and its first level was just walked.
     let verdict = unsafe {
         let current = &raw mut (*state).current;
-        (*current).object = identity(directory, ((*current).active & ACTIVE_SLOT_MASK) as u32);
+        (*current).object = identity_here(state, directory);
         // `umode_t`: the argument's other bits mean nothing.
         (*current).content = [u64::from(mode & 0xffff), 0, 0, 0];
         let (pointer, len): (u64, u32) = (

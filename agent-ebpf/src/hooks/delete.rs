@@ -7,10 +7,10 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    hooks::{act, judged, named, slot},
+    hooks::{act, judged, named},
     judge::{begin_at, judge},
     offsets::{Addr, OFF_DENTRY_INODE, load},
-    walk::{collect, identity},
+    walk::{collect, identity_here},
 };
 
 #[lsm(hook = "inode_unlink")]
@@ -38,7 +38,7 @@ fn delete(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i
     unsafe {
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         if !inode.is_null() {
-            (*state).current.object = identity(inode, slot(state));
+            (*state).current.object = identity_here(state, inode);
         }
         named(state, directory, dentry);
         let walked = collect(state, dentry, directory);

@@ -4,7 +4,6 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, verdict},
-    image::ACTIVE_SLOT_MASK,
     task::{TaskState, compare},
 };
 
@@ -18,7 +17,7 @@ use crate::{
         OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
     tokens::collect as collect_arguments,
-    walk::{collect, identity},
+    walk::{collect, identity_here},
 };
 
 #[lsm(hook = "bprm_check_security")]
@@ -40,7 +39,7 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             return 0;
         };
         let current = &raw mut (*state).current;
-        (*current).object = identity(inode, ((*current).active & ACTIVE_SLOT_MASK) as u32);
+        (*current).object = identity_here(state, inode);
         (*current).content = [
             load::<u64>(inode, &OFF_INODE_SIZE),
             load::<u64>(inode, &OFF_INODE_CTIME_SEC),

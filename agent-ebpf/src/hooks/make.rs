@@ -10,10 +10,10 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    hooks::{act, judged, named, slot},
+    hooks::{act, judged, named},
     judge::{begin_at, judge},
     offsets::Addr,
-    walk::{collect, identity, name_hash},
+    walk::{collect, identity_here, name_hash},
 };
 
 /// What is made, beyond its name; part of what an approval is bound to.
@@ -75,7 +75,7 @@ fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: 
     };
     // SAFETY: typed hook arguments; the state is live.
     unsafe {
-        (*state).current.object = identity(directory, slot(state));
+        (*state).current.object = identity_here(state, directory);
         let target = text_hash(state, made.target);
         (*state).current.content = [made.mode, made.device, target, 0];
         named(state, directory, dentry);

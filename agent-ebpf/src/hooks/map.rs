@@ -9,13 +9,13 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     arch::Call,
-    hooks::{act, judged, slot},
+    hooks::{act, judged},
     judge::{begin_at, judge},
     offsets::{
         Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
         OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
     },
-    walk::{collect, identity},
+    walk::{collect, identity_here},
 };
 
 /// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h)
@@ -62,7 +62,7 @@ fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         let Some(subject) = begin_at(state, hook::MMAP_FILE, op::MAP_EXEC, dentry, inode) else {
             return 0;
         };
-        (*state).current.object = identity(inode, slot(state));
+        (*state).current.object = identity_here(state, inode);
         (*state).current.content = [
             load::<u64>(inode, &OFF_INODE_SIZE),
             load::<u64>(inode, &OFF_INODE_CTIME_SEC),

@@ -39,7 +39,7 @@ use crate::{
     judge::outcome,
     offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     trace::said,
-    walk::{identity, name_hash},
+    walk::{identity_here, name_hash},
     who::{Who, allowed, current_task, my_turn, who},
 };
 
@@ -78,7 +78,7 @@ unsafe fn named(state: *mut TaskState, directory: Addr, dentry: Addr) {
     // SAFETY: by contract.
     unsafe {
         let current = &raw mut (*state).current;
-        (*current).other = identity(directory, slot(state));
+        (*current).other = identity_here(state, directory);
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),

@@ -11,10 +11,10 @@ use super::make::text_hash;
 use crate::{
     arch::Call,
     hold::EPERM,
-    hooks::{act, judged, slot},
+    hooks::{act, judged},
     judge::{begin, judge},
     offsets::{Addr, OFF_DENTRY_INODE, OFF_PATH_DENTRY, OFF_SB_ROOT, OFF_VFSMOUNT_ROOT, load},
-    walk::{collect, identity},
+    walk::{collect, file_system_of, identity_here},
 };
 
 // Mount flags (include/uapi/linux/mount.h).
@@ -129,7 +129,8 @@ fn at(state: *mut TaskState, task: Addr, dentry: Addr, ops: u32, asked: Asked) -
         if inode.is_null() {
             return EPERM;
         }
-        (*state).current.object = identity(inode, slot(state));
+        file_system_of(state, inode);
+        (*state).current.object = identity_here(state, inode);
         (*state).current.content = bound(state, asked);
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);

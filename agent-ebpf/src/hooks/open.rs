@@ -9,13 +9,12 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, reason, verdict},
-    image::ACTIVE_SLOT_MASK,
     task::TaskState,
 };
 
 use crate::{
     hold::{EPERM, asked_about_creation, end_question_about_creation},
-    hooks::{act, carry_out},
+    hooks::{act, carry_out, slot},
     judge::{begin_at, judge, outcome},
     maps::IDENTITY,
     offsets::{
@@ -24,7 +23,7 @@ use crate::{
         OFF_SB_STACK_DEPTH, OFF_TASK_PID, load,
     },
     trace::said,
-    walk::{collect, identity, name_hash},
+    walk::{collect, identity, identity_here, name_hash},
     who::{Who, allowed, current_task, my_turn, who},
 };
 
@@ -79,13 +78,11 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         };
         let current = &raw mut (*state).current;
         // A nameless file is new at every restart: it is known by its directory.
-        let known = if flags & TMPFILE != 0 {
-            directory(dentry)
+        (*current).object = if flags & TMPFILE != 0 {
+            identity(directory(dentry), slot(state))
         } else {
-            inode
+            identity_here(state, inode)
         };
-        let slot = ((*current).active & ACTIVE_SLOT_MASK) as u32;
-        (*current).object = identity(known, slot);
         (*current).open_flags = flags;
         let walked = collect(state, dentry, inode);
         judge(state, subject, walked);

@@ -11,10 +11,10 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hold::EPERM,
-    hooks::{act, judged, named, slot},
+    hooks::{act, judged, named},
     judge::{begin, conclude, end, start},
     offsets::{Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
-    walk::{collect_end, identity, name_hash},
+    walk::{collect_end, file_system_of, identity_here, name_hash},
 };
 
 const RENAMED_AWAY: u32 = op::RENAME | op::DELETE;
@@ -46,9 +46,10 @@ fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> 
     };
     // SAFETY: typed hook arguments and inodes walked from them; the state is live.
     unsafe {
+        file_system_of(state, old[0]);
         let moved: Addr = load(old[1], &OFF_DENTRY_INODE);
         if !moved.is_null() {
-            (*state).current.object = identity(moved, slot(state));
+            (*state).current.object = identity_here(state, moved);
         }
         let replaced: Addr = load(new[1], &OFF_DENTRY_INODE);
         let there = if replaced.is_null() {
@@ -79,11 +80,11 @@ unsafe fn bound(state: *mut TaskState, old: [Addr; 2], replaced: Addr, there: u3
             (*state).current.unholdable = 1;
             return [0; 4];
         };
-        let from = identity(old[0], 0).ino;
+        let from = identity_here(state, old[0]).ino;
         if replaced.is_null() {
             return [u64::from(there), 0, from, name];
         }
-        let over = identity(replaced, 0);
+        let over = identity_here(state, replaced);
         [
             u64::from(there) | u64::from(over.igen) << 32,
             over.ino,
@@ -104,7 +105,8 @@ fn link(state: *mut TaskState, task: Addr, old: Addr, new: [Addr; 2]) -> i32 {
         if linked.is_null() {
             return EPERM;
         }
-        (*state).current.object = identity(linked, slot(state));
+        file_system_of(state, linked);
+        (*state).current.object = identity_here(state, linked);
         ends(
             state,
             [linked, old],

@@ -26,7 +26,7 @@ use super::{carry_out, judged};
 use crate::{
     hold::plan,
     judge::stamp,
-    maps::{ACTIVE, SETTINGS},
+    maps::{ACTIVE, settings},
     offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_ENVC, OFF_BPRM_P, load},
     pieces::{ended, hashed, read},
     tokens::ARG_PIECES_MAX,
@@ -53,7 +53,7 @@ pub fn bprm_committed_creds(ctx: LsmContext) -> i32 {
 /// Whether the end of what the new program got is what was read. What cannot be read is not the same.
 #[inline(always)]
 fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
-    let Some(settings) = SETTINGS.get(0) else {
+    let Some(settings) = settings() else {
         return false;
     };
     // SAFETY: typed hook argument; the state is live.
