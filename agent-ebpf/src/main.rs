@@ -48,6 +48,8 @@ mod walk;
 #[cfg(target_arch = "bpf")]
 mod who;
 #[cfg(target_arch = "bpf")]
+mod wild;
+#[cfg(target_arch = "bpf")]
 mod words;
 
 /// Licence of the object; the kernel gives LSM programs and several helpers only to GPL-compatible ones.

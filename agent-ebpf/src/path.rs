@@ -4,7 +4,7 @@
 //! installed) and by name below a labelled directory, so that a replaced, renamed-over or new object is covered
 //! at once. The walk itself, reading kernel memory, is the caller's; this file never touches memory.
 
-use crate::abi::image::{Node, Range};
+use crate::abi::image::{Node, Range, Shape};
 
 /// What one level of the way down yields. Level 0 is the object, the highest level the file system's root.
 pub trait Levels {
@@ -16,6 +16,9 @@ pub trait Levels {
     fn name_hash(&mut self, level: u32) -> Option<u64>;
     /// Node reached from `node` by a component, 0 for none.
     fn edge(&mut self, node: u32, name_hash: u64) -> u32;
+    /// Node reached from `node` by the patterns that the component's name at `level` matches, 0 for none; `None` if the
+    /// name could not be read, or the image is incomplete.
+    fn wild(&mut self, node: u32, level: u32) -> Option<u32>;
     /// Entry ranges of `node`; `None` means that the image is incomplete.
     fn node(&mut self, node: u32) -> Option<Node>;
     /// Takes in a matched range; false if there is no room left.
@@ -55,16 +58,18 @@ fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32>
         return Some(0);
     }
     let bit = levels.name_bit(level)?;
-    if bit & (names(levels, states.by_label)? | names(levels, states.by_name)?) == 0 {
+    let of_label = names(levels, states.by_label)?;
+    let of_name = names(levels, states.by_name)?;
+    if bit & (of_label | of_name) == 0 {
         return Some(0);
     }
     let name_hash = levels.name_hash(level)?;
     let mut found = 0;
     if states.by_label != 0 {
-        found = levels.edge(states.by_label, name_hash);
+        found = follow(levels, states.by_label, of_label, name_hash, level)?;
     }
     if states.by_name != 0 && states.by_name != states.by_label {
-        let other = levels.edge(states.by_name, name_hash);
+        let other = follow(levels, states.by_name, of_name, name_hash, level)?;
         if found == 0 {
             found = other;
         } else if other != 0 && other != found {
@@ -72,6 +77,30 @@ fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32>
         }
     }
     Some(found)
+}
+
+/// Literal names first: their nodes have what patterns say of them, too. Where there are patterns, all bits are set.
+#[inline(always)]
+fn follow<L: Levels>(levels: &mut L, node: u32, names: u64, hash: u64, level: u32) -> Option<u32> {
+    let named = levels.edge(node, hash);
+    if named != 0 || names != u64::MAX {
+        return Some(named);
+    }
+    levels.wild(node, level)
+}
+
+/// Key of the step by a pattern: the hashes of what is before and behind its star, which are never a name's hash with
+/// both lengths.
+#[inline(always)]
+pub const fn wild_hash(start: u64, end: u64, shape: Shape) -> u64 {
+    let lengths = (shape.start as u64) << 8 | shape.end as u64;
+    start ^ end.rotate_left(32) ^ lengths.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Key of the step from a node to what is also the node `other`. As unlikely to be a name's hash as another name's.
+#[inline(always)]
+pub const fn and_hash(other: u32) -> u64 {
+    (other as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2f2a_2f2a_2f2a_2f2a
 }
 
 #[inline(always)]

@@ -27,6 +27,7 @@ use crate::{
     },
     places::{keep, quiet},
     underneath,
+    wild::{UNTOLD, wild_from},
     words::take_in,
 };
 
@@ -512,6 +513,15 @@ impl Levels for View {
     }
 
     #[inline(always)]
+    fn wild(&mut self, node: u32, level: u32) -> Option<u32> {
+        let level = self.level(level)?;
+        // SAFETY: points into the live state.
+        let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
+        let found = wild_from(self.state, self.slot, node, pointer, len);
+        (found != UNTOLD).then_some(found)
+    }
+
+    #[inline(always)]
     fn node(&mut self, node: u32) -> Option<Node> {
         if node >= NODES_PER_SLOT {
             return None;
@@ -557,8 +567,12 @@ pub fn leads_on(state: *mut TaskState, states: States, slot: u32, pointer: u64, 
     let Some(hash) = name_hash(state, pointer, len) else {
         return true;
     };
-    states.by_label != 0 && view.edge(states.by_label, hash) != 0
-        || states.by_name != 0 && view.edge(states.by_name, hash) != 0
+    let mut leads = |node: u32, names: u64| {
+        node != 0
+            && (view.edge(node, hash) != 0
+                || names == u64::MAX && wild_from(state, slot, node, pointer, len) != 0)
+    };
+    leads(states.by_label, above) || leads(states.by_name, beside)
 }
 
 /// See [`name_bit`]. `None` if the name is unreadable.

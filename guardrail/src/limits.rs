@@ -26,6 +26,9 @@ pub const PATH_BYTES_MAX: usize = 4_095;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Components of a path: the kernel's walk covers 64 levels with the root.
 pub const DEPTH_MAX: usize = 48;
+/// Different open components that one directory's entries can meet, in all policies together: each is tried for each
+/// name there.
+pub const WILDS_MAX: usize = 32;
 /// Bytes of a message: a few terminal lines.
 pub const MESSAGE_BYTES_MAX: usize = 500;
 /// Bytes of a reason that somebody gives for a grant, an approval or a refusal.

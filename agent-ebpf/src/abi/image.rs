@@ -177,6 +177,51 @@ pub struct Node {
     pub below: Range,
     /// The bits of its children's names, see [`crate::path::name_bit`]: most names lead nowhere, and are not hashed
     pub names: u64,
+    /// What patterns look for among them, in order; those that are empty come last
+    pub shapes: [Shape; SHAPES_MAX],
+}
+
+impl Node {
+    /// Takes in the shape of one more pattern. More than fit are the caller's error, who counts them.
+    pub fn add_shape(&mut self, shape: Shape) {
+        if self.shapes.contains(&shape) {
+            return;
+        }
+        if let Some(last) = self.shapes.last_mut()
+            && last.is_none()
+        {
+            *last = shape;
+        }
+        self.shapes.sort_unstable_by_key(|shape| (shape.is_none(), *shape));
+    }
+}
+
+/// Shapes that are tried for each name in one directory: two hashes and a look-up each.
+pub const SHAPES_MAX: usize = 8;
+
+/// The lengths of what patterns like `app-*.log` have before and behind their star: 4 and 4.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// One more than the bytes before the star; 0 = no shape
+    pub start: u8,
+    /// Bytes behind it
+    pub end: u8,
+}
+
+impl Shape {
+    /// The shape of these lengths; a component has at most 255 bytes with its star.
+    pub const fn new(start: u8, end: u8) -> Self {
+        Self {
+            start: start.saturating_add(1),
+            end,
+        }
+    }
+
+    /// Whether nothing is looked for.
+    pub const fn is_none(self) -> bool {
+        self.start == 0
+    }
 }
 
 /// One rule, or one membership of a permission, on one object or address range.
@@ -393,7 +438,7 @@ pub struct Settings {
 const _: () = assert!(size_of::<LabelKey>() == 24);
 const _: () = assert!(size_of::<LabelBits>() == 8192);
 const _: () = assert!(size_of::<EdgeKey>() == 16);
-const _: () = assert!(size_of::<Node>() == 24);
+const _: () = assert!(size_of::<Node>() == 40);
 const _: () = assert!(size_of::<Entry>() == 56);
 const _: () = assert!(size_of::<ArgKey>() == 128);
 const _: () = assert!(size_of::<ArgStep>() == 28);

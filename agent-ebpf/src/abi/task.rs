@@ -138,6 +138,10 @@ pub struct Rounds {
     pub counts: [u64; 2],
     /// Letters of the option that is read
     pub letters: u64,
+    /// Where patterns lead so far
+    pub wild: u32,
+    /// Zero
+    pub wild_pad: u32,
     /// Place in the condition that is judged
     pub matcher: Matcher,
 }

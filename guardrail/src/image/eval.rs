@@ -17,7 +17,7 @@ use stayhand_agent_ebpf::{
     path::{Levels, States, bit_of, step},
 };
 
-use super::Image;
+use super::{Image, Step};
 use crate::policy::args::Arguments;
 
 /// Leases of one subject by permission key.
@@ -169,22 +169,20 @@ impl Levels for Walk<'_> {
     }
 
     fn name_hash(&mut self, level: u32) -> Option<u64> {
-        let name = &self.at(level)?.name;
-        let first = self.image.edges.iter().position(|edge| edge.name == *name);
+        let step = Step::Name(self.at(level)?.name.clone());
+        let first = self.image.edges.iter().position(|edge| edge.step == step);
         Some(first.map_or(NAME_UNKNOWN, |index| index as u64))
     }
 
     fn edge(&mut self, node: u32, name_hash: u64) -> u32 {
-        let name = usize::try_from(name_hash)
+        let named = usize::try_from(name_hash)
             .ok()
-            .and_then(|index| self.image.edges.get(index))
-            .map(|edge| &edge.name);
-        let found = self
-            .image
-            .edges
-            .iter()
-            .find(|edge| edge.from == node && Some(&edge.name) == name);
-        found.map_or(0, |edge| edge.to)
+            .and_then(|index| self.image.edges.get(index));
+        named.map_or(0, |edge| self.image.follow(node, &edge.step))
+    }
+
+    fn wild(&mut self, node: u32, level: u32) -> Option<u32> {
+        Some(self.image.wild_from(node, &self.at(level)?.name))
     }
 
     fn node(&mut self, node: u32) -> Option<Node> {

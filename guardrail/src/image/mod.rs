@@ -1,6 +1,7 @@
 //! The compiled image: what the agent turns into map rows, and what the evaluator without a kernel reads.
 
 pub mod args;
+pub mod automaton;
 pub mod eval;
 pub mod leases;
 pub(crate) mod nets;
@@ -17,7 +18,7 @@ use stayhand_agent_ebpf::abi::image::{
 use crate::{
     id::{GroupName, PolicyName, Revision, RuleId, UserName},
     key::{PermissionKey, PermissionRef, RuleKey},
-    policy::{Subjects, compile::CompileError, compile::too_large as exceeds},
+    policy::{Subjects, Wild, compile::CompileError, compile::too_large as exceeds},
     reason::Effect,
     time::DurationMs,
 };
@@ -53,10 +54,27 @@ pub struct Image {
 pub struct Edge {
     /// Node of the directory
     pub from: u32,
-    /// Component; the kernel knows its hash under the boot secret
-    pub name: Vec<u8>,
+    /// Which name leads there
+    pub step: Step,
     /// Node of the object
     pub to: u32,
+}
+
+/// What leads from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This component; the kernel knows its hash under the boot secret
+    Name(Vec<u8>),
+    /// A component that no other edge names and this pattern matches
+    Wild(Wild),
+    /// From the node of fewer patterns: the component matches the one of this other node, too
+    And(u32),
+}
+
+impl Default for Step {
+    fn default() -> Self {
+        Self::Name(Vec::new())
+    }
 }
 
 /// One address range.
@@ -111,22 +129,50 @@ impl RuleInfo {
 
 impl Image {
     /// Every path whose object is labelled with a node: each path of a rule and each directory above it, from
-    /// the root down. An object that does not exist has no label, and its name decides.
+    /// the root down, as far as there are names. An object that does not exist has no label, and its name decides.
     pub fn labels(&self) -> impl Iterator<Item = (Vec<u8>, u32)> {
-        let mut paths: Vec<Vec<u8>> = vec![Vec::new(); 2];
+        let mut paths: Vec<Option<Vec<u8>>> = vec![None, Some(Vec::new())];
         for edge in &self.edges {
-            let mut path = paths.get(edge.from as usize).cloned().unwrap_or_default();
-            path.push(b'/');
-            path.extend_from_slice(&edge.name);
-            paths.push(path);
+            let above = paths.get(edge.from as usize).cloned().flatten();
+            paths.push(match (above, &edge.step) {
+                (Some(above), Step::Name(name)) => Some([above.as_slice(), b"/", name].concat()),
+                _ => None,
+            });
         }
-        let named = paths.into_iter().enumerate().skip(ROOT as usize);
-        named.map(|(node, path)| {
-            (
-                if path.is_empty() { b"/".to_vec() } else { path },
-                u32::try_from(node).unwrap_or(0),
-            )
+        let numbered = (0u32..).zip(paths);
+        numbered.filter_map(|(node, path)| {
+            let path = path?;
+            Some((if path.is_empty() { b"/".to_vec() } else { path }, node))
         })
+    }
+
+    /// The node that names lead to from the root, 0 for none: what an object at this path is labelled with, if it is
+    /// there.
+    pub fn node_at<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> u32 {
+        names.into_iter().fold(ROOT, |node, name| {
+            let named = self.follow(node, &Step::Name(name.to_vec()));
+            if named == 0 { self.wild_from(node, name) } else { named }
+        })
+    }
+
+    pub(crate) fn follow(&self, node: u32, step: &Step) -> u32 {
+        let mut edges = self.edges.iter();
+        edges
+            .find(|edge| edge.from == node && edge.step == *step)
+            .map_or(0, |edge| edge.to)
+    }
+
+    /// Where a name leads that no edge has, by the patterns that it matches.
+    pub(crate) fn wild_from(&self, node: u32, name: &[u8]) -> u32 {
+        let mut wilds: Vec<(&Wild, u32)> = self.edges.iter().filter_map(|edge| match &edge.step {
+            Step::Wild(wild) if edge.from == node && wild.matches(name) => Some((wild, edge.to)),
+            _ => None,
+        }).collect();
+        wilds.sort();
+        let singles = wilds.into_iter().map(|(_, to)| to);
+        singles
+            .reduce(|found, to| self.follow(found, &Step::And(to)))
+            .unwrap_or(0)
     }
 
     /// Subject sets of a user, as bits of `Subject::sets`; 0 = no policy guards this user.

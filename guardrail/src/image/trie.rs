@@ -1,39 +1,35 @@
-//! Path rules to the automaton of `agent-ebpf/src/path.rs`: one node per literal path, `here` for the rules on
-//! that very object, `below` for those on everything strictly below it.
+//! The paths of all rules as a tree of components, open ones among them; [`super::automaton`] makes it one way down per
+//! object.
 
 use std::collections::BTreeMap;
 
-use stayhand_agent_ebpf::{
-    abi::{
-        image::{ENTRIES_PER_ATTEMPT_MAX, Entry, Node},
-        task::RANGES_MAX,
-    },
-    path::bit_of,
-};
+use stayhand_agent_ebpf::abi::image::Entry;
 
-use super::{Edge, ROOT, append, some_rules};
-use crate::policy::{PathPattern, compile::CompileError};
+use super::{ROOT, automaton::Automaton};
+use crate::policy::{PathPattern, Wild, component::Component};
 
-/// A node that is being filled; parents always come before their children.
+/// A node that is being filled.
 #[derive(Default)]
-struct Filling {
-    parent: u32,
-    name: Vec<u8>,
-    here: Vec<Entry>,
-    below: Vec<Entry>,
+pub(super) struct Filling {
+    /// Entries on the object itself
+    pub(super) here: Vec<Entry>,
+    /// Entries on everything strictly below it
+    pub(super) below: Vec<Entry>,
+    /// By name
+    pub(super) names: BTreeMap<Vec<u8>, u32>,
+    /// By pattern
+    pub(super) wilds: BTreeMap<Wild, u32>,
 }
 
-/// The automaton that is being built.
+/// The tree that is being built. Parents always come before their children.
 pub(crate) struct Trie {
     nodes: Vec<Filling>,
-    edges: BTreeMap<(u32, Vec<u8>), u32>,
 }
 
 impl Default for Trie {
     fn default() -> Self {
         Self {
             nodes: vec![Filling::default(), Filling::default()],
-            edges: BTreeMap::new(),
         }
     }
 }
@@ -43,7 +39,7 @@ impl Trie {
     pub(crate) fn add(&mut self, path: &PathPattern, entry: Entry) {
         let mut node = ROOT;
         for component in path.components() {
-            node = self.child(node, component.as_bytes());
+            node = self.child(node, component);
         }
         if let Some(filling) = self.nodes.get_mut(node as usize) {
             let list = if path.is_below() {
@@ -57,96 +53,24 @@ impl Trie {
         }
     }
 
-    fn child(&mut self, parent: u32, name: &[u8]) -> u32 {
+    fn child(&mut self, parent: u32, component: &Component) -> u32 {
         let next = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let child = *self.edges.entry((parent, name.to_vec())).or_insert(next);
+        let Some(filling) = self.nodes.get_mut(parent as usize) else {
+            return 0;
+        };
+        let child = match component {
+            Component::Name(name) => filling.names.entry(name.as_bytes().to_vec()).or_insert(next),
+            Component::Wild(wild) => filling.wilds.entry(wild.clone()).or_insert(next),
+        };
+        let child = *child;
         if child == next {
-            self.nodes.push(Filling {
-                parent,
-                name: name.to_vec(),
-                ..Filling::default()
-            });
+            self.nodes.push(Filling::default());
         }
         child
     }
 
-    /// Every place where an object would meet more than the kernel judges. Only the topmost ones are named.
-    pub(crate) fn check(&self, name: &dyn Fn(u64) -> String) -> Vec<CompileError> {
-        let mut errors = Vec::new();
-        // Met by everything below a node, itself included: entries, ranges, already reported.
-        let mut met: Vec<(usize, usize, bool)> = vec![(0, 0, false); self.nodes.len()];
-        for (index, node) in self.nodes.iter().enumerate().skip(ROOT as usize) {
-            let above = met.get(node.parent as usize).copied().unwrap_or_default();
-            let entries = above.0 + node.here.len().max(node.below.len());
-            let ranges = above.1 + usize::from(!node.here.is_empty() || !node.below.is_empty());
-            let mut reported = above.2;
-            let bounds = [
-                (entries, "entries", ENTRIES_PER_ATTEMPT_MAX as usize),
-                (ranges, "directories with rules", RANGES_MAX),
-            ];
-            for (count, what, max) in bounds {
-                if count > max && !reported {
-                    reported = true;
-                    let rules = some_rules(&[node.here.as_slice(), &node.below].concat(), name);
-                    let place = self.path(index);
-                    errors.push(CompileError::TooMuchAtOnce {
-                        place,
-                        count,
-                        what,
-                        max,
-                        rules,
-                    });
-                }
-            }
-            if let Some(slot) = met.get_mut(index) {
-                *slot = (
-                    above.0 + node.below.len(),
-                    above.1 + usize::from(!node.below.is_empty()),
-                    reported,
-                );
-            }
-        }
-        errors
-    }
-
-    fn path(&self, mut index: usize) -> String {
-        let mut names = Vec::new();
-        while let Some(node) = self.nodes.get(index).filter(|_| index > ROOT as usize) {
-            names.push(format!("/{}", crate::text::Safe(&node.name)));
-            index = node.parent as usize;
-        }
-        if names.is_empty() {
-            "/".to_owned()
-        } else {
-            names.into_iter().rev().collect()
-        }
-    }
-
-    /// Nodes and edges as the image has them.
-    pub(crate) fn flatten(&self, entries: &mut Vec<Entry>) -> (Vec<Node>, Vec<Edge>) {
-        let place = |filling: &Filling, entries: &mut Vec<Entry>| Node {
-            here: append(entries, &filling.here),
-            below: append(entries, &filling.below),
-            names: 0,
-        };
-        let mut nodes: Vec<Node> = self
-            .nodes
-            .iter()
-            .map(|filling| place(filling, entries))
-            .collect();
-        for child in self.nodes.iter().skip(ROOT as usize + 1) {
-            if let Some(parent) = nodes.get_mut(child.parent as usize) {
-                parent.names |= bit_of(&child.name);
-            }
-        }
-        let numbered = self.nodes.iter().zip(0u32..).skip(ROOT as usize + 1);
-        let edges = numbered
-            .map(|(node, to)| Edge {
-                from: node.parent,
-                name: node.name.clone(),
-                to,
-            })
-            .collect();
-        (nodes, edges)
+    /// One way down per object.
+    pub(crate) fn automaton(&self) -> Automaton {
+        Automaton::of(&self.nodes)
     }
 }

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod check;
 pub mod compile;
+pub mod component;
 pub mod diagnostic;
 pub mod explain;
 pub mod net;
@@ -18,6 +19,7 @@ mod yaml;
 pub use args::ArgCondition;
 pub use check::check;
 pub use compile::compile;
+pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use net::{Cidr, PortRange};
 pub use parse::parse;

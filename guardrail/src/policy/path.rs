@@ -1,13 +1,15 @@
-//! Paths in rules: absolute, literal, normalised, with an optional trailing `/**` for everything strictly below.
+//! Paths in rules: absolute, normalised, with one `*` at most in each component, and an optional trailing `/**` for
+//! everything strictly below.
 
 use std::fmt;
 
+use super::component::{Component, NotAComponent};
 use crate::limits::{DEPTH_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 /// Which objects a rule names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPattern {
-    components: Vec<String>,
+    components: Vec<Component>,
     below: bool,
 }
 
@@ -23,8 +25,11 @@ pub enum PathError {
         /// What was probably meant
         normal: String,
     },
-    /// Has a wildcard that is not a trailing `/**`.
-    #[error("a path is literal; the only wildcard is `/**` at its end, for everything below")]
+    /// Has a wildcard that is neither one star in a component nor a trailing `/**`.
+    #[error(
+        "a component has one `*` at most, for any part of one name; `/**` stands at the end only, for everything below; \
+         `?` and `*` themselves are `\\?` and `\\*`"
+    )]
     Wildcard,
     /// Names the root directory itself, which is never executed or written.
     #[error("`/` is a directory; write `/**` for everything below it")]
@@ -55,9 +60,6 @@ impl PathPattern {
                 .strip_suffix("/**")
                 .map_or((other, false), |directory| (directory, true)),
         };
-        if inside.contains(['*', '?']) {
-            return Err(PathError::Wildcard);
-        }
         if inside.is_empty() {
             return if below {
                 Ok(Self {
@@ -68,20 +70,18 @@ impl PathPattern {
                 Err(PathError::Root)
             };
         }
-        let components: Vec<String> = inside.split('/').map(str::to_owned).collect();
-        if components
-            .iter()
-            .any(|component| matches!(component.as_str(), "" | "." | ".."))
-        {
+        let texts: Vec<&str> = inside.split('/').collect();
+        if texts.iter().any(|text| matches!(*text, "" | "." | "..")) {
             return Err(PathError::NotNormal {
-                normal: normal(&components, below),
+                normal: normal(&texts, below),
             });
         }
-        if text.len() > PATH_BYTES_MAX
-            || components
-                .iter()
-                .any(|component| component.len() > NAME_BYTES_MAX)
-        {
+        let components: Vec<Component> = texts
+            .iter()
+            .map(|text| component(text))
+            .collect::<Result<_, _>>()
+            .map_err(|NotAComponent| PathError::Wildcard)?;
+        if text.len() > PATH_BYTES_MAX || texts.iter().any(|text| text.len() > NAME_BYTES_MAX) {
             return Err(PathError::TooLong);
         }
         if components.len() > DEPTH_MAX {
@@ -91,7 +91,7 @@ impl PathPattern {
     }
 
     /// The components from the root down.
-    pub fn components(&self) -> &[String] {
+    pub fn components(&self) -> &[Component] {
         &self.components
     }
 
@@ -100,7 +100,7 @@ impl PathPattern {
         self.below
     }
 
-    /// Whether a normalised absolute path is meant. The specification: literal components, nothing else. The first
+    /// Whether a normalised absolute path is meant. The specification: component by component, nothing else. The first
     /// `anchor` components are a label's, above which no directory's rules count (0 where nothing was moved).
     pub fn matches(&self, path: &[u8], anchor: usize) -> bool {
         let actual: Vec<&[u8]> = path
@@ -118,37 +118,48 @@ impl PathPattern {
                 .components
                 .iter()
                 .zip(&actual)
-                .all(|(wanted, name)| wanted.as_bytes() == *name)
+                .all(|(wanted, name)| wanted.matches(name))
     }
 
     /// Whether everything that `other` means is meant by this, too.
     pub fn covers(&self, other: &Self) -> bool {
-        if !self.below {
-            return self == other;
-        }
-        let deep_enough = other.components.len() + usize::from(other.below) > self.components.len();
-        deep_enough
-            && self
-                .components
-                .iter()
-                .zip(&other.components)
-                .all(|(a, b)| a == b)
+        let (own, others) = (self.components.len(), other.components.len());
+        let deep_enough = if self.below {
+            others + usize::from(other.below) > own
+        } else {
+            !other.below && others == own
+        };
+        let mut pairs = self.components.iter().zip(&other.components);
+        deep_enough && pairs.all(|(a, b)| a.covers(b))
+    }
+
+    /// Whether some component is open.
+    pub fn is_wild(&self) -> bool {
+        self.components.iter().any(|component| component.name().is_none())
     }
 }
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for component in &self.components {
-            write!(f, "/{}", crate::text::safe(component))?;
+            write!(f, "/{}", crate::text::safe(&component.to_string()))?;
         }
         f.write_str(if self.below { "/**" } else { "" })
     }
 }
 
-fn normal(components: &[String], below: bool) -> String {
+/// A name, or a pattern. `?` is a wildcard elsewhere: here it is refused rather than misunderstood.
+fn component(text: &str) -> Result<Component, NotAComponent> {
+    if text.replace("\\?", "").contains('?') {
+        return Err(NotAComponent);
+    }
+    text.parse()
+}
+
+fn normal(components: &[&str], below: bool) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for component in components {
-        match component.as_str() {
+        match *component {
             "" | "." => {}
             ".." => drop(kept.pop()),
             name => kept.push(name),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     action::Object,
-    image::{Image, ROOT, eval::Level},
+    image::{Image, eval::Level},
     policy::explain::Known,
 };
 
@@ -55,14 +55,25 @@ impl Disk {
 
     /// Labels what exists, as the agent does when it installs an image.
     pub(super) fn install(&mut self, image: &Image) {
-        for (path, node) in image.labels() {
-            let path = String::from_utf8(path).unwrap();
-            if let Some(identity) = self.find(&path) {
+        for (identity, path) in self.all() {
+            let node = image.node_at(names(&path).into_iter().map(str::as_bytes));
+            if node != 0 {
                 self.labels.insert(identity, node);
-                self.labelled_as
-                    .insert(identity, if node == ROOT { String::new() } else { path });
+                self.labelled_as.insert(identity, path);
             }
         }
+    }
+
+    /// Every object with its path, which is empty for the root.
+    fn all(&self) -> Vec<(usize, String)> {
+        let mut found = vec![(0, String::new())];
+        let mut next = 0;
+        while let Some((directory, path)) = found.get(next).cloned() {
+            let inside = self.children.iter().filter(|((parent, _), _)| *parent == directory);
+            found.extend(inside.map(|((_, name), child)| (*child, format!("{path}/{name}"))));
+            next += 1;
+        }
+        found
     }
 
     /// Moves a directory or file; nothing happens where it is missing or would land in itself.

@@ -17,7 +17,9 @@ use crate::{
 /// Both clocks of every attempt; deadlines lie around it.
 pub(super) const NOW_NS: u64 = 1_000;
 
-const NAMES: [&str; 3] = ["a", "b", "usr"];
+const NAMES: [&str; 4] = ["a", "b", "usr", "aba"];
+/// Patterns that overlap in every way, and one name that only patterns meet.
+const WILDS: [&str; 6] = ["*", "a*", "*a", "a*a", "ab*ba", "u*"];
 const CIDRS: [&str; 8] = [
     "0.0.0.0/0",
     "10.0.0.0/8",
@@ -84,12 +86,28 @@ pub(super) fn path() -> impl Strategy<Value = String> {
         .prop_map(|names| format!("/{}", names.join("/")))
 }
 
+/// A path of a rule in which components may be open.
+fn open_path() -> impl Strategy<Value = String> {
+    let component = prop_oneof![
+        3 => prop::sample::select(&NAMES[..]),
+        2 => prop::sample::select(&WILDS[..]),
+    ];
+    prop::collection::vec(component, 1..5).prop_map(|names| format!("/{}", names.join("/")))
+}
+
 fn pattern() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => path(),
+        3 => open_path(),
+        3 => open_path().prop_map(|path| format!("{path}/**")),
         4 => path().prop_map(|path| format!("{path}/**")),
         2 => Just("/**".to_owned()),
     ]
+}
+
+/// A list of paths: a star begins an alias where nothing is quoted.
+fn paths_of(patterns: Vec<String>) -> String {
+    joined(patterns.iter().map(|path| format!("\"{path}\"")).collect())
 }
 
 fn joined(mut patterns: Vec<String>) -> String {
@@ -99,7 +117,7 @@ fn joined(mut patterns: Vec<String>) -> String {
 }
 
 fn target() -> impl Strategy<Value = String> {
-    let paths = || prop::collection::vec(pattern(), 1..4).prop_map(joined);
+    let paths = || prop::collection::vec(pattern(), 1..4).prop_map(paths_of);
     let ops = prop::sample::subsequence(&FILE_OPS[..], 1..=FILE_OPS.len())
         .prop_map(|ops| format!("[{}]", ops.join(", ")));
     let net_ops = prop::sample::subsequence(&NET_OPS[..], 1..=NET_OPS.len())

@@ -203,9 +203,10 @@ impl Compiler {
             let info = RuleKey::from_raw(rule).and_then(|key| self.rules.get(&key));
             info.map_or_else(|| "a permission".to_owned(), RuleInfo::shown)
         };
-        self.errors.extend(self.trie.check(&name));
+        let automaton = self.trie.automaton();
+        self.errors.extend(automaton.check(&name));
         let mut entries = Vec::new();
-        let (nodes, edges) = self.trie.flatten(&mut entries);
+        let (nodes, edges) = automaton.flatten(&mut entries);
         let nets = self.nets.flatten(&mut entries, &name, &mut self.errors);
         let system = append(&mut entries, &self.system);
         self.errors.extend(too_much_at_once(&self.system, &name));
