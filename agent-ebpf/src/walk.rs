@@ -596,11 +596,12 @@ fn bit(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
 /// Hash of a component, read by a checked helper. `None` if it is unreadable or longer than any name.
 #[inline(always)]
 pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
-    // SAFETY: the state is live.
-    hash_name(state, pointer, len).then(|| unsafe { (*state).current.rounds.sip.finish() })
+    // SAFETY: the state is live. Volatile: kept in registers, it would be spilled to a stack that has no room.
+    hash_name(state, pointer, len)
+        .then(|| unsafe { core::ptr::read_volatile(&raw const (*state).current.rounds.hash) })
 }
 
-/// Leaves the name's hash in the state, all but its end; false if there is none. A function of its own: see `count`.
+/// Leaves the name's hash in the state; false if there is none. A function of its own: see `count`.
 #[inline(never)]
 fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
     if len > NAME_MAX as u32 {
@@ -623,6 +624,8 @@ fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
         core::ptr::write_volatile(end, last_word(tail, u64::from(len)));
         (*state).current.rounds.sip = Sip::narrow(settings.secret);
         take_in(state, whole + 1);
+        let hash = (*state).current.rounds.sip.finish();
+        core::ptr::write_volatile(&raw mut (*state).current.rounds.hash, hash);
     }
     true
 }

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::{
     abi::{
         image::{EdgeKey, NODES_PER_SLOT, SHAPES_MAX, Shape},
-        task::TaskState,
+        task::{TaskState, Tried},
     },
     path::{and_hash, wild_hash},
 };
@@ -21,37 +21,31 @@ use crate::{
 /// What [`wild_from`] says if it cannot be told: no node has this number.
 pub const UNTOLD: u32 = u32::MAX;
 
-/// What is tried. Nothing of it changes between rounds: what is found is in `Rounds`.
+/// What is tried is in `Rounds`: the stack is deep here, and has no room.
 #[repr(C)]
 struct Context {
     state: *mut TaskState,
-    pointer: u64,
-    len: u32,
-    node: u32,
-    slot: u32,
 }
 
 /// Node reached from `node` by the patterns that a name matches, 0 for none, or [`UNTOLD`].
 #[inline(never)]
 pub fn wild_from(state: *mut TaskState, slot: u32, node: u32, pointer: u64, len: u32) -> u32 {
-    let mut context = Context {
-        state,
-        pointer,
-        len,
-        node,
-        slot,
-    };
+    let mut context = Context { state };
     // SAFETY: the context outlives the loop; the state is live.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
-        core::ptr::write_volatile(&raw mut (*rounds).wild, 0);
+        let tried = &raw mut (*state).current.rounds.wild;
+        core::ptr::write_volatile(&raw mut (*tried).pointer, pointer);
+        core::ptr::write_volatile(&raw mut (*tried).len, len);
+        core::ptr::write_volatile(&raw mut (*tried).node, node);
+        core::ptr::write_volatile(&raw mut (*tried).slot, slot);
+        core::ptr::write_volatile(&raw mut (*tried).found, 0);
         bpf_loop(
             SHAPES_MAX as u32,
             one_shape as *mut c_void,
             (&raw mut context).cast(),
             0,
         );
-        core::ptr::read_volatile(&raw const (*rounds).wild)
+        core::ptr::read_volatile(&raw const (*tried).found)
     }
 }
 
@@ -59,64 +53,74 @@ pub fn wild_from(state: *mut TaskState, slot: u32, node: u32, pointer: u64, len:
 unsafe extern "C" fn one_shape(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `wild_from`'s; the state is live.
     unsafe {
-        let context = context.cast::<Context>();
-        let wild = &raw mut (*(*context).state).current.rounds.wild;
-        let Some(shape) = shape((*context).slot, (*context).node, index) else {
+        let state = (*context.cast::<Context>()).state;
+        let tried = &raw mut (*state).current.rounds.wild;
+        let Some(shape) = shape(tried, index) else {
             return 1;
         };
         let (start, end) = (u32::from(shape.start) - 1, u32::from(shape.end));
-        if (*context).len < start + end {
+        if (*tried).len < start + end {
             return 0;
         }
-        let found = core::ptr::read_volatile(wild);
-        let next = step(context, shape, start, end, found);
-        core::ptr::write_volatile(wild, next);
-        c_long::from(next == UNTOLD)
+        let Some(before) = name_hash(state, (*tried).pointer, start) else {
+            (*tried).found = UNTOLD;
+            return 1;
+        };
+        core::ptr::write_volatile(&raw mut (*tried).start, before);
+        let tail = (*tried).pointer + u64::from((*tried).len - end);
+        let Some(behind) = name_hash(state, tail, end) else {
+            (*tried).found = UNTOLD;
+            return 1;
+        };
+        let before = core::ptr::read_volatile(&raw const (*tried).start);
+        lead(tried, wild_hash(before, behind, shape))
     }
 }
 
 #[inline(always)]
-fn shape(slot: u32, node: u32, index: u64) -> Option<Shape> {
-    if node >= NODES_PER_SLOT || index >= SHAPES_MAX as u64 {
-        return None;
+unsafe fn shape(tried: *const Tried, index: u64) -> Option<Shape> {
+    // SAFETY: live by contract of `one_shape`; a live map value; the index is checked.
+    unsafe {
+        if (*tried).node >= NODES_PER_SLOT || index >= SHAPES_MAX as u64 {
+            return None;
+        }
+        let node = NODES.get_ptr((*tried).slot * NODES_PER_SLOT + (*tried).node)?;
+        let shape = *(&raw const (*node).shapes)
+            .cast::<Shape>()
+            .add(index as usize);
+        (!shape.is_none()).then_some(shape)
     }
-    let node = NODES.get_ptr(slot * NODES_PER_SLOT + node)?;
-    // SAFETY: a live map value; the index is checked.
-    let shape = unsafe { *(&raw const (*node).shapes).cast::<Shape>().add(index as usize) };
-    (!shape.is_none()).then_some(shape)
 }
 
-/// Where the name leads with this shape, too.
+/// Where the name leads with one more pattern, if it matches it; 1 if that cannot be told.
 #[inline(always)]
-unsafe fn step(context: *const Context, shape: Shape, start: u32, end: u32, found: u32) -> u32 {
+unsafe fn lead(tried: *mut Tried, hash: u64) -> c_long {
     // SAFETY: live by contract of `one_shape`.
     unsafe {
-        let (state, pointer, len) = ((*context).state, (*context).pointer, (*context).len);
-        let tail = pointer.wrapping_add(u64::from(len.wrapping_sub(end)));
-        let (Some(before), Some(behind)) =
-            (name_hash(state, pointer, start), name_hash(state, tail, end))
-        else {
-            return UNTOLD;
-        };
-        let single = edge(context, (*context).node, wild_hash(before, behind, shape));
+        let single = edge(tried, (*tried).node, hash);
         if single == 0 {
-            return found;
+            return 0;
         }
-        if found == 0 {
-            return single;
+        let found = core::ptr::read_volatile(&raw const (*tried).found);
+        let both = if found == 0 {
+            single
+        } else {
+            edge(tried, found, and_hash(single))
+        };
+        if both == 0 {
+            (*tried).found = UNTOLD;
+            return 1;
         }
-        match edge(context, found, and_hash(single)) {
-            0 => UNTOLD,
-            both => both,
-        }
+        (*tried).found = both;
     }
+    0
 }
 
 #[inline(always)]
-unsafe fn edge(context: *const Context, node: u32, name_hash: u64) -> u32 {
+unsafe fn edge(tried: *const Tried, node: u32, name_hash: u64) -> u32 {
     // SAFETY: live by contract of `one_shape`; the value is copied at once.
     unsafe {
-        let slot = (*context).slot;
+        let slot = (*tried).slot;
         let key = EdgeKey {
             name_hash,
             node,

@@ -192,7 +192,8 @@ impl Node {
         {
             *last = shape;
         }
-        self.shapes.sort_unstable_by_key(|shape| (shape.is_none(), *shape));
+        self.shapes
+            .sort_unstable_by_key(|shape| (shape.is_none(), *shape));
     }
 }
 

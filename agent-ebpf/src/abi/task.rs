@@ -138,12 +138,30 @@ pub struct Rounds {
     pub counts: [u64; 2],
     /// Letters of the option that is read
     pub letters: u64,
-    /// Where patterns lead so far
-    pub wild: u32,
-    /// Zero
-    pub wild_pad: u32,
+    /// The name's hash
+    pub hash: u64,
+    /// Names that are tried with patterns
+    pub wild: Tried,
     /// Place in the condition that is judged
     pub matcher: Matcher,
+}
+
+/// A name that is tried with the patterns of one directory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Where it is in the kernel
+    pub pointer: u64,
+    /// Hash of what it begins with
+    pub start: u64,
+    /// Its bytes
+    pub len: u32,
+    /// The directory's node
+    pub node: u32,
+    /// Image slot
+    pub slot: u32,
+    /// Where patterns lead so far
+    pub found: u32,
 }
 
 /// Arguments that some condition can be about, of one call. A call with more of them has unknown arguments.

@@ -18,11 +18,7 @@ use stayhand_agent_ebpf::{
 use super::{Edge, ROOT, Step, append, some_rules, trie::Filling};
 use crate::{
     limits::WILDS_MAX,
-    policy::{
-        Wild,
-        compile::CompileError,
-        component::choices,
-    },
+    policy::{Wild, compile::CompileError, component::choices},
 };
 
 /// The nodes of the tree that one name leads to.
@@ -56,7 +52,8 @@ impl Automaton {
         };
         let mut open: VecDeque<(u32, Set)> = VecDeque::from([(ROOT, Set::from([ROOT]))]);
         while let Some((node, set)) = open.pop_front() {
-            let fillings: Vec<&Filling> = set.iter().filter_map(|at| tree.get(*at as usize)).collect();
+            let fillings: Vec<&Filling> =
+                set.iter().filter_map(|at| tree.get(*at as usize)).collect();
             made.fill(node, &fillings);
             for (name, to) in names(&fillings) {
                 let child = made.push(node, node, Step::Name(name));
@@ -86,8 +83,15 @@ impl Automaton {
             return;
         };
         for filling in fillings {
-            for (to, from) in [(&mut state.here, &filling.here), (&mut state.below, &filling.below)] {
-                let new: Vec<Entry> = from.iter().filter(|entry| !to.contains(entry)).copied().collect();
+            for (to, from) in [
+                (&mut state.here, &filling.here),
+                (&mut state.below, &filling.below),
+            ] {
+                let new: Vec<Entry> = from
+                    .iter()
+                    .filter(|entry| !to.contains(entry))
+                    .copied()
+                    .collect();
                 to.extend(new);
             }
         }
@@ -102,7 +106,11 @@ impl Automaton {
         let shapes: BTreeSet<Shape> = patterns.iter().map(|wild| shape(wild)).collect();
         let bounds = [
             (patterns.len(), "names with a `*`", WILDS_MAX),
-            (shapes.len(), "kinds of names with a `*` (by the lengths of what is before and behind it)", SHAPES_MAX),
+            (
+                shapes.len(),
+                "kinds of names with a `*` (by the lengths of what is before and behind it)",
+                SHAPES_MAX,
+            ),
         ];
         for (count, what, max) in bounds {
             if count > max {
@@ -121,7 +129,8 @@ impl Automaton {
             let Some((last, before)) = choice.split_last() else {
                 continue;
             };
-            let (Some(from), Some(single)) = (made.get(before), made.get(std::slice::from_ref(last)))
+            let (Some(from), Some(single)) =
+                (made.get(before), made.get(std::slice::from_ref(last)))
             else {
                 continue;
             };
@@ -196,7 +205,11 @@ impl Automaton {
         match &state.step {
             Step::Name(name) => crate::text::Safe(name).to_string(),
             Step::Wild(wild) => crate::text::safe(&wild.to_string()),
-            Step::And(other) => format!("{} and {}", self.component(state.from), self.component(*other)),
+            Step::And(other) => format!(
+                "{} and {}",
+                self.component(state.from),
+                self.component(*other)
+            ),
         }
     }
 
@@ -207,7 +220,11 @@ impl Automaton {
             below: append(entries, &state.below),
             ..Node::default()
         };
-        let mut nodes: Vec<Node> = self.states.iter().map(|state| place(state, entries)).collect();
+        let mut nodes: Vec<Node> = self
+            .states
+            .iter()
+            .map(|state| place(state, entries))
+            .collect();
         let steps = self.states.iter().skip(ROOT as usize + 1);
         for state in steps {
             if let Some(parent) = nodes.get_mut(state.parent as usize) {
@@ -232,7 +249,11 @@ fn names(fillings: &[&Filling]) -> BTreeMap<Vec<u8>, Set> {
     }
     let wilds = || fillings.iter().flat_map(|filling| &filling.wilds);
     for (name, set) in &mut names {
-        set.extend(wilds().filter(|(wild, _)| wild.matches(name)).map(|(_, to)| *to));
+        set.extend(
+            wilds()
+                .filter(|(wild, _)| wild.matches(name))
+                .map(|(_, to)| *to),
+        );
     }
     names
 }

@@ -61,7 +61,7 @@ pub struct Edge {
 }
 
 /// What leads from one node to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// This component; the kernel knows its hash under the boot secret
     Name(Vec<u8>),
@@ -151,7 +151,11 @@ impl Image {
     pub fn node_at<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> u32 {
         names.into_iter().fold(ROOT, |node, name| {
             let named = self.follow(node, &Step::Name(name.to_vec()));
-            if named == 0 { self.wild_from(node, name) } else { named }
+            if named == 0 {
+                self.wild_from(node, name)
+            } else {
+                named
+            }
         })
     }
 
@@ -164,10 +168,16 @@ impl Image {
 
     /// Where a name leads that no edge has, by the patterns that it matches.
     pub(crate) fn wild_from(&self, node: u32, name: &[u8]) -> u32 {
-        let mut wilds: Vec<(&Wild, u32)> = self.edges.iter().filter_map(|edge| match &edge.step {
-            Step::Wild(wild) if edge.from == node && wild.matches(name) => Some((wild, edge.to)),
-            _ => None,
-        }).collect();
+        let mut wilds: Vec<(&Wild, u32)> = self
+            .edges
+            .iter()
+            .filter_map(|edge| match &edge.step {
+                Step::Wild(wild) if edge.from == node && wild.matches(name) => {
+                    Some((wild, edge.to))
+                }
+                _ => None,
+            })
+            .collect();
         wilds.sort();
         let singles = wilds.into_iter().map(|(_, to)| to);
         singles

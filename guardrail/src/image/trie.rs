@@ -59,7 +59,10 @@ impl Trie {
             return 0;
         };
         let child = match component {
-            Component::Name(name) => filling.names.entry(name.as_bytes().to_vec()).or_insert(next),
+            Component::Name(name) => filling
+                .names
+                .entry(name.as_bytes().to_vec())
+                .or_insert(next),
             Component::Wild(wild) => filling.wilds.entry(wild.clone()).or_insert(next),
         };
         let child = *child;

@@ -80,7 +80,10 @@ pub fn choices(patterns: &[&Wild]) -> BTreeSet<Vec<usize>> {
     let texts = |of: fn(&Wild) -> &str| -> BTreeSet<&str> {
         patterns.iter().map(|wild| of(wild)).collect()
     };
-    let lengths: BTreeSet<usize> = patterns.iter().map(|wild| wild.lens.0 + wild.lens.1).collect();
+    let lengths: BTreeSet<usize> = patterns
+        .iter()
+        .map(|wild| wild.lens.0 + wild.lens.1)
+        .collect();
     for start in texts(|wild| &wild.prefix) {
         for end in texts(|wild| &wild.suffix) {
             for length in &lengths {
@@ -91,7 +94,11 @@ pub fn choices(patterns: &[&Wild]) -> BTreeSet<Vec<usize>> {
                 };
                 let chosen = patterns.iter().enumerate().filter(|(_, wild)| meets(wild));
                 let chosen: Vec<usize> = chosen.map(|(index, _)| index).collect();
-                found.extend((2..=chosen.len()).filter_map(|len| chosen.get(..len)).map(<[_]>::to_vec));
+                found.extend(
+                    (2..=chosen.len())
+                        .filter_map(|len| chosen.get(..len))
+                        .map(<[_]>::to_vec),
+                );
             }
         }
     }
@@ -150,7 +157,9 @@ impl fmt::Display for Wild {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('*', "\\*").replace('?', "\\?")
+    text.replace('\\', "\\\\")
+        .replace('*', "\\*")
+        .replace('?', "\\?")
 }
 
 #[cfg(test)]

@@ -135,7 +135,9 @@ impl PathPattern {
 
     /// Whether some component is open.
     pub fn is_wild(&self) -> bool {
-        self.components.iter().any(|component| component.name().is_none())
+        self.components
+            .iter()
+            .any(|component| component.name().is_none())
     }
 }
 

@@ -301,10 +301,16 @@ pub fn places() -> Result<()> {
         "shut",
         "outer",
         "outer/inner",
+        "open",
+        "open/team",
+        "open/team/secret",
     ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
+    }
+    for name in ["open/app-0.log", "open/team/secret/f"] {
+        file(name)?;
     }
     program("bin/held")?;
     // Denied, and started by the loader of programs that need one.

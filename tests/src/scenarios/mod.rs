@@ -29,6 +29,7 @@ mod kernel_flip;
 mod login_uid_lock;
 mod mounts;
 mod not_enforced;
+mod open_names;
 mod overlay;
 mod places;
 mod service;
@@ -53,6 +54,7 @@ const LISTS: &[&[Scenario]] = &[
     service_text::SCENARIOS,
     not_enforced::SCENARIOS,
     service_agent::SCENARIOS,
+    open_names::SCENARIOS,
     hold_calls::SCENARIOS,
     hold_files::SCENARIOS,
     hold_other_calls::SCENARIOS,

@@ -19,7 +19,7 @@ use super::{
     super::{pins::Pins, table::Slots},
     Identified, Identify, IdentityError, ObjectId,
     ends::Ends,
-    open::identify,
+    open::{identify, names},
 };
 
 /// How long one object is waited for: far longer than any disk that works takes, and short beside the time in which
@@ -33,8 +33,21 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 /// as it is.
 pub(super) const STUCK_MAX: usize = 8;
 
-type Answer = Result<Identified, IdentityError>;
-pub(super) type Question = (PathBuf, SyncSender<Answer>);
+/// What is asked of a path.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    Object,
+    Names,
+}
+
+/// What is answered.
+pub(super) enum Told {
+    Object(Identified),
+    Names(Vec<Vec<u8>>),
+}
+
+type Answer = Result<Told, IdentityError>;
+pub(super) type Question = (PathBuf, Asked, SyncSender<Answer>);
 /// Starts a thread that answers questions.
 pub(super) type Start = Box<dyn Fn() -> Result<SyncSender<Question>, IdentityError> + Send + Sync>;
 
@@ -67,7 +80,10 @@ impl Labeller {
         let start = move || {
             let mut table = Slots::<Identity>::open(&pins, "IDENTITY")?;
             let ends = Arc::clone(&watched);
-            answering(move |path| identify(&mut table, &ends, path))
+            answering(move |path, asked| match asked {
+                Asked::Object => identify(&mut table, &ends, path).map(Told::Object),
+                Asked::Names => names(path).map(Told::Names),
+            })
         };
         Self::with(Box::new(start), DEADLINE, ends)
     }
@@ -98,13 +114,13 @@ impl Labeller {
 
 /// A thread that answers with `answer` until nobody can ask it any more.
 pub(super) fn answering(
-    mut answer: impl FnMut(&Path) -> Answer + Send + 'static,
+    mut answer: impl FnMut(&Path, Asked) -> Answer + Send + 'static,
 ) -> Result<SyncSender<Question>, IdentityError> {
     let (questions, asked) = mpsc::sync_channel::<Question>(1);
     let run = move || {
-        while let Ok((path, to)) = asked.recv() {
+        while let Ok((path, what, to)) = asked.recv() {
             // Whoever asked may have given up.
-            drop(to.send(answer(&path)));
+            drop(to.send(answer(&path, what)));
         }
     };
     let started = std::thread::Builder::new().name("labels".into()).spawn(run);
@@ -115,8 +131,8 @@ pub(super) fn answering(
     Ok(questions)
 }
 
-impl Identify for Labeller {
-    fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
+impl Labeller {
+    fn ask(&self, path: &Path, asked: Asked) -> Answer {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads
             .stuck
@@ -131,7 +147,7 @@ impl Identify for Labeller {
         let (answer, answered) = mpsc::sync_channel(1);
         threads
             .questions
-            .send((path.to_owned(), answer))
+            .send((path.to_owned(), asked, answer))
             .map_err(|_| IdentityError::Ended)?;
         match answered.recv_timeout(threads.patience) {
             Ok(answer) => answer,
@@ -146,6 +162,22 @@ impl Identify for Labeller {
                 });
                 Err(silent())
             }
+        }
+    }
+}
+
+impl Identify for Labeller {
+    fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
+        match self.ask(path, Asked::Object)? {
+            Told::Object(found) => Ok(found),
+            Told::Names(_) => Err(IdentityError::Ended),
+        }
+    }
+
+    fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
+        match self.ask(path, Asked::Names)? {
+            Told::Names(names) => Ok(names),
+            Told::Object(_) => Err(IdentityError::Ended),
         }
     }
 

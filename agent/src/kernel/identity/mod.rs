@@ -92,6 +92,15 @@ pub enum IdentityError {
         /// The path
         path: PathBuf,
     },
+    /// A directory is too large to be read again and again.
+    #[error(
+        "`{}` has more than {NAMES_MAX} entries; those that a `*` means are matched by name only",
+        stayhand_guardrail::text::Safe(path.as_os_str().as_encoded_bytes())
+    )]
+    Crowded {
+        /// The path
+        path: PathBuf,
+    },
     /// Its file system does not answer.
     #[error(
         "`{}` does not answer; its old labels stay, see to its file system",
@@ -109,10 +118,16 @@ pub enum IdentityError {
     Ended,
 }
 
+/// Entries of one directory that are read for a pattern: some 5 MiB, a second on a slow disk.
+pub const NAMES_MAX: usize = 65_536;
+
 /// Whatever can name objects; the kernel's hook, or a table in tests.
 pub trait Identify {
     /// What `path` names.
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError>;
+
+    /// Names in the directory at `path`, in any order; none if it is not there or no directory.
+    fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, IdentityError>;
 
     /// To be asked at the beginning of every look. Objects that ended since: unlinked and open nowhere any more, or gone with their file
     /// system.

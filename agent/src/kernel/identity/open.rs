@@ -5,7 +5,10 @@ use std::{
     io,
     os::{
         fd::AsRawFd as _,
-        unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+        unix::{
+            ffi::OsStringExt as _,
+            fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -16,7 +19,9 @@ use nix::{
 };
 use stayhand_agent_ebpf::abi::task::Identity;
 
-use super::{super::table::Table, Identified, IdentityError, ObjectId, Place, ends::Ends};
+use super::{
+    super::table::Table, Identified, IdentityError, NAMES_MAX, ObjectId, Place, ends::Ends,
+};
 
 /// Opens of one object until two in a row agree undisturbed. Other threads of the agent open files, too.
 const ATTEMPTS: usize = 32;
@@ -66,6 +71,33 @@ pub(super) fn identify(
     } else {
         IdentityError::NotReported
     })
+}
+
+/// Names in the directory at `path`.
+pub(super) fn names(path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
+    let failed = |source| IdentityError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG) => Ok(vec![]),
+                _ => Err(failed(error)),
+            };
+        }
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if names.len() >= NAMES_MAX {
+            return Err(IdentityError::Crowded {
+                path: path.to_owned(),
+            });
+        }
+        names.push(entry.map_err(failed)?.file_name().into_vec());
+    }
+    Ok(names)
 }
 
 /// The report, if it is this thread's and the only one since the map was armed. Reports of other threads could

@@ -13,7 +13,7 @@ use stayhand_agent_ebpf::abi::task::Identity;
 use super::{
     super::table::Table,
     ends::Ends,
-    labeller::{STUCK_MAX, answering},
+    labeller::{STUCK_MAX, Told, answering},
     open::identify,
     *,
 };
@@ -161,11 +161,11 @@ fn hung(deadline: Duration) -> (Labeller, Arc<AtomicUsize>) {
     let count = Arc::clone(&started);
     let start = move || {
         count.fetch_add(1, Ordering::SeqCst);
-        answering(|path| {
+        answering(|path, _| {
             while path.starts_with("/hung") {
                 std::thread::park();
             }
-            Ok(Identified::Missing)
+            Ok(Told::Object(Identified::Missing))
         })
     };
     let made = Labeller::with(Box::new(start), deadline, Arc::new(Ends::new()));
@@ -194,7 +194,7 @@ fn a_file_system_that_is_silent_holds_up_nobody_and_is_not_asked_again() {
 #[test]
 fn threads_that_are_left_behind_are_bounded() {
     let start = || {
-        answering(|_| {
+        answering(|_, _| {
             loop {
                 std::thread::park();
             }

@@ -5,15 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stayhand_agent_ebpf::{
-    abi::image::{ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range},
-    path::bit_of,
+use stayhand_agent_ebpf::abi::image::{
+    ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range, SHAPES_MAX, Shape,
 };
-use stayhand_guardrail::image::{self, Image};
+use stayhand_guardrail::{
+    image::{
+        self, Image, Step,
+        automaton::{lead, shape},
+    },
+    limits::WILDS_MAX,
+    policy::{Wild, component::choices},
+};
 
 use super::{
     super::identity::ObjectId,
-    graph::{Grant, Graph, grant_of},
+    graph::{Class, Grant, Graph, grant_of},
     resolve::Resolved,
 };
 
@@ -38,7 +44,7 @@ pub struct Automaton {
     /// By node index; index 0 is no node of it, see `abi::image::SYSTEM_NODE`
     pub nodes: Vec<Node>,
     /// Directory, component, object
-    pub edges: BTreeMap<(u32, Vec<u8>), u32>,
+    pub edges: BTreeMap<(u32, Step), u32>,
     /// Entries, the image's first
     pub entries: Vec<Entry>,
     /// Nodes of objects
@@ -59,8 +65,7 @@ impl Automaton {
             // The image's own entries come first, so that its ranges stay good.
             nodes: vec![Node {
                 here: image.system,
-                below: Range::default(),
-                names: 0,
+                ..Node::default()
             }],
             ..Self::default()
         };
@@ -69,17 +74,18 @@ impl Automaton {
             made.nodes.push(Node {
                 here: runs.range(&class.here, &class.grants_here),
                 below: runs.range(&class.below, &class.grants_below),
-                names: class
-                    .children
-                    .iter()
-                    .fold(0, |bits, (name, _)| bits | bit_of(name)),
+                ..Node::default()
             });
-            made.edges.extend(
-                class
-                    .children
-                    .iter()
-                    .map(|(name, child)| ((from, name.clone()), number(*child))),
-            );
+            let named = class.children.iter();
+            let mut steps: Vec<(u32, Step, u32)> = named
+                .map(|(name, child)| (from, Step::Name(name.clone()), number(*child)))
+                .collect();
+            steps.extend(wild_steps(graph, class, from, &number)?);
+            if let Some(node) = made.nodes.last_mut() {
+                steps.iter().for_each(|(_, step, _)| lead(node, step));
+            }
+            made.edges
+                .extend(steps.into_iter().map(|(from, step, to)| ((from, step), to)));
         }
         made.entries = runs.entries;
         made.labels = resolved
@@ -91,6 +97,47 @@ impl Automaton {
         fits(made.entries.len(), "entries", ENTRIES_PER_SLOT)?;
         Ok(made)
     }
+}
+
+/// The steps by patterns from one class: each alone, and together as far as one name can match them.
+fn wild_steps(
+    graph: &Graph,
+    class: &Class<'_>,
+    from: u32,
+    number: &dyn Fn(u32) -> u32,
+) -> Result<Vec<(u32, Step, u32)>, TooLarge> {
+    let patterns: Vec<&Wild> = class.wilds.keys().collect();
+    let sets: Vec<&BTreeSet<u32>> = class.wilds.values().collect();
+    let shapes: BTreeSet<Shape> = patterns.iter().map(|wild| shape(wild)).collect();
+    fits(
+        patterns.len(),
+        "names with a `*` in one directory",
+        bound(WILDS_MAX),
+    )?;
+    fits(
+        shapes.len(),
+        "kinds of names with a `*` in one directory",
+        bound(SHAPES_MAX),
+    )?;
+    let all_of = |choice: &[usize]| {
+        let chosen = choice.iter().filter_map(|index| sets.get(*index));
+        let set: BTreeSet<u32> = chosen.flat_map(|set| set.iter().copied()).collect();
+        number(graph.standing_for(&set))
+    };
+    let singles = patterns.iter().enumerate();
+    let mut steps: Vec<(u32, Step, u32)> = singles
+        .map(|(index, wild)| (from, Step::Wild((*wild).clone()), all_of(&[index])))
+        .collect();
+    for choice in choices(&patterns) {
+        if let Some((last, before)) = choice.split_last() {
+            steps.push((all_of(before), Step::And(all_of(&[*last])), all_of(&choice)));
+        }
+    }
+    Ok(steps)
+}
+
+fn bound(max: usize) -> u32 {
+    u32::try_from(max).unwrap_or(u32::MAX)
 }
 
 fn fits(count: usize, what: &'static str, max: u32) -> Result<(), TooLarge> {

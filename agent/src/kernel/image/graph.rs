@@ -6,10 +6,17 @@
 //! rules of all its names. Restricting is what every name does; a permission comes only from a name of the object's
 //! own, and only if every other name of its own gives it, too (see [`Standing`]).
 
+mod wild;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::abi::image::{Entry, Range};
-use stayhand_guardrail::image::{Image, ROOT};
+use stayhand_guardrail::{
+    image::{Image, ROOT, Step},
+    policy::Wild,
+};
+
+pub use wild::{EXPANDED_MAX, Wilds};
 
 use super::super::mounts::Mounts;
 
@@ -44,8 +51,18 @@ pub struct Graph {
     standing: Vec<Standing>,
     entries: Vec<Entry>,
     mounts: BTreeMap<u32, Vec<u8>>,
+    /// Nodes of the image itself, and names that its patterns mean
+    named: BTreeSet<u32>,
     /// Nodes of the image itself
-    named: usize,
+    of_image: usize,
+    /// By node: patterns of its children, and their nodes
+    wilds: Vec<Vec<(Wild, u32)>>,
+    /// By node: no one path leads there, but a pattern
+    open: Vec<bool>,
+    /// Nodes that patterns added
+    expanded: usize,
+    /// Names that found no room
+    expansions_left_out: usize,
     /// Mounts that found no room
     mounts_left_out: usize,
     /// Nodes that stand for several classes at once, by those
@@ -69,7 +86,12 @@ impl Graph {
             standing: Vec::new(),
             entries: image.entries.clone(),
             mounts: BTreeMap::new(),
-            named: 0,
+            named: BTreeSet::new(),
+            of_image: 0,
+            wilds: Vec::new(),
+            open: Vec::new(),
+            expanded: 0,
+            expansions_left_out: 0,
             mounts_left_out: 0,
             combined: BTreeMap::new(),
             class: Vec::new(),
@@ -80,10 +102,27 @@ impl Graph {
         graph.push(0, b""); // the root
         for edge in &image.edges {
             let parent = if edge.from < edge.to { edge.from } else { 0 };
-            graph.push(parent, &edge.name);
+            match &edge.step {
+                Step::Name(name) => drop(graph.push(parent, name)),
+                Step::Wild(wild) => graph.push_open(parent, wild),
+                // Made anew, for the classes that there will be.
+                Step::And(_) => drop(graph.push(0, b"")),
+            }
         }
-        graph.named = graph.parents.len();
-        for (index, node) in image.nodes.iter().enumerate() {
+        graph.of_image = graph.parents.len();
+        graph.named.extend((0u32..).take(graph.of_image));
+        let of_one = |index: &usize| {
+            let step = index
+                .checked_sub(ROOT as usize + 1)
+                .and_then(|at| image.edges.get(at));
+            !step.is_some_and(|edge| matches!(edge.step, Step::And(_)))
+        };
+        for (index, node) in image
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| of_one(index))
+        {
             let ranges = |range: Range| {
                 if range.len == 0 {
                     Vec::new()
@@ -116,6 +155,9 @@ impl Graph {
         self.class.push(node);
         self.children.push(BTreeMap::new());
         self.members.push(vec![node]);
+        self.wilds.push(Vec::new());
+        self.open
+            .push(parent != 0 && self.open.get(parent as usize).copied().unwrap_or(false));
         let class = self.class_of(parent) as usize;
         if !name.is_empty()
             && let Some(children) = self.children.get_mut(class)
@@ -125,13 +167,46 @@ impl Graph {
         node
     }
 
+    /// A node behind a pattern. All of one directory's have one path in common, by which grants are told apart: what
+    /// they mean is at one place.
+    fn push_open(&mut self, parent: u32, wild: &Wild) {
+        let node = self.push(parent, b"*");
+        let class = self.class_of(parent) as usize;
+        if let Some(children) = self.children.get_mut(class) {
+            children.remove(b"*".as_slice());
+        }
+        if let Some(open) = self.open.get_mut(node as usize) {
+            *open = true;
+        }
+        if let Some(wilds) = self.wilds.get_mut(parent as usize) {
+            wilds.push((wild.clone(), node));
+        }
+    }
+
+    /// Whether no one path leads to a node, but a pattern.
+    pub fn is_open(&self, node: u32) -> bool {
+        self.open.get(node as usize).copied().unwrap_or(false)
+    }
+
+    /// Names of patterns for which there was no room.
+    pub fn expansions_left_out(&self) -> usize {
+        self.expansions_left_out
+    }
+
+    fn name(&self, node: u32) -> &[u8] {
+        let path = self
+            .paths
+            .get(node as usize)
+            .map_or(b"".as_slice(), Vec::as_slice);
+        path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+
     /// Gives every directory of a `/**` rule that is reached through symbolic links its real name, too, so that mounts
     /// below it are found under either. `canonical` yields the real path.
     pub fn add_real_names(&mut self, canonical: impl Fn(&[u8]) -> Option<Vec<u8>>) {
         let with_rules = self.nodes().filter(|(node, _, _)| {
-            self.below
-                .get(*node as usize)
-                .is_some_and(|below| !below.is_empty())
+            let below = self.below.get(*node as usize);
+            below.is_some_and(|below| !below.is_empty()) && !self.is_open(*node)
         });
         let directories: Vec<(u32, Vec<u8>)> = with_rules
             .map(|(node, _, path)| (node, path.to_vec()))
@@ -157,7 +232,9 @@ impl Graph {
 
     fn reach_mount(&mut self, path: &[u8]) -> Option<u32> {
         let names = components(path);
-        let most = self.named.saturating_add(MOUNT_NODES_MAX);
+        let most = self
+            .of_image
+            .saturating_add(self.expanded + MOUNT_NODES_MAX);
         let known = self.known(path);
         if known.is_some() || self.parents.len().saturating_add(names.len()) <= most {
             return known.or_else(|| self.reach(&names, false));
@@ -185,7 +262,7 @@ impl Graph {
 
     /// Whether a node is a path of a rule or above one, and not only the way to a mount.
     pub fn is_named(&self, node: u32) -> bool {
-        (node as usize) < self.named
+        self.named.contains(&node)
     }
 
     /// Whether a node is where a file system is mounted first.
@@ -274,6 +351,7 @@ impl Graph {
                 .flat_map(|class| self.members[*class as usize].iter());
             self.members[node as usize] = of_all.copied().collect();
             asked.extend(self.steps(&set).into_values());
+            asked.extend(self.wild_steps(&set));
         }
         self.standing_for(classes)
     }
@@ -298,10 +376,20 @@ impl Graph {
             let child = self.class_of(*child);
             steps.entry(name.clone()).or_default().insert(child);
         }
+        for (name, to) in &mut steps {
+            let without = set
+                .iter()
+                .filter(|class| !self.children[**class as usize].contains_key(name));
+            let open: Vec<u32> = without
+                .flat_map(|class| self.wild_step(*class, name))
+                .collect();
+            to.extend(open);
+        }
         steps
     }
 
-    fn standing_for(&self, set: &BTreeSet<u32>) -> u32 {
+    /// The node that is all of these classes.
+    pub fn standing_for(&self, set: &BTreeSet<u32>) -> u32 {
         let single = || set.first().copied().unwrap_or(0);
         self.combined.get(set).copied().unwrap_or_else(single)
     }
@@ -322,7 +410,7 @@ impl Graph {
                     let rest = names.get(depth..)?;
                     return Some(
                         rest.iter()
-                            .fold(node, |parent, name| self.push(parent, name)),
+                            .fold(node, |parent, name| self.sprout(parent, name)),
                     );
                 }
                 None => return None,
@@ -428,6 +516,7 @@ impl Graph {
             grants_here: grants_here.of_all(),
             grants_below: grants_below.of_all(),
             children: &self.children[node as usize],
+            wilds: self.wilds_of(node),
         }
     }
 
@@ -505,4 +594,6 @@ pub struct Class<'g> {
     pub grants_below: BTreeSet<Grant>,
     /// By name; any node of the child's class
     pub children: &'g BTreeMap<Vec<u8>, u32>,
+    /// By pattern
+    pub wilds: Wilds,
 }

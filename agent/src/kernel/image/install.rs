@@ -23,7 +23,7 @@ use super::{
     },
     Desired, InstallReport, Relabelled,
     automaton::{Automaton, TooLarge},
-    graph::{Graph, MOUNT_NODES_MAX},
+    graph::{EXPANDED_MAX, Graph, MOUNT_NODES_MAX},
     kept::{AWAY_MAX, Kept},
     resolve::{Resolved, resolve},
     rows::Rows,
@@ -202,6 +202,8 @@ impl Installer {
         self.kept.forget(&self.identify.ended());
         let mounts = (self.mounts)()?;
         let mut graph = Graph::new(&desired.image);
+        let mut unseen = Vec::new();
+        self.expand(&mut graph, &mounts, &mut unseen);
         graph.add_real_names(|path| self.real(path));
         graph.add_mounts(&mounts);
         if !self.recovered {
@@ -214,6 +216,7 @@ impl Installer {
         }
         let before = self.kept.seen();
         let mut resolved = resolve(&mut graph, self.identify.as_ref(), &mounts, before)?;
+        resolved.problems.extend(unseen);
         self.concerns = concerns(&graph, &resolved);
         self.kept.label(&mut graph, &mut resolved);
         self.concerns.extend(self.kept_concerns());
@@ -221,6 +224,20 @@ impl Installer {
         let rows = Rows::build(desired, &automaton, slot, self.secret.key())
             .ok_or(InstallError::Collision)?;
         Ok((rows, resolved, graph))
+    }
+
+    /// Adds the names that patterns mean: on the way to mounts and to what was found before, and whatever is there.
+    fn expand(&self, graph: &mut Graph, mounts: &Mounts, unseen: &mut Vec<String>) {
+        let points = mounts.0.iter().map(|mount| &mount.point);
+        let known: Vec<Vec<u8>> = points.chain(self.kept.paths()).cloned().collect();
+        graph.expand(&known, &mut |directory| {
+            let path = Path::new(OsStr::from_bytes(directory));
+            self.identify.names(path).unwrap_or_else(|error| {
+                let error = crate::exit::chain(&error);
+                unseen.push(format!("names in {}: {error}", Safe(directory)));
+                Vec::new()
+            })
+        });
     }
 
     /// The path without symbolic links; none if it names nothing, or if nobody answers.
@@ -313,6 +330,12 @@ fn concerns(graph: &Graph, resolved: &Resolved) -> Vec<String> {
             Safe(path)
         )
     }));
+    if graph.expansions_left_out() > 0 {
+        concerns.push(format!(
+            "{} names that a `*` means are matched by name only: more than {EXPANDED_MAX} are looked at",
+            graph.expansions_left_out()
+        ));
+    }
     if graph.mounts_left_out() > 0 {
         concerns.push(format!(
             "{} mounts below `/**` rules are not labelled: more than {MOUNT_NODES_MAX} directories lead to them",

@@ -74,6 +74,12 @@ impl Kept {
         self.away_max = away;
     }
 
+    /// Every path at which something was found that still lives.
+    pub fn paths(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let known = self.objects.values();
+        known.flat_map(|known| known.paths.iter().chain(&known.roots))
+    }
+
     /// Objects that ended.
     pub fn forget(&mut self, ended: &[ObjectId]) {
         let ended: BTreeSet<&ObjectId> = ended.iter().collect();
@@ -112,6 +118,8 @@ impl Kept {
                 }
             }
         }
+        graph.close();
+        graph.choose();
         for (object, nodes) in wanted {
             let set = classes(graph, &nodes);
             if !set.is_empty() {

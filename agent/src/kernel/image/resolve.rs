@@ -68,6 +68,10 @@ pub fn resolve(
     // Nothing is below what is not there, and nothing answers below what does not.
     let mut closed: HashMap<u32, Closed> = HashMap::new();
     for (node, parent, path) in nodes {
+        if graph.is_open(node) {
+            graph.as_parent(node);
+            continue;
+        }
         let found = match closed.get(&parent) {
             Some(Closed::Missing) => Ok(Identified::Missing),
             Some(Closed::Silent) => Err(IdentityError::Silent {

@@ -16,10 +16,11 @@ use stayhand_agent_ebpf::{
             Range, Subject, SubjectKey, arg_space, entry_flag,
         },
     },
+    path::{and_hash, wild_hash},
     siphash::hash_name,
 };
 
-use stayhand_guardrail::image::args::Arguments;
+use stayhand_guardrail::image::{Step, args::Arguments, automaton::shape};
 
 use super::{
     super::table::{ArgPrefix, NetPrefix},
@@ -62,9 +63,9 @@ impl Rows {
         secret: [u64; 2],
     ) -> Option<Self> {
         let mut edges = BTreeMap::new();
-        for ((node, name), child) in &automaton.edges {
+        for ((node, step), child) in &automaton.edges {
             let key = EdgeKey {
-                name_hash: hash_name(secret, name),
+                name_hash: step_hash(secret, step),
                 node: *node,
                 slot,
             };
@@ -116,6 +117,21 @@ impl Rows {
             .into_iter()
             .find(|(equal, _)| !equal)
             .map(|(_, map)| map)
+    }
+}
+
+/// What a step is looked up by.
+pub fn step_hash(secret: [u64; 2], step: &Step) -> u64 {
+    match step {
+        Step::Name(name) => hash_name(secret, name),
+        Step::Wild(wild) => {
+            let (start, end) = (
+                hash_name(secret, wild.prefix()),
+                hash_name(secret, wild.suffix()),
+            );
+            wild_hash(start, end, shape(wild))
+        }
+        Step::And(other) => and_hash(*other),
     }
 }
 

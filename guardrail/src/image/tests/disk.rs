@@ -69,7 +69,10 @@ impl Disk {
         let mut found = vec![(0, String::new())];
         let mut next = 0;
         while let Some((directory, path)) = found.get(next).cloned() {
-            let inside = self.children.iter().filter(|((parent, _), _)| *parent == directory);
+            let inside = self
+                .children
+                .iter()
+                .filter(|((parent, _), _)| *parent == directory);
             found.extend(inside.map(|((_, name), child)| (*child, format!("{path}/{name}"))));
             next += 1;
         }

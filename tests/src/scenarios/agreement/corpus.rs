@@ -31,12 +31,13 @@ const POLICIES: [&str; 4] = [
 ];
 const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
 /// What alice is granted.
-pub const GRANTED: [&str; 5] = [
+pub const GRANTED: [&str; 6] = [
     "agree-base/ledger",
     "agree-base/tools",
     "agree-base/store",
     "agree-base/library",
     "agree-base/half",
+    "agree-base/sites",
 ];
 /// Any time at which the leases of the evaluators are live.
 const NOW_NS: u64 = 1_000;

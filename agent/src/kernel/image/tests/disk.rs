@@ -279,6 +279,18 @@ impl Identify for Disk {
         })
     }
 
+    fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
+        let text = std::str::from_utf8(path.as_os_str().as_bytes()).unwrap();
+        let real = self.dentry(text);
+        let above = if real == "/" { String::new() } else { real };
+        Ok(self.edit(|state| {
+            let all = state.objects.keys().chain(state.links.keys());
+            let inside = all.filter_map(|path| path.rsplit_once('/'));
+            let here = inside.filter(|(directory, name)| *directory == above && !name.is_empty());
+            here.map(|(_, name)| name.as_bytes().to_vec()).collect()
+        }))
+    }
+
     fn ended(&self) -> Vec<ObjectId> {
         self.edit(|state| std::mem::take(&mut state.ended))
     }

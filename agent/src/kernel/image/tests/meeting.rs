@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::{
     abi::image::{EdgeKey, Entry, NODES_PER_SLOT, Node, Range},
-    path::{Levels, States, bit_of, step},
+    path::{Levels, States, and_hash, bit_of, step, wild_hash},
     siphash::hash_name,
 };
 use stayhand_guardrail::{
@@ -55,6 +55,29 @@ impl Levels for Walk<'_> {
             })
             .copied()
             .unwrap_or(0)
+    }
+    fn wild(&mut self, node: u32, level: u32) -> Option<u32> {
+        let name = self.levels[level as usize].0.clone();
+        let shapes = self.node(node)?.shapes;
+        let mut found = 0;
+        for shape in shapes.into_iter().filter(|shape| !shape.is_none()) {
+            let (start, end) = (usize::from(shape.start) - 1, usize::from(shape.end));
+            let Some(behind) = name.len().checked_sub(end).filter(|at| *at >= start) else {
+                continue;
+            };
+            let (start, end) = (
+                hash_name(SECRET, &name[..start]),
+                hash_name(SECRET, &name[behind..]),
+            );
+            match self.edge(node, wild_hash(start, end, shape)) {
+                0 => {}
+                single if found == 0 => found = single,
+                single => {
+                    found = Some(self.edge(found, and_hash(single))).filter(|both| *both != 0)?
+                }
+            }
+        }
+        Some(found)
     }
     fn node(&mut self, node: u32) -> Option<Node> {
         self.maps
@@ -106,7 +129,7 @@ pub(super) fn met(maps: &Maps, disk: &Disk, path: &str) -> Option<BTreeSet<&'sta
     Some(found.iter().filter_map(id).collect())
 }
 
-fn install(disk: &Disk, rules: &[(&str, &str)]) -> Maps {
+pub(super) fn install(disk: &Disk, rules: &[(&str, &str)]) -> Maps {
     let maps = Maps::new();
     let rules: Vec<String> = rules.iter().map(|(id, path)| deny(id, path)).collect();
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
@@ -116,9 +139,15 @@ fn install(disk: &Disk, rules: &[(&str, &str)]) -> Maps {
 
 macro_rules! meets {
     ($maps:expr, $disk:expr, $path:expr, $($id:expr),*) => {
-        assert_eq!(met(&$maps, &$disk, $path), Some(BTreeSet::from([$($id),*])), "{}", $path)
+        assert_eq!(
+            $crate::kernel::image::tests::meeting::met(&$maps, &$disk, $path),
+            Some(std::collections::BTreeSet::from([$($id),*])),
+            "{}",
+            $path
+        )
     };
 }
+pub(super) use meets;
 
 #[test]
 fn an_object_that_no_rule_names_meets_none() {

@@ -5,6 +5,7 @@ mod grants;
 mod installing;
 mod keeping;
 mod meeting;
+mod open_names;
 mod relabelling;
 mod shared;
 
