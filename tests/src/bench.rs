@@ -46,7 +46,13 @@ const BATCHES: usize = 41;
 /// Measures everything.
 pub fn run() -> Result<()> {
     prepare()?;
-    rows(NO_AGENT, Puppet::start(SERVICE)?, FREE, FREE_HOST, &EVERYWHERE)?;
+    rows(
+        NO_AGENT,
+        Puppet::start(SERVICE)?,
+        FREE,
+        FREE_HOST,
+        &EVERYWHERE,
+    )?;
     others()?;
     for rules in RULES {
         cleanup::everything()?;
@@ -232,13 +238,7 @@ const EVERYWHERE: [Part; 4] = [Part::Deep, Part::Shallow, Part::Net, Part::Disk]
 const CONFINED: [Part; 3] = [Part::Deep, Part::Shallow, Part::Net];
 
 /// Actions under one set of circumstances.
-fn rows(
-    scenario: &str,
-    mut puppet: Puppet,
-    place: &str,
-    to: &str,
-    parts: &[Part],
-) -> Result<()> {
+fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str, parts: &[Part]) -> Result<()> {
     console::step(scenario);
     let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"]
         .into_iter()

@@ -47,12 +47,18 @@ fn table() -> String {
     let mut row = |what: &str, bytes: usize| {
         writeln!(text, "| {what} | {} |", IMAGES * bytes).unwrap();
     };
-    row("entry: a rule or permission on one path or range, by class", size_of::<Entry>());
+    row(
+        "entry: a rule or permission on one path or range, by class",
+        size_of::<Entry>(),
+    );
     row(
         "path component that no other rule has: node and edge",
         size_of::<Node>() + hashed::<EdgeKey, u32>(),
     );
-    row("label: an object that is there at a rule's path or above it", hashed::<LabelKey, Label>());
+    row(
+        "label: an object that is there at a rule's path or above it",
+        hashed::<LabelKey, Label>(),
+    );
     row(
         "address range: at least one node of a trie",
         IN_TRIE + (size_of::<NetKey>() - 4) + size_of::<Range>(),

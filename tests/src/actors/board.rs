@@ -55,7 +55,10 @@ impl Board {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
         let board = Self::map(&file)?;
         // Until somebody says so, nothing is.
-        board.0.iter().for_each(|word| word.store(UNSURE, Ordering::SeqCst));
+        board
+            .0
+            .iter()
+            .for_each(|word| word.store(UNSURE, Ordering::SeqCst));
         board.word(STOP).store(0, Ordering::SeqCst);
         board.word(ALWAYS).store(RESTRICTED, Ordering::SeqCst);
         Ok(board)
@@ -73,9 +76,7 @@ impl Board {
         // SAFETY: a mapping of its own at an address that the kernel chooses.
         let page = unsafe { mmap(None, bytes, access, MapFlags::MAP_SHARED, file, 0) }?;
         // SAFETY: as long as the array, aligned to a page, and never unmapped; atomics are what processes may share.
-        Ok(Self(unsafe {
-            page.cast::<[AtomicU64; WORDS]>().as_ref()
-        }))
+        Ok(Self(unsafe { page.cast::<[AtomicU64; WORDS]>().as_ref() }))
     }
 
     fn word(&self, index: usize) -> &AtomicU64 {

@@ -107,8 +107,14 @@ pub fn batch(name: &str, place: &str, to: &str) -> Ret {
         READ => timed(times, opening(&shallow(place), libc::O_RDONLY)),
         SHALLOW => timed(times, opening(&shallow(place), libc::O_WRONLY)),
         DEEP => timed(times, opening(&deep(place), libc::O_WRONLY)),
-        EXT4 => timed(times, opening(&deep(&on_disk("ext4", place)), libc::O_WRONLY)),
-        BTRFS => timed(times, opening(&deep(&on_disk("btrfs", place)), libc::O_WRONLY)),
+        EXT4 => timed(
+            times,
+            opening(&deep(&on_disk("ext4", place)), libc::O_WRONLY),
+        ),
+        BTRFS => timed(
+            times,
+            opening(&deep(&on_disk("btrfs", place)), libc::O_WRONLY),
+        ),
         CREATE => creating(times, &format!("{place}/new")),
         EXEC => executing(times, &program(place)),
         TCP => connecting(times, to),

@@ -136,10 +136,14 @@ fn attempt(board: &Board, target: &Target, flags: i32, tally: &mut Tally) {
         return;
     };
     tally.opened += 1;
-    let is_secret = nix::sys::stat::fstat(&fd)
-        .is_ok_and(|stat| stat.st_size == SECRET_BYTES as i64);
+    let is_secret =
+        nix::sys::stat::fstat(&fd).is_ok_and(|stat| stat.st_size == SECRET_BYTES as i64);
     if is_secret || sure == Some(Sure::Restricted) {
-        tally.reached.push(format!("{} (secret: {is_secret}, fd {})", shown(), fd.as_raw_fd()));
+        tally.reached.push(format!(
+            "{} (secret: {is_secret}, fd {})",
+            shown(),
+            fd.as_raw_fd()
+        ));
     }
 }
 

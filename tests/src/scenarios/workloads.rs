@@ -25,19 +25,22 @@ use crate::{
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    honest("a_build_is_not_disturbed_by_rules_about_other_things", |ctx| {
-        shown(ctx, "build")
-    }),
+    honest(
+        "a_build_is_not_disturbed_by_rules_about_other_things",
+        |ctx| shown(ctx, "build"),
+    ),
     honest(
         "a_repository_is_cloned_and_changed_without_a_denial",
         |ctx| shown(ctx, "repository"),
     ),
-    honest("a_package_is_installed_by_guarded_root_without_a_denial", |ctx| {
-        shown(ctx, "package")
-    }),
-    honest("a_web_server_starts_reloads_and_answers_without_a_denial", |ctx| {
-        shown(ctx, "pages")
-    }),
+    honest(
+        "a_package_is_installed_by_guarded_root_without_a_denial",
+        |ctx| shown(ctx, "package"),
+    ),
+    honest(
+        "a_web_server_starts_reloads_and_answers_without_a_denial",
+        |ctx| shown(ctx, "pages"),
+    ),
     honest("a_database_of_ones_own_works_without_a_denial", |ctx| {
         shown(ctx, "own")
     }),
@@ -169,7 +172,9 @@ fn shown(ctx: &mut Ctx, name: &str) -> Result<()> {
             printed == *expected,
             "it printed\n{printed}\nand without Stayhand\n{expected}"
         );
-        let after = wait::until_ok(wait::SOON, "counters", || Ok(Some(counters(&machine.host)?)))?;
+        let after = wait::until_ok(wait::SOON, "counters", || {
+            Ok(Some(counters(&machine.host)?))
+        })?;
         let changed: Vec<String> = after
             .iter()
             .filter(|(key, value)| before.get(*key) != Some(*value))

@@ -134,35 +134,29 @@ fn collect(debs: &Path) -> Result<Tree> {
 
 /// Puts the files of a package that are kept into a tree.
 pub fn add_package(tree: &mut Tree, file: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<()> {
-    deb::walk(
-        file,
-        is_kept,
-        |item| {
-            let path = usr_merged(&item.path);
-            let meta = Meta {
-                mode: item.mode,
-                uid: item.uid,
-                gid: item.gid,
-            };
-            let node = match item.kind {
-                // The merged names themselves are links in the guest.
-                deb::Kind::Dir
-                    if matches!(item.path.as_str(), "bin" | "sbin" | "lib" | "lib64") =>
-                {
-                    return Ok(());
-                }
-                deb::Kind::Dir => Node::Dir(meta),
-                deb::Kind::File(data) => Node::File(meta, data),
-                deb::Kind::Link(target) => Node::Link(target),
-                deb::Kind::Hard(target) => tree
-                    .get(&usr_merged(&target))
-                    .cloned()
-                    .with_context(|| format!("hard link to nothing: `{target}`"))?,
-            };
-            tree.put(&path, node);
-            Ok(())
-        },
-    )
+    deb::walk(file, is_kept, |item| {
+        let path = usr_merged(&item.path);
+        let meta = Meta {
+            mode: item.mode,
+            uid: item.uid,
+            gid: item.gid,
+        };
+        let node = match item.kind {
+            // The merged names themselves are links in the guest.
+            deb::Kind::Dir if matches!(item.path.as_str(), "bin" | "sbin" | "lib" | "lib64") => {
+                return Ok(());
+            }
+            deb::Kind::Dir => Node::Dir(meta),
+            deb::Kind::File(data) => Node::File(meta, data),
+            deb::Kind::Link(target) => Node::Link(target),
+            deb::Kind::Hard(target) => tree
+                .get(&usr_merged(&target))
+                .cloned()
+                .with_context(|| format!("hard link to nothing: `{target}`"))?,
+        };
+        tree.put(&path, node);
+        Ok(())
+    })
 }
 
 /// Fails if a program or library of the tree lacks one that it names, here and among these other paths.
@@ -170,7 +164,9 @@ pub fn check_libraries(tree: &Tree, others: &[&str]) -> Result<()> {
     let mut missing = Vec::new();
     for (path, data) in tree.files() {
         for name in needed::libraries(data).unwrap_or_default() {
-            let elsewhere = others.iter().any(|path| path.rsplit('/').next() == Some(&name));
+            let elsewhere = others
+                .iter()
+                .any(|path| path.rsplit('/').next() == Some(&name));
             if !elsewhere && !tree.has_name(&name) {
                 missing.push(format!("{name} (for {path})"));
             }

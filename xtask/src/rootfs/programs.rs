@@ -108,7 +108,11 @@ fn collect(debs: &Path) -> Result<Tree> {
     ] {
         let mut text = fs::read_to_string(paths::root().join("xtask/guest/etc").join(name))?;
         for (user, id) in USERS {
-            text.push_str(&line.replace("{name}", user).replace("{id}", &id.to_string()));
+            text.push_str(
+                &line
+                    .replace("{name}", user)
+                    .replace("{id}", &id.to_string()),
+            );
         }
         tree.put(
             &format!("etc/{name}"),

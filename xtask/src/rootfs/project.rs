@@ -44,7 +44,11 @@ impl Initrd {
         let dir = paths::vm_dir("initrd");
         fs::create_dir_all(&dir)?;
         remove_orphaned(&dir)?;
-        let kind = if programs.is_some() { "programs" } else { "usual" };
+        let kind = if programs.is_some() {
+            "programs"
+        } else {
+            "usual"
+        };
         let path = dir.join(format!("{}.{kind}.cpio", std::process::id()));
         fs::copy(base, &path).with_context(|| format!("cannot write `{}`", path.display()))?;
         let initrd = Self { path };

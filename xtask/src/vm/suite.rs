@@ -198,9 +198,8 @@ struct Initrds {
 impl Initrds {
     fn write(ready: &Ready, options: &Options, wanted: &[Listed]) -> Result<Self> {
         let init = options.init.as_deref();
-        let write = |programs: Option<&Path>| {
-            Initrd::write(&ready.base, programs, &ready.kernels, init)
-        };
+        let write =
+            |programs: Option<&Path>| Initrd::write(&ready.base, programs, &ready.kernels, init);
         let is_asked_for = wanted.iter().any(|one| one.boot == Boot::WithPrograms);
         let with_programs = if is_asked_for {
             Some(write(Some(&setup::programs(&ready.base)?))?)

@@ -8,6 +8,7 @@ mod known;
 mod machine;
 mod mounts;
 mod names;
+mod nowhere;
 mod policies;
 
 use crate::scenario::{LIMIT_LONG, Scenario};
@@ -42,4 +43,14 @@ pub const SCENARIOS: &[Scenario] = &[
     )
     .group("stress")
     .limit(LIMIT_LONG),
+    Scenario::new(
+        "a_program_in_memory_is_met_by_rules_on_everything",
+        nowhere::program,
+    )
+    .group("stress"),
+    Scenario::new(
+        "another_node_of_a_denied_device_is_another_file",
+        nowhere::device,
+    )
+    .group("stress"),
 ];
