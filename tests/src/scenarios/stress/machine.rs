@@ -33,9 +33,6 @@ const DIRECTORIES: [&str; 7] = ["free", "denied", "named", "mixed", "vault", "gr
 /// its label wherever it goes.
 pub const SECRETS: [&str; 4] = ["named/secret", "mixed/secret", "vault/f", "denied/f"];
 
-/// An argument with which no program runs, wherever it is.
-pub const FORBIDDEN: &str = "forbidden-word";
-
 /// The host.
 pub struct Machine {
     /// Its services, all alive
@@ -51,8 +48,7 @@ pub fn policy(also: Option<&str>) -> String {
         "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: stress }}\nspec:\n  subjects: {{ users: [alice] }}\n  \
          rules:\n    - {{ id: trees, effect: deny, file: {{ ops: [read, write, create], path: [{ROOT}/denied/**, \
          {ROOT}/vault/**, {ROOT}/grow/secret/**{also}] }} }}\n    - {{ id: files, effect: deny, file: {{ ops: [read, write, \
-         create], path: [{ROOT}/named/secret, {ROOT}/mixed/secret] }} }}\n    - {{ id: everything, effect: deny, exec: {{ \
-         path: /**, anyArg: [{FORBIDDEN}] }} }}\n"
+         create], path: [{ROOT}/named/secret, {ROOT}/mixed/secret] }} }}\n"
     )
 }
 

@@ -44,13 +44,13 @@ pub const SCENARIOS: &[Scenario] = &[
     .group("stress")
     .limit(LIMIT_LONG),
     Scenario::new(
-        "a_program_in_memory_is_met_by_rules_on_everything",
-        nowhere::program,
+        "another_node_of_a_denied_device_is_another_file",
+        nowhere::device,
     )
     .group("stress"),
     Scenario::new(
-        "another_node_of_a_denied_device_is_another_file",
-        nowhere::device,
+        "a_program_in_memory_is_met_by_rules_on_everything",
+        nowhere::program,
     )
     .group("stress"),
 ];

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use super::machine::{self, FORBIDDEN, at};
+use super::machine::{self, at};
 use crate::{
     actors::{
         client::{ALICE, ALICE_ROOT, Puppet},
@@ -16,17 +16,36 @@ use crate::{
     scenario::Ctx,
 };
 
+/// An argument with which no program runs, wherever it is.
+const FORBIDDEN: &str = "forbidden-word";
+
+/// A rule on everything. Libraries are programs to it, whose arguments nobody knows: whom it guards starts nothing that
+/// has some.
+fn everywhere(user: &str) -> String {
+    format!(
+        "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: everywhere }}\nspec:\n  subjects: {{ users: [{user}] }}\n  \
+         rules:\n    - {{ id: word, effect: deny, exec: {{ path: /**, anyArg: [{FORBIDDEN}] }} }}\n"
+    )
+}
+
 /// A copy in memory is no way around a rule on everything, and no other rule is about it.
 pub fn program(ctx: &mut Ctx) -> Result<()> {
-    machine::with(ctx, |_, _| {
+    machine::with(ctx, |_, machine| {
         let path = at("free/program");
         write_executable(&path, &elf::exit64(u8::try_from(PROGRAM_CODE)?))?;
         let mut alice = Puppet::start(ALICE)?;
-        for how in ["fork", "at", "memfd"] {
-            let denied = alice.tell(&format!("exec|{how}|{path}|{FORBIDDEN}"))?;
-            ensure!(denied == EPERM, "by {how} it gives {denied}");
-            let free = alice.tell(&format!("exec|{how}|{path}|other-word"))?;
-            ensure!(free == PROGRAM_CODE, "by {how} another one gives {free}");
+        for (user, is_guarded) in [("alice", true), ("bob", false)] {
+            machine.host.apply(&everywhere(user))?;
+            for how in ["fork", "at", "memfd"] {
+                let with = alice.tell(&format!("exec|{how}|{path}|{FORBIDDEN}"))?;
+                let expected = if is_guarded { EPERM } else { PROGRAM_CODE };
+                ensure!(with == expected, "by {how}, for {user}, it gives {with}");
+                let without = alice.tell(&format!("exec|{how}|{path}|other-word"))?;
+                ensure!(
+                    without == PROGRAM_CODE,
+                    "by {how} another one gives {without}"
+                );
+            }
         }
         fs::remove_file(path)?;
         Ok(())
