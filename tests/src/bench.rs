@@ -45,6 +45,9 @@ const BATCHES: usize = 41;
 
 /// Measures everything.
 pub fn run() -> Result<()> {
+    // A disk that was mounted before is not like a new one.
+    prepare()?;
+    cleanup::everything()?;
     prepare()?;
     rows(
         NO_AGENT,
@@ -108,22 +111,23 @@ fn others() -> Result<()> {
         confined("apparmor|bench")?,
         FREE,
         FREE_HOST,
-        &CONFINED,
+        &EVERYWHERE,
     )?;
-    let near = format!("landlock|{FREE}|{}", measure::shallow(FREE));
+    let [ext4, btrfs] = measure::DISKS.map(|kind| measure::on_disk(kind, FREE));
+    let near = format!("landlock|{FREE}|{}|{ext4}|{btrfs}", measure::shallow(FREE));
     rows(
         "Landlock, rule on the directory",
         confined(&near)?,
         FREE,
         FREE_HOST,
-        &CONFINED,
+        &EVERYWHERE,
     )?;
     rows(
         "Landlock, rule on the root",
         confined("landlock|/")?,
         FREE,
         FREE_HOST,
-        &CONFINED,
+        &EVERYWHERE,
     )
 }
 
@@ -134,8 +138,11 @@ fn apparmor_profile() -> String {
          {FREE}/** rwix,\n  {} rw,\n",
         measure::shallow(FREE)
     );
-    for index in 7..100 {
+    for kind in measure::DISKS {
         // Writing to a string cannot fail.
+        writeln!(text, "  {}/** rwix,", measure::on_disk(kind, FREE)).ok();
+    }
+    for index in 9..100 {
         writeln!(text, "  /srv/other/{index}/** rw,").ok();
     }
     text.push_str("}\n");
@@ -234,8 +241,6 @@ fn rule(index: usize) -> String {
 
 /// Everything that is measured.
 const EVERYWHERE: [Part; 4] = [Part::Deep, Part::Shallow, Part::Net, Part::Disk];
-/// What the other guards' rules speak of.
-const CONFINED: [Part; 3] = [Part::Deep, Part::Shallow, Part::Net];
 
 /// Actions under one set of circumstances.
 fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str, parts: &[Part]) -> Result<()> {

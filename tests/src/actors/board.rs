@@ -24,9 +24,10 @@ const RESTRICTED: u64 = 2;
 const BYTES: usize = WORDS * size_of::<u64>();
 /// The last word: not 0 once everybody is to stop.
 const STOP: usize = WORDS - 1;
-/// A word that nobody steps on: for what is restricted from the beginning to the end.
+/// A word that nobody changes: for what is restricted from the beginning to the end, and is never taken out of what makes
+/// it so (an open is judged where its object is by then, not where it was found).
 pub const ALWAYS: usize = WORDS - 2;
-/// A word that nobody steps on: for names that lead to this and that, where only the object that was reached counts.
+/// A word that nobody changes: for names that lead to this and that, where only the object that was reached counts.
 pub const EITHER: usize = WORDS - 3;
 
 /// What a number says.
