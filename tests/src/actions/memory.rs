@@ -76,7 +76,7 @@ fn table() -> String {
     writeln!(
         text,
         "\nApart from images: {} KiB for known directories, {} bytes for a guarded task.",
-        size_of::<Place>() * PLACES_MAX as usize >> 10,
+        (size_of::<Place>() * PLACES_MAX as usize) >> 10,
         size_of::<TaskState>()
     )
     .unwrap();

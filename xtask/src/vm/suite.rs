@@ -294,7 +294,7 @@ fn booted(
         append.extend([" stayhand.share=", &part, "/", &of]);
     }
     if let Some(seed) = options.seed {
-        append.push_str(&format!(" stayhand.seed={seed}"));
+        append.extend([" stayhand.seed=", &seed.to_string()]);
     }
     if options.keep {
         append.push_str(" stayhand.keep=1");
