@@ -203,8 +203,9 @@ pub fn stormed(
     board.stop();
     let ended = watchers.end(ctx);
     empty(&at("free"))?;
-    stormed?;
-    ended
+    // What was reached says more than why a storm ended.
+    ended?;
+    stormed
 }
 
 /// Up to so many milliseconds, in which others take turns.
