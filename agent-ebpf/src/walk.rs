@@ -9,8 +9,10 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 use stayhand_agent_ebpf::{
     abi::{
+        code::hook,
         image::{
-            ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, Range, label_bit, range_flag,
+            ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, ROOT_NODE, Range, label_bit,
+            range_flag,
         },
         task::{DEPTH_MAX, Level, NAME_MAX, RANGES_MAX, TaskState},
     },
@@ -114,8 +116,8 @@ pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, bas
     // SAFETY: by contract.
     unsafe {
         let sb = file_system_of(state, anchor);
-        let Some(root) = root_of(state, sb) else {
-            return true;
+        let Some(root) = root_of(sb) else {
+            return nowhere(state);
         };
         (*state).current.base = base;
         // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
@@ -186,13 +188,33 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
     1
 }
 
+/// What no path leads to. A program in memory meets the entries on everything, so that it is no way around them; pipes and
+/// sockets are made by no path, and to open one again is to reach nothing new. False if the image is incomplete.
+#[inline(always)]
+unsafe fn nowhere(state: *mut TaskState) -> bool {
+    // SAFETY: live by contract.
+    unsafe {
+        (*state).current.range_count = 0;
+        (*state).current.conditions = 0;
+        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
+        let asks = core::ptr::read_volatile(&raw const (*state).current.hook);
+        if asks != u32::from(hook::EXEC) && asks != u32::from(hook::MMAP_FILE) {
+            return true;
+        }
+        let mut view = View { state, slot };
+        match view.node(ROOT_NODE) {
+            Some(root) => root.below.len == 0 || view.matched(root.below),
+            None => false,
+        }
+    }
+}
+
 /// Root of the superblock, or nothing where no path leads.
 #[inline(always)]
-unsafe fn root_of(state: *mut TaskState, sb: Addr) -> Option<Addr> {
-    // SAFETY: typed pointer by contract; the state is live.
+unsafe fn root_of(sb: Addr) -> Option<Addr> {
+    // SAFETY: typed pointer by contract.
     unsafe {
         if load::<u64>(sb, &OFF_SB_FLAGS) & SB_NOUSER != 0 {
-            (*state).current.range_count = 0;
             return None;
         }
         Some(load(sb, &OFF_SB_ROOT))

@@ -3,21 +3,21 @@
 //! Only meaningful in a machine whose clock counts instructions. No service is alive while something is measured:
 //! what is enforced stays enforced without them, and nobody else uses the one processor.
 
-use std::fmt::Write as _;
-
-use std::process::Command;
+use std::{fmt::Write as _, os::unix::fs::PermissionsExt as _, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
+use stayhand_agent_ebpf::abi::ABI_VERSION;
 
 use crate::{
     actors::{
-        bpf::Ring,
+        bpf::{Map, Ring},
         client::{ALICE, BOB, Puppet, SERVICE},
-        measure::{self, Action},
+        measure::{self, Action, Part},
         rig::write_executable,
     },
     cleanup, console,
     host::{Config, Host},
+    scenarios::filesystems,
     wait,
 };
 
@@ -30,6 +30,11 @@ const RULES_PER_POLICY: usize = 2_000;
 /// What is acted on when no rule matches and when one does.
 const FREE: &str = "/srv/work/free/1/2/3/4";
 const SEEN: &str = "/srv/work/seen/1/2/3/4";
+/// Rules are on the way to these, and none of them is about what is done there: one, and as many as [`ABOVE`].
+const ONE: &str = "/srv/work/one/1/2/3/4";
+const FIFTY: &str = "/srv/work/fifty/1/2/3/4";
+/// Close to what one action may meet (`ENTRIES_PER_ATTEMPT_MAX`).
+const ABOVE: usize = 50;
 /// Destinations likewise.
 const FREE_HOST: &str = "127.0.0.2:7300";
 const SEEN_HOST: &str = "127.0.0.1:7301";
@@ -40,25 +45,39 @@ const BATCHES: usize = 41;
 
 /// Measures everything.
 pub fn run() -> Result<()> {
+    // A disk that was mounted before is not like a new one.
     prepare()?;
-    rows(NO_AGENT, Puppet::start(SERVICE)?, FREE, FREE_HOST)?;
+    cleanup::everything()?;
+    prepare()?;
+    rows(
+        NO_AGENT,
+        Puppet::start(SERVICE)?,
+        FREE,
+        FREE_HOST,
+        &EVERYWHERE,
+    )?;
     others()?;
     for rules in RULES {
         cleanup::everything()?;
         prepare()?;
         enforced(rules)?;
+        memory(rules)?;
         // A daemon; somebody who is logged in and whom no policy guards; and the guarded one.
-        for (who, what, place, to) in [
-            (SERVICE, "unguarded", FREE, FREE_HOST),
-            (BOB, "pinned, no policy", FREE, FREE_HOST),
-            (ALICE, "none matches", FREE, FREE_HOST),
-            (ALICE, "one matches (alert)", SEEN, SEEN_HOST),
+        let above = [Part::Deep, Part::Disk];
+        for (who, what, place, to, parts) in [
+            (SERVICE, "unguarded", FREE, FREE_HOST, &EVERYWHERE[..]),
+            (BOB, "pinned, no policy", FREE, FREE_HOST, &EVERYWHERE),
+            (ALICE, "none matches", FREE, FREE_HOST, &EVERYWHERE),
+            (ALICE, "one above", ONE, FREE_HOST, &above),
+            (ALICE, "fifty above", FIFTY, FREE_HOST, &above),
+            (ALICE, "one matches (alert)", SEEN, SEEN_HOST, &EVERYWHERE),
         ] {
             rows(
                 &format!("{rules} rules, {what}"),
                 Puppet::start(who)?,
                 place,
                 to,
+                parts,
             )?;
         }
     }
@@ -92,19 +111,23 @@ fn others() -> Result<()> {
         confined("apparmor|bench")?,
         FREE,
         FREE_HOST,
+        &EVERYWHERE,
     )?;
-    let near = format!("landlock|{FREE}|{}", measure::shallow(FREE));
+    let [ext4, btrfs] = measure::DISKS.map(|kind| measure::on_disk(kind, FREE));
+    let near = format!("landlock|{FREE}|{}|{ext4}|{btrfs}", measure::shallow(FREE));
     rows(
         "Landlock, rule on the directory",
         confined(&near)?,
         FREE,
         FREE_HOST,
+        &EVERYWHERE,
     )?;
     rows(
         "Landlock, rule on the root",
         confined("landlock|/")?,
         FREE,
         FREE_HOST,
+        &EVERYWHERE,
     )
 }
 
@@ -115,8 +138,11 @@ fn apparmor_profile() -> String {
          {FREE}/** rwix,\n  {} rw,\n",
         measure::shallow(FREE)
     );
-    for index in 7..100 {
+    for kind in measure::DISKS {
         // Writing to a string cannot fail.
+        writeln!(text, "  {}/** rwix,", measure::on_disk(kind, FREE)).ok();
+    }
+    for index in 9..100 {
         writeln!(text, "  /srv/other/{index}/** rw,").ok();
     }
     text.push_str("}\n");
@@ -129,7 +155,7 @@ fn enforced(rules: usize) -> Result<()> {
     let policies = policies(rules);
     let (first, others) = policies.split_first().context("no policy")?;
     let mut host = Host::boot(&Config::policy(first))?;
-    for policy in others {
+    for policy in others.iter().chain([&above()]) {
         host.apply(policy)?;
     }
     host.kill_agent()?;
@@ -154,9 +180,42 @@ fn policies(rules: usize) -> Vec<String> {
         .collect()
 }
 
+/// Rules on the way to [`ONE`] and [`FIFTY`], on every file system, about other operations and other arguments than those
+/// that are measured there: each is met, and none matches. Beside the others, however many those are.
+fn above() -> String {
+    let mut rules = String::new();
+    for index in 0..=ABOVE {
+        let place = if index == 0 { ONE } else { FIFTY };
+        // From the uppermost directory that is theirs downwards, again and again.
+        let up = 4 - index % 5;
+        let above = |place: &str| {
+            let mut directory = place;
+            for _ in 0..up {
+                directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
+            }
+            format!("{directory}/**")
+        };
+        let mut paths = vec![above(place)];
+        paths.extend(measure::DISKS.map(|kind| above(&measure::on_disk(kind, place))));
+        let paths = paths.join(", ");
+        let what = if index.is_multiple_of(2) {
+            format!("file: {{ ops: [attr, link], path: [{paths}] }}")
+        } else {
+            format!("exec: {{ path: [{paths}], anyArg: [\"run-{index}\"] }}")
+        };
+        // Writing to a string cannot fail.
+        writeln!(rules, "    - {{ id: a{index}, effect: deny, {what} }}").ok();
+    }
+    format!(
+        "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: above }}\nspec:\n  \
+         subjects: {{ users: [alice] }}\n  rules:\n{rules}"
+    )
+}
+
 fn rule(index: usize) -> String {
     let what = match index {
-        0 => "file: { ops: [write, create], path: [/srv/work/seen/**, /bench-seen] }".into(),
+        0 => "file: { ops: [write, create], path: [/srv/work/seen/**, /srv/ext4/seen/**, /srv/btrfs/seen/**, /bench-seen] }"
+            .into(),
         1 => "exec: { path: /srv/work/seen/** }".into(),
         2 => "net: { ops: [connect], cidr: 127.0.0.1/32, ports: [7301] }".into(),
         _ if index.is_multiple_of(3) => {
@@ -180,14 +239,18 @@ fn rule(index: usize) -> String {
     format!("    - {{ id: r{index}, effect: {effect}, {what} }}\n")
 }
 
-/// All actions under one set of circumstances.
-fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str) -> Result<()> {
+/// Everything that is measured.
+const EVERYWHERE: [Part; 4] = [Part::Deep, Part::Shallow, Part::Net, Part::Disk];
+
+/// Actions under one set of circumstances.
+fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str, parts: &[Part]) -> Result<()> {
     console::step(scenario);
     let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"]
         .into_iter()
         .filter_map(|name| Ring::open(name).ok())
         .collect();
-    for Action { name, times } in measure::ALL {
+    let measured = measure::ALL.into_iter();
+    for Action { name, times, .. } in measured.filter(|action| parts.contains(&action.part)) {
         let mut batches = Vec::new();
         for number in 0..WARM_UP + BATCHES {
             let words = format!("measure|{name}|{place}|{to}");
@@ -209,22 +272,61 @@ fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str) -> Result<()>
     Ok(())
 }
 
+/// What the maps take, as the kernel reckons it.
+fn memory(rules: usize) -> Result<()> {
+    let mut total = 0;
+    let mut shown = Vec::new();
+    let maps = format!("{}/v{ABI_VERSION}/maps", cleanup::PINS);
+    for entry in std::fs::read_dir(&maps).with_context(|| maps.clone())? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let bytes = Map::<u64, u64>::open(&name)?.bytes()?;
+        total += bytes;
+        shown.push((bytes, name));
+    }
+    shown.sort_unstable();
+    let shown: Vec<String> = shown
+        .iter()
+        .rev()
+        .map(|(bytes, name)| format!("{name} {bytes}"))
+        .collect();
+    console::step(&format!(
+        "memory of maps in bytes, {rules} rules: {total} in all; {}",
+        shown.join(", ")
+    ));
+    Ok(())
+}
+
 /// The same places for every scenario.
 fn prepare() -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    for place in [FREE, SEEN] {
+    for kind in measure::DISKS {
+        let place = format!("/srv/{kind}");
+        if std::path::Path::new(&format!("{place}.image")).exists() {
+            filesystems::mounted(kind, &place)?;
+        } else {
+            std::fs::create_dir_all(&place)?;
+            filesystems::modules()?;
+            filesystems::disk(kind, &place)?;
+        }
+    }
+    for place in [FREE, SEEN, ONE, FIFTY] {
+        for kind in measure::DISKS {
+            let place = measure::on_disk(kind, place);
+            std::fs::create_dir_all(&place)?;
+            for_everybody(&measure::deep(&place))?;
+        }
         std::fs::create_dir_all(place)?;
-        let open = |path: &str, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        };
-        open(place, 0o777)?;
-        let shallow = measure::shallow(place);
-        for file in [measure::deep(place), shallow] {
-            std::fs::write(&file, "x").with_context(|| file.clone())?;
-            open(&file, 0o666)?;
+        std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o777))?;
+        for file in [measure::deep(place), measure::shallow(place)] {
+            for_everybody(&file)?;
         }
         write_executable(&measure::program(place), &crate::actors::elf::exit64(0))?;
     }
+    Ok(())
+}
+
+fn for_everybody(file: &str) -> Result<()> {
+    std::fs::write(file, "x").with_context(|| file.to_owned())?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666))?;
     Ok(())
 }
 

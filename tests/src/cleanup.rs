@@ -27,7 +27,13 @@ const STATE: [&str; 6] = [
     "/opt/demo",
 ];
 /// What scenarios guard; removed.
-const PLACES: [&str; 3] = ["/srv/held", "/srv/vault", "/srv/work"];
+const PLACES: [&str; 5] = [
+    "/srv/held",
+    "/srv/vault",
+    "/srv/work",
+    "/srv/stress",
+    "/srv/honest",
+];
 
 /// All of it.
 pub fn everything() -> Result<()> {

@@ -1,5 +1,5 @@
 //! What the kernel's command line asks of this guest: `stayhand.mode`, `stayhand.scenarios`, `stayhand.boot`,
-//! `stayhand.keep`, `stayhand.share`.
+//! `stayhand.keep`, `stayhand.share`. (`stayhand.seed` is read by the scenarios that draw lots.)
 //!
 //! Unknown words are other programs' business and ignored; an unknown mode is an error.
 

@@ -54,7 +54,7 @@ fn run() -> Result<ExitCode> {
         for scenario in scenarios::all() {
             let boot = scenario.boot.word().unwrap_or_default();
             let any = if scenario.any_kernel {
-                "any-kernel"
+                " any-kernel"
             } else {
                 ""
             };

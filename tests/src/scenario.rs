@@ -96,6 +96,8 @@ pub enum Boot {
     Usual,
     /// Security modules without BPF LSM
     WithoutBpfLsm,
+    /// With compiler, git, PostgreSQL, nginx and dpkg (xtask/src/rootfs/programs.rs)
+    WithPrograms,
 }
 
 impl Boot {
@@ -104,12 +106,13 @@ impl Boot {
         match self {
             Self::Usual => None,
             Self::WithoutBpfLsm => Some("without-bpf-lsm"),
+            Self::WithPrograms => Some("with-programs"),
         }
     }
 
     /// The one of this word.
     pub fn named(word: &str) -> Option<Self> {
-        [Self::WithoutBpfLsm]
+        [Self::WithoutBpfLsm, Self::WithPrograms]
             .into_iter()
             .find(|boot| boot.word() == Some(word))
     }

@@ -68,7 +68,7 @@ pub fn hooks(ready: &Ready, json: bool, check: bool) -> Result<()> {
 
 fn measure(ready: &Ready) -> Result<Vec<Row>> {
     let kernel = ready.kernel()?;
-    let initrd = Initrd::write(&ready.base, &[], None)?;
+    let initrd = Initrd::write(&ready.base, None, std::slice::from_ref(kernel), None)?;
     let machine = Machine {
         kernel,
         initrd: initrd.path(),

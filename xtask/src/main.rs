@@ -141,6 +141,9 @@ struct VmArgs {
     /// Number of the guest's processors
     #[arg(long, default_value_t = 2)]
     smp: u32,
+    /// Seed of scenarios that draw lots, as an earlier run printed it
+    #[arg(long)]
+    seed: Option<u64>,
     /// Boot this program or script as /init, for work on the guest itself
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -243,6 +246,7 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         keep: args.keep,
         smp: args.smp,
         init: args.init,
+        seed: args.seed,
         shared: false,
     };
     let counts = vm::suite::run_on(&ready, &options)?;

@@ -2,7 +2,7 @@
 //!
 //! Installs packages only on Debian 12 as root. Elsewhere it says exactly what is missing and fails.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use crate::apt::Apt;
 use crate::compiler::Compiler;
 use crate::host::{Host, SUITE};
 use crate::kernels::{Kernel, Series};
-use crate::rootfs::base;
+use crate::rootfs::{base, programs};
 use crate::{linker, paths, run};
 
 /// Debian's compiler with the prebuilt BPF library; one call, so that versions agree.
@@ -80,6 +80,15 @@ pub fn ready(series: &[Series]) -> Result<Ready> {
     )
 }
 
+/// Programs for honest work (`rootfs::programs`): larger than all the rest, so only for who boots them.
+pub fn programs(base: &Path) -> Result<PathBuf> {
+    Setup::new(Options {
+        quiet: true,
+        ..Options::default()
+    })
+    .guest_programs(base)
+}
+
 /// Runs all steps, for these kernels.
 pub fn run(series: &[Series], options: Options) -> Result<Ready> {
     let mut setup = Setup::new(options);
@@ -91,6 +100,9 @@ pub fn run(series: &[Series], options: Options) -> Result<Ready> {
         .map(|s| setup.kernel(s))
         .collect::<Result<_>>()?;
     let base = setup.guest_base()?;
+    if !options.quiet {
+        setup.guest_programs(&base)?;
+    }
     Ok(Ready { base, kernels })
 }
 
@@ -171,6 +183,21 @@ impl Setup {
         };
         let size = file.metadata()?.len() >> 20;
         self.say("guest base", &format!("{size} MiB"));
+        Ok(file)
+    }
+
+    fn guest_programs(&mut self, base: &Path) -> Result<PathBuf> {
+        let cached = if self.options.refresh {
+            None
+        } else {
+            programs::cached()?
+        };
+        let file = match cached {
+            Some(file) => file,
+            None => programs::make(self.archive("guest programs")?, base)?,
+        };
+        let size = file.metadata()?.len() >> 20;
+        self.say("guest programs", &format!("{size} MiB"));
         Ok(file)
     }
 
@@ -311,9 +338,10 @@ fn guests_cached(series: &[Series]) -> Result<()> {
             bail!("no kernel {} in the cache", one.name);
         }
     }
-    base::cached()?
+    base::cached()?.context("no guest base in the cache")?;
+    programs::cached()?
         .map(drop)
-        .context("no guest base in the cache")
+        .context("no guest programs in the cache")
 }
 
 /// The emulator's version, if it is new enough.

@@ -35,6 +35,8 @@ pub const ENTRIES_PER_SLOT: u32 = 16_384;
 pub const NODES_PER_SLOT: u32 = 65_536;
 /// The node that no path leads to: its `here` are the entries that have no object, see `code::op::SYSTEM`.
 pub const SYSTEM_NODE: u32 = 0;
+/// The node of `/`, where every path begins; its `below` are the entries on everything.
+pub const ROOT_NODE: u32 = 1;
 /// Edges (path components) in both slots; allocated on demand.
 pub const EDGES_MAX: u32 = 131_072;
 /// Labelled objects in both slots; allocated on demand.

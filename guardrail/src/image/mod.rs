@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Node of the file system's root; always there.
-pub const ROOT: u32 = 1;
+pub const ROOT: u32 = stayhand_agent_ebpf::abi::image::ROOT_NODE;
 
 /// Everything that the kernel looks up, but for slot, secret and object identities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

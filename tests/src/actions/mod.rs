@@ -5,6 +5,7 @@
 
 mod filesystems;
 mod hooks;
+mod memory;
 mod shown;
 
 use std::{collections::BTreeSet, env, fmt::Write as _, fs, path::Path};

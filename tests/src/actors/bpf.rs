@@ -72,6 +72,16 @@ impl<K: Copy, V: Copy> Map<K, V> {
         })
     }
 
+    /// What it takes of the kernel's memory, as the kernel reckons it.
+    pub fn bytes(&self) -> Result<u64> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
+        let word = info
+            .lines()
+            .find_map(|line| line.strip_prefix("memlock:"))
+            .context("the kernel does not say")?;
+        Ok(word.trim().parse()?)
+    }
+
     fn element(&self, command: u32, key: *const K, value: *const V) -> Ret {
         let fd = self.fd.as_raw_fd().cast_unsigned();
         bpf(

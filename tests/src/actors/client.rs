@@ -171,9 +171,14 @@ impl Puppet {
         let ticket = self.ask(words)?;
         self.answer(&ticket, wait::SOON)
             .with_context(|| format!("asked `{words}`"))?;
-        Ok(lock(&self.answers.come)
+        Ok(self.text_of(&ticket))
+    }
+
+    /// The text of an answer that has come.
+    pub fn text_of(&self, ticket: &Ticket) -> String {
+        lock(&self.answers.come)
             .get(&ticket.0)
-            .map_or_else(String::new, |(_, text)| text.clone()))
+            .map_or_else(String::new, |(_, text)| text.clone())
     }
 
     /// Waits for an answer.

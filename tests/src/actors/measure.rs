@@ -25,15 +25,32 @@ pub struct Action {
     pub name: &'static str,
     /// Per batch
     pub times: u32,
+    /// What it needs of the place
+    pub part: Part,
 }
 
-const fn action(name: &'static str, times: u32) -> Action {
-    Action { name, times }
+/// Where an action is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Seven directories down
+    Deep,
+    /// In the root directory
+    Shallow,
+    /// At an address
+    Net,
+    /// As deep, on another file system
+    Disk,
+}
+
+const fn action(name: &'static str, times: u32, part: Part) -> Action {
+    Action { name, times, part }
 }
 
 const READ: &str = "open(read)+close, depth 1";
 const SHALLOW: &str = "open(write)+close, depth 1";
 const DEEP: &str = "open(write)+close, depth 8";
+const EXT4: &str = "open(write)+close, depth 8, ext4";
+const BTRFS: &str = "open(write)+close, depth 8, btrfs";
 const CREATE: &str = "create+unlink";
 const EXEC: &str = "vfork+exec";
 const TCP: &str = "TCP connect";
@@ -41,16 +58,26 @@ const UDP: &str = "UDP connect+send";
 const SEND: &str = "UDP send";
 
 /// All of them.
-pub const ALL: [Action; 8] = [
-    action(READ, 100),
-    action(SHALLOW, 100),
-    action(DEEP, 100),
-    action(CREATE, 40),
-    action(EXEC, 4),
-    action(TCP, 16),
-    action(UDP, 40),
-    action(SEND, 40),
+pub const ALL: [Action; 10] = [
+    action(READ, 100, Part::Shallow),
+    action(SHALLOW, 100, Part::Shallow),
+    action(DEEP, 100, Part::Deep),
+    action(EXT4, 100, Part::Disk),
+    action(BTRFS, 100, Part::Disk),
+    action(CREATE, 40, Part::Deep),
+    action(EXEC, 4, Part::Deep),
+    action(TCP, 16, Part::Net),
+    action(UDP, 40, Part::Net),
+    action(SEND, 40, Part::Net),
 ];
+
+/// File systems that are measured besides the one where everything is.
+pub const DISKS: [&str; 2] = ["ext4", "btrfs"];
+
+/// The same place on another file system, equally deep.
+pub fn on_disk(kind: &str, place: &str) -> String {
+    place.replacen("/srv/work", &format!("/srv/{kind}"), 1)
+}
 
 /// The file at depth 1 that stands for a place at depth 7.
 pub fn shallow(place: &str) -> String {
@@ -80,6 +107,14 @@ pub fn batch(name: &str, place: &str, to: &str) -> Ret {
         READ => timed(times, opening(&shallow(place), libc::O_RDONLY)),
         SHALLOW => timed(times, opening(&shallow(place), libc::O_WRONLY)),
         DEEP => timed(times, opening(&deep(place), libc::O_WRONLY)),
+        EXT4 => timed(
+            times,
+            opening(&deep(&on_disk("ext4", place)), libc::O_WRONLY),
+        ),
+        BTRFS => timed(
+            times,
+            opening(&deep(&on_disk("btrfs", place)), libc::O_WRONLY),
+        ),
         CREATE => creating(times, &format!("{place}/new")),
         EXEC => executing(times, &program(place)),
         TCP => connecting(times, to),

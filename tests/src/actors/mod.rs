@@ -12,6 +12,7 @@
 )]
 
 mod basic;
+pub mod board;
 pub mod bpf;
 mod calls;
 pub mod client;
@@ -33,6 +34,7 @@ pub mod sys;
 mod trace;
 mod uring;
 mod verbs;
+pub mod watch;
 
 use std::process::ExitCode;
 

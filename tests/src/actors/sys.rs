@@ -85,6 +85,11 @@ pub fn openat(path: &CStr, flags: i32, mode: u32) -> Ret {
     call!(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, mode)
 }
 
+/// `openat(2)` below a directory.
+pub fn open_below(directory: i32, path: &CStr, flags: i32, mode: u32) -> Ret {
+    call!(libc::SYS_openat, directory, path.as_ptr(), flags, mode)
+}
+
 /// `struct open_how`. A mode without a creation is an error there.
 pub fn open_how(flags: i32, mode: u32) -> [u64; 3] {
     let creates = flags & (libc::O_CREAT | libc::O_TMPFILE & !libc::O_DIRECTORY) != 0;

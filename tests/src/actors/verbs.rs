@@ -7,7 +7,7 @@ use super::{
     puppet::Line,
     signals, sockets,
     sys::{self, Ret, c},
-    uring,
+    uring, watch,
 };
 
 const EINVAL: Ret = -(libc::EINVAL as Ret);
@@ -28,6 +28,9 @@ pub fn obey(line: &Line) -> (Ret, String) {
     }
     if line.verb() == "exec-race" {
         return programs::race(line.text(1), [b's', b'g'], line.number(2));
+    }
+    if line.verb() == "watch" {
+        return watch::watch(line.text(1), line.number(2), &line.rest(3));
     }
     let number = files(line)
         .or_else(|| places(line))
@@ -130,6 +133,7 @@ fn places(line: &Line) -> Option<Ret> {
         "proc" => sys::mount(c"proc", &a, c"proc", 0),
         "private" => sys::mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE),
         "umount" => sys::umount(&a),
+        "view-storm" => watch::view_storm(line.text(1), [2, 3, 4].map(|at| line.text(at))),
         "unshare" => sys::unshare(line.number(1)),
         _ => return None,
     })

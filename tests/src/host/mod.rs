@@ -86,7 +86,7 @@ impl Host {
     fn wait_ready(&mut self) -> Result<()> {
         let wants_control = self.control.is_some();
         let agent = &mut self.agent;
-        wait::until_ok(wait::LONG, "the agent to enforce", || {
+        wait::until_ok(wait::START, "the agent to enforce", || {
             agent.check_alive()?;
             let status = status::ask(Path::new(AGENT_SOCKET)).ok();
             Ok(status

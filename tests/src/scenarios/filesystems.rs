@@ -138,20 +138,7 @@ fn machine() -> Result<Rig> {
     mount(none, ROOT, Some("tmpfs"), MsFlags::empty(), none)?;
     let has_disks = DISKS.iter().all(|need| need.unmet().is_none());
     if has_disks {
-        for module in [
-            "loop",
-            "libcrc32c",
-            "xor",
-            "raid6_pq",
-            "blake2b_generic",
-            "zstd_compress",
-            "btrfs",
-            "xfs",
-        ] {
-            if crate::scenario::module(module).is_some() {
-                load(module)?;
-            }
-        }
+        modules()?;
     }
     let mut rules = String::new();
     for Kind { name, .. } in KINDS {
@@ -199,9 +186,28 @@ fn machine() -> Result<Rig> {
     Rig::start(&Config::policy(&policy), ALICE)
 }
 
-/// A file system of its own on a file.
-fn disk(kind: &str, place: &str) -> Result<()> {
-    let image = format!("{ROOT}/{kind}.image");
+/// Loads what file systems on files need, where it is a module.
+pub fn modules() -> Result<()> {
+    for module in [
+        "loop",
+        "libcrc32c",
+        "xor",
+        "raid6_pq",
+        "blake2b_generic",
+        "zstd_compress",
+        "btrfs",
+        "xfs",
+    ] {
+        if crate::scenario::module(module).is_some() {
+            load(module)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file system of its own on a file beside the place.
+pub fn disk(kind: &str, place: &str) -> Result<()> {
+    let image = format!("{place}.image");
     fs::File::create(&image)?.set_len(IMAGE_BYTES)?;
     let make = format!("mkfs.{kind}");
     let flags: &[&str] = if kind == "ext4" {
@@ -210,6 +216,12 @@ fn disk(kind: &str, place: &str) -> Result<()> {
         &["-q"]
     };
     run(&make, &[flags, &[&image]].concat())?;
+    mounted(kind, place)
+}
+
+/// Mounts it.
+pub fn mounted(kind: &str, place: &str) -> Result<()> {
+    let image = format!("{place}.image");
     run("mount", &["-t", kind, "-o", "loop", &image, place])
 }
 

@@ -39,7 +39,9 @@ mod service_ready;
 mod service_state;
 mod service_text;
 mod story;
+mod stress;
 mod system;
+mod workloads;
 
 use crate::scenario::Scenario;
 
@@ -82,6 +84,8 @@ const LISTS: &[&[Scenario]] = &[
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
     exec_args::SCENARIOS,
+    stress::SCENARIOS,
+    workloads::SCENARIOS,
     hold_agent::SCENARIOS,
     hold_moments::SCENARIOS,
     // Last: it locks what others change, until the next boot.

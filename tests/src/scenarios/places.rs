@@ -77,17 +77,22 @@ fn directory_of(path: &str) -> Result<String> {
 
 /// Whether the kernel keeps a directory for the image that it has now.
 pub fn is_known(directory: &str) -> Result<bool> {
+    Ok(place_of(directory)?.is_some())
+}
+
+/// Where the kernel keeps a directory for the image that it has now.
+pub fn place_of(directory: &str) -> Result<Option<u32>> {
     let (ino, dev) = (fs::metadata(directory)?.ino(), device_of(directory)?);
     let places = Map::<u32, Place>::open("PLACES")?;
     let active = Map::<u32, u64>::open("ACTIVE")?;
     let now = |index: u32| active.get(&index).context("ACTIVE");
     let (image, changes) = (now(ACTIVE_IMAGE)?, now(ACTIVE_CHANGES)?);
-    Ok((0..PLACES_MAX)
-        .filter_map(|index| places.get(&index))
-        .any(|place| {
+    Ok((0..PLACES_MAX).find(|index| {
+        places.get(index).is_some_and(|place| {
             (place.directory.ino, place.directory.dev) == (ino, dev)
                 && (place.directory.active, place.directory.changes) == (image, changes)
-        }))
+        })
+    }))
 }
 
 /// `super_block.s_dev`, by the mount: `stat` shows another one for a subvolume of btrfs.

@@ -70,7 +70,7 @@ pub fn make(apt: &Apt) -> Result<PathBuf> {
     let debs = paths::cache_dir("rootfs-debs")?.join(&key);
     apt.download("setup  guest packages", &packages(), &debs)?;
     let tree = collect(&debs)?;
-    check_libraries(&tree)?;
+    check_libraries(&tree, &[])?;
     let dir = paths::cache_dir("rootfs")?;
     let name = format!("base-{key}.cpio");
     let fresh = dir.join(format!("{name}.new"));
@@ -112,7 +112,7 @@ fn collect(debs: &Path) -> Result<Tree> {
         .iter()
         .filter(|f| f.extension().is_some_and(|e| e == "deb"))
     {
-        add_package(&mut tree, file)?;
+        add_package(&mut tree, file, &|path| is_kept(&usr_merged(path)))?;
     }
     for (path, meta) in DIRS {
         tree.put(path, Node::Dir(meta));
@@ -132,51 +132,49 @@ fn collect(debs: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-fn add_package(tree: &mut Tree, file: &Path) -> Result<()> {
-    deb::walk(
-        file,
-        |path| is_kept(&usr_merged(path)),
-        |item| {
-            let path = usr_merged(&item.path);
-            let meta = Meta {
-                mode: item.mode,
-                uid: item.uid,
-                gid: item.gid,
-            };
-            let node = match item.kind {
-                // The merged names themselves are links in the guest.
-                deb::Kind::Dir
-                    if matches!(item.path.as_str(), "bin" | "sbin" | "lib" | "lib64") =>
-                {
-                    return Ok(());
-                }
-                deb::Kind::Dir => Node::Dir(meta),
-                deb::Kind::File(data) => Node::File(meta, data),
-                deb::Kind::Link(target) => Node::Link(target),
-                deb::Kind::Hard(target) => tree
-                    .get(&usr_merged(&target))
-                    .cloned()
-                    .with_context(|| format!("hard link to nothing: `{target}`"))?,
-            };
-            tree.put(&path, node);
-            Ok(())
-        },
-    )
+/// Puts the files of a package that are kept into a tree.
+pub fn add_package(tree: &mut Tree, file: &Path, is_kept: &dyn Fn(&str) -> bool) -> Result<()> {
+    deb::walk(file, is_kept, |item| {
+        let path = usr_merged(&item.path);
+        let meta = Meta {
+            mode: item.mode,
+            uid: item.uid,
+            gid: item.gid,
+        };
+        let node = match item.kind {
+            // The merged names themselves are links in the guest.
+            deb::Kind::Dir if matches!(item.path.as_str(), "bin" | "sbin" | "lib" | "lib64") => {
+                return Ok(());
+            }
+            deb::Kind::Dir => Node::Dir(meta),
+            deb::Kind::File(data) => Node::File(meta, data),
+            deb::Kind::Link(target) => Node::Link(target),
+            deb::Kind::Hard(target) => tree
+                .get(&usr_merged(&target))
+                .cloned()
+                .with_context(|| format!("hard link to nothing: `{target}`"))?,
+        };
+        tree.put(&path, node);
+        Ok(())
+    })
 }
 
-/// Fails if a program or library of the base lacks one that it names.
-fn check_libraries(tree: &Tree) -> Result<()> {
+/// Fails if a program or library of the tree lacks one that it names, here and among these other paths.
+pub fn check_libraries(tree: &Tree, others: &[&str]) -> Result<()> {
     let mut missing = Vec::new();
     for (path, data) in tree.files() {
         for name in needed::libraries(data).unwrap_or_default() {
-            if !tree.has_name(&name) {
+            let elsewhere = others
+                .iter()
+                .any(|path| path.rsplit('/').next() == Some(&name));
+            if !elsewhere && !tree.has_name(&name) {
                 missing.push(format!("{name} (for {path})"));
             }
         }
     }
     if !missing.is_empty() {
         bail!(
-            "the guest lacks libraries; extend the list in xtask/src/rootfs/packages.rs: {}",
+            "the guest lacks libraries; extend the list in xtask/src/rootfs/packages.rs or programs.rs: {}",
             missing.join(", ")
         );
     }
@@ -222,7 +220,7 @@ fn recipe_key() -> Result<String> {
 }
 
 /// Enough of a digest for a file name.
-fn hex(digest: &[u8]) -> String {
+pub fn hex(digest: &[u8]) -> String {
     digest
         .iter()
         .take(8)

@@ -5,6 +5,7 @@
 pub mod base;
 mod needed;
 mod packages;
+pub mod programs;
 pub mod project;
 mod tree;
 

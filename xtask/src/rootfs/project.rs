@@ -34,12 +34,22 @@ pub struct Initrd {
 }
 
 impl Initrd {
-    /// Writes base and project, one after the other.
-    pub fn write(base: &Path, kernels: &[Kernel], init: Option<&Path>) -> Result<Self> {
+    /// Writes base and project, one after the other, and these programs behind them.
+    pub fn write(
+        base: &Path,
+        programs: Option<&Path>,
+        kernels: &[Kernel],
+        init: Option<&Path>,
+    ) -> Result<Self> {
         let dir = paths::vm_dir("initrd");
         fs::create_dir_all(&dir)?;
         remove_orphaned(&dir)?;
-        let path = dir.join(format!("{}.cpio", std::process::id()));
+        let kind = if programs.is_some() {
+            "programs"
+        } else {
+            "usual"
+        };
+        let path = dir.join(format!("{}.{kind}.cpio", std::process::id()));
         fs::copy(base, &path).with_context(|| format!("cannot write `{}`", path.display()))?;
         let initrd = Self { path };
         let file = fs::OpenOptions::new().append(true).open(&initrd.path)?;
@@ -47,7 +57,11 @@ impl Initrd {
         for kernel in kernels {
             add_modules(&mut tree, kernel)?;
         }
-        tree.write(std::io::BufWriter::new(file))?;
+        tree.write(std::io::BufWriter::new(&file))?;
+        if let Some(programs) = programs {
+            // Where the kernel looks for another archive (init/initramfs.c): the end of one is padded.
+            std::io::copy(&mut fs::File::open(programs)?, &mut &file)?;
+        }
         Ok(initrd)
     }
 
@@ -68,7 +82,9 @@ impl Drop for Initrd {
 fn remove_orphaned(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let owner = path.file_stem().map(|pid| Path::new("/proc").join(pid));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let owner = name.split('.').next();
+        let owner = owner.map(|pid| Path::new("/proc").join(pid));
         if owner.is_some_and(|owner| !owner.exists()) {
             fs::remove_file(&path).ok();
         }

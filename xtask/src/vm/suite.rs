@@ -11,7 +11,7 @@ use super::report::{Counts, Report};
 use crate::kernels::Kernel;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
-use crate::{paths, run};
+use crate::{paths, run, setup};
 
 /// No scenario is quiet for longer, on a busy machine under emulation; long ones say `@step` or `@log`.
 const SILENCE: Duration = Duration::from_mins(4);
@@ -33,6 +33,8 @@ pub struct Options {
     pub smp: u32,
     /// Boot this instead of the guest program.
     pub init: Option<PathBuf>,
+    /// Of scenarios that draw lots; each draws a new one if none is named.
+    pub seed: Option<u64>,
     /// Scenarios that one kernel is enough for are dealt out among the kernels.
     pub shared: bool,
 }
@@ -48,17 +50,19 @@ pub struct Listed {
 
 impl Listed {
     fn parse(line: &str) -> Result<Self> {
-        let (name, word) = line.split_once(' ').unwrap_or((line, ""));
-        let any_kernel = word == "any-kernel";
-        Ok(Self {
+        let (name, words) = line.split_once(' ').unwrap_or((line, ""));
+        let mut listed = Self {
             name: name.to_owned(),
-            boot: if any_kernel {
-                Boot::Usual
-            } else {
-                Boot::named(word)?
-            },
-            any_kernel,
-        })
+            boot: Boot::Usual,
+            any_kernel: false,
+        };
+        for word in words.split(' ').filter(|word| !word.is_empty()) {
+            match word {
+                "any-kernel" => listed.any_kernel = true,
+                _ => listed.boot = Boot::named(word)?,
+            }
+        }
+        Ok(listed)
     }
 }
 
@@ -93,16 +97,18 @@ impl Share {
 enum Boot {
     Usual,
     WithoutBpfLsm,
+    WithPrograms,
 }
 
 impl Boot {
-    const ALL: [Self; 2] = [Self::Usual, Self::WithoutBpfLsm];
+    const ALL: [Self; 3] = [Self::Usual, Self::WithoutBpfLsm, Self::WithPrograms];
 
     /// As the guest program spells it.
     fn word(self) -> &'static str {
         match self {
             Self::Usual => "",
             Self::WithoutBpfLsm => "without-bpf-lsm",
+            Self::WithPrograms => "with-programs",
         }
     }
 
@@ -116,12 +122,13 @@ impl Boot {
         match self {
             Self::Usual => "",
             Self::WithoutBpfLsm => " without BPF LSM",
+            Self::WithPrograms => " with programs",
         }
     }
 
     fn lsm(self) -> &'static str {
         match self {
-            Self::Usual => LSM,
+            Self::Usual | Self::WithPrograms => LSM,
             Self::WithoutBpfLsm => LSM_WITHOUT_BPF,
         }
     }
@@ -139,7 +146,7 @@ pub fn list() -> Result<Vec<Listed>> {
 /// Runs the scenarios on all kernels that are ready, two side by side.
 pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
     let wanted = wanted(options)?;
-    let initrd = Initrd::write(&ready.base, &ready.kernels, options.init.as_deref())?;
+    let initrds = Initrds::write(ready, options, &wanted)?;
     let mut sum = Counts::default();
     let of = if options.shared {
         ready.kernels.len().max(1)
@@ -162,9 +169,9 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
         .collect();
     for kernels in shares.chunks(SIDE_BY_SIDE) {
         let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
-            let (initrd, wanted) = (initrd.path(), &wanted);
+            let (initrds, wanted) = (&initrds, &wanted);
             let run = |(share, kernel): (Share, _)| {
-                scope.spawn(move || one(kernel, initrd, &share.filter(wanted), share, options))
+                scope.spawn(move || one(kernel, initrds, &share.filter(wanted), share, options))
             };
             let runs: Vec<_> = kernels.iter().copied().map(run).collect();
             runs.into_iter()
@@ -179,6 +186,38 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
         }
     }
     Ok(sum)
+}
+
+/// Initial RAM disks of one run, for all kernels.
+struct Initrds {
+    usual: Initrd,
+    /// Only made where a scenario asks for it.
+    with_programs: Option<Initrd>,
+}
+
+impl Initrds {
+    fn write(ready: &Ready, options: &Options, wanted: &[Listed]) -> Result<Self> {
+        let init = options.init.as_deref();
+        let write =
+            |programs: Option<&Path>| Initrd::write(&ready.base, programs, &ready.kernels, init);
+        let is_asked_for = wanted.iter().any(|one| one.boot == Boot::WithPrograms);
+        let with_programs = if is_asked_for {
+            Some(write(Some(&setup::programs(&ready.base)?))?)
+        } else {
+            None
+        };
+        Ok(Self {
+            usual: write(None)?,
+            with_programs,
+        })
+    }
+
+    fn of(&self, boot: Boot) -> &Path {
+        match (&self.with_programs, boot) {
+            (Some(initrd), Boot::WithPrograms) => initrd.path(),
+            _ => self.usual.path(),
+        }
+    }
 }
 
 fn wanted(options: &Options) -> Result<Vec<Listed>> {
@@ -205,7 +244,7 @@ fn wanted(options: &Options) -> Result<Vec<Listed>> {
 /// One kernel: a machine for each kind of boot that is asked for, one after the other.
 fn one(
     kernel: &Kernel,
-    initrd: &Path,
+    initrds: &Initrds,
     wanted: &[Listed],
     share: Share,
     options: &Options,
@@ -216,7 +255,14 @@ fn one(
         let names: Vec<String> = of_boot.map(|one| one.name.clone()).collect();
         let by_hand = boot == Boot::Usual && (options.init.is_some() || options.keep);
         if !names.is_empty() || by_hand {
-            sum = sum.plus(booted(kernel, initrd, boot, &names, share, options)?);
+            sum = sum.plus(booted(
+                kernel,
+                initrds.of(boot),
+                boot,
+                &names,
+                share,
+                options,
+            )?);
         }
     }
     Ok(sum)
@@ -246,6 +292,9 @@ fn booted(
     if share.of > 1 {
         let (part, of) = (share.part.to_string(), share.of.to_string());
         append.extend([" stayhand.share=", &part, "/", &of]);
+    }
+    if let Some(seed) = options.seed {
+        append.extend([" stayhand.seed=", &seed.to_string()]);
     }
     if options.keep {
         append.push_str(" stayhand.keep=1");
@@ -323,6 +372,8 @@ mod tests {
     #[test]
     fn a_kind_of_boot_that_is_not_known_here_is_an_error() {
         assert!(Listed::parse("some_scenario with-nothing").is_err());
+        let both = Listed::parse("both with-programs any-kernel").unwrap();
+        assert!(both.any_kernel && both.boot == Boot::WithPrograms);
         let listed = Listed::parse("other_scenario without-bpf-lsm").unwrap();
         assert_eq!(listed.boot, Boot::WithoutBpfLsm);
         assert_eq!(Listed::parse("usual_scenario").unwrap().boot, Boot::Usual);
