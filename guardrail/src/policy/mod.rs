@@ -27,7 +27,7 @@ use args::{Arguments, Met};
 
 use crate::{
     action::{Object, Operation},
-    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, UserName},
+    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, SetName, UserName},
     reason::Effect,
     time::DurationMs,
 };
@@ -41,6 +41,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Whom it guards
     pub subjects: Subjects,
+    /// In document order
+    pub sets: Vec<NamedSet>,
     /// In document order
     pub permissions: Vec<Permission>,
     /// In document order
@@ -82,6 +84,35 @@ impl Subjects {
         groups: impl IntoIterator<Item = &'g GroupName>,
     ) -> bool {
         self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
+    }
+}
+
+/// A named set of destinations. What names it has the destinations themselves; here is what is said about the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSet {
+    /// Its name
+    pub name: SetName,
+    /// Its destinations
+    pub ranges: Ranges,
+    /// Whether a rule or a permission names it
+    pub used: bool,
+    /// Where it is written
+    pub at: Place,
+}
+
+/// Addresses, and the ports that count on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges {
+    /// Addresses
+    pub cidrs: Vec<Cidr>,
+    /// Ports; never empty
+    pub ports: Vec<PortRange>,
+}
+
+impl Ranges {
+    fn contain(&self, ip: std::net::IpAddr, port: u16) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.contains(ip))
+            && self.ports.iter().any(|range| range.contains(port))
     }
 }
 
@@ -145,10 +176,8 @@ pub enum Target {
     Net {
         /// Operations
         operations: Vec<Operation>,
-        /// Addresses
-        cidrs: Vec<Cidr>,
-        /// Ports; never empty
-        ports: Vec<PortRange>,
+        /// Addresses and ports; never empty
+        ranges: Vec<Ranges>,
     },
     /// Do one of these, to whatever
     System {
@@ -179,9 +208,8 @@ impl Target {
             (Self::Exec { paths, .. } | Self::File { paths, .. }, Object::Path { bytes }) => {
                 paths.iter().any(|path| path.matches(bytes, anchor))
             }
-            (Self::Net { cidrs, ports, .. }, Object::Address { ip, port }) => {
-                cidrs.iter().any(|cidr| cidr.contains(*ip))
-                    && ports.iter().any(|range| range.contains(*port))
+            (Self::Net { ranges, .. }, Object::Address { ip, port }) => {
+                ranges.iter().any(|ranges| ranges.contain(*ip, *port))
             }
             (Self::System { .. }, _) => true,
             _ => false,

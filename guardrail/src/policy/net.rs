@@ -156,6 +156,12 @@ impl PortRange {
         (self.first..=self.last).contains(&port)
     }
 
+    /// The ports that both have.
+    pub fn shared(self, other: Self) -> Option<Self> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        (first <= last).then_some(Self { first, last })
+    }
+
     /// The same ports in as few ranges as possible: each range is an entry in the kernel.
     pub fn merged(mut ranges: Vec<Self>) -> Vec<Self> {
         ranges.sort_unstable();

@@ -168,8 +168,11 @@ rules:
     );
     assert_eq!(b.permission().map(PermissionName::as_str), Some("db"));
     assert!(c.record && c.targets_text(&policy) == "/**");
-    let Target::Net { cidrs, ports, .. } = &policy.targets(b)[0] else {
+    let Target::Net { ranges, .. } = &policy.targets(b)[0] else {
         panic!("{policy:?}")
+    };
+    let [Ranges { cidrs, ports }] = ranges.as_slice() else {
+        panic!("{ranges:?}")
     };
     assert_eq!(
         cidrs.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -190,6 +193,98 @@ impl Rule {
             other => format!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_set_stands_for_its_destinations_wherever_it_is_named() {
+    let source = |net: &str| {
+        document(&format!(
+            "subjects: {{ groups: [dev] }}\nsets:\n  staging: {{ cidr: [10.30.0.0/16, \"2001:db8:30::/48\"] }}\n  \
+             web: {{ cidr: 10.40.0.0/16, ports: [80, 443] }}\n  idle: {{ cidr: 10.50.0.1 }}\npermissions:\n  p: {{ net: \
+             {{ ops: [connect], to: web }} }}\nrules:\n  - {{ id: r, effect: deny, net: {net} }}"
+        ))
+    };
+    let policy = parse(&source(
+        "{ ops: [connect, send], to: [staging, web], ports: [\"1-100\"] }",
+    ))
+    .unwrap();
+    let Scope::Inline(Target::Net { ranges, .. }) = &policy.rules[0].scope else {
+        panic!("{policy:?}")
+    };
+    let shown: Vec<String> = ranges
+        .iter()
+        .map(|one| format!("{:?} {:?}", one.cidrs.len(), one.ports))
+        .collect();
+    let port = |first, last| PortRange { first, last };
+    assert_eq!(
+        shown,
+        [
+            format!("2 {:?}", [port(1, 100)]),
+            format!("1 {:?}", [port(80, 80)])
+        ]
+    );
+    let warned: Vec<Diagnostic> = check(&policy);
+    let unused = |warning: &&Diagnostic| warning.excerpt == "idle";
+    assert_eq!(warned.iter().filter(unused).count(), 1, "{warned:?}");
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    for (net, words) in [
+        (
+            "{ ops: [connect], to: [stagin] }",
+            "did you mean `staging`?",
+        ),
+        (
+            "{ ops: [connect], to: [zzzzzzzz] }",
+            "use `staging`, `web` or `idle`",
+        ),
+        ("{ ops: [connect], to: [web, web] }", "twice"),
+        ("{ ops: [connect], to: [] }", "an empty list"),
+        (
+            "{ ops: [connect], to: [web], cidr: 10.0.0.0/8 }",
+            "both `cidr` and `to`",
+        ),
+        ("{ ops: [connect] }", "neither `cidr` nor `to`"),
+        (
+            "{ ops: [connect], to: [web], ports: [22] }",
+            "has none of these ports",
+        ),
+        ("{ ops: [bind], to: [web] }", "`bind` has none"),
+    ] {
+        refused(&source(net), words);
+    }
+    let sets = |sets: &str| {
+        let rules = "rules:\n  - { id: r, effect: deny, net: { ops: [connect], to: [a] } }";
+        document(&format!(
+            "subjects: {{ groups: [dev] }}\nsets: {sets}\n{rules}"
+        ))
+    };
+    for (set, words) in [
+        ("{}", "between 1 and 100"),
+        ("[a]", "a mapping of names to destinations"),
+        ("{ a: { ports: [1] } }", "a set has no `cidr`"),
+        (
+            "{ a: { cidr: 10.0.0.0/8, port: [1] } }",
+            "did you mean `ports`?",
+        ),
+        (
+            "{ a: { cidr: 10.0.0.0/8, host: x } }",
+            "not enforced by this build",
+        ),
+        (
+            "{ a: { cidr: 10.0.0.0/8 }, a: { cidr: 10.0.0.0/8 } }",
+            "twice",
+        ),
+        ("{ A_: { cidr: 10.0.0.0/8 } }", "set name"),
+        ("{ b: { cidr: 10.0.0.0/8 } }", "the policy has no set `a`"),
+    ] {
+        refused(&sets(set), words);
+    }
+    let many: Vec<String> = (0..=crate::limits::SETS_MAX)
+        .map(|index| format!("s{index}: {{ cidr: 10.0.0.0/8 }}"))
+        .collect();
+    refused(
+        &sets(&format!("{{ {} }}", many.join(", "))),
+        "sets has 101 entries",
+    );
 }
 
 #[test]

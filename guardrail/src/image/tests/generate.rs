@@ -119,6 +119,15 @@ fn target() -> impl Strategy<Value = String> {
             prop::sample::select(&PORTS[..])
         )
             .prop_map(|(ops, cidrs, ports)| format!("net: {{ ops: {ops}, cidr: {cidrs}{ports} }}")),
+        (
+            prop::sample::subsequence(&["connect", "send"][..], 1..=2),
+            prop::sample::subsequence(&["wide", "near", "web"][..], 1..=3),
+            prop::sample::select(&["", ", ports: [80, \"400-500\"]"][..]),
+        )
+            .prop_map(|(ops, sets, ports)| {
+                let (ops, sets) = (ops.join(", "), sets.join(", "));
+                format!("net: {{ ops: [{ops}], to: [{sets}]{ports} }}")
+            }),
         prop::sample::subsequence(system_operations(), 1..4).prop_map(|ops| {
             let words: Vec<&str> = ops.iter().map(|operation| operation.as_str()).collect();
             format!("system: {{ ops: [{}] }}", words.join(", "))
@@ -224,6 +233,8 @@ const FILE_OPS: [&str; 13] = [
     "bind-mount",
 ];
 const NET_OPS: [&str; 3] = ["connect", "send", "bind"];
+const SETS: &str = "  sets:\n    wide: { cidr: [10.0.0.0/8, \"2001:db8::/32\"] }\n    near: { cidr: 10.1.2.0/24 }\n    \
+                    web: { cidr: [10.1.0.0/16], ports: [80, 443] }\n";
 const EFFECTS: [&str; 6] = [
     "deny",
     "require-grant",
@@ -247,7 +258,7 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
     (subjects, mode, permissions, rules).prop_map(move |(subjects, mode, permissions, rules)| {
         let mut text = format!(
-            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n"
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{SETS}"
         );
         for (index, target) in permissions.iter().enumerate() {
             let head = if index == 0 { "  permissions:\n" } else { "" };

@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::abi::{
     image::{ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, SUBJECT_SETS_MAX, entry_flag},
 };
 
-use super::{Mode, Permission, Policy, PortRange, Rule, Scope, Target, Versioned};
+use super::{Mode, Permission, Policy, PortRange, Ranges, Rule, Scope, Target, Versioned};
 use crate::{
     image::{
         Image, RuleInfo, SubjectSet, append, args::Conditions, nets::Nets, some_rules, trie::Trie,
@@ -176,24 +176,28 @@ impl Compiler {
                     self.trie.add(path, entry);
                 }
             }
-            Target::Net { cidrs, ports, .. } => {
-                for cidr in cidrs {
-                    for PortRange { first, last } in ports {
-                        self.nets.add(
-                            *cidr,
-                            Entry {
-                                port_first: *first,
-                                port_last: *last,
-                                ..entry
-                            },
-                        );
-                    }
+            Target::Net { ranges, .. } => {
+                for one in ranges {
+                    self.addresses(one, entry);
                 }
             }
             Target::System { .. } => {
                 if !self.system.contains(&entry) {
                     self.system.push(entry);
                 }
+            }
+        }
+    }
+
+    fn addresses(&mut self, ranges: &Ranges, entry: Entry) {
+        for cidr in &ranges.cidrs {
+            for PortRange { first, last } in &ranges.ports {
+                let entry = Entry {
+                    port_first: *first,
+                    port_last: *last,
+                    ..entry
+                };
+                self.nets.add(*cidr, entry);
             }
         }
     }
