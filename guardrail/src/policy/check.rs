@@ -182,6 +182,23 @@ fn overlaps(a: &Target, b: &Target) -> bool {
             a.iter()
                 .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a)))
         }
+        (
+            Target::Unix {
+                paths: a, names: x, ..
+            },
+            Target::Unix {
+                paths: b, names: y, ..
+            },
+        ) => {
+            let names = || {
+                x.iter()
+                    .any(|x| y.iter().any(|y| x.covers(y) || y.covers(x)))
+            };
+            paths(a, b) || names()
+        }
+        (Target::Vsock { ranges: a, .. }, Target::Vsock { ranges: b, .. }) => a
+            .iter()
+            .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a))),
         (Target::System { .. }, Target::System { .. }) => true,
         _ => false,
     }
@@ -228,6 +245,8 @@ fn size(targets: &[Target]) -> usize {
             .iter()
             .map(|one| one.cidrs.len().saturating_mul(one.ports.len()))
             .fold(0, usize::saturating_add),
+        Target::Unix { paths, names, .. } => paths.len().saturating_add(names.len()),
+        Target::Vsock { ranges, .. } => ranges.len(),
         Target::System { .. } => 1,
     };
     targets.iter().map(of).fold(1, usize::saturating_add)
@@ -249,8 +268,31 @@ fn covers(a: &Target, b: &Target) -> bool {
             Target::Exec { paths: b, args },
         ) => (with.clauses.is_empty() || with == args) && paths(a, b),
         (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
-        (Target::Net { ranges: a, .. }, Target::Net { ranges: b, .. }) => {
-            b.iter().all(|b| a.iter().any(|a| contains(a, b)))
+        (
+            Target::Net {
+                ranges: a,
+                protocols: with,
+                ..
+            },
+            Target::Net {
+                ranges: b,
+                protocols,
+                ..
+            },
+        ) => {
+            let every = || !protocols.is_empty() && protocols.iter().all(|one| with.contains(one));
+            (with.is_empty() || every()) && b.iter().all(|b| a.iter().any(|a| contains(a, b)))
+        }
+        (
+            Target::Unix {
+                paths: a, names: x, ..
+            },
+            Target::Unix {
+                paths: b, names: y, ..
+            },
+        ) => paths(a, b) && y.iter().all(|y| x.iter().any(|x| x.covers(y))),
+        (Target::Vsock { ranges: a, .. }, Target::Vsock { ranges: b, .. }) => {
+            b.iter().all(|b| a.iter().any(|a| a.covers(b)))
         }
         (Target::System { .. }, Target::System { .. }) => true,
         _ => false,

@@ -19,7 +19,7 @@ pub use args::ArgCondition;
 pub use check::check;
 pub use compile::compile;
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use net::{Cidr, PortRange};
+pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
 
@@ -178,6 +178,24 @@ pub enum Target {
         operations: Vec<Operation>,
         /// Addresses and ports; never empty
         ranges: Vec<Ranges>,
+        /// Protocols; none for whatever it is
+        protocols: Vec<Protocol>,
+    },
+    /// Do one of these to one of those unix sockets
+    Unix {
+        /// Operations
+        operations: Vec<Operation>,
+        /// Their files
+        paths: Vec<PathPattern>,
+        /// Names of those that have no file
+        names: Vec<NamePattern>,
+    },
+    /// Do one of these to one of those virtual sockets
+    Vsock {
+        /// Operations
+        operations: Vec<Operation>,
+        /// Addresses
+        ranges: Vec<VsockRange>,
     },
     /// Do one of these, to whatever
     System {
@@ -193,6 +211,8 @@ impl Target {
             Self::Exec { .. } => Operation::Exec.bit() | Operation::MapExec.bit(),
             Self::File { operations, .. }
             | Self::Net { operations, .. }
+            | Self::Unix { operations, .. }
+            | Self::Vsock { operations, .. }
             | Self::System { operations } => operations
                 .iter()
                 .fold(0, |bits, operation| bits | operation.bit()),
@@ -200,20 +220,61 @@ impl Target {
     }
 
     /// Whether an attempt of these operations on this object is in the set, its arguments aside; see `explain::Known` for `anchor`.
-    pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> bool {
+    pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> Met {
         if self.operations() & operations == 0 {
-            return false;
+            return Met::No;
         }
-        match (self, object) {
+        let is_in = match (self, object) {
+            (
+                Self::Net {
+                    ranges, protocols, ..
+                },
+                Object::Address { ip, port, protocol },
+            ) => return on_address(ranges, protocols, *ip, *port, protocol.map(Protocol)),
+            (Self::Unix { paths, .. }, Object::Path { bytes }) => {
+                paths.iter().any(|path| path.matches(bytes, anchor))
+            }
+            (Self::Unix { names, .. }, Object::Name { bytes }) => {
+                names.iter().any(|name| name.matches(bytes))
+            }
+            (Self::Vsock { ranges, .. }, Object::Vsock { cid, port }) => {
+                ranges.iter().any(|range| range.contains(*cid, *port))
+            }
             (Self::Exec { paths, .. } | Self::File { paths, .. }, Object::Path { bytes }) => {
                 paths.iter().any(|path| path.matches(bytes, anchor))
             }
-            (Self::Net { ranges, .. }, Object::Address { ip, port }) => {
-                ranges.iter().any(|ranges| ranges.contain(*ip, *port))
-            }
             (Self::System { .. }, _) => true,
             _ => false,
-        }
+        };
+        if is_in { Met::Yes } else { Met::No }
+    }
+}
+
+/// Without a protocol the port is not known either: an address that counts on some ports or for some protocols only may
+/// be meant.
+fn on_address(
+    ranges: &[Ranges],
+    protocols: &[Protocol],
+    ip: std::net::IpAddr,
+    port: u16,
+    protocol: Option<Protocol>,
+) -> Met {
+    let Some(protocol) = protocol else {
+        let mut there = ranges
+            .iter()
+            .filter(|one| one.cidrs.iter().any(|cidr| cidr.contains(ip)));
+        let every = |one: &Ranges| one.ports.contains(&PortRange::ANY) && protocols.is_empty();
+        return match there.clone().next() {
+            None => Met::No,
+            Some(_) if there.any(every) => Met::Yes,
+            Some(_) => Met::Maybe,
+        };
+    };
+    let of_protocol = protocols.is_empty() || protocols.contains(&protocol);
+    if of_protocol && ranges.iter().any(|one| one.contain(ip, port)) {
+        Met::Yes
+    } else {
+        Met::No
     }
 }
 
@@ -222,7 +283,11 @@ impl Target {
     pub fn met(&self, arguments: Arguments<'_>) -> Met {
         match self {
             Self::Exec { args, .. } => args.met(arguments),
-            Self::File { .. } | Self::Net { .. } | Self::System { .. } => Met::Yes,
+            Self::File { .. }
+            | Self::Net { .. }
+            | Self::Unix { .. }
+            | Self::Vsock { .. }
+            | Self::System { .. } => Met::Yes,
         }
     }
 }

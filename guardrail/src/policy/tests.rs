@@ -242,7 +242,11 @@ fn a_set_stands_for_its_destinations_wherever_it_is_named() {
             "{ ops: [connect], to: [web], cidr: 10.0.0.0/8 }",
             "both `cidr` and `to`",
         ),
-        ("{ ops: [connect] }", "neither `cidr` nor `to`"),
+        (
+            "{ ops: [connect] }",
+            "none of `cidr`, `to`, `path`, `abstract` and `vsock`",
+        ),
+        ("{ ops: [connect], ports: [1] }", "neither `cidr` nor `to`"),
         (
             "{ ops: [connect], to: [web], ports: [22] }",
             "has none of these ports",
@@ -285,6 +289,110 @@ fn a_set_stands_for_its_destinations_wherever_it_is_named() {
         &sets(&format!("{{ {} }}", many.join(", "))),
         "sets has 101 entries",
     );
+}
+
+#[test]
+fn what_a_socket_is_and_is_not_asked_about_is_said() {
+    let rule = |net: &str| with_rules(&[&format!("{{ id: a, effect: hold, net: {net} }}")]);
+    for net in [
+        "{ ops: [connect, send, bind, listen], cidr: \"::/0\", protocol: [tcp, udp, icmp, 132] }",
+        "{ ops: [connect, send], path: [/run/docker.sock, /run/**] }",
+        "{ ops: [connect, send, bind], abstract: [name, \"containerd-shim/*\"] }",
+        "{ ops: [connect], path: /run/a, abstract: a }",
+        "{ ops: [connect, send, bind], vsock: { cid: [2, 3], ports: 1024 } }",
+        "{ ops: [connect], vsock: { cid: any } }",
+        "{ ops: [raw, netlink] }",
+    ] {
+        let policy = parse(&rule(net)).unwrap_or_else(|found| panic!("{net}: {found:?}"));
+        let compiled = compile(&[Versioned {
+            revision: Revision(1),
+            policy,
+        }]);
+        assert!(compiled.is_ok(), "{net}");
+    }
+    for (net, words) in [
+        (
+            "{ ops: [connect], cidr: 10.0.0.0/8, protocol: tcpp }",
+            "did you mean `tcp`?",
+        ),
+        (
+            "{ ops: [connect], cidr: 10.0.0.0/8, protocol: 0 }",
+            "a number from 1 to 255",
+        ),
+        (
+            "{ ops: [connect], cidr: 10.0.0.0/8, protocol: 262 }",
+            "a number from 1 to 255",
+        ),
+        (
+            "{ ops: [connect], cidr: 10.0.0.0/8, path: /a }",
+            "not several of them",
+        ),
+        (
+            "{ ops: [connect], path: /a, ports: [1] }",
+            "not several of them",
+        ),
+        ("{ ops: [connect], path: a }", "a path"),
+        ("{ ops: [bind], path: /a }", "`bind` to a path makes a file"),
+        (
+            "{ ops: [listen], path: /a }",
+            "`listen` on a unix socket is not judged",
+        ),
+        (
+            "{ ops: [listen], vsock: { cid: 2 } }",
+            "`listen` on a virtual socket is not judged",
+        ),
+        (
+            "{ ops: [connect], abstract: \"@a\" }",
+            "it is no part of it",
+        ),
+        ("{ ops: [connect], abstract: \"a*b\" }", "one `*` at most"),
+        ("{ ops: [connect], abstract: \"\" }", "1 to 107 bytes"),
+        (
+            "{ ops: [connect], vsock: { cid: any, ports: [1] } }",
+            "cannot be told apart",
+        ),
+        (
+            "{ ops: [connect], vsock: { cid: -1 } }",
+            "a machine is a number",
+        ),
+        (
+            "{ ops: [connect], vsock: { ports: 1 } }",
+            "vsock has no `cid`",
+        ),
+        (
+            "{ ops: [raw], cidr: 10.0.0.0/8 }",
+            "`raw` is about no address",
+        ),
+        ("{ ops: [netlink, connect] }", "none of `cidr`"),
+        (
+            "{ ops: [netlink, connect], cidr: 10.0.0.0/8 }",
+            "`netlink` is about no address",
+        ),
+        ("{ ops: [listen], to: [x] }", "`listen` has none"),
+    ] {
+        refused(&rule(net), words);
+    }
+    let longest = format!("{{ ops: [connect], abstract: \"{}\" }}", "a".repeat(107));
+    assert!(parse(&rule(&longest)).is_ok());
+    refused(&rule(&longest.replace("aa\"", "aaa\"")), "1 to 107 bytes");
+}
+
+#[test]
+fn names_are_whole_or_beginnings_and_may_have_a_nul_anywhere() {
+    let name = |text: &str| NamePattern::parse(text).unwrap();
+    for (pattern, bytes, wanted) in [
+        ("a", &b"a"[..], true),
+        ("a", b"a\0", false),
+        ("a", b"", false),
+        ("a*", b"a\0b", true),
+        ("a*", b"a", true),
+        ("a*", b"b", false),
+        ("*", b"", true),
+    ] {
+        assert_eq!(name(pattern).matches(bytes), wanted, "{pattern} {bytes:?}");
+    }
+    assert!(name("a*").covers(&name("ab")) && name("a*").covers(&name("ab*")));
+    assert!(!name("a").covers(&name("a*")) && !name("ab*").covers(&name("a")));
 }
 
 #[test]
@@ -503,7 +611,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, regex: x } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mprotect], path: /a } }"]),
-        with_rules(&["{ id: a, effect: deny, net: { ops: [listen], cidr: ::/0 } }"]),
+        with_rules(&["{ id: a, effect: deny, net: { ops: [accept], cidr: ::/0 } }"]),
     ];
     for source in sources {
         refused(&source, "not enforced by this build");

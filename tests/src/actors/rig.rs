@@ -301,6 +301,9 @@ pub fn places() -> Result<()> {
         "shut",
         "outer",
         "outer/inner",
+        "sockets/denied",
+        "sockets/held",
+        "sockets/free",
     ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;
