@@ -7,7 +7,7 @@
 
 use crate::{
     abi::{
-        code::{decode_effect, effect, op, reason, verdict},
+        code::{decode_effect, effect, op, protocol, reason, verdict},
         image::{Entry, LeaseRow, entry_flag},
     },
     args::met,
@@ -21,6 +21,8 @@ pub struct Attempt {
     pub ops: u32,
     /// Destination port, 0 where there is none
     pub port: u16,
+    /// Protocol of an internet socket, 0 where there is none, see `code::protocol`
+    pub protocol: u16,
     /// Subject sets of the subject
     pub subjects: u64,
 }
@@ -164,8 +166,24 @@ impl Judge {
     pub fn concerns(attempt: &Attempt, entry: &Entry) -> bool {
         entry.ops & attempt.ops != 0
             && entry.subjects & attempt.subjects != 0
-            && attempt.port >= entry.port_first
-            && attempt.port <= entry.port_last
+            && (attempt.protocol == protocol::UNKNOWN
+                || attempt.port >= entry.port_first && attempt.port <= entry.port_last)
+    }
+
+    /// Whether the socket's protocol is the entry's, and its port known if the entry asks for one.
+    #[inline(always)]
+    fn protocol(attempt: &Attempt, entry: &Entry) -> u32 {
+        if attempt.protocol == protocol::UNKNOWN {
+            let asks = entry.protocol != protocol::ANY
+                || entry.port_first != 0
+                || entry.port_last != u16::MAX;
+            return if asks { met::MAYBE } else { met::YES };
+        }
+        if entry.protocol == protocol::ANY || entry.protocol == u32::from(attempt.protocol) {
+            met::YES
+        } else {
+            met::NO
+        }
     }
 
     /// Takes in one entry that the object or the address meets. `met` says whether the arguments meet its condition
@@ -182,8 +200,12 @@ impl Judge {
         if !Self::concerns(attempt, entry) || met == met::NO {
             return;
         }
+        let protocol = Self::protocol(attempt, entry);
+        if protocol == met::NO {
+            return;
+        }
         let ops = entry.ops & attempt.ops;
-        let surely = met == met::YES;
+        let surely = met == met::YES && protocol == met::YES;
         if surely && entry.permission != 0 && self.end.covered & ops != ops {
             self.cover(tables, now, entry.permission, ops);
         }
@@ -469,6 +491,8 @@ mod tests {
             port_last: u16::MAX,
             args_first: 0,
             args_len: 0,
+            protocol: 0,
+            pad: 0,
         }
     }
 
@@ -483,6 +507,7 @@ mod tests {
         let attempt = Attempt {
             ops: attempted,
             port: 0,
+            protocol: 0,
             subjects: 1,
         };
         let now = Now {

@@ -57,7 +57,11 @@ pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call
         for word in &*(&raw const (*current).dest_addr).cast::<[u64; 2]>() {
             words.put(*word);
         }
-        words.put(u64::from((*current).attempt.port));
+        words.put(
+            u64::from((*current).attempt.port)
+                | u64::from((*current).attempt.protocol) << 16
+                | u64::from((*current).family) << 32,
+        );
         let Some(credentials) = peek::<u64>(task as u64, &OFF_TASK_CRED) else {
             return false;
         };

@@ -13,6 +13,7 @@ use aya_ebpf::{
 use stayhand_agent_ebpf::abi::{
     ABI_VERSION,
     code::{class, counter, op},
+    image::ARG_PATTERN_BYTES,
     record::{ARGS_BYTES, COMM_BYTES, PATH_BYTES, Record, TTY_BYTES, record_flag},
     task::{DEPTH_MAX, Level, NAME_MAX, Rounds, TaskState},
 };
@@ -79,7 +80,7 @@ fn fill(state: *mut TaskState, record: *mut Record) {
         (*record).digest = (*current).digest;
         (*record).boot_deadline_ns = (*current).boot_deadline_ns;
         (*record).hook = (*current).hook as u16;
-        (*record).pad0 = 0;
+        (*record).family = (*current).family as u16;
         (*record).op = (*current).attempt.ops;
         (*record).effect = (*current).decision.by.effect;
         (*record).verdict = (*said).verdict;
@@ -87,7 +88,7 @@ fn fill(state: *mut TaskState, record: *mut Record) {
         (*record).object = (*current).object;
         (*record).dest_addr = (*current).dest_addr;
         (*record).dest_port = (*current).attempt.port;
-        (*record).pad1 = 0;
+        (*record).protocol = (*current).attempt.protocol;
         process(state, record);
         let flags = path(state, record) | args(state, record);
         (*record).flags = (*said).flags | flags;
@@ -149,8 +150,17 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 #[inline(always)]
 unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
     let mut copying = Copying { state, record };
-    // SAFETY: the context outlives the loop; state and record are live.
+    // SAFETY: the context outlives the loop; state and record are live. A name's key has fewer bytes than a path.
     unsafe {
+        let name_len = (*state).current.name_len;
+        if name_len != 0 {
+            let key = (&raw const (*state).args.key.text).cast::<c_void>();
+            let to = (&raw mut (*record).path).cast::<c_void>();
+            bpf_probe_read_kernel(to, ARG_PATTERN_BYTES as u32, key);
+            (*record).path_components = 0;
+            (*record).path_len = name_len - 1;
+            return record_flag::ABSTRACT;
+        }
         let rounds = components(&mut copying, (*state).current.depth, one_component);
         (*record).path_components = (*rounds).count;
         (*record).path_len = (*rounds).at as u32;

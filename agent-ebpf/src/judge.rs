@@ -128,10 +128,11 @@ impl Named {
     /// # Safety
     /// `state` must be live.
     #[inline(always)]
-    pub unsafe fn begin(&self, state: *mut TaskState, hook: u16, ops: u32, port: u16) {
+    pub unsafe fn begin(&self, state: *mut TaskState, hook: u16, ops: u32) {
         let attempt = Attempt {
             ops,
-            port,
+            port: 0,
+            protocol: 0,
             subjects: self.subject.sets,
         };
         // SAFETY: by contract.
@@ -146,7 +147,7 @@ pub fn begin(state: *mut TaskState, hook: u16, ops: u32) -> Option<Subject> {
     // SAFETY: the state is live.
     unsafe {
         forget(state);
-        named.begin(state, hook, ops, 0);
+        named.begin(state, hook, ops);
     }
     Some(named.subject)
 }
@@ -170,7 +171,7 @@ pub unsafe fn begin_at(
             allowed(state);
             return None;
         }
-        named.begin(state, hook, ops, 0);
+        named.begin(state, hook, ops);
     }
     Some(named.subject)
 }
@@ -202,6 +203,8 @@ pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Atte
         (*current).name_hash = 0;
         (*current).content = [0; 4];
         (*current).dest_addr = [0; 16];
+        (*current).family = 0;
+        (*current).name_len = 0;
         (*current).object = NO_OBJECT;
         (*current).other = NO_OBJECT;
     }

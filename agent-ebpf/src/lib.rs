@@ -8,6 +8,7 @@
 pub mod abi;
 pub mod args;
 pub mod decide;
+pub mod netlink;
 pub mod path;
 pub mod siphash;
 pub mod strings;

@@ -13,8 +13,8 @@ use stayhand_agent_ebpf::abi::{
     image::{
         ACTIVE_ENTRIES, ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgKey, ArgStep, EDGES_MAX,
         ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelBits, LabelKey,
-        LeaseKey, LeaseRow, NETS_MAX, NODES_PER_SLOT, NetKey, Node, Range, SUBJECTS_MAX, Settings,
-        Subject, SubjectKey,
+        LeaseKey, LeaseRow, NAMES_MAX, NETS_MAX, NODES_PER_SLOT, NetBits, NetKey, Node, Range,
+        SUBJECTS_MAX, Settings, Subject, SubjectKey,
     },
     place::{PLACES_MAX, Place},
     record::Record,
@@ -49,6 +49,10 @@ pub static SUBJECTS: HashMap<SubjectKey, Subject, { SUBJECTS_MAX as usize }, ON_
 pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAND> = HashMap::new();
 #[btf_map]
 pub static NETS: LpmTrie<NetKey, Range, { NETS_MAX as usize }> = LpmTrie::new();
+#[btf_map]
+pub static NET_BITS: Array<NetBits, 2> = Array::new();
+#[btf_map]
+pub static NAMES: LpmTrie<ArgKey, Range, { NAMES_MAX as usize }> = LpmTrie::new();
 #[btf_map]
 pub static ARGS: LpmTrie<ArgKey, u32, { ARG_PATTERNS_MAX as usize }> = LpmTrie::new();
 #[btf_map]

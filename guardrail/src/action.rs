@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use stayhand_agent_ebpf::abi::code::op;
 
-use crate::{subject::Subject, text::Safe};
+use crate::{policy::Protocol, subject::Subject, text::Safe};
 
 /// Class of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +49,12 @@ pub enum Operation {
     Send,
     /// Take a local address
     Bind,
+    /// Wait for connections to a local address
+    Listen,
+    /// Make a socket for packets below the transport protocols, or of a family without rules
+    Raw,
+    /// Change something of the kernel's by a netlink message
+    Netlink,
     /// Mount a file system
     Mount,
     /// Take a mount away
@@ -87,7 +93,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them; an attempt that comprises several is named after the first one here.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::Exec,
         Self::MapExec,
         Self::Rename,
@@ -100,6 +106,9 @@ impl Operation {
         Self::Connect,
         Self::Send,
         Self::Bind,
+        Self::Listen,
+        Self::Raw,
+        Self::Netlink,
         Self::Mount,
         Self::Umount,
         Self::MoveMount,
@@ -123,7 +132,9 @@ impl Operation {
     pub fn class(self) -> Class {
         match self {
             Self::Exec => Class::Exec,
-            Self::Connect | Self::Send | Self::Bind => Class::Net,
+            Self::Connect | Self::Send | Self::Bind | Self::Listen | Self::Raw | Self::Netlink => {
+                Class::Net
+            }
             _ if self.bit() & op::SYSTEM != 0 => Class::System,
             _ => Class::File,
         }
@@ -144,6 +155,9 @@ impl Operation {
             Self::Connect => op::CONNECT,
             Self::Send => op::SEND,
             Self::Bind => op::BIND,
+            Self::Listen => op::LISTEN,
+            Self::Raw => op::RAW,
+            Self::Netlink => op::NETLINK,
             Self::Mount => op::MOUNT,
             Self::Umount => op::UMOUNT,
             Self::MoveMount => op::MOVE_MOUNT,
@@ -186,6 +200,9 @@ impl Operation {
             Self::Connect => "connect",
             Self::Send => "send",
             Self::Bind => "bind",
+            Self::Listen => "listen",
+            Self::Raw => "raw",
+            Self::Netlink => "netlink",
             Self::Mount => "mount",
             Self::Umount => "umount",
             Self::MoveMount => "move-mount",
@@ -253,6 +270,20 @@ pub enum Object {
         ip: IpAddr,
         /// Its port
         port: u16,
+        /// Protocol of the socket; none where what is sent has headers of its own, whose port is not known either
+        protocol: Option<u16>,
+    },
+    /// The name of a unix socket that has no file, hostile bytes
+    Name {
+        /// Without the NUL in front of it
+        bytes: Vec<u8>,
+    },
+    /// An address between a virtual machine and its host
+    Vsock {
+        /// The machine
+        cid: u32,
+        /// Its port
+        port: u32,
     },
     /// A process of somebody else
     Process {
@@ -270,16 +301,22 @@ pub enum Object {
     },
 }
 
-/// Shown safely: the path escaped, both ends with an arrow, `address:port` (`[address]:port` for IPv6), `9 to sshd
-/// (pid 812)` for a signal.
+/// Shown safely: the path escaped, both ends with an arrow, `address:port` (`[address]:port` for IPv6) with a protocol
+/// that is neither TCP nor UDP, `@name`, `vsock:cid:port`, `9 to sshd (pid 812)` for a signal.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path { bytes } => fmt::Display::fmt(&Safe(bytes), f),
             Self::Ends { from, to } => write!(f, "{} -> {}", Safe(from), Safe(to)),
-            Self::Address { ip, port } => {
-                fmt::Display::fmt(&std::net::SocketAddr::new(*ip, *port), f)
+            Self::Address { ip, port, protocol } => {
+                fmt::Display::fmt(&std::net::SocketAddr::new(*ip, *port), f)?;
+                match protocol.map(Protocol) {
+                    Some(Protocol::TCP | Protocol::UDP) | None => Ok(()),
+                    Some(other) => write!(f, " ({other})"),
+                }
             }
+            Self::Name { bytes } => write!(f, "@{}", Safe(bytes)),
+            Self::Vsock { cid, port } => write!(f, "vsock:{cid}:{port}"),
             Self::Process { pid, comm, signal } => {
                 if let Some(signal) = signal {
                     write!(f, "{signal} to ")?;

@@ -18,6 +18,8 @@ pub const EXCERPT_BYTES_MAX: usize = 80;
 pub const RULES_MAX: usize = 2_000;
 /// Permissions of one policy.
 pub const PERMISSIONS_MAX: usize = 500;
+/// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
+pub const SETS_MAX: usize = 100;
 /// Items of one list: paths, groups, users, ranges, ports.
 pub const LIST_MAX: usize = 256;
 /// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.

@@ -73,10 +73,12 @@ pub const HELD: &[Call] = &[
     call("fremovexattr", 199, op::ATTR),
     call("utimensat", 280, op::ATTR),
     call("connect", 42, op::CONNECT),
-    call("sendto", 44, op::CONNECT | op::SEND),
-    call("sendmsg", 46, op::CONNECT | op::SEND),
+    call("sendto", 44, op::CONNECT | op::SEND | op::NETLINK),
+    call("sendmsg", 46, op::CONNECT | op::SEND | op::NETLINK),
     // Of a unix socket it makes a name.
     call("bind", 49, op::BIND | op::CREATE),
+    call("listen", 50, op::LISTEN),
+    call("socket", 41, op::RAW),
     call("mount", 165, op::MOUNTS & !op::UMOUNT),
     call("umount2", 166, op::UMOUNT),
     call(

@@ -65,6 +65,13 @@ pub mod op {
     /// Reboot, halt, and whatever else `reboot` does.
     pub const REBOOT: u32 = 1 << 28;
 
+    /// Have a bound socket wait for connections.
+    pub const LISTEN: u32 = 1 << 29;
+    /// Make a socket that sends and receives packets below the transport protocols, or of a family without rules.
+    pub const RAW: u32 = 1 << 30;
+    /// Send the kernel a netlink message that changes something.
+    pub const NETLINK: u32 = 1 << 31;
+
     /// Operations on a mount, judged by the rules of a path.
     pub const MOUNTS: u32 = MOUNT | UMOUNT | MOVE_MOUNT | REMOUNT | BIND_MOUNT;
     /// Operations that have no object that rules could name.
@@ -79,7 +86,9 @@ pub mod op {
         | NAMESPACE
         | TIME
         | SWAP
-        | REBOOT;
+        | REBOOT
+        | RAW
+        | NETLINK;
 }
 
 /// What a rule demands. Zero and every unlisted value read as [`effect::DENY`].
@@ -205,6 +214,20 @@ pub mod hook {
     pub const SYSTEM: u16 = 15;
     /// `sb_mount`, `sb_umount` and their like
     pub const MOUNT: u16 = 16;
+    /// `socket_listen`
+    pub const SOCKET_LISTEN: u16 = 17;
+    /// `unix_stream_connect`, `unix_may_send`, and `socket_bind` of a name that no file has
+    pub const UNIX: u16 = 18;
+}
+
+/// What is known of the protocol of a socket (include/uapi/linux/in.h).
+pub mod protocol {
+    /// Of an entry: whatever it is. No internet socket has this number.
+    pub const ANY: u32 = 0;
+    /// Multipath TCP counts as it: one falls back to the other.
+    pub const TCP: u16 = 6;
+    /// Of an attempt: neither protocol nor port are known, because what is sent has headers of its own.
+    pub const UNKNOWN: u16 = u16::MAX;
 }
 
 /// What the number of a record of `hook::SYSTEM` means where it is none of the caller's own (a signal, a command, a
@@ -224,6 +247,18 @@ pub mod request {
     pub const OTHER_NAMESPACE: u64 = 2;
     /// Of `op::TIME`: an adjustment, not a new time
     pub const ADJUSTMENT: u64 = 0;
+
+    /// Of `op::RAW`: family, type and protocol of the socket
+    #[inline(always)]
+    pub const fn socket(family: u16, kind: u16, protocol: u16) -> u64 {
+        (family as u64) << 32 | (kind as u64) << 16 | protocol as u64
+    }
+
+    /// Of `op::NETLINK`: protocol of the socket and type of the message
+    #[inline(always)]
+    pub const fn message(protocol: u16, kind: u16) -> u64 {
+        (protocol as u64) << 16 | kind as u64
+    }
 }
 
 /// Event class, which is also the ring: A holds and grant-covered allows, B denials, C observations.

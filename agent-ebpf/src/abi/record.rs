@@ -21,6 +21,8 @@ pub mod record_flag {
     pub const MONITOR: u32 = 1 << 2;
     /// A stop signal was sent but no hold could be published: the agent must continue the process.
     pub const STOPPED_WITHOUT_HOLD: u32 = 1 << 3;
+    /// `path` is the name of a unix socket that has no file.
+    pub const ABSTRACT: u32 = 1 << 4;
 }
 
 /// One recorded decision.
@@ -69,8 +71,8 @@ pub struct Record {
     pub session: u32,
     /// See `code::hook`
     pub hook: u16,
-    /// Zero
-    pub pad0: u16,
+    /// Of an action on an address: `AF_INET6`, which IPv4 is mapped into, or `AF_VSOCK`; else zero
+    pub family: u16,
     /// See `code::op`
     pub op: u32,
     /// See `code::effect`
@@ -83,15 +85,16 @@ pub struct Record {
     pub flags: u32,
     /// Object; for a creation, the directory
     pub object: LabelKey,
-    /// Destination, IPv4 as mapped IPv6, network order
+    /// Destination, IPv4 as mapped IPv6, network order; of a virtual socket its number and its port
     pub dest_addr: [u8; 16],
     /// Destination port, host order
     pub dest_port: u16,
-    /// Zero
-    pub pad1: u16,
+    /// Protocol of an internet socket, see `code::protocol`
+    pub protocol: u16,
     /// Components in `path`
     pub path_components: u32,
-    /// Bytes used in `path`: components from the object up to the file system's root, each ending in NUL
+    /// Bytes used in `path`: components from the object up to the file system's root, each ending in NUL; or the name
+    /// of a unix socket that has no file, as it is
     pub path_len: u32,
     /// Bytes used in `args`, each part ending in NUL: arguments in order, or, for a rename or a link, the components
     /// of its other end as in `path`

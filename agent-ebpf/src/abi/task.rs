@@ -250,6 +250,10 @@ pub struct Current {
     pub name_hash: u64,
     /// Destination, IPv4 as mapped IPv6
     pub dest_addr: [u8; 16],
+    /// Its family, see `Record::family`
+    pub family: u32,
+    /// Not zero: bytes of the name of a unix socket that has no file, which is in the key of `CallArgs`, and one more
+    pub name_len: u32,
     /// Digest of the action
     pub digest: [u64; 2],
     /// Registers of this call (hash)
@@ -348,8 +352,8 @@ pub struct TaskState {
     pub subject: Subject,
     /// File systems below the one on which the kernel has just opened a program (overlayfs); 0 for none
     pub program_depth: u32,
-    /// Zero
-    pub pad: u32,
+    /// Operations that a unix datagram is about: what the last call on a socket was, 0 for none so far
+    pub datagram_ops: u32,
     /// Scratch
     pub current: Current,
     /// Walk scratch, for either end

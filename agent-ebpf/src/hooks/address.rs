@@ -1,4 +1,4 @@
-//! What the socket hooks share: an internet address in kernel memory becomes an attempt.
+//! What the socket hooks share: an internet address or that of a virtual socket, in kernel memory, becomes an attempt.
 
 use core::ffi::c_void;
 
@@ -6,23 +6,35 @@ use aya_ebpf::{
     btf_maps::lpm_trie::Key, helpers::generated::bpf_probe_read_kernel, programs::LsmContext,
 };
 use stayhand_agent_ebpf::abi::{
-    image::{ACTIVE_SLOT_MASK, NET_SLOT_BITS, NetKey, Range},
-    task::TaskState,
+    code::protocol,
+    image::{
+        ACTIVE_SLOT_MASK, NET_BITS_V6, NET_INTERNET, NET_SPACE_BITS, NET_VSOCK, NetKey, Range,
+        Subject, net_bit, net_space,
+    },
+    task::{Current, TaskState},
 };
 
 use crate::{
-    hooks::{act, judged},
-    judge::{concerned, judge, stale},
-    maps::NETS,
-    offsets::Addr,
+    hooks::{act, judged, unix},
+    judge::{Named, concerned, judge, stale},
+    maps::{NET_BITS, NETS},
+    offsets::{Addr, OFF_SOCK_FAMILY, OFF_SOCK_PROTOCOL, OFF_SOCKET_SK, OFF_SOCKET_TYPE, load},
     who::allowed,
 };
 
 // include/linux/socket.h
 const AF_UNSPEC: u16 = 0;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-/// `sizeof(struct sockaddr_in)`, and `SIN6_LEN_RFC2133`, the least that the kernel takes for IPv6.
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+const AF_VSOCK: u16 = 40;
+const AF_SMC: u16 = 43;
+/// include/linux/net.h
+const SOCK_RAW: u16 = 3;
+// include/uapi/linux/in.h
+const IPPROTO_ICMP: u16 = 1;
+const IPPROTO_ICMPV6: u16 = 58;
+const IPPROTO_MPTCP: u16 = 262;
+/// `sizeof(struct sockaddr_in)`, `sizeof(struct sockaddr_vm)`, and `SIN6_LEN_RFC2133`, the least that the kernel takes for IPv6.
 const SOCKADDR_IN_LEN: i32 = 16;
 const SOCKADDR_IN6_LEN: i32 = 24;
 /// Third word of a mapped address, `0000:ffff` in network order.
@@ -46,6 +58,8 @@ pub struct Asked {
     pub hook: u16,
     /// See `code::op`
     pub ops: u32,
+    /// The `struct socket`, typed
+    pub socket: Addr,
     /// Kernel address of the `struct sockaddr`
     pub address: u64,
     /// Its length
@@ -60,52 +74,167 @@ pub struct Asked {
 #[inline(always)]
 pub fn attempt(ctx: &LsmContext, asked: Asked) -> i32 {
     judged(ctx, asked.name, |state, task| {
+        // SAFETY: the state is live.
+        unsafe {
+            if !matches!(asked.any, Any::IsItself) {
+                // What a unix datagram is about, if this is one, see `unix.rs`.
+                (*state).datagram_ops = asked.ops;
+            }
+        }
         judge_address(state, task, asked)
     })
 }
 
 #[inline(always)]
 fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
+    let is_local = matches!(asked.any, Any::IsItself);
+    if asked.len < SOCKADDR_IN_LEN && !is_local {
+        return 0; // no family's address is so short, but the name of a unix socket
+    }
+    let Some(named) = concerned(state, asked.ops) else {
+        return 0;
+    };
     // SAFETY: the state is live and its scratch has 264 bytes; the address is kernel memory by now, read by a
-    // checked helper; the trie's value is copied at once.
+    // checked helper.
+    let met = unsafe {
+        let raw = (&raw mut (*state).name).cast::<u32>();
+        let name = if is_local {
+            unix::bound(raw, asked.address, asked.len)
+        } else {
+            None
+        };
+        if let Some(name) = name {
+            unix::meets(state, &named, asked.ops, name)
+        } else {
+            if asked.len < SOCKADDR_IN_LEN {
+                return 0;
+            }
+            let readable = read(raw, asked.address, asked.len);
+            let family = core::ptr::read_volatile(raw) as u16;
+            let is_v4 = family == AF_INET || asked.or_unspecified && family == AF_UNSPEC;
+            let is_v6 = family == AF_INET6 && asked.len >= SOCKADDR_IN6_LEN;
+            if readable && !is_v4 && !is_v6 && family != AF_VSOCK {
+                return 0;
+            }
+            meets(state, asked, &named, readable)
+        }
+    };
+    finish(state, task, met.then_some(named.subject))
+}
+
+/// What was met decides, in one place: the verifier goes through all that follows once for each.
+#[inline(always)]
+pub fn finish(state: *mut TaskState, task: Addr, met: Option<Subject>) -> i32 {
+    let Some(subject) = met else {
+        return allowed(state);
+    };
+    // SAFETY: the state is live. Volatile: in memory both look alike to the verifier.
+    let readable = unsafe { core::ptr::read_volatile(&raw const (*state).current.walked) != 0 };
+    judge(state, subject, readable);
+    act(state, task)
+}
+
+/// Begins the attempt on the address in the scratch, as the kernel has it in a `struct sockaddr`, with the range that it
+/// is in, if it is in one or that cannot be told. Whether it can be is in `walked`.
+///
+/// # Safety
+/// `state` must be live.
+#[inline(always)]
+pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable: bool) -> bool {
+    // SAFETY: live by contract; the trie's value is copied at once.
     unsafe {
         let raw = (&raw mut (*state).name).cast::<u32>();
-        if asked.len < SOCKADDR_IN_LEN {
-            return 0; // no family's address is so short
-        }
-        let Some(named) = concerned(state, asked.ops) else {
-            return 0;
-        };
-        let readable = read(raw, asked.address, asked.len);
         let first = core::ptr::read_volatile(raw);
-        let port = u16::from_be((first >> 16) as u16);
         let family = first as u16;
-        let is_v4 = family == AF_INET || asked.or_unspecified && family == AF_UNSPEC;
-        if readable && !is_v4 && (family != AF_INET6 || asked.len < SOCKADDR_IN6_LEN) {
-            return 0;
-        }
         let current = &raw mut (*state).current;
-        store(&raw mut (*current).dest_addr, family, raw, asked.any);
-        let key = Key::new(
-            NET_SLOT_BITS + 128,
-            NetKey {
-                slot_be: ((named.active & ACTIVE_SLOT_MASK) as u32).to_be_bytes(),
-                addr: (*current).dest_addr,
-            },
-        );
-        let found = NETS.get(&key).copied();
+        let slot = (named.active & ACTIVE_SLOT_MASK) as u32;
+        let kind = store(&raw mut (*current).dest_addr, family, raw, asked.any);
+        let found = if readable && kind == NET_INTERNET && !may_be_in_a_range(current, slot) {
+            None
+        } else {
+            let key = Key::new(
+                NET_SPACE_BITS + 128,
+                NetKey {
+                    space_be: net_space(slot, kind).to_be_bytes(),
+                    addr: (*current).dest_addr,
+                },
+            );
+            NETS.get(&key).copied()
+        };
         if found.is_none() && readable && !stale(named.active) {
-            return allowed(state);
+            return false;
         }
-        named.begin(state, asked.hook, asked.ops, port);
+        named.begin(state, asked.hook, asked.ops);
         store(&raw mut (*current).dest_addr, family, raw, asked.any);
+        if kind == NET_VSOCK {
+            (*current).family = u32::from(AF_VSOCK);
+        } else {
+            (*current).family = u32::from(AF_INET6);
+            (*current).attempt.protocol = protocol_of(asked.socket);
+            let protocol = core::ptr::read_volatile(&raw const (*current).attempt.protocol);
+            if !has_no_ports(protocol) {
+                (*current).attempt.port = u16::from_be((first >> 16) as u16);
+            }
+        }
         if let Some(range) = found {
             *(&raw mut (*state).ranges).cast::<Range>() = range;
             (*current).range_count = 1;
         }
-        judge(state, named.subject, readable);
+        core::ptr::write_volatile(&raw mut (*current).walked, u32::from(readable));
     }
-    act(state, task)
+    true
+}
+
+/// One load instead of a look-up, for most addresses.
+#[inline(always)]
+unsafe fn may_be_in_a_range(current: *const Current, slot: u32) -> bool {
+    let Some(bits) = NET_BITS.get_ptr(slot) else {
+        return true;
+    };
+    // SAFETY: live by contract; a map value with a word for every index that `net_bit` yields, in either half.
+    unsafe {
+        let address = (&raw const (*current).dest_addr).cast::<u32>();
+        let high = address.cast::<u64>().read_volatile();
+        let is_v4 = high == 0 && address.add(2).read_volatile() == MAPPED;
+        let (base, beginning) = if is_v4 {
+            (0, address.add(3).read_volatile() as u16)
+        } else {
+            (NET_BITS_V6, high as u16)
+        };
+        let (word, bit) = net_bit(u16::from_be(beginning));
+        let words = (&raw const (*bits).words).cast::<u64>();
+        words.add(base + word).read_volatile() & bit != 0
+    }
+}
+
+/// Protocol of an internet socket as rules have it, see `code::protocol`.
+#[inline(always)]
+unsafe fn protocol_of(socket: Addr) -> u16 {
+    // SAFETY: typed by contract; a loaded pointer is looked at before it is used.
+    unsafe {
+        let kind: u16 = load(socket, &OFF_SOCKET_TYPE);
+        let sock: Addr = load(socket, &OFF_SOCKET_SK);
+        if sock.is_null() {
+            return protocol::UNKNOWN;
+        }
+        let family: u16 = load(sock, &OFF_SOCK_FAMILY);
+        let number: u16 = load(sock, &OFF_SOCK_PROTOCOL);
+        match family {
+            // Connects by TCP whatever it does afterwards.
+            AF_SMC => protocol::TCP,
+            // With a header of its own it is what the header says.
+            AF_INET | AF_INET6 if kind == SOCK_RAW => protocol::UNKNOWN,
+            AF_INET | AF_INET6 if number == IPPROTO_MPTCP => protocol::TCP,
+            AF_INET | AF_INET6 => number,
+            _ => protocol::UNKNOWN,
+        }
+    }
+}
+
+/// Of an echo request the port means nothing.
+#[inline(always)]
+const fn has_no_ports(protocol: u16) -> bool {
+    matches!(protocol, IPPROTO_ICMP | IPPROTO_ICMPV6)
 }
 
 /// Copies what the family needs of an address of at least [`SOCKADDR_IN_LEN`] bytes; false, and zeroes, if it
@@ -123,12 +252,23 @@ unsafe fn read(raw: *mut u32, address: u64, len: i32) -> bool {
     }
 }
 
-/// Writes the address as (mapped) IPv6, word by word.
+/// Writes the address as (mapped) IPv6, or a virtual socket's number and port, word by word; which of the two.
 #[inline(always)]
-unsafe fn store(to: *mut [u8; 16], family: u16, raw: *const u32, any: Any) {
+unsafe fn store(to: *mut [u8; 16], family: u16, raw: *const u32, any: Any) -> u32 {
     let to = to.cast::<u32>();
     // SAFETY: 16 aligned bytes behind `to`, 24 behind `raw`.
     unsafe {
+        if family == AF_VSOCK {
+            let (port, cid) = (
+                core::ptr::read_volatile(raw.add(1)),
+                core::ptr::read_volatile(raw.add(2)),
+            );
+            core::ptr::write_volatile(to, cid.to_be());
+            core::ptr::write_volatile(to.add(1), port.to_be());
+            core::ptr::write_volatile(to.add(2), 0);
+            core::ptr::write_volatile(to.add(3), 0);
+            return NET_VSOCK;
+        }
         let (mut high, mut third, mut last) = (0u64, MAPPED, core::ptr::read_volatile(raw.add(1)));
         if family == AF_INET6 {
             let (first, second) = (
@@ -152,4 +292,5 @@ unsafe fn store(to: *mut [u8; 16], family: u16, raw: *const u32, any: Any) {
         core::ptr::write_volatile(to.add(2), third);
         core::ptr::write_volatile(to.add(3), last);
     }
+    NET_INTERNET
 }

@@ -53,6 +53,7 @@ fn refuse(state: *mut TaskState, options: u32) -> i32 {
                 Attempt {
                     ops: 0,
                     port: 0,
+                    protocol: 0,
                     subjects: 0,
                 },
             );

@@ -1,5 +1,5 @@
-//! `socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)`: connections to internet
-//! addresses, of any socket type.
+//! `socket_connect(struct socket *sock, struct sockaddr *address, int addrlen)`: connections to internet addresses and
+//! virtual sockets, of any socket type. Unix sockets are judged where the other one is known (`unix.rs`).
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::code::{hook, op};
@@ -14,6 +14,7 @@ pub fn socket_connect(ctx: LsmContext) -> i32 {
             name: "socket_connect",
             hook: hook::SOCKET_CONNECT,
             ops: op::CONNECT,
+            socket: ctx.arg(0),
             address: ctx.arg(1),
             len: ctx.arg(2),
             any: Any::IsThisHost,

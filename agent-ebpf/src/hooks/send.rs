@@ -40,6 +40,7 @@ pub fn socket_sendmsg(ctx: LsmContext) -> i32 {
             name: "socket_sendmsg",
             hook: hook::SOCKET_SENDMSG,
             ops,
+            socket,
             address,
             len,
             any: Any::IsThisHost,

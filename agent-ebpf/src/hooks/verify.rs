@@ -130,6 +130,7 @@ fn kill(state: *mut TaskState, task: Addr) -> i32 {
     let attempt = Attempt {
         ops: 0,
         port: 0,
+        protocol: 0,
         subjects: 0,
     };
     // SAFETY: the state is live; a helper without pointers.

@@ -6,11 +6,11 @@
     reason = "copies plain bytes into their aligned structure"
 )]
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use stayhand_agent_ebpf::abi::{
     ABI_VERSION, UNSET,
-    code::hook,
+    code::{hook, protocol},
     hold::HoldKey,
     image::LabelKey,
     record::{ARGS_BYTES, PATH_BYTES, Record, record_flag},
@@ -100,7 +100,7 @@ pub struct RawRecord {
     /// Identity of the object; for a creation, of the directory
     pub object: LabelKey,
     /// Destination of a connection
-    pub destination: Option<(IpAddr, u16)>,
+    pub destination: Option<Object>,
     /// What is asked of the kernel, or which process is acted on
     pub request: Option<Object>,
     /// Components from the file system's root down to the object
@@ -168,7 +168,7 @@ impl RawRecord {
             monitor: record.flags & record_flag::MONITOR != 0,
             stopped_without_hold: record.flags & record_flag::STOPPED_WITHOUT_HOLD != 0,
             object: record.object,
-            destination: destination(record),
+            destination: destination(record)?,
             request: request::of(record),
             path: path(record)?,
             other_path: other_path(record)?,
@@ -184,8 +184,8 @@ impl RawRecord {
 
     /// The object, with the path as this mount namespace sees it. `None` where there is none, as for a capability.
     pub fn object(&self, mounts: &Mounts) -> Option<Object> {
-        if let Some((ip, port)) = self.destination {
-            return Some(Object::Address { ip, port });
+        if let Some(destination) = &self.destination {
+            return Some(destination.clone());
         }
         if let Some(request) = &self.request {
             return Some(request.clone());
@@ -212,22 +212,49 @@ impl RawRecord {
     }
 }
 
-fn destination(record: &Record) -> Option<(IpAddr, u16)> {
+/// `AF_VSOCK` (include/linux/socket.h)
+const AF_VSOCK: u16 = 40;
+
+/// An address, or the name of a unix socket that has no file.
+fn destination(record: &Record) -> Result<Option<Object>, Malformed> {
+    if is_name(record) {
+        let name = used(&record.path, record.path_len, PATH_BYTES);
+        let bytes = name.ok_or(Malformed::Strings("name"))?.to_vec();
+        return Ok(Some(Object::Name { bytes }));
+    }
     let by_address = [
         hook::SOCKET_CONNECT,
         hook::SOCKET_SENDMSG,
         hook::SOCKET_BIND,
+        hook::SOCKET_LISTEN,
     ];
-    by_address.contains(&record.hook).then(|| {
-        (
-            Ipv6Addr::from(record.dest_addr).to_canonical(),
-            record.dest_port,
-        )
-    })
+    if !by_address.contains(&record.hook) {
+        return Ok(None);
+    }
+    let address = u128::from_be_bytes(record.dest_addr);
+    if record.family == AF_VSOCK {
+        let word = |from: u32| u32::try_from(address >> from & u128::from(u32::MAX)).unwrap_or(0);
+        return Ok(Some(Object::Vsock {
+            cid: word(96),
+            port: word(64),
+        }));
+    }
+    Ok(Some(Object::Address {
+        ip: Ipv6Addr::from(address).to_canonical(),
+        port: record.dest_port,
+        protocol: (record.protocol != protocol::UNKNOWN).then_some(record.protocol),
+    }))
+}
+
+fn is_name(record: &Record) -> bool {
+    record.hook == hook::UNIX && record.flags & record_flag::ABSTRACT != 0
 }
 
 /// Components in the record go from the object up.
 fn path(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
+    if is_name(record) {
+        return Ok(vec![]);
+    }
     let broken = Malformed::Strings("path");
     let bytes = used(&record.path, record.path_len, PATH_BYTES).ok_or(broken)?;
     let found = components(bytes).ok_or(broken)?;

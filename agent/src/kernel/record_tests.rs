@@ -189,6 +189,7 @@ fn destinations_are_canonical_and_only_of_connections() {
     set!(bytes, hook, hook::SOCKET_CONNECT);
     set!(bytes, op, op::CONNECT);
     set!(bytes, dest_port, 5432u16);
+    set!(bytes, protocol, 6u16);
     let at = std::mem::offset_of!(Record, dest_addr);
     write(
         &mut bytes,
@@ -198,8 +199,38 @@ fn destinations_are_canonical_and_only_of_connections() {
     let record = RawRecord::decode(&bytes).unwrap();
     let object = record.object(&Mounts::default()).unwrap();
     assert_eq!(object.to_string(), "10.20.0.7:5432");
+    set!(bytes, protocol, 132u16);
+    let record = RawRecord::decode(&bytes).unwrap();
+    let object = record.object(&Mounts::default()).unwrap();
+    assert_eq!(object.to_string(), "10.20.0.7:5432 (sctp)");
+    set!(bytes, protocol, u16::MAX);
+    let unknown = RawRecord::decode(&bytes).unwrap().destination;
+    assert!(matches!(
+        unknown,
+        Some(Object::Address { protocol: None, .. })
+    ));
+    set!(bytes, family, 40u16);
+    write(&mut bytes, at, &[0, 0, 0, 2, 0, 0, 4, 0]);
+    let record = RawRecord::decode(&bytes).unwrap();
+    let object = record.object(&Mounts::default()).unwrap();
+    assert_eq!(object.to_string(), "vsock:2:1024");
     set!(bytes, hook, hook::FILE_OPEN);
     assert_eq!(RawRecord::decode(&bytes).unwrap().destination, None);
+}
+
+#[test]
+fn a_name_without_a_file_is_shown_whole_and_safely() {
+    let mut bytes = sample();
+    set!(bytes, hook, hook::UNIX);
+    set!(bytes, op, op::CONNECT);
+    set!(bytes, flags, record_flag::ABSTRACT);
+    strings_into(&mut bytes, b"a\0/\x1b[2J", 0, b"");
+    let record = RawRecord::decode(&bytes).unwrap();
+    let object = record.object(&Mounts::default()).unwrap();
+    assert!(matches!(&object, Object::Name { bytes } if bytes == b"a\0/\x1b[2J"));
+    assert!(object.to_string().starts_with('@') && !object.to_string().contains('\x1b'));
+    set!(bytes, path_len, 2_000u32);
+    assert!(RawRecord::decode(&bytes).is_err());
 }
 
 #[test]

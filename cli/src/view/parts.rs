@@ -1,10 +1,13 @@
 //! Parts that several views share: time, subject, process, rule, enforcement on a host.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use stayhand_guardrail::text::{Safe, safe, safe_args, safe_cut};
+use stayhand_guardrail::{
+    action::Object,
+    text::{Safe, safe, safe_args, safe_cut},
+};
 use stayhand_proto::v1;
 
 /// Characters of one cell: a path of 4,095 bytes in a table helps nobody; `show` and JSON have it whole.
@@ -78,6 +81,9 @@ pub(crate) fn operation(wire: i32) -> &'static str {
         Ok(v1::Operation::Connect) => "connect",
         Ok(v1::Operation::Send) => "send",
         Ok(v1::Operation::Bind) => "bind",
+        Ok(v1::Operation::Listen) => "listen",
+        Ok(v1::Operation::Raw) => "raw",
+        Ok(v1::Operation::Netlink) => "netlink",
         Ok(v1::Operation::Mount) => "mount",
         Ok(v1::Operation::Umount) => "umount",
         Ok(v1::Operation::MoveMount) => "move-mount",
@@ -116,6 +122,10 @@ pub(crate) fn object(wire: Option<v1::Object>) -> String {
             format!("{} -> {}", Safe(&ends.from), Safe(&ends.to))
         }
         Some(v1::object::Object::Address(address)) => destination(&address),
+        Some(v1::object::Object::AbstractName(bytes)) => Object::Name { bytes }.to_string(),
+        Some(v1::object::Object::Vsock(v1::Vsock { cid, port })) => {
+            Object::Vsock { cid, port }.to_string()
+        }
         Some(v1::object::Object::Target(target)) => process(&target),
         Some(v1::object::Object::Request(words)) => safe(&words),
         None => String::new(),
@@ -133,7 +143,12 @@ fn destination(address: &v1::Address) -> String {
     let v4 = <[u8; 4]>::try_from(&*address.ip).map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
     let v6 = <[u8; 16]>::try_from(&*address.ip).map(|ip| IpAddr::V6(Ipv6Addr::from(ip)));
     match (v4.or(v6), u16::try_from(address.port)) {
-        (Ok(ip), Ok(port)) => SocketAddr::new(ip, port).to_string(),
+        (Ok(ip), Ok(port)) => {
+            let protocol = address
+                .protocol
+                .and_then(|number| u16::try_from(number).ok());
+            Object::Address { ip, port, protocol }.to_string()
+        }
         _ => "unreadable address".into(),
     }
 }

@@ -44,6 +44,7 @@ fn destination() -> Option<v1::Object> {
     let address = v1::Address {
         ip: vec![10, 20, 0, 5],
         port: 5432,
+        protocol: Some(6),
     };
     Some(v1::Object {
         object: Some(v1::object::Object::Address(address)),

@@ -170,6 +170,10 @@ text_id!(
     PermissionName, "permission name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// A set of destinations, by its name within a policy.
+    SetName, "set name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// A host, by the name under which its agent enrolled.
     HostId, "host id", HOST_BYTES_MAX, HOST_RULE, is_host
 );

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use stayhand_agent_ebpf::{
     abi::{
         code::reason,
-        image::{ENTRIES_PER_ATTEMPT_MAX, LeaseRow, Node, Range},
+        image::{ENTRIES_PER_ATTEMPT_MAX, LeaseRow, NET_INTERNET, NetBits, Node, Range},
         task::{DEPTH_MAX, RANGES_MAX},
     },
-    decide::{Attempt, Decision, Judge, Now, Tables, unjudged},
+    decide::{Attempt, Decision, Judge, Now, Tables, nothing_met, unjudged},
     path::{Levels, States, bit_of, step},
 };
 
@@ -79,15 +79,23 @@ fn walk(image: &Image, levels: &[Level]) -> Option<Vec<Range>> {
     Some(walk.ranges)
 }
 
-/// Judges an attempt on an address (mapped IPv6, network order).
+/// Judges an attempt on an address (mapped IPv6, network order, or that of a virtual socket; see
+/// `abi::image::net_space`).
 pub fn judge_address<T: Tables>(
     image: &Image,
-    addr: [u8; 16],
+    (kind, addr): (u32, [u8; 16]),
     attempt: &Attempt,
     now: Now,
     tables: &T,
 ) -> Decision {
     let address = u128::from_be_bytes(addr);
+    let mut may = NetBits::default();
+    for net in image.nets.iter().filter(|net| net.kind == NET_INTERNET) {
+        may.set(u128::from_be_bytes(net.addr), net.bits);
+    }
+    if kind == NET_INTERNET && !may.may_have(address) {
+        return nothing_met();
+    }
     let covers = |bits: u32, network: [u8; 16]| {
         let mask = u128::MAX.checked_shl(128 - bits.min(128)).unwrap_or(0);
         address & mask == u128::from_be_bytes(network)
@@ -96,11 +104,42 @@ pub fn judge_address<T: Tables>(
     let longest = image
         .nets
         .iter()
-        .filter(|net| covers(net.bits, net.addr))
+        .filter(|net| net.kind == kind && covers(net.bits, net.addr))
         .max_by_key(|net| net.bits);
-    let ranges: Vec<Range> = longest.map(|net| net.range).into_iter().collect();
+    judge_range(image, longest.map(|net| net.range), attempt, now, tables)
+}
+
+/// Judges an attempt on a unix socket by its name.
+pub fn judge_name<T: Tables>(
+    image: &Image,
+    name: &[u8],
+    attempt: &Attempt,
+    now: Now,
+    tables: &T,
+) -> Decision {
+    let longest = image
+        .names
+        .iter()
+        .filter(|(pattern, _)| pattern.matches(name))
+        .max_by_key(|(pattern, _)| (pattern.whole, pattern.bytes.len()));
+    judge_range(
+        image,
+        longest.map(|(_, range)| *range),
+        attempt,
+        now,
+        tables,
+    )
+}
+
+fn judge_range<T: Tables>(
+    image: &Image,
+    range: Option<Range>,
+    attempt: &Attempt,
+    now: Now,
+    tables: &T,
+) -> Decision {
     let mut judge = Judge::new();
-    let none = Arguments::Unknown;
+    let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Arguments::Unknown);
     if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
         judge.finish()
     } else {
@@ -110,13 +149,7 @@ pub fn judge_address<T: Tables>(
 
 /// Judges an attempt that has no object.
 pub fn judge_system<T: Tables>(image: &Image, attempt: &Attempt, now: Now, tables: &T) -> Decision {
-    let mut judge = Judge::new();
-    let (ranges, none) = ([image.system], Arguments::Unknown);
-    if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
-        judge.finish()
-    } else {
-        unjudged(reason::WALK_FAILED)
-    }
+    judge_range(image, Some(image.system), attempt, now, tables)
 }
 
 /// False if there are more entries than the kernel looks at.

@@ -12,13 +12,13 @@ pub(crate) mod trie;
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
-    EDGES_MAX, Entry, LABELS_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range, range_flag,
+    EDGES_MAX, Entry, LABELS_MAX, NAMES_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range, range_flag,
 };
 
 use crate::{
     id::{GroupName, PolicyName, Revision, RuleId, UserName},
     key::{PermissionKey, PermissionRef, RuleKey},
-    policy::{Subjects, Wild, compile::CompileError, compile::too_large as exceeds},
+    policy::{NamePattern, Subjects, Wild, compile::CompileError, compile::too_large as exceeds},
     reason::Effect,
     time::DurationMs,
 };
@@ -37,6 +37,8 @@ pub struct Image {
     pub entries: Vec<Entry>,
     /// Address ranges, each with every entry of the ranges that cover it
     pub nets: Vec<NetRange>,
+    /// Names of unix sockets that have no file, likewise
+    pub names: Vec<(NamePattern, Range)>,
     /// Conditions on arguments
     pub arguments: args::Arguments,
     /// Entries that have no object, see `abi::image::SYSTEM_NODE`
@@ -80,7 +82,9 @@ impl Default for Step {
 /// One address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetRange {
-    /// Mapped IPv6 address, network order
+    /// Kind of address, see `abi::image::net_space`
+    pub kind: u32,
+    /// Mapped IPv6 address, network order; of a virtual socket its number and its port
     pub addr: [u8; 16],
     /// Length of the prefix
     pub bits: u32,
@@ -219,12 +223,18 @@ impl Image {
 /// Maps that both slots share have to hold two images.
 const SLOTS: usize = 2;
 
-pub(crate) fn too_large(nodes: &[Node], edges: &[Edge], nets: &[NetRange]) -> Vec<CompileError> {
+pub(crate) fn too_large(
+    nodes: &[Node],
+    edges: &[Edge],
+    nets: &[NetRange],
+    names: usize,
+) -> Vec<CompileError> {
     let found = [
         exceeds(nodes.len(), "path nodes", NODES_PER_SLOT as usize),
         exceeds(nodes.len(), "labelled objects", LABELS_MAX as usize / SLOTS),
         exceeds(edges.len(), "path components", EDGES_MAX as usize / SLOTS),
         exceeds(nets.len(), "address ranges", NETS_MAX as usize / SLOTS),
+        exceeds(names, "names of sockets", NAMES_MAX as usize / SLOTS),
     ];
     found.into_iter().flatten().collect()
 }

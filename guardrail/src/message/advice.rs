@@ -1,10 +1,8 @@
 //! What to do after a decision, and the exact command for it.
 
-use crate::{
-    action::{Class, Operation},
-    event::DecisionEvent,
-    reason::Reason,
-};
+use stayhand_agent_ebpf::abi::code::op;
+
+use crate::{action::Operation, event::DecisionEvent, reason::Reason};
 
 /// What to do, and the command for it.
 pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
@@ -68,10 +66,10 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
 fn unavailable(operation: Operation) -> &'static str {
     match operation {
         Operation::Exec => "run the program directly from a shell, where it can be held",
-        Operation::Connect | Operation::Send | Operation::Bind => {
+        Operation::Connect | Operation::Send | Operation::Bind | Operation::Listen => {
             "use a program that reaches the network with an ordinary call, where it can be held"
         }
-        _ if operation.class() == Class::System => {
+        _ if operation.bit() & op::SYSTEM != 0 => {
             "it cannot wait for an approval; ask the policy's owner for a permission that covers it"
         }
         _ => "use a program that reaches the file with an ordinary call, where it can be held",

@@ -1,6 +1,9 @@
 //! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
 
-use super::{Diagnostic, PathPattern, Permission, Policy, Rule, Scope, Target, args::Clause};
+use super::{
+    Cidr, Diagnostic, NamedSet, PathPattern, Permission, Policy, PortRange, Ranges, Rule, Scope,
+    Target, args::Clause,
+};
 use crate::{action::Operation, reason::Effect};
 
 /// Comparisons of two paths or ranges that the search for shadowed rules makes; bounds it to some 100 ms. A
@@ -22,6 +25,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
             .filter_map(|rule| slipped_past(policy, rule)),
     );
     warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
+    warnings.extend(policy.sets.iter().filter_map(unused));
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
@@ -83,6 +87,15 @@ fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
         );
         let warning = Diagnostic::warning(permission.at, permission.name.as_str(), message);
         warning.suggest("name the `subcommand` that may be run, too")
+    })
+}
+
+/// A set that is named nowhere cuts nobody off.
+fn unused(set: &NamedSet) -> Option<Diagnostic> {
+    (!set.used).then(|| {
+        let message = format!("no rule and no permission names set `{}`", set.name);
+        let warning = Diagnostic::warning(set.at, set.name.as_str(), message);
+        warning.suggest(format!("name it: `to: [{}]`, or take it out", set.name))
     })
 }
 
@@ -160,7 +173,30 @@ fn overlaps(a: &Target, b: &Target) -> bool {
     match (a, b) {
         (Target::Exec { paths: a, .. }, Target::Exec { paths: b, .. })
         | (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
-        (Target::Net { cidrs: a, .. }, Target::Net { cidrs: b, .. }) => a
+        (Target::Net { ranges: a, .. }, Target::Net { ranges: b, .. }) => {
+            let cidrs = |ranges: &[Ranges]| -> Vec<Cidr> {
+                let each = ranges.iter().flat_map(|one| &one.cidrs);
+                each.copied().collect()
+            };
+            let (a, b) = (cidrs(a), cidrs(b));
+            a.iter()
+                .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a)))
+        }
+        (
+            Target::Unix {
+                paths: a, names: x, ..
+            },
+            Target::Unix {
+                paths: b, names: y, ..
+            },
+        ) => {
+            let names = || {
+                x.iter()
+                    .any(|x| y.iter().any(|y| x.covers(y) || y.covers(x)))
+            };
+            paths(a, b) || names()
+        }
+        (Target::Vsock { ranges: a, .. }, Target::Vsock { ranges: b, .. }) => a
             .iter()
             .any(|a| b.iter().any(|b| a.covers(b) || b.covers(a))),
         (Target::System { .. }, Target::System { .. }) => true,
@@ -205,7 +241,12 @@ fn shadow(rule: &Rule, by: &Rule) -> Diagnostic {
 fn size(targets: &[Target]) -> usize {
     let of = |target: &Target| match target {
         Target::Exec { paths, .. } | Target::File { paths, .. } => paths.len(),
-        Target::Net { cidrs, ports, .. } => cidrs.len().saturating_mul(ports.len()),
+        Target::Net { ranges, .. } => ranges
+            .iter()
+            .map(|one| one.cidrs.len().saturating_mul(one.ports.len()))
+            .fold(0, usize::saturating_add),
+        Target::Unix { paths, names, .. } => paths.len().saturating_add(names.len()),
+        Target::Vsock { ranges, .. } => ranges.len(),
         Target::System { .. } => 1,
     };
     targets.iter().map(of).fold(1, usize::saturating_add)
@@ -229,22 +270,39 @@ fn covers(a: &Target, b: &Target) -> bool {
         (Target::File { paths: a, .. }, Target::File { paths: b, .. }) => paths(a, b),
         (
             Target::Net {
-                cidrs: a,
-                ports: ap,
+                ranges: a,
+                protocols: with,
                 ..
             },
             Target::Net {
-                cidrs: b,
-                ports: bp,
+                ranges: b,
+                protocols,
                 ..
             },
         ) => {
+            let every = || !protocols.is_empty() && protocols.iter().all(|one| with.contains(one));
+            (with.is_empty() || every()) && b.iter().all(|b| a.iter().any(|a| contains(a, b)))
+        }
+        (
+            Target::Unix {
+                paths: a, names: x, ..
+            },
+            Target::Unix {
+                paths: b, names: y, ..
+            },
+        ) => paths(a, b) && y.iter().all(|y| x.iter().any(|x| x.covers(y))),
+        (Target::Vsock { ranges: a, .. }, Target::Vsock { ranges: b, .. }) => {
             b.iter().all(|b| a.iter().any(|a| a.covers(b)))
-                && bp
-                    .iter()
-                    .all(|b| ap.iter().any(|a| a.first <= b.first && b.last <= a.last))
         }
         (Target::System { .. }, Target::System { .. }) => true,
         _ => false,
     }
+}
+
+fn contains(a: &Ranges, b: &Ranges) -> bool {
+    let ports = |b: &PortRange| {
+        let within = |a: &PortRange| a.first <= b.first && b.last <= a.last;
+        a.ports.iter().any(within)
+    };
+    b.cidrs.iter().all(|b| a.cidrs.iter().any(|a| a.covers(b))) && b.ports.iter().all(ports)
 }

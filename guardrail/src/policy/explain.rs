@@ -177,7 +177,8 @@ fn rules_of<'a>(policies: &[&'a Versioned]) -> Vec<Found<'a>> {
 /// Operations of the attempt at an end that a set of actions contains, at least as surely as `least`.
 fn shared(targets: &[super::Target], end: &End<'_>, least: Met) -> u32 {
     let meets = |target: &&super::Target| {
-        let known = |known: &Known| target.matches(end.operations, &known.object, known.anchor);
+        let known =
+            |known: &Known| target.matches(end.operations, &known.object, known.anchor) >= least;
         target.met(end.arguments) >= least && end.objects.iter().any(known)
     };
     let bits = targets

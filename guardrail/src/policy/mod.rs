@@ -21,7 +21,7 @@ pub use check::check;
 pub use compile::compile;
 pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use net::{Cidr, PortRange};
+pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
 
@@ -29,7 +29,7 @@ use args::{Arguments, Met};
 
 use crate::{
     action::{Object, Operation},
-    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, UserName},
+    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, SetName, UserName},
     reason::Effect,
     time::DurationMs,
 };
@@ -43,6 +43,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Whom it guards
     pub subjects: Subjects,
+    /// In document order
+    pub sets: Vec<NamedSet>,
     /// In document order
     pub permissions: Vec<Permission>,
     /// In document order
@@ -84,6 +86,35 @@ impl Subjects {
         groups: impl IntoIterator<Item = &'g GroupName>,
     ) -> bool {
         self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
+    }
+}
+
+/// A named set of destinations. What names it has the destinations themselves; here is what is said about the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedSet {
+    /// Its name
+    pub name: SetName,
+    /// Its destinations
+    pub ranges: Ranges,
+    /// Whether a rule or a permission names it
+    pub used: bool,
+    /// Where it is written
+    pub at: Place,
+}
+
+/// Addresses, and the ports that count on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranges {
+    /// Addresses
+    pub cidrs: Vec<Cidr>,
+    /// Ports; never empty
+    pub ports: Vec<PortRange>,
+}
+
+impl Ranges {
+    fn contain(&self, ip: std::net::IpAddr, port: u16) -> bool {
+        self.cidrs.iter().any(|cidr| cidr.contains(ip))
+            && self.ports.iter().any(|range| range.contains(port))
     }
 }
 
@@ -147,10 +178,26 @@ pub enum Target {
     Net {
         /// Operations
         operations: Vec<Operation>,
+        /// Addresses and ports; never empty
+        ranges: Vec<Ranges>,
+        /// Protocols; none for whatever it is
+        protocols: Vec<Protocol>,
+    },
+    /// Do one of these to one of those unix sockets
+    Unix {
+        /// Operations
+        operations: Vec<Operation>,
+        /// Their files
+        paths: Vec<PathPattern>,
+        /// Names of those that have no file
+        names: Vec<NamePattern>,
+    },
+    /// Do one of these to one of those virtual sockets
+    Vsock {
+        /// Operations
+        operations: Vec<Operation>,
         /// Addresses
-        cidrs: Vec<Cidr>,
-        /// Ports; never empty
-        ports: Vec<PortRange>,
+        ranges: Vec<VsockRange>,
     },
     /// Do one of these, to whatever
     System {
@@ -166,6 +213,8 @@ impl Target {
             Self::Exec { .. } => Operation::Exec.bit() | Operation::MapExec.bit(),
             Self::File { operations, .. }
             | Self::Net { operations, .. }
+            | Self::Unix { operations, .. }
+            | Self::Vsock { operations, .. }
             | Self::System { operations } => operations
                 .iter()
                 .fold(0, |bits, operation| bits | operation.bit()),
@@ -173,21 +222,61 @@ impl Target {
     }
 
     /// Whether an attempt of these operations on this object is in the set, its arguments aside; see `explain::Known` for `anchor`.
-    pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> bool {
+    pub fn matches(&self, operations: u32, object: &Object, anchor: usize) -> Met {
         if self.operations() & operations == 0 {
-            return false;
+            return Met::No;
         }
-        match (self, object) {
+        let is_in = match (self, object) {
+            (
+                Self::Net {
+                    ranges, protocols, ..
+                },
+                Object::Address { ip, port, protocol },
+            ) => return on_address(ranges, protocols, *ip, *port, protocol.map(Protocol)),
+            (Self::Unix { paths, .. }, Object::Path { bytes }) => {
+                paths.iter().any(|path| path.matches(bytes, anchor))
+            }
+            (Self::Unix { names, .. }, Object::Name { bytes }) => {
+                names.iter().any(|name| name.matches(bytes))
+            }
+            (Self::Vsock { ranges, .. }, Object::Vsock { cid, port }) => {
+                ranges.iter().any(|range| range.contains(*cid, *port))
+            }
             (Self::Exec { paths, .. } | Self::File { paths, .. }, Object::Path { bytes }) => {
                 paths.iter().any(|path| path.matches(bytes, anchor))
             }
-            (Self::Net { cidrs, ports, .. }, Object::Address { ip, port }) => {
-                cidrs.iter().any(|cidr| cidr.contains(*ip))
-                    && ports.iter().any(|range| range.contains(*port))
-            }
             (Self::System { .. }, _) => true,
             _ => false,
-        }
+        };
+        if is_in { Met::Yes } else { Met::No }
+    }
+}
+
+/// Without a protocol the port is not known either: an address that counts on some ports or for some protocols only may
+/// be meant.
+fn on_address(
+    ranges: &[Ranges],
+    protocols: &[Protocol],
+    ip: std::net::IpAddr,
+    port: u16,
+    protocol: Option<Protocol>,
+) -> Met {
+    let Some(protocol) = protocol else {
+        let mut there = ranges
+            .iter()
+            .filter(|one| one.cidrs.iter().any(|cidr| cidr.contains(ip)));
+        let every = |one: &Ranges| one.ports.contains(&PortRange::ANY) && protocols.is_empty();
+        return match there.clone().next() {
+            None => Met::No,
+            Some(_) if there.any(every) => Met::Yes,
+            Some(_) => Met::Maybe,
+        };
+    };
+    let of_protocol = protocols.is_empty() || protocols.contains(&protocol);
+    if of_protocol && ranges.iter().any(|one| one.contain(ip, port)) {
+        Met::Yes
+    } else {
+        Met::No
     }
 }
 
@@ -196,7 +285,11 @@ impl Target {
     pub fn met(&self, arguments: Arguments<'_>) -> Met {
         match self {
             Self::Exec { args, .. } => args.met(arguments),
-            Self::File { .. } | Self::Net { .. } | Self::System { .. } => Met::Yes,
+            Self::File { .. }
+            | Self::Net { .. }
+            | Self::Unix { .. }
+            | Self::Vsock { .. }
+            | Self::System { .. } => Met::Yes,
         }
     }
 }

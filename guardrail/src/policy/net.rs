@@ -1,5 +1,6 @@
 //! Address ranges and ports in rules. IPv4 is handled as mapped IPv6 throughout, as the kernel stores it.
 
+use stayhand_agent_ebpf::abi::image::NAME_BYTES;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -113,6 +114,161 @@ pub fn mapped_octets(ip: IpAddr) -> [u8; 16] {
     mapped(ip).to_be_bytes()
 }
 
+/// A protocol of internet sockets, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protocol(pub u16);
+
+/// A text that is no protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a protocol is one of `tcp`, `udp`, `icmp`, `icmpv6`, `sctp`, `udplite`, `dccp`, or a number from 1 to 255"
+)]
+pub struct ProtocolError;
+
+impl Protocol {
+    /// Multipath TCP, too
+    pub const TCP: Self = Self(6);
+    /// Not UDP-Lite
+    pub const UDP: Self = Self(17);
+
+    /// Those that have a name (include/uapi/linux/in.h).
+    pub const NAMED: [(&str, Self); 7] = [
+        ("tcp", Self::TCP),
+        ("udp", Self::UDP),
+        ("icmp", Self(1)),
+        ("icmpv6", Self(58)),
+        ("sctp", Self(132)),
+        ("udplite", Self(136)),
+        ("dccp", Self(33)),
+    ];
+
+    /// Reads a name or a number.
+    pub fn parse(text: &str) -> Result<Self, ProtocolError> {
+        if let Some((_, known)) = Self::NAMED.iter().find(|(name, _)| *name == text) {
+            return Ok(*known);
+        }
+        match text.parse::<u8>() {
+            Ok(number) if number != 0 && !text.starts_with('+') => Ok(Self(number.into())),
+            _ => Err(ProtocolError),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMED.iter().find(|(_, known)| known == self) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "protocol {}", self.0),
+        }
+    }
+}
+
+/// Names of unix sockets that have no file: one, or all that begin with a text. A covering one comes before those that
+/// it covers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamePattern {
+    /// The name, or its beginning
+    pub bytes: Vec<u8>,
+    /// Whether it is the whole name
+    pub whole: bool,
+}
+
+/// Why a text is no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing, or more than the kernel takes.
+    #[error("a name has 1 to {NAME_BYTES} bytes")]
+    Length,
+    /// A star that is not at the end.
+    #[error("a name has one `*` at most, at its end")]
+    Star,
+    /// The sign of other tools.
+    #[error("`@` is how tools show the NUL in front of a name; it is no part of it")]
+    At,
+}
+
+impl NamePattern {
+    /// Reads a name, or a beginning with `*`.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let (name, whole) = match text.strip_suffix('*') {
+            Some(beginning) => (beginning, false),
+            None => (text, true),
+        };
+        if name.contains('*') {
+            return Err(NameError::Star);
+        }
+        if name.starts_with('@') {
+            return Err(NameError::At);
+        }
+        if name.len() > NAME_BYTES || text.is_empty() {
+            return Err(NameError::Length);
+        }
+        Ok(Self {
+            bytes: name.as_bytes().to_vec(),
+            whole,
+        })
+    }
+
+    /// Whether it is this name.
+    pub fn matches(&self, name: &[u8]) -> bool {
+        if self.whole {
+            self.bytes == name
+        } else {
+            name.starts_with(&self.bytes)
+        }
+    }
+
+    /// Whether every name of `other` is one of this.
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other || !self.whole && other.bytes.starts_with(&self.bytes)
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{}", crate::text::Safe(&self.bytes))?;
+        f.write_str(if self.whole { "" } else { "*" })
+    }
+}
+
+/// Virtual sockets: all, those of one machine, or one port of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VsockRange {
+    /// The machine
+    pub cid: Option<u32>,
+    /// Its port; only where there is a machine
+    pub port: Option<u32>,
+}
+
+impl VsockRange {
+    /// Whether it has this address.
+    pub fn contains(&self, cid: u32, port: u32) -> bool {
+        self.cid.is_none_or(|own| own == cid) && self.port.is_none_or(|own| own == port)
+    }
+
+    /// Whether every address of `other` is one of this.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.cid.is_none_or(|cid| other.cid == Some(cid))
+            && self.port.is_none_or(|port| other.port == Some(port))
+    }
+
+    /// As the kernel stores it, in network order, and how many of its bits count.
+    pub fn prefix(&self) -> (u128, u32) {
+        let address = vsock_address(self.cid.unwrap_or(0), self.port.unwrap_or(0));
+        let bits = match self {
+            Self { cid: None, .. } => 0,
+            Self { port: None, .. } => 32,
+            Self { .. } => 64,
+        };
+        (address, bits)
+    }
+}
+
+/// The address of a virtual socket as the kernel's trie has it.
+pub fn vsock_address(cid: u32, port: u32) -> u128 {
+    u128::from(cid) << 96 | u128::from(port) << 64
+}
+
 /// Ports from first to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
@@ -154,6 +310,12 @@ impl PortRange {
     /// Whether a port is in it.
     pub fn contains(&self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
+    }
+
+    /// The ports that both have.
+    pub fn shared(self, other: Self) -> Option<Self> {
+        let (first, last) = (self.first.max(other.first), self.last.min(other.last));
+        (first <= last).then_some(Self { first, last })
     }
 
     /// The same ports in as few ranges as possible: each range is an entry in the kernel.

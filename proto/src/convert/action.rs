@@ -35,6 +35,9 @@ impl From<Operation> for v1::Operation {
             Operation::Connect => Self::Connect,
             Operation::Send => Self::Send,
             Operation::Bind => Self::Bind,
+            Operation::Listen => Self::Listen,
+            Operation::Raw => Self::Raw,
+            Operation::Netlink => Self::Netlink,
             Operation::Mount => Self::Mount,
             Operation::Umount => Self::Umount,
             Operation::MoveMount => Self::MoveMount,
@@ -70,6 +73,9 @@ pub(super) fn operation(field: &str, wire: i32) -> Result<Operation, Invalid> {
         Ok(v1::Operation::Connect) => Ok(Operation::Connect),
         Ok(v1::Operation::Send) => Ok(Operation::Send),
         Ok(v1::Operation::Bind) => Ok(Operation::Bind),
+        Ok(v1::Operation::Listen) => Ok(Operation::Listen),
+        Ok(v1::Operation::Raw) => Ok(Operation::Raw),
+        Ok(v1::Operation::Netlink) => Ok(Operation::Netlink),
         Ok(v1::Operation::Mount) => Ok(Operation::Mount),
         Ok(v1::Operation::Umount) => Ok(Operation::Umount),
         Ok(v1::Operation::MoveMount) => Ok(Operation::MoveMount),
@@ -148,7 +154,9 @@ impl From<Object> for v1::Object {
         let object = match object {
             Object::Path { bytes } => v1::object::Object::Path(bytes),
             Object::Ends { from, to } => v1::object::Object::Ends(v1::Ends { from, to }),
-            Object::Address { ip, port } => {
+            Object::Name { bytes } => v1::object::Object::AbstractName(bytes),
+            Object::Vsock { cid, port } => v1::object::Object::Vsock(v1::Vsock { cid, port }),
+            Object::Address { ip, port, protocol } => {
                 let ip = match ip {
                     IpAddr::V4(ip) => ip.octets().to_vec(),
                     IpAddr::V6(ip) => ip.octets().to_vec(),
@@ -156,6 +164,7 @@ impl From<Object> for v1::Object {
                 v1::object::Object::Address(v1::Address {
                     ip,
                     port: port.into(),
+                    protocol: protocol.map(u32::from),
                 })
             }
             Object::Process { pid, comm, signal } => {
@@ -195,12 +204,18 @@ impl TryFrom<v1::Object> for Object {
                 bytes: bytes("path", path, PATH_BYTES_MAX)?,
             }),
             Some(v1::object::Object::Address(wire)) => inside("address", address(wire)),
+            Some(v1::object::Object::AbstractName(name)) => Ok(Self::Name {
+                bytes: bytes("abstract_name", name, SHORT_BYTES_MAX)?,
+            }),
+            Some(v1::object::Object::Vsock(v1::Vsock { cid, port })) => {
+                Ok(Self::Vsock { cid, port })
+            }
         }
     }
 }
 
 fn address(wire: v1::Address) -> Result<Object, Invalid> {
-    let v1::Address { ip, port } = wire;
+    let v1::Address { ip, port, protocol } = wire;
     let ip = match (
         <[u8; 4]>::try_from(ip.as_slice()),
         <[u8; 16]>::try_from(ip.as_slice()),
@@ -216,7 +231,13 @@ fn address(wire: v1::Address) -> Result<Object, Invalid> {
     };
     let port =
         u16::try_from(port).map_err(|_| Invalid::new("port", format!("{port} is no port")))?;
-    Ok(Object::Address { ip, port })
+    let protocol = protocol
+        .map(|number| {
+            let none = |_| Invalid::new("protocol", format!("{number} is no protocol"));
+            u16::try_from(number).map_err(none)
+        })
+        .transpose()?;
+    Ok(Object::Address { ip, port, protocol })
 }
 
 impl From<ProcessInfo> for v1::Process {

@@ -114,6 +114,7 @@ fn kinds() -> Vec<EventKind> {
             object: Object::Address {
                 ip: "2001:db8::1".parse().unwrap(),
                 port: 5432,
+                protocol: Some(132),
             },
             object_cut: true,
             subject: Subject {
@@ -294,6 +295,7 @@ fn hostile_objects_and_processes_are_refused_with_the_path_of_the_field() {
     let address = v1::Address {
         ip: vec![1; 5],
         port: 1,
+        protocol: None,
     };
     let object = v1::Object {
         object: Some(v1::object::Object::Address(address)),
@@ -308,6 +310,7 @@ fn hostile_objects_and_processes_are_refused_with_the_path_of_the_field() {
     let address = v1::Address {
         ip: vec![1; 4],
         port: 65_536,
+        protocol: None,
     };
     let object = v1::Object {
         object: Some(v1::object::Object::Address(address)),

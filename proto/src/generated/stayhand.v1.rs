@@ -13,7 +13,7 @@ pub struct Subject {
 /// The object of an action.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Object {
-    #[prost(oneof = "object::Object", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "object::Object", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub object: ::core::option::Option<object::Object>,
 }
 /// Nested message and enum types in `Object`.
@@ -33,6 +33,11 @@ pub mod object {
         /// What is asked of the kernel, in words; empty where the operation says it all.
         #[prost(string, tag = "5")]
         Request(::prost::alloc::string::String),
+        /// The name of a unix socket that has no file, without the NUL in front of it.
+        #[prost(bytes, tag = "6")]
+        AbstractName(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "7")]
+        Vsock(super::Vsock),
     }
 }
 /// A process that is acted on.
@@ -60,6 +65,17 @@ pub struct Address {
     /// 4 or 16 bytes, network order.
     #[prost(bytes = "vec", tag = "1")]
     pub ip: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    /// Number of the protocol; missing where what is sent has headers of its own.
+    #[prost(uint32, optional, tag = "3")]
+    pub protocol: ::core::option::Option<u32>,
+}
+/// An address between a virtual machine and its host.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Vsock {
+    #[prost(uint32, tag = "1")]
+    pub cid: u32,
     #[prost(uint32, tag = "2")]
     pub port: u32,
 }
@@ -154,6 +170,9 @@ pub enum Operation {
     Time = 27,
     Swap = 28,
     Reboot = 29,
+    Listen = 30,
+    Raw = 31,
+    Netlink = 32,
 }
 impl Operation {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -192,6 +211,9 @@ impl Operation {
             Self::Time => "OPERATION_TIME",
             Self::Swap => "OPERATION_SWAP",
             Self::Reboot => "OPERATION_REBOOT",
+            Self::Listen => "OPERATION_LISTEN",
+            Self::Raw => "OPERATION_RAW",
+            Self::Netlink => "OPERATION_NETLINK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -227,6 +249,9 @@ impl Operation {
             "OPERATION_TIME" => Some(Self::Time),
             "OPERATION_SWAP" => Some(Self::Swap),
             "OPERATION_REBOOT" => Some(Self::Reboot),
+            "OPERATION_LISTEN" => Some(Self::Listen),
+            "OPERATION_RAW" => Some(Self::Raw),
+            "OPERATION_NETLINK" => Some(Self::Netlink),
             _ => None,
         }
     }

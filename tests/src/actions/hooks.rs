@@ -106,20 +106,43 @@ pub(super) const ABOUT: &[About] = &[
     ),
     about(
         Operation::Connect,
-        "connect to an internet address; TCP fast open; a stream's message with an address",
-        &["socket_connect", "socket_sendmsg"],
+        "connect to an internet address, a unix socket, a virtual socket; TCP fast open; a stream's message with an address",
+        &[
+            "socket_connect",
+            "socket_sendmsg",
+            "unix_stream_connect",
+            "unix_may_send",
+        ],
         "",
     ),
     about(
         Operation::Send,
         "a datagram with a destination of its own",
-        &["socket_sendmsg"],
+        &["socket_sendmsg", "unix_may_send"],
         "",
     ),
     about(
         Operation::Bind,
-        "take a local address and port",
+        "take a local address and port, or a name of a unix socket that no file has",
         &["socket_bind"],
+        "",
+    ),
+    about(
+        Operation::Listen,
+        "wait for connections to a local internet address and port",
+        &["socket_listen"],
+        "",
+    ),
+    about(
+        Operation::Raw,
+        "make a packet socket, a raw internet socket, or a socket of a family that no other rule knows",
+        &["socket_create"],
+        "",
+    ),
+    about(
+        Operation::Netlink,
+        "change routes, addresses, links, filters, IPsec, the audit system and the like by a netlink message",
+        &["netlink_send"],
         "",
     ),
     about(

@@ -113,6 +113,7 @@ pub(super) const SHOWN: &[(&str, &[&str])] = &[
             "held_tcp_connect_over_ipv6_has_no_effect",
             "held_tcp_connect_to_a_mapped_address_has_no_effect",
             "held_udp_connect_has_no_effect",
+            "held_connections_to_unix_sockets_have_no_effect",
         ],
     ),
     (
@@ -121,17 +122,28 @@ pub(super) const SHOWN: &[(&str, &[&str])] = &[
             "held_sendto_has_no_effect",
             "held_sendto_over_ipv6_has_no_effect",
             "held_tcp_fast_open_has_no_effect",
+            "held_datagrams_to_unix_sockets_have_no_effect",
+            "held_netlink_messages_have_no_effect",
         ],
     ),
-    ("sendmsg", &["held_sendmsg_has_no_effect"]),
+    (
+        "sendmsg",
+        &[
+            "held_sendmsg_has_no_effect",
+            "held_netlink_messages_have_no_effect",
+        ],
+    ),
     (
         "bind",
         &[
             "held_bind_of_a_tcp_socket_has_no_effect",
             "held_bind_of_a_udp_socket_has_no_effect",
             "held_bind_of_a_unix_socket_has_no_effect",
+            "held_bind_of_a_name_has_no_effect",
         ],
     ),
+    ("listen", &["held_listen_has_no_effect"]),
+    ("socket", &["held_raw_sockets_are_not_made"]),
     ("mount", &["held_mounts_have_no_effect"]),
     ("umount2", &["held_umount_has_no_effect"]),
     ("move_mount", &["held_mounts_have_no_effect"]),

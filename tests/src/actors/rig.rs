@@ -304,6 +304,9 @@ pub fn places() -> Result<()> {
         "open",
         "open/team",
         "open/team/secret",
+        "sockets/denied",
+        "sockets/held",
+        "sockets/free",
     ] {
         let path = Path::new(WORK).join(name);
         fs::create_dir_all(&path)?;

@@ -262,14 +262,19 @@ fn environments(_: &mut Ctx) -> Result<()> {
             "connect|udp|10.30.1.1|53",
             "connect|tcp|::ffff:10.30.1.1|443",
             "connect|tcp|2001:db8:30::1|443",
+            "call|sendto|udp|=x|1|0|at:10.30.1.1:53|16",
+            "call|sendto|udp6|=x|1|0|at:[2001:db8:30::1]:53|28",
+            "connect|tcp|10.32.0.9|22",
         ] {
             for puppet in [&mut machine.alice, &mut machine.root] {
                 let result = puppet.tell(words)?;
                 ensure!(result == EPERM, "`{words}` gives {result}");
             }
         }
-        let beside = machine.alice.tell("connect|tcp|10.31.1.1|443")?;
-        ensure!(beside != EPERM, "the neighbour is cut off, too");
+        for beside in ["connect|tcp|10.31.1.1|443", "connect|tcp|10.32.0.9|443"] {
+            let result = machine.alice.tell(beside)?;
+            ensure!(result != EPERM, "`{beside}` is cut off, too");
+        }
         Ok(())
     })
 }

@@ -38,6 +38,7 @@ mod service_errors;
 mod service_ready;
 mod service_state;
 mod service_text;
+mod sockets;
 mod story;
 mod stress;
 mod system;
@@ -69,6 +70,7 @@ const LISTS: &[&[Scenario]] = &[
     filesystems::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
+    sockets::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,
     bypass_files::SCENARIOS,

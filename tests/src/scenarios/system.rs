@@ -42,6 +42,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("held_change_of_ids_has_no_effect", ids).group("system"),
     Scenario::new("held_setting_of_the_clock_has_no_effect", clock).group("system"),
     Scenario::new("held_module_is_not_loaded", module).group("system"),
+    Scenario::new("held_raw_sockets_are_not_made", raw).group("system"),
+    Scenario::new("held_netlink_messages_have_no_effect", netlink).group("system"),
+    Scenario::new("a_netlink_message_hides_no_other_one", hidden).group("system"),
     Scenario::new(
         "an_approval_of_a_signal_does_not_serve_the_next_process_of_that_number",
         bound,
@@ -91,6 +94,38 @@ const CALLS: &[Call] = &[
     call("fork|regain|1001", 0, op::SETUID),
     call("fork|regain-by-setuid|1001", 0, op::SETUID),
     call("fork|regain-group|1001", 0, op::SETUID),
+    call("call|socket|17|3|768", 0, op::RAW),
+    call("call|socket|17|2|768", 0, op::RAW),
+    call("call|socket|2|10|768", 0, op::RAW), // the older way to the same
+    call("call|socket|2|3|1", 0, op::RAW),
+    call("call|socket|10|3|58", 0, op::RAW),
+    call(
+        "call|sendto|sock:16:3:0|hex:20000000130001000000000000000000000000000f270000000000000000ff00|32|0|0|0",
+        32,
+        op::NETLINK,
+    ),
+    call(
+        "call|sendmsg|sock:16:3:0|plain-msg:20000000130001000000000000000000000000000f270000000000000000ff00|0",
+        32,
+        op::NETLINK,
+    ),
+];
+
+/// Reads, and sockets that are none of these.
+const FREE: &[(&str, Ret)] = &[
+    // Lists links and routes.
+    (
+        "call|sendto|sock:16:3:0|hex:14000000120001030000000000000000110000 00|20|0|0|0",
+        20,
+    ),
+    (
+        "call|sendto|sock:16:2:0|hex:140000001a0001030000000000000000020000 00|20|0|0|0",
+        20,
+    ),
+    ("call|socket|16|3|0", 0),
+    ("call|socket|1|3|0", 0),
+    ("call|socket|1|1|0", 0),
+    ("call|socket|2|1|0", 0),
 ];
 
 /// Calls on a bystander, `%` being its number and `@` a place in its memory, and on the clock, `!` being the time.
@@ -191,6 +226,86 @@ fn unheld(_: &mut Ctx) -> Result<()> {
         machine.denied("bob", &format!("kill|-{pid}|15"), reason::HOLD_UNAVAILABLE)?;
         ensure!(machine.agent.pending().is_empty(), "something waits");
         Ok(())
+    })
+}
+
+fn raw(_: &mut Ctx) -> Result<()> {
+    subjects::with(|machine| {
+        let has_one = |pid: u32| {
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+            let mut names = descriptors
+                .into_iter()
+                .flatten()
+                .filter_map(|one| fs::read_link(one.ok()?.path()).ok());
+            names.any(|name| name.to_string_lossy().starts_with("socket:"))
+        };
+        for words in ["call|socket|17|3|768", "call|socket|2|3|1"] {
+            machine.fresh("bob", 0)?; // what the last one made is gone
+            machine.held_without_effect("bob", words, &has_one, 0)?;
+        }
+        machine.fresh("bob", 0)?;
+        let held = machine.hold("bob", "call|socket|17|3|768")?;
+        Memory::of(held.hold.entry.tgid)?.set_argument(1, 2)?;
+        machine.approved_in_vain("bob", &held)
+    })
+}
+
+/// Sets how long packets of the loopback device may be.
+fn netlink(_: &mut Ctx) -> Result<()> {
+    const MTU: &str = "/sys/class/net/lo/mtu";
+    let read = || fs::read_to_string(MTU).unwrap_or_default();
+    let message = |mtu: u16| {
+        let [low, high] = mtu.to_le_bytes();
+        format!(
+            "2800000010000100000000000000000000000000010000000000000000000000\
+             08000400{low:02x}{high:02x}0000"
+        )
+    };
+    subjects::with(|machine| {
+        let before = read();
+        for (mtu, call) in [(9_000, "sendto"), (9_001, "sendmsg")] {
+            let set = |_| read().trim() == mtu.to_string();
+            let hex = message(mtu);
+            let words = if call == "sendto" {
+                format!("call|sendto|sock:16:3:0|hex:{hex}|40|0|0|0")
+            } else {
+                format!("call|sendmsg|sock:16:3:0|plain-msg:{hex}|0")
+            };
+            machine.held_without_effect("bob", &words, &set, 40)?;
+        }
+        // Another length in memory, while it waits.
+        let words = format!("call|sendto|sock:16:3:0|hex:{}|40|0|0|0", message(9_002));
+        let held = machine.hold("bob", &words)?;
+        let memory = Memory::of(held.hold.entry.tgid)?;
+        memory.write(memory.argument(1)? + 36, &9_003u16.to_ne_bytes())?;
+        machine.approved_in_vain("bob", &held)?;
+        ensure!(
+            read().trim() == "9001",
+            "the approval served another message"
+        );
+        let back: u16 = before.trim().parse().unwrap_or(u16::MAX);
+        let words = format!("call|sendto|sock:16:3:0|hex:{}|40|0|0|0", message(back));
+        machine.unnoticed("dave", &words, 40)
+    })
+}
+
+/// A change in the same packet as a read, behind it and before it; an approval is bound to no more than is hashed.
+fn hidden(_: &mut Ctx) -> Result<()> {
+    subjects::with(|machine| {
+        for (words, result) in FREE {
+            machine.unnoticed("alice", &words.replace(' ', ""), *result)?;
+        }
+        let read = "14000000120001030000000000000000110000 00".replace(' ', "");
+        let change = "20000000130001000000000000000000000000000f270000000000000000ff00";
+        for both in [format!("{read}{change}"), format!("{change}{read}")] {
+            let words = format!("call|sendto|sock:16:3:0|hex:{both}|52|0|0|0");
+            machine.denied("alice", &words, reason::RULE_DENY)?;
+        }
+        let (start, rest) = change.split_at(8);
+        ensure!(start == "20000000", "another length");
+        let long = format!("2c010000{rest}{}", "00".repeat(300 - 32));
+        let words = format!("call|sendto|sock:16:3:0|hex:{long}|300|0|0|0");
+        machine.denied("bob", &words, reason::HOLD_UNAVAILABLE)
     })
 }
 

@@ -12,15 +12,19 @@ use stayhand_agent_ebpf::{
         code::{decode_effect, effect},
         image::{
             ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW,
-            Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NET_SLOT_BITS, NetKey, Node,
-            Range, Subject, SubjectKey, arg_space, entry_flag,
+            Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NAME_LEN_AT, NET_INTERNET,
+            NET_SPACE_BITS, NetBits, NetKey, Node, Range, Subject, SubjectKey, arg_space,
+            entry_flag, net_space,
         },
     },
     path::{and_hash, wild_hash},
     siphash::hash_name,
 };
 
-use stayhand_guardrail::image::{Step, args::Arguments, automaton::shape};
+use stayhand_guardrail::{
+    image::{Step, args::Arguments, automaton::shape},
+    policy::NamePattern,
+};
 
 use super::{
     super::table::{ArgPrefix, NetPrefix},
@@ -47,6 +51,10 @@ pub struct Rows {
     pub leases: BTreeMap<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: BTreeMap<NetPrefix, Range>,
+    /// Which addresses may be in one
+    pub net_bits: Box<NetBits>,
+    /// Names of unix sockets that have no file
+    pub names: BTreeMap<ArgPrefix, Range>,
     /// Numbers of argument patterns
     pub args: BTreeMap<ArgPrefix, u32>,
     /// By index
@@ -87,6 +95,8 @@ impl Rows {
             subjects: subjects(desired, &automaton.entries, slot),
             leases: leases(desired, slot),
             nets: nets(desired, slot),
+            net_bits: net_bits(desired),
+            names: names(desired, slot),
             args: args(&desired.image.arguments, slot),
             arg_steps: desired.image.arguments.steps.clone(),
         })
@@ -110,6 +120,8 @@ impl Rows {
             (self.subjects == other.subjects, "SUBJECTS"),
             (self.leases == other.leases, "LEASES"),
             (self.nets == other.nets, "NETS"),
+            (self.net_bits == other.net_bits, "NET_BITS"),
+            (self.names == other.names, "NAMES"),
             (self.args == other.args, "ARGS"),
             (self.arg_steps == other.arg_steps, "ARG_STEPS"),
         ];
@@ -219,20 +231,45 @@ fn leases(desired: &Desired, slot: u32) -> BTreeMap<LeaseKey, LeaseRow> {
 
 /// Address ranges; the slot is the top of each prefix.
 fn nets(desired: &Desired, slot: u32) -> BTreeMap<NetPrefix, Range> {
-    let key = |addr| NetKey {
-        slot_be: slot.to_be_bytes(),
+    let key = |kind, addr| NetKey {
+        space_be: net_space(slot, kind).to_be_bytes(),
         addr,
     };
     let row = |net: &stayhand_guardrail::image::NetRange| {
         (
             NetPrefix {
-                bits: NET_SLOT_BITS + net.bits,
-                key: key(net.addr),
+                bits: NET_SPACE_BITS + net.bits,
+                key: key(net.kind, net.addr),
             },
             net.range,
         )
     };
     desired.image.nets.iter().map(row).collect()
+}
+
+/// The beginnings of all internet addresses that are in a range.
+fn net_bits(desired: &Desired) -> Box<NetBits> {
+    let mut bits = Box::<NetBits>::default();
+    let internet = desired.image.nets.iter();
+    for net in internet.filter(|net| net.kind == NET_INTERNET) {
+        bits.set(u128::from_be_bytes(net.addr), net.bits);
+    }
+    bits
+}
+
+/// Names of sockets. Of a whole one every byte of the key counts, the length at its end with them.
+fn names(desired: &Desired, slot: u32) -> BTreeMap<ArgPrefix, Range> {
+    let row = |(pattern, range): &(NamePattern, Range)| {
+        let mut prefix = pattern_key(&pattern.bytes, slot, false);
+        if pattern.whole {
+            prefix.bits = ARG_SPACE_BITS + 8 * u32::try_from(ARG_PATTERN_BYTES).unwrap_or(0);
+            if let Some(len) = prefix.key.text.get_mut(NAME_LEN_AT) {
+                *len = u8::try_from(pattern.bytes.len()).unwrap_or(u8::MAX);
+            }
+        }
+        (prefix, *range)
+    };
+    desired.image.names.iter().map(row).collect()
 }
 
 /// Patterns of arguments by number, in both directions.

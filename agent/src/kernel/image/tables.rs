@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::image::{
     ACTIVE_CHANGES, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry, Label,
-    LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range, Subject, SubjectKey,
+    LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node, Range, Subject,
+    SubjectKey,
 };
 
 use super::{
@@ -33,7 +34,8 @@ in_slot!(LabelKey, EdgeKey, SubjectKey, LeaseKey);
 
 impl InSlot for NetPrefix {
     fn slot(&self) -> u32 {
-        u32::from_be_bytes(self.key.slot_be)
+        // The lowest bit; above it is the kind of address.
+        u32::from_be_bytes(self.key.space_be) & 1
     }
 }
 
@@ -64,6 +66,10 @@ pub struct Tables {
     pub leases: Boxed<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: Boxed<NetPrefix, Range>,
+    /// Which addresses may be in one, by slot
+    pub net_bits: Boxed<u32, NetBits>,
+    /// Names of unix sockets
+    pub names: Boxed<ArgPrefix, Range>,
     /// Numbers of argument patterns
     pub args: Boxed<ArgPrefix, u32>,
     /// Both slots' steps of conditions on arguments
@@ -83,6 +89,8 @@ impl Tables {
             subjects: Box::new(Hash::open(pins, "SUBJECTS")?),
             leases: Box::new(Hash::open(pins, "LEASES")?),
             nets: Box::new(Prefixes::open(pins, "NETS")?),
+            net_bits: Box::new(Slots::open(pins, "NET_BITS")?),
+            names: Box::new(Prefixes::open(pins, "NAMES")?),
             args: Box::new(Prefixes::open(pins, "ARGS")?),
             arg_steps: Box::new(Slots::open(pins, "ARG_STEPS")?),
         })
@@ -96,6 +104,7 @@ impl Tables {
         clear(self.labels.as_mut(), slot)?;
         clear(self.edges.as_mut(), slot)?;
         clear(self.nets.as_mut(), slot)?;
+        clear(self.names.as_mut(), slot)?;
         clear(self.args.as_mut(), slot)?;
         clear(self.leases.as_mut(), slot)
     }
@@ -115,7 +124,9 @@ impl Tables {
         )?;
         write_array(self.nodes.as_mut(), slot * NODES_PER_SLOT, &rows.nodes)?;
         write(self.leases.as_mut(), &rows.leases)?;
+        self.net_bits.put(&slot, &rows.net_bits)?;
         write(self.nets.as_mut(), &rows.nets)?;
+        write(self.names.as_mut(), &rows.names)?;
         write(self.edges.as_mut(), &rows.edges)?;
         self.label_bits.put(&slot, &rows.label_bits)?;
         write(self.labels.as_mut(), &rows.labels)?;
@@ -137,6 +148,8 @@ impl Tables {
             subjects: read(self.subjects.as_ref(), slot)?,
             leases: read(self.leases.as_ref(), slot)?,
             nets: read(self.nets.as_ref(), slot)?,
+            net_bits: Box::new(self.net_bits.get(&slot)?.unwrap_or_default()),
+            names: read(self.names.as_ref(), slot)?,
             args: read(self.args.as_ref(), slot)?,
             arg_steps: read_array(
                 self.arg_steps.as_ref(),

@@ -18,8 +18,8 @@ use aya::maps::MapError;
 use stayhand_agent_ebpf::abi::{
     hold::{AnswerEntry, HoldEntry, HoldKey},
     image::{
-        ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetKey,
-        Node, Range, Settings, Subject, SubjectKey,
+        ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetBits,
+        NetKey, Node, Range, Settings, Subject, SubjectKey,
     },
     task::Identity,
 };
@@ -56,6 +56,7 @@ plain!(
     LabelKey,
     LeaseKey,
     LeaseRow,
+    NetBits,
     NetKey,
     Node,
     Range,

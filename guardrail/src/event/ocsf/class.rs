@@ -43,6 +43,7 @@ pub(super) mod activity {
     pub(in super::super) const FILE_UNMOUNT: u32 = 13;
     pub(in super::super) const NETWORK_OPEN: u32 = 1;
     pub(in super::super) const NETWORK_TRAFFIC: u32 = 6;
+    pub(in super::super) const NETWORK_LISTEN: u32 = 7;
     pub(in super::super) const ASSIGN_PRIVILEGES: u32 = 1;
     pub(in super::super) const REVOKE_PRIVILEGES: u32 = 2;
     pub(in super::super) const ENTITY_CREATE: u32 = 1;

@@ -1,6 +1,7 @@
 //! A recorded decision: the activity's class with the Security Control profile.
 
 use serde_json::{Value, json};
+use stayhand_agent_ebpf::abi::code::op;
 
 use super::{
     Body,
@@ -9,9 +10,10 @@ use super::{
     objects,
 };
 use crate::{
-    action::{self, Object, Operation},
+    action::{Object, Operation},
     event::{DecisionEvent, Event},
     id::UserName,
+    policy::Protocol,
     reason::{Reason, Verdict},
 };
 
@@ -19,6 +21,8 @@ use crate::{
 const LAUNCH_EXEC: u32 = 3;
 /// `connection_info.direction_id`: outbound
 const OUTBOUND: u32 = 2;
+/// `connection_info.direction_id`: nobody is connected yet
+const UNKNOWN_DIRECTION: u32 = 0;
 
 pub(super) fn body(event: &Event, decision: &DecisionEvent) -> Body {
     let (class, activity) = class_of(decision.operation);
@@ -66,6 +70,7 @@ fn class_of(operation: Operation) -> (Class, u32) {
         Operation::Connect => (Class::NETWORK_ACTIVITY, activity::NETWORK_OPEN),
         Operation::Send => (Class::NETWORK_ACTIVITY, activity::NETWORK_TRAFFIC),
         Operation::Bind => (Class::NETWORK_ACTIVITY, activity::OTHER),
+        Operation::Listen => (Class::NETWORK_ACTIVITY, activity::NETWORK_LISTEN),
         Operation::Mount => (file, activity::FILE_MOUNT),
         Operation::Umount => (file, activity::FILE_UNMOUNT),
         Operation::Ptrace => (Class::PROCESS_ACTIVITY, activity::PROCESS_OPEN),
@@ -79,7 +84,9 @@ fn class_of(operation: Operation) -> (Class, u32) {
         | Operation::Namespace
         | Operation::Time
         | Operation::Swap
-        | Operation::Reboot => (Class::KERNEL_ACTIVITY, activity::KERNEL_INVOKE),
+        | Operation::Reboot
+        | Operation::Raw
+        | Operation::Netlink => (Class::KERNEL_ACTIVITY, activity::KERNEL_INVOKE),
     }
 }
 
@@ -128,13 +135,19 @@ fn object(body: &mut Body, decision: &DecisionEvent) {
         }
         Operation::Connect | Operation::Send => {
             body.set("dst_endpoint", endpoint(&decision.object));
-            body.set("connection_info", json!({ "direction_id": OUTBOUND }));
+            body.set("connection_info", connection(&decision.object, OUTBOUND));
         }
-        Operation::Bind => body.set("src_endpoint", endpoint(&decision.object)),
+        Operation::Bind | Operation::Listen => {
+            body.set("src_endpoint", endpoint(&decision.object));
+            body.set(
+                "connection_info",
+                connection(&decision.object, UNKNOWN_DIRECTION),
+            );
+        }
         Operation::Ptrace | Operation::Signal | Operation::Setuid => {
             body.set("process", objects::acted_on(decision));
         }
-        operation if operation.class() == action::Class::System => {
+        operation if operation.bit() & op::SYSTEM != 0 => {
             body.set("kernel", objects::kernel(operation, &decision.object));
         }
         _ => {
@@ -149,10 +162,32 @@ fn object(body: &mut Body, decision: &DecisionEvent) {
     }
 }
 
+/// Direction and, where it is known, protocol.
+fn connection(object: &Object, direction: u32) -> Value {
+    let mut info = json!({ "direction_id": direction });
+    if let (
+        Object::Address {
+            protocol: Some(number),
+            ..
+        },
+        Value::Object(info),
+    ) = (object, &mut info)
+    {
+        info.insert("protocol_num".to_owned(), (*number).into());
+        if let Some((name, _)) = Protocol::NAMED.iter().find(|(_, known)| known.0 == *number) {
+            info.insert("protocol_name".to_owned(), (*name).into());
+        }
+    }
+    info
+}
+
 /// A record that contradicts itself has no address: the endpoint is required, and empty is the truth about it.
 fn endpoint(object: &Object) -> Value {
     match object {
-        Object::Address { ip, port } => json!({ "ip": ip.to_string(), "port": port }),
+        Object::Address { ip, port, .. } => json!({ "ip": ip.to_string(), "port": port }),
+        Object::Path { .. } | Object::Name { .. } | Object::Vsock { .. } => {
+            json!({ "name": object.to_string() })
+        }
         _ => json!({ "name": "unknown" }),
     }
 }
@@ -208,6 +243,9 @@ fn hook(operation: Operation) -> &'static str {
         Operation::Connect => "bpf-lsm/socket_connect",
         Operation::Send => "bpf-lsm/socket_sendmsg",
         Operation::Bind => "bpf-lsm/socket_bind",
+        Operation::Listen => "bpf-lsm/socket_listen",
+        Operation::Raw => "bpf-lsm/socket_create",
+        Operation::Netlink => "bpf-lsm/netlink_send",
         Operation::Mount | Operation::Remount | Operation::BindMount => "bpf-lsm/sb_mount",
         Operation::Umount => "bpf-lsm/sb_umount",
         Operation::MoveMount => "bpf-lsm/move_mount",

@@ -114,7 +114,11 @@ fn file(path: &[u8], type_id: u32) -> Value {
 pub(super) fn path_of(object: &Object) -> &[u8] {
     match object {
         Object::Path { bytes } | Object::Ends { from: bytes, .. } => bytes,
-        Object::Address { .. } | Object::Process { .. } | Object::Request { .. } => b"",
+        Object::Address { .. }
+        | Object::Name { .. }
+        | Object::Vsock { .. }
+        | Object::Process { .. }
+        | Object::Request { .. } => b"",
     }
 }
 

@@ -42,9 +42,13 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
         Operation::Exec => Object::Path {
             bytes: b"/opt/demo/deploy".to_vec(),
         },
-        Operation::Connect | Operation::Send | Operation::Bind => Object::Address {
+        Operation::Connect | Operation::Bind | Operation::Listen => Object::Address {
             ip: "127.0.9.1".parse().unwrap(),
             port: 7000,
+            protocol: Some(6),
+        },
+        Operation::Send => Object::Name {
+            bytes: b"dbus\x1b[31m\0x".to_vec(),
         },
         Operation::Rename | Operation::Link => Object::Ends {
             from: b"/srv/held/a".to_vec(),
@@ -58,7 +62,7 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
         Operation::Module => Object::Path {
             bytes: b"/evil.ko".to_vec(),
         },
-        _ if operation.class() == crate::action::Class::System => Object::Request {
+        _ if operation.bit() & stayhand_agent_ebpf::abi::code::op::SYSTEM != 0 => Object::Request {
             words: "command 5".to_owned(),
         },
         _ => Object::Path {
@@ -329,7 +333,8 @@ proptest! {
                 from.clone_from(&path);
                 to.clone_from(&arg);
             }
-            Object::Address { .. } => {}
+            Object::Address { .. } | Object::Vsock { .. } => {}
+            Object::Name { bytes } => bytes.clone_from(&path),
             Object::Process { comm, .. } => comm.clone_from(&arg),
             Object::Request { words } => *words = String::from_utf8_lossy(&arg).into_owned(),
         }

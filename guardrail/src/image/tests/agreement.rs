@@ -7,7 +7,10 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 use stayhand_agent_ebpf::{
-    abi::code::reason,
+    abi::{
+        code::{protocol, reason},
+        image::{NET_INTERNET, NET_VSOCK},
+    },
     decide::{Attempt, Decision, Now},
 };
 
@@ -20,14 +23,14 @@ use crate::{
     id::GrantId,
     image::{
         Image,
-        eval::{Leases, judge_address, judge_paths, judge_system},
+        eval::{Leases, judge_address, judge_name, judge_paths, judge_system},
         leases::rows,
     },
     policy::{
         args::Arguments,
         compile,
         explain::{End, Explanation, Question, explain},
-        net::mapped_octets,
+        net::{mapped_octets, vsock_address},
     },
     reason::{Reason, Verdict},
 };
@@ -92,6 +95,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             let attempt = Attempt {
                 ops: *operations,
                 port: 0,
+                protocol: 0,
                 subjects,
             };
             let ends = [(disk.levels(path), attempt)];
@@ -106,6 +110,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 let attempt = Attempt {
                     ops,
                     port: 0,
+                    protocol: 0,
                     subjects,
                 };
                 (disk.levels(path), attempt)
@@ -116,18 +121,45 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             operations,
             ip,
             port,
+            protocol,
         } => {
             let attempt = Attempt {
                 ops: *operations,
                 port: *port,
+                protocol: protocol.unwrap_or(protocol::UNKNOWN),
                 subjects,
             };
-            judge_address(image, mapped_octets(*ip), &attempt, now, &leases)
+            let address = (NET_INTERNET, mapped_octets(*ip));
+            judge_address(image, address, &attempt, now, &leases)
+        }
+        What::Name { operations, name } => {
+            let attempt = Attempt {
+                ops: *operations,
+                port: 0,
+                protocol: 0,
+                subjects,
+            };
+            judge_name(image, name, &attempt, now, &leases)
+        }
+        What::Vsock {
+            operations,
+            cid,
+            port,
+        } => {
+            let attempt = Attempt {
+                ops: *operations,
+                port: 0,
+                protocol: 0,
+                subjects,
+            };
+            let address = (NET_VSOCK, vsock_address(*cid, *port).to_be_bytes());
+            judge_address(image, address, &attempt, now, &leases)
         }
         What::System { operation } => {
             let attempt = Attempt {
                 ops: operation.bit(),
                 port: 0,
+                protocol: 0,
                 subjects,
             };
             judge_system(image, &attempt, now, &leases)
@@ -152,9 +184,23 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
             operations,
             ip,
             port,
+            protocol,
         } => {
-            let (ip, port) = (*ip, *port);
-            vec![(*operations, vec![Object::Address { ip, port }.into()])]
+            let (ip, port, protocol) = (*ip, *port, *protocol);
+            let object = Object::Address { ip, port, protocol };
+            vec![(*operations, vec![object.into()])]
+        }
+        What::Name { operations, name } => {
+            let bytes = name.clone();
+            vec![(*operations, vec![Object::Name { bytes }.into()])]
+        }
+        What::Vsock {
+            operations,
+            cid,
+            port,
+        } => {
+            let (cid, port) = (*cid, *port);
+            vec![(*operations, vec![Object::Vsock { cid, port }.into()])]
         }
         What::System { operation } => {
             let words = String::new();
@@ -270,7 +316,10 @@ fn renamed_directories_keep_their_rules_and_their_new_place_has_its_own() {
             let objects = match &tried.what {
                 What::Path { path, .. } => disk.name_count(path),
                 What::Ends { from, to, .. } => disk.name_count(from).max(disk.name_count(to)),
-                What::Address { .. } | What::System { .. } => 1,
+                What::Address { .. }
+                | What::Name { .. }
+                | What::Vsock { .. }
+                | What::System { .. } => 1,
             };
             // Under two names with rules below both, the automaton would stand in three places; it restricts.
             if decision.reason == reason::WALK_FAILED && objects > 1 {

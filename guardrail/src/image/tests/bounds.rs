@@ -145,6 +145,7 @@ fn an_empty_set_of_policies_compiles_to_an_image_that_allows() {
     let attempt = Attempt {
         ops: op::EXEC,
         port: 0,
+        protocol: 0,
         subjects: u64::MAX,
     };
     let levels = [
@@ -186,6 +187,7 @@ fn a_path_deeper_than_the_walk_is_restricted() {
     let attempt = Attempt {
         ops: op::WRITE,
         port: 0,
+        protocol: 0,
         subjects: 1,
     };
     let decision = judge_paths(

@@ -75,6 +75,16 @@ pub(super) enum What {
         operations: u32,
         ip: IpAddr,
         port: u16,
+        protocol: Option<u16>,
+    },
+    Name {
+        operations: u32,
+        name: Vec<u8>,
+    },
+    Vsock {
+        operations: u32,
+        cid: u32,
+        port: u32,
     },
     System {
         operation: Operation,
@@ -134,10 +144,36 @@ fn target() -> impl Strategy<Value = String> {
         (
             net_ops,
             cidrs.prop_map(joined),
-            prop::sample::select(&PORTS[..])
+            prop::sample::select(&PORTS[..]),
+            prop::sample::select(&PROTOCOLS[..]),
         )
-            .prop_map(|(ops, cidrs, ports)| format!("net: {{ ops: {ops}, cidr: {cidrs}{ports} }}")),
-        prop::sample::subsequence(system_operations(), 1..4).prop_map(|ops| {
+            .prop_map(|(ops, cidrs, ports, protocols)| format!(
+                "net: {{ ops: {ops}, cidr: {cidrs}{ports}{protocols} }}"
+            )),
+        (socket_ops(2), paths())
+            .prop_map(|(ops, paths)| format!("net: {{ ops: [{ops}], path: {paths} }}")),
+        (
+            socket_ops(3),
+            prop::sample::subsequence(&NAME_PATTERNS[..], 1..=3)
+        )
+            .prop_map(|(ops, names)| format!(
+                "net: {{ ops: [{ops}], abstract: [{}] }}",
+                names.join(", ")
+            )),
+        (socket_ops(3), prop::sample::select(&VSOCKS[..]))
+            .prop_map(|(ops, vsock)| format!("net: {{ ops: [{ops}], vsock: {{ {vsock} }} }}")),
+        prop::sample::subsequence(&["raw", "netlink"][..], 1..=2)
+            .prop_map(|ops| format!("net: {{ ops: [{}] }}", ops.join(", "))),
+        (
+            prop::sample::subsequence(&["connect", "send"][..], 1..=2),
+            prop::sample::subsequence(&["wide", "near", "web"][..], 1..=3),
+            prop::sample::select(&["", ", ports: [80, \"400-500\"]"][..]),
+        )
+            .prop_map(|(ops, sets, ports)| {
+                let (ops, sets) = (ops.join(", "), sets.join(", "));
+                format!("net: {{ ops: [{ops}], to: [{sets}]{ports} }}")
+            }),
+        prop::sample::subsequence(of_system(), 1..4).prop_map(|ops| {
             let words: Vec<&str> = ops.iter().map(|operation| operation.as_str()).collect();
             format!("system: {{ ops: [{}] }}", words.join(", "))
         }),
@@ -220,9 +256,17 @@ fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
     ]
 }
 
+/// What `system` can say.
+fn of_system() -> Vec<Operation> {
+    let all = system_operations().into_iter();
+    all.filter(|operation| operation.class() == Class::System)
+        .collect()
+}
+
+/// What has no object.
 fn system_operations() -> Vec<Operation> {
     let all = Operation::ALL.into_iter();
-    all.filter(|operation| operation.class() == Class::System)
+    all.filter(|operation| operation.bit() & stayhand_agent_ebpf::abi::code::op::SYSTEM != 0)
         .collect()
 }
 
@@ -241,7 +285,30 @@ const FILE_OPS: [&str; 13] = [
     "remount",
     "bind-mount",
 ];
-const NET_OPS: [&str; 3] = ["connect", "send", "bind"];
+const NET_OPS: [&str; 4] = ["connect", "send", "bind", "listen"];
+const PROTOCOLS: [&str; 5] = [
+    "",
+    "",
+    ", protocol: tcp",
+    ", protocol: [udp, 6]",
+    ", protocol: icmp",
+];
+const NAME_PATTERNS: [&str; 6] = ["\"*\"", "a", "\"a*\"", "ab", "\"ab*\"", "\"abc\""];
+const VSOCKS: [&str; 5] = [
+    "cid: any",
+    "cid: 2",
+    "cid: [2, 3], ports: 80",
+    "cid: 2, ports: [80, 81]",
+    "cid: [any, 3]",
+];
+
+/// Some of the first operations on sockets.
+fn socket_ops(count: usize) -> impl Strategy<Value = String> {
+    prop::sample::subsequence(NET_OPS.get(..count).unwrap(), 1..=count)
+        .prop_map(|ops| ops.join(", "))
+}
+const SETS: &str = "  sets:\n    wide: { cidr: [10.0.0.0/8, \"2001:db8::/32\"] }\n    near: { cidr: 10.1.2.0/24 }\n    \
+                    web: { cidr: [10.1.0.0/16], ports: [80, 443] }\n";
 const EFFECTS: [&str; 6] = [
     "deny",
     "require-grant",
@@ -265,7 +332,7 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
     (subjects, mode, permissions, rules).prop_map(move |(subjects, mode, permissions, rules)| {
         let mut text = format!(
-            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n"
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{SETS}"
         );
         for (index, target) in permissions.iter().enumerate() {
             let head = if index == 0 { "  permissions:\n" } else { "" };
@@ -333,6 +400,10 @@ fn attempt() -> impl Strategy<Value = Tried> {
             op::MOVE_MOUNT,
             op::REMOUNT,
             op::BIND_MOUNT,
+            op::CONNECT,
+            op::CONNECT,
+            op::SEND,
+            op::CONNECT | op::SEND,
         ][..],
     );
     let ends = prop::sample::select(
@@ -345,7 +416,11 @@ fn attempt() -> impl Strategy<Value = Tried> {
             (op::LINK, op::LINK | op::CREATE),
         ][..],
     );
-    let net = prop::sample::select(&[op::CONNECT, op::CONNECT, op::SEND, op::BIND][..]);
+    let net =
+        || prop::sample::select(&[op::CONNECT, op::CONNECT, op::SEND, op::BIND, op::LISTEN][..]);
+    let protocol =
+        prop::sample::select(&[Some(6), Some(6), Some(17), Some(1), Some(132), None][..]);
+    let name = prop::sample::select(&["", "a", "ab", "abc", "abcd", "b", "a\0"][..]);
     let address = prop_oneof![
         2 => (0u8..4, 0u8..4, any::<u8>()).prop_map(|(b, c, d)| IpAddr::V4(Ipv4Addr::new(10, b, c, d))),
         2 => prop::sample::select(&["10.1.2.3", "10.1.2.200", "192.0.2.1", "2001:db8::1", "::1"][..])
@@ -357,8 +432,12 @@ fn attempt() -> impl Strategy<Value = Tried> {
             .prop_map(|(operations, path, args)| What::Path { operations, path, args }),
         1 => (ends, path(), path())
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
-        1 => (net, address, port)
-            .prop_map(|(operations, ip, port)| What::Address { operations, ip, port }),
+        2 => (net(), address, port, protocol)
+            .prop_map(|(operations, ip, port, protocol)| What::Address { operations, ip, port, protocol }),
+        1 => (net(), name)
+            .prop_map(|(operations, name)| What::Name { operations, name: name.as_bytes().to_vec() }),
+        1 => (net(), 1u32..5, prop::sample::select(&[80u32, 81, 90_000][..]))
+            .prop_map(|(operations, cid, port)| What::Vsock { operations, cid, port }),
         1 => prop::sample::select(system_operations())
             .prop_map(|operation| What::System { operation }),
     ];

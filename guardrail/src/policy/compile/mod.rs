@@ -10,14 +10,23 @@ pub use error::CompileError;
 use std::collections::BTreeMap;
 
 use stayhand_agent_ebpf::abi::{
-    code::{effect, op},
-    image::{ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, SUBJECT_SETS_MAX, entry_flag},
+    code::{effect, op, protocol},
+    image::{
+        ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, Range, SUBJECT_SETS_MAX, entry_flag,
+    },
 };
 
-use super::{Mode, Permission, Policy, PortRange, Rule, Scope, Target, Versioned};
+use super::{
+    Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rule, Scope, Target,
+    Versioned,
+};
 use crate::{
     image::{
-        Image, RuleInfo, SubjectSet, append, args::Conditions, nets::Nets, some_rules, trie::Trie,
+        Image, NetRange, RuleInfo, SubjectSet, append,
+        args::Conditions,
+        nets::{Net, Prefixes},
+        some_rules,
+        trie::Trie,
     },
     key::{PermissionKey, PermissionRef, RuleKey},
     reason::Effect,
@@ -49,7 +58,8 @@ pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
 #[derive(Default)]
 struct Compiler {
     trie: Trie,
-    nets: Nets,
+    nets: Prefixes<Net>,
+    names: Prefixes<NamePattern>,
     conditions: Conditions,
     /// Entries that have no object
     system: Vec<Entry>,
@@ -176,24 +186,53 @@ impl Compiler {
                     self.trie.add(path, entry);
                 }
             }
-            Target::Net { cidrs, ports, .. } => {
-                for cidr in cidrs {
-                    for PortRange { first, last } in ports {
-                        self.nets.add(
-                            *cidr,
-                            Entry {
-                                port_first: *first,
-                                port_last: *last,
-                                ..entry
-                            },
-                        );
-                    }
+            Target::Net {
+                ranges, protocols, ..
+            } => {
+                let any = [Protocol(0)];
+                let protocols = if protocols.is_empty() {
+                    any.as_slice()
+                } else {
+                    protocols
+                };
+                for Protocol(protocol) in protocols {
+                    let entry = Entry {
+                        protocol: u32::from(*protocol),
+                        ..entry
+                    };
+                    ranges.iter().for_each(|one| self.addresses(one, entry));
+                }
+            }
+            Target::Unix { paths, names, .. } => {
+                for path in paths {
+                    self.trie.add(path, entry);
+                }
+                for name in names {
+                    self.names.add(name.clone(), entry);
+                }
+            }
+            Target::Vsock { ranges, .. } => {
+                for range in ranges {
+                    self.nets.add(Net::Vsock(*range), entry);
                 }
             }
             Target::System { .. } => {
                 if !self.system.contains(&entry) {
                     self.system.push(entry);
                 }
+            }
+        }
+    }
+
+    fn addresses(&mut self, ranges: &Ranges, entry: Entry) {
+        for cidr in &ranges.cidrs {
+            for PortRange { first, last } in &ranges.ports {
+                let entry = Entry {
+                    port_first: *first,
+                    port_last: *last,
+                    ..entry
+                };
+                self.nets.add(Net::Internet(*cidr), entry);
             }
         }
     }
@@ -208,6 +247,8 @@ impl Compiler {
         let mut entries = Vec::new();
         let (nodes, edges) = automaton.flatten(&mut entries);
         let nets = self.nets.flatten(&mut entries, &name, &mut self.errors);
+        let nets: Vec<NetRange> = nets.into_iter().map(net_range).collect();
+        let names = self.names.flatten(&mut entries, &name, &mut self.errors);
         let system = append(&mut entries, &self.system);
         self.errors.extend(too_much_at_once(&self.system, &name));
         self.errors.extend(too_large(
@@ -216,7 +257,7 @@ impl Compiler {
             ENTRIES_PER_SLOT as usize,
         ));
         self.errors
-            .extend(crate::image::too_large(&nodes, &edges, &nets));
+            .extend(crate::image::too_large(&nodes, &edges, &nets, names.len()));
         let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries);
         self.errors.extend(errors);
         if !self.errors.is_empty() {
@@ -233,12 +274,23 @@ impl Compiler {
             edges,
             entries,
             nets,
+            names,
             arguments,
             system,
             subject_sets,
             rules,
             permissions,
         })
+    }
+}
+
+fn net_range((net, range): (Net, Range)) -> NetRange {
+    let (kind, addr, bits) = net.prefix();
+    NetRange {
+        kind,
+        addr,
+        bits,
+        range,
     }
 }
 
@@ -272,6 +324,8 @@ const EMPTY: Entry = Entry {
     port_last: PortRange::ANY.last,
     args_first: 0,
     args_len: 0,
+    protocol: protocol::ANY,
+    pad: 0,
 };
 
 fn hold_ms(rule: &Rule) -> u32 {

@@ -5,6 +5,7 @@
 
 mod args;
 mod fields;
+mod net;
 mod reader;
 mod rule;
 mod target;
@@ -57,6 +58,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         name: name?,
         mode,
         subjects,
+        sets: std::mem::take(&mut r.sets),
         permissions,
         rules,
     })
@@ -83,7 +85,14 @@ const SPEC_LATER: &[&str] = &[
 ];
 
 fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
-    let known = ["mode", "subjects", "default", "permissions", "rules"];
+    let known = [
+        "mode",
+        "subjects",
+        "default",
+        "sets",
+        "permissions",
+        "rules",
+    ];
     let mut fields = Fields::of(r, node, "spec", &known, SPEC_LATER)?;
     let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
     let mode = match fields.take("mode") {
@@ -96,6 +105,10 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let subjects = fields
         .require(r, "subjects")
         .and_then(|node| subjects(r, node));
+    // First of all: permissions and rules name them.
+    if let Some(node) = fields.take("sets") {
+        net::sets(r, node);
+    }
     let permissions = fields
         .take("permissions")
         .map_or_else(Vec::new, |node| permissions(r, node));

@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use super::super::{
-    Diagnostic,
+    Diagnostic, NamedSet,
     diagnostic::nearest,
     yaml::{Node, Value},
 };
@@ -13,6 +13,8 @@ use crate::limits::{DIAGNOSTICS_MAX, LIST_MAX};
 #[derive(Default)]
 pub(super) struct Reader {
     findings: Vec<Diagnostic>,
+    /// Sets of destinations that were read so far
+    pub(super) sets: Vec<NamedSet>,
 }
 
 impl Reader {

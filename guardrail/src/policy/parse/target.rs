@@ -1,12 +1,9 @@
 //! The actions of a rule or a permission: `exec`, `file`, `net`, `system`.
 
-use super::{args, fields::Fields, reader::Reader};
+use super::{args, fields::Fields, net, reader::Reader};
 use crate::{
     action::{Class, Operation},
-    policy::{
-        Cidr, Diagnostic, PathPattern, PortRange, Target, net::CidrError, path::PathError,
-        yaml::Node,
-    },
+    policy::{Diagnostic, PathPattern, Target, path::PathError, yaml::Node},
 };
 
 /// The classes that this build enforces.
@@ -37,7 +34,7 @@ pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
         "exec" => exec(r, node),
         "file" => file(r, node),
         "system" => system(r, node),
-        _ => net(r, node),
+        _ => net::target(r, node),
     }
 }
 
@@ -142,31 +139,6 @@ fn system_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
     r.word(node, "operation", &known, &[])
 }
 
-fn net(r: &mut Reader, node: &Node) -> Option<Target> {
-    let later = ["host", "hosts", "dns", "domain", "protocol", "uid"];
-    let mut fields = Fields::of(r, node, "net", &["ops", "cidr", "ports"], &later)?;
-    let known = [Operation::Connect, Operation::Send, Operation::Bind]
-        .map(|operation| (operation.as_str(), operation));
-    let later = ["listen", "accept", "raw"];
-    let operations = fields.require(r, "ops").map(|node| {
-        list_of(r, node, "ops", |r, node| {
-            r.word(node, "operation", &known, &later)
-        })
-    });
-    let cidrs = fields
-        .require(r, "cidr")
-        .map(|node| list_of(r, node, "cidr", cidr));
-    let ports = match fields.take("ports") {
-        Some(node) => PortRange::merged(list_of(r, node, "ports", port)),
-        None => vec![PortRange::ANY],
-    };
-    Some(Target::Net {
-        operations: operations?,
-        cidrs: cidrs?,
-        ports,
-    })
-}
-
 pub(super) fn list_of<T: PartialEq>(
     r: &mut Reader,
     node: &Node,
@@ -182,7 +154,7 @@ pub(super) fn list_of<T: PartialEq>(
     list
 }
 
-fn path(r: &mut Reader, node: &Node) -> Option<PathPattern> {
+pub(super) fn path(r: &mut Reader, node: &Node) -> Option<PathPattern> {
     let text = r.text(node, "path")?;
     match PathPattern::parse(text) {
         Ok(path) => Some(path),
@@ -199,35 +171,7 @@ fn path(r: &mut Reader, node: &Node) -> Option<PathPattern> {
     }
 }
 
-fn cidr(r: &mut Reader, node: &Node) -> Option<Cidr> {
-    let text = r.text(node, "cidr")?;
-    match Cidr::parse(text) {
-        Ok(cidr) => Some(cidr),
-        Err(error) => {
-            let finding = Diagnostic::error(node.at, text, about(text, &error));
-            r.report(match &error {
-                CidrError::HostBits { network } => {
-                    finding.suggest(format!("did you mean `{network}`?"))
-                }
-                _ => finding,
-            });
-            None
-        }
-    }
-}
-
-fn port(r: &mut Reader, node: &Node) -> Option<PortRange> {
-    let text = r.text(node, "ports")?;
-    match PortRange::parse(text) {
-        Ok(range) => Some(range),
-        Err(error) => {
-            r.report(Diagnostic::error(node.at, text, about(text, &error)));
-            None
-        }
-    }
-}
-
-fn about(text: &str, error: &dyn std::fmt::Display) -> String {
+pub(super) fn about(text: &str, error: &dyn std::fmt::Display) -> String {
     format!(
         "`{}`: {error}",
         crate::text::safe_cut(text.as_bytes(), crate::limits::EXCERPT_BYTES_MAX)

@@ -31,9 +31,11 @@ impl Memory {
     /// | `name:PATH` | the name of a descriptor of a name |
     /// | `tmp:PATH` | the name of a descriptor of a new nameless file in a directory |
     /// | `map:PATH` | a page of a file, mapped to read |
-    /// | `tcp`, `tcp6`, `udp`, `udp6`, `unix` | a socket |
+    /// | `tcp`, `tcp6`, `udp`, `udp6`, `unix`, `sock:FAMILY:TYPE:PROTOCOL` | a socket |
+    /// | `bound:ADDRESS:PORT` | a TCP socket that has taken this address |
     /// | `at:ADDRESS:PORT`, `unspec:ADDRESS:PORT` | a socket address; of no family |
-    /// | `unix:PATH` | a socket address |
+    /// | `unix:PATH`, `abstract:NAME`, `vsock:CID:PORT` | a socket address; a `~` in a name is a NUL |
+    /// | `unix-msg:PATH`, `plain-msg:HEX` | a message of one byte to a unix socket; of these bytes, without a destination |
     /// | `msg:ADDRESS:PORT`, `unspec-msg:…` | a message of one byte with that destination |
     /// | `w:N,N…`, `hex:…` | 64-bit words, bytes |
     /// | anything else | a number |
@@ -80,6 +82,40 @@ impl Memory {
             "at" => Ok(self.words(socket_address(rest, true)?)),
             "unspec" => Ok(self.words(socket_address(rest, false)?)),
             "unix" => Ok(self.words(words_of(&unix_address(rest)))),
+            "abstract" => {
+                let name = format!("\0{}", rest.replace('~', "\0"));
+                Ok(self.words(words_of(&unix_address(&name))))
+            }
+            "vsock" => Ok(self.words(words_of(&vsock_address(rest)?))),
+            "sock" => {
+                let numbers: Result<Vec<i32>, _> = rest.split(':').map(str::parse).collect();
+                let Ok([family, kind, protocol]) = numbers.as_deref() else {
+                    return Err(EINVAL);
+                };
+                self.keep(sys::socket(*family, *kind, *protocol))
+            }
+            "bound" => {
+                let address = self.words(socket_address(rest, true)?);
+                let v6 = rest.starts_with('[');
+                let (family, len) = if v6 {
+                    (libc::AF_INET6, 28)
+                } else {
+                    (libc::AF_INET, 16)
+                };
+                let made = self.keep(sys::socket(family, libc::SOCK_STREAM, 0))?;
+                let bound = sys::call!(libc::SYS_bind, made, address, len);
+                if bound < 0 { Err(bound) } else { Ok(made) }
+            }
+            "unix-msg" => {
+                let text = self.string("x");
+                let address = self.words(words_of(&unix_address(rest)));
+                Ok(self.envelope(address, 110, text, 1))
+            }
+            "plain-msg" => {
+                let bytes = bytes_of(rest)?;
+                let content = self.words(words_of(&bytes));
+                Ok(self.envelope(0, 0, content, bytes.len()))
+            }
             "msg" => self.message(rest, true),
             "unspec-msg" => self.message(rest, false),
             "w" => {
@@ -123,8 +159,18 @@ impl Memory {
         let len = if address.len() > 2 { 28 } else { 16 };
         let address = self.words(address);
         let text = self.string("x");
-        let vector = self.words(vec![text as u64, 1]);
-        Ok(self.words(vec![address as u64, len, vector as u64, 1, 0, 0, 0, 0]))
+        Ok(self.envelope(address, len, text, 1))
+    }
+
+    fn envelope(
+        &mut self,
+        address: libc::c_long,
+        len: u64,
+        content: libc::c_long,
+        bytes: usize,
+    ) -> libc::c_long {
+        let vector = self.words(vec![content as u64, bytes as u64]);
+        self.words(vec![address as u64, len, vector as u64, 1, 0, 0, 0, 0])
     }
 }
 
@@ -171,6 +217,19 @@ fn socket_address(text: &str, with_family: bool) -> Result<Vec<u64>, Ret> {
 
 fn v4(address: SocketAddrV4) -> impl Iterator<Item = u8> {
     address.ip().octets().into_iter().chain([0; 8])
+}
+
+/// `struct sockaddr_vm`, 16 bytes.
+fn vsock_address(text: &str) -> Result<Vec<u8>, Ret> {
+    let (cid, port) = text.split_once(':').ok_or(EINVAL)?;
+    let number = |text: &str| text.parse::<u32>().map_err(|_| EINVAL);
+    let (cid, port) = (number(cid)?, number(port)?);
+    let mut bytes = (libc::AF_VSOCK as u16).to_ne_bytes().to_vec();
+    bytes.extend([0; 2]);
+    bytes.extend(port.to_ne_bytes());
+    bytes.extend(cid.to_ne_bytes());
+    bytes.extend([0; 4]);
+    Ok(bytes)
 }
 
 /// `struct sockaddr_un`, 110 bytes.

@@ -39,6 +39,9 @@ const NUMBERS: &[(&str, libc::c_long)] = &[
     ("sendmsg", libc::SYS_sendmsg),
     ("sendmmsg", libc::SYS_sendmmsg),
     ("bind", libc::SYS_bind),
+    ("connect", libc::SYS_connect),
+    ("listen", libc::SYS_listen),
+    ("socket", libc::SYS_socket),
     ("truncate", libc::SYS_truncate),
     ("ftruncate", libc::SYS_ftruncate),
     ("rename", libc::SYS_rename),
@@ -95,7 +98,7 @@ pub fn call(line: &Line) -> Ret {
     let result = sys::call!(*number, first, second, third, fourth, fifth, sixth);
     KEPT.with_borrow_mut(|kept| kept.append(&mut memory.descriptors));
     match *name {
-        "open" | "openat" if result >= 0 => {
+        "open" | "openat" | "socket" if result >= 0 => {
             KEPT.with_borrow_mut(|kept| kept.extend(sys::owned(result)));
             0
         }

@@ -3,17 +3,20 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use stayhand_agent_ebpf::decide::{Attempt, Decision, Now};
+use stayhand_agent_ebpf::{
+    abi::{code::op, image::NET_INTERNET},
+    decide::{Attempt, Decision, Now},
+};
 use stayhand_guardrail::{
     action::{Class, Object, Operation},
     id::{GrantId, GroupName, Revision, UserName},
     image::{
         Image,
-        eval::{Leases, Level, judge_address, judge_paths, judge_system},
+        eval::{Leases, Level, judge_address, judge_name, judge_paths, judge_system},
         leases::rows,
     },
     policy::{
-        Versioned,
+        Protocol, Versioned,
         args::Arguments,
         compile,
         explain::{End, Explanation, Known, Question, TimedLease, explain},
@@ -69,8 +72,10 @@ pub struct Case {
 pub enum What {
     /// A destination, or a local address
     Address(SocketAddr),
-    /// A file
+    /// A file, or the file of a socket
     Path(&'static str),
+    /// The name of a socket that has no file
+    Name(&'static str),
     /// The kernel itself, or a process: nothing that a rule could name
     Nothing,
     /// Both ends of a rename or a link
@@ -119,10 +124,17 @@ fn case(line: &'static str) -> Result<Case> {
 impl Case {
     /// What it is about.
     pub fn what(&self) -> Result<What> {
-        if self.operation.class() == Class::Net {
-            return Ok(What::Address(self.object.parse()?));
+        if self.operation.class() == Class::Net && !is_about_nothing(self.operation) {
+            if let Some(name) = self.object.strip_prefix('@') {
+                return Ok(What::Name(name));
+            }
+            return Ok(if self.object.starts_with('/') {
+                What::Path(self.object)
+            } else {
+                What::Address(self.object.parse()?)
+            });
         }
-        if self.operation.class() == Class::System {
+        if is_about_nothing(self.operation) {
             ensure!(self.object == "-", "an object where there is none");
             return Ok(What::Nothing);
         }
@@ -140,7 +152,7 @@ impl Case {
         let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
         let one = self.operation;
         Ok(match self.what()? {
-            What::Address(_) | What::Nothing => vec![(one.bit(), self.object)],
+            What::Address(_) | What::Name(_) | What::Nothing => vec![(one.bit(), self.object)],
             // A creation comprises its own open.
             What::Path(path) if one == Operation::Create => {
                 vec![(bits(&[one, Operation::Write]), path)]
@@ -178,6 +190,20 @@ impl Case {
             rule.unwrap_or("-")
         );
         Ok(())
+    }
+}
+
+/// Whether no rule can name what an operation is done to.
+pub fn is_about_nothing(operation: Operation) -> bool {
+    operation.bit() & op::SYSTEM != 0
+}
+
+/// Of the sockets by which the corpus tries an operation on an address.
+fn protocol(operation: Operation) -> u16 {
+    if operation == Operation::Listen {
+        Protocol::TCP.0
+    } else {
+        Protocol::UDP.0
     }
 }
 
@@ -219,6 +245,10 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
             What::Address(address) => Object::Address {
                 ip: address.ip(),
                 port: address.port(),
+                protocol: Some(protocol(case.operation)),
+            },
+            What::Name(name) => Object::Name {
+                bytes: name.as_bytes().to_vec(),
             },
             What::Nothing => Object::Request {
                 words: String::new(),
@@ -264,6 +294,11 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
     let attempt = |ops, port| Attempt {
         ops,
         port,
+        protocol: if case.operation.class() == Class::Net {
+            protocol(case.operation)
+        } else {
+            0
+        },
         subjects,
     };
     let now = Now {
@@ -272,8 +307,12 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
     };
     if let What::Address(address) = case.what()? {
         let attempt = attempt(case.operation.bit(), address.port());
-        let octets = mapped_octets(address.ip());
+        let octets = (NET_INTERNET, mapped_octets(address.ip()));
         return Ok(judge_address(image, octets, &attempt, now, &tables));
+    }
+    if let What::Name(name) = case.what()? {
+        let attempt = attempt(case.operation.bit(), 0);
+        return Ok(judge_name(image, name.as_bytes(), &attempt, now, &tables));
     }
     if let What::Nothing = case.what()? {
         let attempt = attempt(case.operation.bit(), 0);

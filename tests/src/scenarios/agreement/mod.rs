@@ -6,13 +6,22 @@ mod root;
 
 use std::{
     fs,
-    os::unix::fs::{PermissionsExt as _, chown},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{PermissionsExt as _, chown},
+            net::{UnixDatagram, UnixListener},
+        },
+    },
     path::Path,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use stayhand_agent_ebpf::abi::{code::verdict, record::Record};
-use stayhand_guardrail::{action::Operation, reason::Verdict};
+use stayhand_guardrail::{
+    action::{Class, Operation},
+    reason::Verdict,
+};
 
 use self::{
     corpus::{Case, GRANTED, What, cases, evaluators_agree, image, sources},
@@ -49,6 +58,7 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         directories(case)?;
         files(case)?;
     }
+    let _servers = servers()?;
     let policies = sources().map(str::to_owned).collect();
     let mut host = Host::boot(&Config {
         policies,
@@ -135,6 +145,17 @@ fn attempt(case: &Case) -> Result<Tried> {
             let words = format!("connect|udp|{}|{}", to.ip(), to.port());
             return Ok((words, 0, Some(libc::ENETUNREACH)));
         }
+        (What::Path(path), Operation::Connect) => {
+            format!("call|connect|sock:1:1:0|unix:{path}|110")
+        }
+        (What::Path(path), Operation::Send) => {
+            let words = format!("call|sendto|sock:1:2:0|=x|1|0|unix:{path}|110");
+            return Ok((words, 1, None));
+        }
+        (What::Name(name), _) => {
+            format!("call|bind|sock:1:1:0|abstract:{name}|{}", 3 + name.len())
+        }
+        (What::Address(to), Operation::Listen) => format!("call|listen|bound:{to}|1"),
         (What::Address(to), operation) => {
             let (socket, len) = if to.is_ipv4() {
                 ("udp", 16)
@@ -193,10 +214,30 @@ fn came_of(tried: Tried, puppet: &mut Puppet, kernel: &StandIn) -> Result<Verdic
     }
 }
 
+/// Somebody who waits at every socket of the corpus.
+fn servers() -> Result<Vec<OwnedFd>> {
+    let mut servers: Vec<OwnedFd> = Vec::new();
+    for case in cases()? {
+        let What::Path(path) = case.what()? else {
+            continue;
+        };
+        if case.operation.class() != Class::Net || Path::new(path).exists() {
+            continue;
+        }
+        servers.push(if case.operation == Operation::Connect {
+            UnixListener::bind(path)?.into()
+        } else {
+            UnixDatagram::bind(path)?.into()
+        });
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+    }
+    Ok(servers)
+}
+
 /// The directories of a case, open to everybody.
 fn directories(case: &Case) -> Result<()> {
     let paths = match case.what()? {
-        What::Address(_) | What::Nothing => vec![],
+        What::Address(_) | What::Name(_) | What::Nothing => vec![],
         What::Path(path) => vec![path],
         What::Ends { from, to, .. } => vec![from, to],
     };
@@ -215,7 +256,9 @@ fn directories(case: &Case) -> Result<()> {
 /// there.
 fn files(case: &Case) -> Result<()> {
     let (there, missing) = match case.what()? {
-        What::Address(_) | What::Nothing => (vec![], vec![]),
+        What::Address(_) | What::Name(_) | What::Nothing => (vec![], vec![]),
+        // A server is there, see `servers`.
+        What::Path(_) if case.operation.class() == Class::Net => (vec![], vec![]),
         What::Path(path) if case.operation == Operation::Create => (vec![], vec![path]),
         What::Path(path) => (vec![path], vec![]),
         What::Ends {

@@ -2,7 +2,7 @@
 
 use stayhand_agent_ebpf::abi::{
     code::op,
-    image::{LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SLOT_BITS, Subject, SubjectKey},
+    image::{LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SPACE_BITS, Subject, SubjectKey},
 };
 use stayhand_guardrail::{
     id::{Generation, GrantId},
@@ -63,7 +63,7 @@ fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
 
 #[test]
 fn rows_that_do_not_read_back_are_not_flipped_to() {
-    for which in 0..10 {
+    for which in 0..12 {
         let (maps, disk) = ready();
         let mut installer = installer(&maps, &disk);
         match which {
@@ -76,6 +76,8 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             6 => maps.args.deafen(),
             7 => maps.arg_steps.deafen(),
             8 => maps.label_bits.deafen(),
+            9 => maps.net_bits.deafen(),
+            10 => maps.names.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
@@ -83,6 +85,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             &[
                 &deny("a", "/usr/bin/nc"),
                 "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
+                "{ id: u, effect: deny, net: { ops: [connect], abstract: [a, \"b*\"] } }",
                 "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale] } }",
             ],
         );
@@ -290,7 +293,7 @@ fn address_ranges_have_their_slot_as_the_top_of_the_prefix() {
         .nets
         .rows()
         .keys()
-        .map(|net| (net.bits - NET_SLOT_BITS, net.key.slot_be))
+        .map(|net| (net.bits - NET_SPACE_BITS, net.key.space_be))
         .collect();
     assert_eq!(slots, [(96 + 16, [0, 0, 0, 0]), (96 + 16, [0, 0, 0, 1])]);
 }
