@@ -82,9 +82,9 @@ fn by_name<L: Levels>(levels: &mut L, states: States, level: u32) -> Option<u32>
 /// Literal names first: their nodes have what patterns say of them, too. Where there are patterns, all bits are set.
 #[inline(always)]
 fn follow<L: Levels>(levels: &mut L, node: u32, names: u64, hash: u64, level: u32) -> Option<u32> {
-    let named = levels.edge(node, hash);
-    if named != 0 || names != u64::MAX {
-        return Some(named);
+    let literal = levels.edge(node, hash);
+    if literal != 0 || names != u64::MAX {
+        return Some(literal);
     }
     levels.wild(node, level)
 }

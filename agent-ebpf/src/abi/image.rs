@@ -498,7 +498,7 @@ impl NetBits {
     pub fn may_have(&self, address: u128) -> bool {
         let is_v4 = address >> 32 == 0xffff;
         let (base, beginning) = if is_v4 {
-            (0, (address >> 16) as u16)
+            (0, (address >> 16 & 0xffff) as u16)
         } else {
             (NET_WORDS, (address >> 112) as u16)
         };

@@ -154,11 +154,11 @@ impl Image {
     /// there.
     pub fn node_at<'n>(&self, names: impl IntoIterator<Item = &'n [u8]>) -> u32 {
         names.into_iter().fold(ROOT, |node, name| {
-            let named = self.follow(node, &Step::Name(name.to_vec()));
-            if named == 0 {
+            let literal = self.follow(node, &Step::Name(name.to_vec()));
+            if literal == 0 {
                 self.wild_from(node, name)
             } else {
-                named
+                literal
             }
         })
     }

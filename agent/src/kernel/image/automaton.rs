@@ -82,7 +82,9 @@ impl Automaton {
                 .collect();
             steps.extend(wild_steps(graph, class, from, &number)?);
             if let Some(node) = made.nodes.last_mut() {
-                steps.iter().for_each(|(_, step, _)| lead(node, step));
+                for (_, step, _) in &steps {
+                    lead(node, step);
+                }
             }
             made.edges
                 .extend(steps.into_iter().map(|(from, step, to)| ((from, step), to)));

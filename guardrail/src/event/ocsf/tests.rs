@@ -328,13 +328,12 @@ proptest! {
             ..decision(Verdict::Denied, Reason::HoldRefused, operation)
         };
         match &mut decision.object {
-            Object::Path { bytes } => bytes.clone_from(&path),
+            Object::Path { bytes } | Object::Name { bytes } => bytes.clone_from(&path),
             Object::Ends { from, to } => {
                 from.clone_from(&path);
                 to.clone_from(&arg);
             }
             Object::Address { .. } | Object::Vsock { .. } => {}
-            Object::Name { bytes } => bytes.clone_from(&path),
             Object::Process { comm, .. } => comm.clone_from(&arg),
             Object::Request { words } => *words = String::from_utf8_lossy(&arg).into_owned(),
         }

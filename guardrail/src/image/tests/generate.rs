@@ -116,7 +116,7 @@ fn pattern() -> impl Strategy<Value = String> {
 }
 
 /// A list of paths: a star begins an alias where nothing is quoted.
-fn paths_of(patterns: Vec<String>) -> String {
+fn paths_of(patterns: &[String]) -> String {
     joined(patterns.iter().map(|path| format!("\"{path}\"")).collect())
 }
 
@@ -127,7 +127,7 @@ fn joined(mut patterns: Vec<String>) -> String {
 }
 
 fn target() -> impl Strategy<Value = String> {
-    let paths = || prop::collection::vec(pattern(), 1..4).prop_map(paths_of);
+    let paths = || prop::collection::vec(pattern(), 1..4).prop_map(|patterns| paths_of(&patterns));
     let ops = prop::sample::subsequence(&FILE_OPS[..], 1..=FILE_OPS.len())
         .prop_map(|ops| format!("[{}]", ops.join(", ")));
     let net_ops = prop::sample::subsequence(&NET_OPS[..], 1..=NET_OPS.len())

@@ -200,7 +200,9 @@ impl Compiler {
                         protocol: u32::from(*protocol),
                         ..entry
                     };
-                    ranges.iter().for_each(|one| self.addresses(one, entry));
+                    for one in ranges {
+                        self.addresses(one, entry);
+                    }
                 }
             }
             Target::Unix { paths, names, .. } => {

@@ -73,7 +73,7 @@ impl Levels for Walk<'_> {
                 0 => {}
                 single if found == 0 => found = single,
                 single => {
-                    found = Some(self.edge(found, and_hash(single))).filter(|both| *both != 0)?
+                    found = Some(self.edge(found, and_hash(single))).filter(|both| *both != 0)?;
                 }
             }
         }
