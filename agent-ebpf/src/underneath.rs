@@ -34,7 +34,7 @@ struct Context {
 ///
 /// # Safety
 /// `inode` must be a typed inode pointer and the state live.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn climb(state: *mut TaskState, inode: Addr, root: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
@@ -56,7 +56,7 @@ pub unsafe fn climb(state: *mut TaskState, inode: Addr, root: Addr) -> bool {
 ///
 /// # Safety
 /// After [`climb`], with the same state.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn unchanged(state: *mut TaskState) -> bool {
     // SAFETY: by contract.
     unsafe { walk(state, one_comparison) }

@@ -256,8 +256,9 @@ unsafe fn each_level(
     }
 }
 
-/// Up: names, labels and sequence numbers of every level. False if the root is not reached in time.
-#[inline(always)]
+/// Up: names, labels and sequence numbers of every level. False if the root is not reached in time. A function of its
+/// own, as the second look is: the way down is deep, and the stack holds what both of them need at one time.
+#[inline(never)]
 unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
     let climb = Climb {
         state,
@@ -364,7 +365,7 @@ pub unsafe fn label(state: *mut TaskState, inode: Addr) -> u32 {
 }
 
 /// The second look: no dentry on the way was renamed or replaced since the first one.
-#[inline(always)]
+#[inline(never)]
 unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
     let climb = Climb {
         state,
