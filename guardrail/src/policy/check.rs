@@ -17,6 +17,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
         warnings.extend(cannot_be_held(policy, rule));
+        warnings.extend(stops_libraries(policy, rule));
     }
     warnings.extend(
         policy
@@ -45,6 +46,36 @@ fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         );
         let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
         warning.suggest("put a rule on the file or the address that the program is wanted for, too")
+    })
+}
+
+/// A file in each directory from which loaders of ordinary distributions map libraries.
+const LIBRARIES: [&[u8]; 5] = [
+    b"/usr/lib/l.so",
+    b"/lib/l.so",
+    b"/usr/lib64/l.so",
+    b"/lib64/l.so",
+    b"/usr/local/lib/l.so",
+];
+
+/// Whoever maps a library executable runs it with arguments that nobody knows, which restricts.
+fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let with_libraries =
+        |path: &PathPattern| LIBRARIES.iter().any(|library| path.matches(library, 0));
+    let stops = |target: &Target| match target {
+        Target::Exec { paths, args, .. } => {
+            !args.clauses.is_empty() && paths.iter().any(with_libraries)
+        }
+        _ => false,
+    };
+    let stopped = rule.effect.restricts() && policy.targets(rule).iter().any(stops);
+    stopped.then(|| {
+        let message = format!(
+            "rule `{}` restricts every program that maps a library there: the arguments of a mapping are unknown",
+            rule.id
+        );
+        let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+        warning.suggest("name the programs, or their directory, without the libraries")
     })
 }
 

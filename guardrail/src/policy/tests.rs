@@ -557,6 +557,27 @@ fn a_permission_that_anybody_gets_by_an_argument_is_warned_about() {
 }
 
 #[test]
+fn a_condition_on_arguments_where_libraries_are_is_warned_about() {
+    for (effect, target, warnings) in [
+        ("deny", "path: /**, anyArg: [x]", 1),
+        ("hold", "path: /usr/**, anyArg: [x]", 1),
+        ("require-grant", "path: \"/usr/lib*/**\", option: [-x]", 1),
+        ("deny", "path: /usr/bin/**, anyArg: [x]", 0),
+        ("deny", "path: /usr/**", 0),
+        ("alert", "path: /**, anyArg: [x]", 0),
+    ] {
+        let rule = format!("{{ id: a, effect: {effect}, exec: {{ {target} }} }}");
+        let found = check(&parse(&with_rules(&[&rule])).unwrap());
+        let about = |warning: &&Diagnostic| warning.message.contains("maps a library");
+        assert_eq!(
+            found.iter().filter(about).count(),
+            warnings,
+            "{rule}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn conditions_on_arguments_that_mean_nothing_say_why() {
     let rule = |condition: &str| {
         with_rules(&[&format!(

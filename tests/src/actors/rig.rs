@@ -52,13 +52,25 @@ pub struct Held {
     pub ticket: Ticket,
 }
 
+/// Where the scenarios of one group keep their machine.
+pub type Shared = Mutex<Option<Rig>>;
+
 /// Runs a scenario on the machine of this process; the first one sets it up.
 pub fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
-    static RIG: Mutex<Option<Rig>> = Mutex::new(None);
-    let mut place = RIG.lock().unwrap_or_else(PoisonError::into_inner);
+    static RIG: Shared = Mutex::new(None);
+    shared(&RIG, || Rig::with_places(&Config::policy(POLICY)), run)
+}
+
+/// The same on a group's own machine, which the first scenario makes and one that fails takes with it.
+pub fn shared(
+    place: &Shared,
+    make: impl FnOnce() -> Result<Rig>,
+    run: impl FnOnce(&mut Rig) -> Result<()>,
+) -> Result<()> {
+    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     let mut rig = match place.take() {
         Some(rig) => rig,
-        None => Rig::with_places(&Config::policy(POLICY))?,
+        None => make()?,
     };
     run(&mut rig)?;
     rig.agent.clear().context("left behind")?;

@@ -27,6 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "a_lease_does_not_open_what_is_mounted_or_linked_below_its_directory",
         shown_elsewhere,
     )
+    .on_any_kernel()
     .limit(LIMIT_LONG),
 ];
 

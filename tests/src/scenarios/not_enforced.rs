@@ -23,7 +23,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "a_hook_that_does_not_attach_is_refused_and_nothing_stays_half_attached",
         full_hook,
-    ),
+    )
+    .on_any_kernel(),
 ];
 
 /// Exit code of an agent that cannot enforce.

@@ -1,7 +1,7 @@
 //! Overlayfs: one call of a guarded person becomes calls on the file system underneath. They are judged as hers,
 //! and she is asked once.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Mutex};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::mount::{MsFlags, mount};
@@ -11,7 +11,7 @@ use crate::{
     actors::{
         client::{ALICE_ROOT, Ticket},
         elf,
-        rig::{Rig, write_executable},
+        rig::{self, Rig, Shared, write_executable},
         standin::of_hold,
         sys::{self, EPERM, Ret},
     },
@@ -24,24 +24,33 @@ const NEEDS: &[Need] = &[Need::Module("overlay")];
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("what_no_rule_restricts_works_on_overlayfs", free).needs(NEEDS),
-    Scenario::new("a_creation_on_overlayfs_is_one_question", creation).needs(NEEDS),
-    Scenario::new("a_write_on_overlayfs_is_one_question", write).needs(NEEDS),
+    Scenario::new("what_no_rule_restricts_works_on_overlayfs", free)
+        .needs(NEEDS)
+        .group("overlay"),
+    Scenario::new("a_creation_on_overlayfs_is_one_question", creation)
+        .needs(NEEDS)
+        .group("overlay"),
+    Scenario::new("a_write_on_overlayfs_is_one_question", write)
+        .needs(NEEDS)
+        .group("overlay"),
     Scenario::new(
         "a_denied_file_is_not_written_through_an_overlay_above_it",
         through,
     )
-    .needs(NEEDS),
+    .needs(NEEDS)
+    .group("overlay"),
     Scenario::new(
         "a_denied_file_is_not_read_deleted_or_moved_through_an_overlay_above_it",
         other_operations,
     )
-    .needs(NEEDS),
+    .needs(NEEDS)
+    .group("overlay"),
     Scenario::new(
         "a_denied_program_does_not_run_through_an_overlay_above_it",
         program,
     )
-    .needs(NEEDS),
+    .needs(NEEDS)
+    .group("overlay"),
 ];
 
 const POLICY: &str = "\
@@ -69,6 +78,12 @@ const PROGRAMS: [(&str, &str, Option<u32>); 5] = [
     ("lower", "below-denied", Some(reason::RULE_DENY)),
 ];
 const CODE: u8 = 7;
+
+/// Runs a scenario on the machine of this file's; none leaves behind what another one needs to be away.
+fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
+    static RIG: Shared = Mutex::new(None);
+    rig::shared(&RIG, machine, run)
+}
 
 /// Alice is root there.
 fn machine() -> Result<Rig> {
@@ -158,104 +173,105 @@ pub fn load(name: &str) -> Result<()> {
 }
 
 fn free(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for (name, flags) in [
-        ("above", 0),
-        ("below", 0),
-        ("above", libc::O_CREAT),
-        ("new", libc::O_CREAT | libc::O_EXCL),
-    ] {
-        let path = format!("{MERGED}/free/{name}");
-        let result = tell(&mut machine, &path, flags)?;
-        let records: Vec<_> = machine.agent.records();
-        let all: Vec<_> = records
-            .iter()
-            .map(|record| (record.hook, record.op, record.verdict, record.reason))
-            .collect();
-        ensure!(
-            result == WRITTEN && written(&path),
-            "{name} with {flags:#o} gives {result}: {all:x?}"
-        );
-    }
-    Ok(())
+    with(|machine| {
+        for (name, flags) in [
+            ("above", 0),
+            ("below", 0),
+            ("above", libc::O_CREAT),
+            ("new", libc::O_CREAT | libc::O_EXCL),
+        ] {
+            let path = format!("{MERGED}/free/{name}");
+            let result = tell(machine, &path, flags)?;
+            let records: Vec<_> = machine.agent.records();
+            let all: Vec<_> = records
+                .iter()
+                .map(|record| (record.hook, record.op, record.verdict, record.reason))
+                .collect();
+            ensure!(
+                result == WRITTEN && written(&path),
+                "{name} with {flags:#o} gives {result}: {all:x?}"
+            );
+        }
+        Ok(())
+    })
 }
 
 fn creation(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for flags in [libc::O_CREAT, libc::O_CREAT | libc::O_EXCL] {
-        let path = format!("{MERGED}/held/new-{flags}");
-        one_question(&mut machine, &path, flags, op::CREATE | op::WRITE)?;
-    }
-    Ok(())
+    with(|machine| {
+        for flags in [libc::O_CREAT, libc::O_CREAT | libc::O_EXCL] {
+            let path = format!("{MERGED}/held/new-{flags}");
+            one_question(machine, &path, flags, op::CREATE | op::WRITE)?;
+        }
+        Ok(())
+    })
 }
 
 fn write(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for (name, flags) in [("above", 0), ("below", libc::O_CREAT)] {
-        one_question(
-            &mut machine,
-            &format!("{MERGED}/held/{name}"),
-            flags,
-            op::WRITE,
-        )?;
-    }
-    Ok(())
+    with(|machine| {
+        for (name, flags) in [("above", 0), ("below", libc::O_CREAT)] {
+            one_question(machine, &format!("{MERGED}/held/{name}"), flags, op::WRITE)?;
+        }
+        Ok(())
+    })
 }
 
 fn through(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for (name, flags) in [("above", 0), ("new", libc::O_CREAT)] {
-        let result = tell(&mut machine, &format!("{MERGED}/denied/{name}"), flags)?;
-        ensure!(result == EPERM, "{name} gives {result}");
-        let reasons: Vec<u32> = machine
-            .agent
-            .records()
-            .iter()
-            .map(|record| record.reason)
-            .collect();
-        ensure!(reasons == [reason::RULE_DENY], "{name}: {reasons:?}");
-    }
-    let real = format!("{LAYERS}/upper/denied");
-    ensure!(fs::read_to_string(format!("{real}/above"))? == "before");
-    ensure!(!Path::new(&real).join("new").exists());
-    Ok(())
+    with(|machine| {
+        for (name, flags) in [("above", 0), ("new", libc::O_CREAT)] {
+            let result = tell(machine, &format!("{MERGED}/denied/{name}"), flags)?;
+            ensure!(result == EPERM, "{name} gives {result}");
+            let reasons: Vec<u32> = machine
+                .agent
+                .records()
+                .iter()
+                .map(|record| record.reason)
+                .collect();
+            ensure!(reasons == [reason::RULE_DENY], "{name}: {reasons:?}");
+        }
+        let real = format!("{LAYERS}/upper/denied");
+        ensure!(fs::read_to_string(format!("{real}/above"))? == "before");
+        ensure!(!Path::new(&real).join("new").exists());
+        Ok(())
+    })
 }
 
 fn other_operations(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for words in [
-        "open|open|PATH|0|0",
-        "call|unlink|PATH",
-        "call|rename|PATH|/srv/merged/free/moved",
-        "call|rename|/srv/merged/free/above|PATH",
-    ] {
-        machine.denied(
-            &words.replace("PATH", &format!("{MERGED}/kept/above")),
-            reason::RULE_DENY,
-        )?;
-        let free = words.replace("PATH", &format!("{MERGED}/free/below"));
-        let result = machine.alice.tell(&free)?;
-        let missing = result == -Ret::from(libc::ENOENT); // an earlier one took it away
-        ensure!(
-            result == 0 || missing,
-            "`{free}` gives {result}: this shows nothing"
-        );
-    }
-    ensure!(fs::read_to_string(format!("{LAYERS}/upper/kept/above"))? == "before");
-    Ok(())
+    with(|machine| {
+        for words in [
+            "open|open|PATH|0|0",
+            "call|unlink|PATH",
+            "call|rename|PATH|/srv/merged/free/moved",
+            "call|rename|/srv/merged/free/above|PATH",
+        ] {
+            machine.denied(
+                &words.replace("PATH", &format!("{MERGED}/kept/above")),
+                reason::RULE_DENY,
+            )?;
+            let free = words.replace("PATH", &format!("{MERGED}/free/below"));
+            let result = machine.alice.tell(&free)?;
+            let missing = result == -Ret::from(libc::ENOENT); // an earlier one took it away
+            ensure!(
+                result == 0 || missing,
+                "`{free}` gives {result}: this shows nothing"
+            );
+        }
+        ensure!(fs::read_to_string(format!("{LAYERS}/upper/kept/above"))? == "before");
+        Ok(())
+    })
 }
 
 /// The overlay's file is another object; the one underneath is what runs. Nobody is asked about that one.
 fn program(_: &mut Ctx) -> Result<()> {
-    let mut machine = machine()?;
-    for (layer, name, why) in PROGRAMS {
-        let words = format!("exec|fork|{MERGED}/free/{name}");
-        if let Some(reason) = why {
-            machine.denied(&words, reason)?;
-        } else {
-            let result = machine.alice.tell(&words)?;
-            ensure!(result == Ret::from(CODE), "{layer}/{name} gives {result}");
+    with(|machine| {
+        for (layer, name, why) in PROGRAMS {
+            let words = format!("exec|fork|{MERGED}/free/{name}");
+            if let Some(reason) = why {
+                machine.denied(&words, reason)?;
+            } else {
+                let result = machine.alice.tell(&words)?;
+                ensure!(result == Ret::from(CODE), "{layer}/{name} gives {result}");
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -27,7 +27,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "a_rule_on_a_path_that_does_not_exist_yet_applies_once_it_does",
         future_path,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "doctor_says_not_enforced_after_uninstall_and_nothing_is_left",
         uninstall,

@@ -32,6 +32,7 @@ pub const SCENARIOS: &[Scenario] = &[
         "pins_of_another_version_are_taken_over_without_a_gap",
         other_version,
     )
+    .on_any_kernel()
     .limit(LIMIT_LONG),
     Scenario::new(
         "a_guarded_person_cannot_uninstall_and_whoever_does_leaves_an_event",

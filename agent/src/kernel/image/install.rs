@@ -4,6 +4,7 @@
 //! the next installation, so that decisions that still read it end on what they began with.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::Path,
@@ -229,7 +230,7 @@ impl Installer {
     /// Adds the names that patterns mean: on the way to mounts and to what was found before, and whatever is there.
     fn expand(&self, graph: &mut Graph, mounts: &Mounts, unseen: &mut Vec<String>) {
         let points = mounts.0.iter().map(|mount| &mount.point);
-        let known: Vec<Vec<u8>> = points.chain(self.kept.paths()).cloned().collect();
+        let known: BTreeSet<Vec<u8>> = points.chain(self.kept.paths()).cloned().collect();
         graph.expand(&known, &mut |directory| {
             let path = Path::new(OsStr::from_bytes(directory));
             self.identify.names(path).unwrap_or_else(|error| {

@@ -17,7 +17,11 @@ pub type Wilds = BTreeMap<Wild, BTreeSet<u32>>;
 impl Graph {
     /// Adds every name that a pattern means: those on the way to one of `known` whatever their number, then those that
     /// `names` finds in the directory. Call it before anything is united.
-    pub fn expand(&mut self, known: &[Vec<u8>], names: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>) {
+    pub fn expand(
+        &mut self,
+        known: &BTreeSet<Vec<u8>>,
+        names: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>,
+    ) {
         let mut node = ROOT;
         while (node as usize) < self.parents.len() {
             if !self.open[node as usize] && !self.wilds[node as usize].is_empty() {
@@ -30,15 +34,20 @@ impl Graph {
     fn expand_at(
         &mut self,
         node: u32,
-        known: &[Vec<u8>],
+        known: &BTreeSet<Vec<u8>>,
         names: &mut dyn FnMut(&[u8]) -> Vec<Vec<u8>>,
     ) {
         let path = self.paths[node as usize].clone();
-        let on_the_way = known.iter().filter_map(|known| {
-            let rest = known.strip_prefix(path.as_slice())?.strip_prefix(b"/")?;
-            components(rest).first().map(|name| name.to_vec())
+        let below = [path.as_slice(), b"/"].concat();
+        let on_the_way = known.range(below.clone()..).map_while(|known| {
+            let rest = known.strip_prefix(below.as_slice())?;
+            Some(
+                components(rest)
+                    .first()
+                    .map_or_else(Vec::new, |name| name.to_vec()),
+            )
         });
-        let wanted: BTreeSet<Vec<u8>> = on_the_way.collect();
+        let wanted: BTreeSet<Vec<u8>> = on_the_way.filter(|name| !name.is_empty()).collect();
         let place = if path.is_empty() {
             b"/"
         } else {
