@@ -44,7 +44,7 @@ mod stress;
 mod system;
 mod workloads;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Boot, Scenario};
 
 /// One list per file; a file that is not named here fails the check of the tree.
 const LISTS: &[&[Scenario]] = &[
@@ -100,13 +100,20 @@ pub fn all() -> impl Iterator<Item = &'static Scenario> {
 }
 
 /// The names that fall to this part of how many, of those that one kernel is enough for. Dealt out one by one, as the
-/// host does (xtask/src/vm/suite.rs), so that neighbours of about the same length are spread.
+/// host does (xtask/src/vm/suite.rs), so that neighbours of about the same length are spread; those that need the boot
+/// with programs fall to the last part together.
 pub fn shared((part, of): (usize, usize)) -> Vec<&'static str> {
-    all()
-        .filter(|scenario| scenario.any_kernel)
+    let any = || all().filter(|scenario| scenario.any_kernel);
+    let with_programs = |scenario: &&Scenario| scenario.boot == Boot::WithPrograms;
+    let dealt = any()
+        .filter(|scenario| !with_programs(scenario))
         .enumerate()
         .filter(|(index, _)| index % of.max(1) == part)
-        .map(|(_, scenario)| scenario.name)
+        .map(|(_, scenario)| scenario);
+    let together = any().filter(|scenario| with_programs(scenario) && part + 1 == of.max(1));
+    dealt
+        .chain(together)
+        .map(|scenario| scenario.name)
         .collect()
 }
 
