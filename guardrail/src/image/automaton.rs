@@ -39,8 +39,8 @@ struct State {
 /// See the module.
 pub(crate) struct Automaton {
     states: Vec<State>,
-    /// Directories with more patterns than the kernel tries, and how many
-    crowded: Vec<(u32, usize, &'static str, usize)>,
+    /// Directories with more patterns than the kernel tries: how many of what, the bound, and entries behind them
+    crowded: Vec<(u32, usize, &'static str, usize, Vec<Entry>)>,
 }
 
 impl Automaton {
@@ -59,7 +59,7 @@ impl Automaton {
                 let child = made.push(node, node, Step::Name(name));
                 open.push_back((child, to));
             }
-            made.wilds(node, &fillings, &mut open);
+            made.wilds(node, tree, &fillings, &mut open);
             if made.states.len() > NODES_PER_SLOT as usize {
                 break;
             }
@@ -97,7 +97,13 @@ impl Automaton {
         }
     }
 
-    fn wilds(&mut self, node: u32, fillings: &[&Filling], open: &mut VecDeque<(u32, Set)>) {
+    fn wilds(
+        &mut self,
+        node: u32,
+        tree: &[Filling],
+        fillings: &[&Filling],
+        open: &mut VecDeque<(u32, Set)>,
+    ) {
         let mut all: BTreeMap<&Wild, Set> = BTreeMap::new();
         for (wild, to) in fillings.iter().flat_map(|filling| &filling.wilds) {
             all.entry(wild).or_default().insert(*to);
@@ -114,7 +120,9 @@ impl Automaton {
         ];
         for (count, what, max) in bounds {
             if count > max {
-                self.crowded.push((node, count, what, max));
+                let behind = sets.iter().flatten().flat_map(|to| some_behind(tree, *to));
+                self.crowded
+                    .push((node, count, what, max, behind.collect()));
                 return;
             }
         }
@@ -153,8 +161,8 @@ impl Automaton {
                 rules: some_rules(entries, name),
             });
         };
-        for (node, count, what, max) in &self.crowded {
-            say(*node, *count, what, *max, &[]);
+        for (node, count, what, max, entries) in &self.crowded {
+            say(*node, *count, what, *max, entries);
         }
         // Met by everything below a node, itself included: entries, ranges, already reported.
         let mut met: Vec<(usize, usize, bool)> = vec![(0, 0, false); self.states.len()];
@@ -256,6 +264,19 @@ fn names(fillings: &[&Filling]) -> BTreeMap<Vec<u8>, Set> {
         );
     }
     names
+}
+
+/// Entries of the first paths that go on from a node, enough to name some rules.
+fn some_behind(tree: &[Filling], mut at: u32) -> Vec<Entry> {
+    while let Some(filling) = tree.get(at as usize) {
+        let own = [filling.here.as_slice(), &filling.below].concat();
+        let next = filling.names.values().chain(filling.wilds.values()).next();
+        match next {
+            Some(next) if own.is_empty() => at = *next,
+            _ => return own,
+        }
+    }
+    Vec::new()
 }
 
 /// How the kernel looks for the names of a pattern.

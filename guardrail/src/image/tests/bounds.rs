@@ -72,6 +72,25 @@ fn more_entries_on_one_way_down_than_the_kernel_judges_are_refused_with_their_ru
 }
 
 #[test]
+fn more_kinds_of_open_names_in_one_directory_than_the_kernel_tries_are_refused_with_their_rules() {
+    let kinds = |index: u32| format!("/d/{}*/deep/f", "a".repeat(index as usize));
+    assert!(compile(&[policy("p", &denials(kinds, 8))]).is_ok());
+    let text = compile(&[policy("p", &denials(kinds, 9))]).unwrap_err()[0].to_string();
+    assert!(
+        text.contains("/d meets 9 kinds") && text.contains("p/r0"),
+        "{text}"
+    );
+    // Of one kind there may be more.
+    let alike = |index: u32| format!("/d/{index:02}*");
+    assert!(compile(&[policy("p", &denials(alike, 32))]).is_ok());
+    let text = compile(&[policy("p", &denials(alike, 33))]).unwrap_err()[0].to_string();
+    assert!(
+        text.contains("/d meets 33 names") && text.contains("p/r0"),
+        "{text}"
+    );
+}
+
+#[test]
 fn more_directories_with_rules_above_one_object_than_the_kernel_keeps_are_refused() {
     let nested = |depth: u32| format!("{}/**", "/d".repeat(depth as usize + 1));
     assert!(compile(&[policy("p", &denials(nested, 16))]).is_ok());
