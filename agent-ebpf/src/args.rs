@@ -27,8 +27,12 @@ pub trait Arguments {
     fn step(&self, index: u32) -> Option<ArgStep>;
     /// A token of the call; nothing behind the last one.
     fn token(&self, index: u32) -> Option<Token>;
+    /// Whether the arguments are known. If not, whatever a step wants of them may be so.
+    fn known(&self) -> bool;
     /// How many arguments the call has behind `argv[0]`.
     fn count(&self) -> u32;
+    /// Whether a fact is so, see [`met`].
+    fn fact(&self, number: u32) -> u32;
 }
 
 const MATCHING: u32 = 0;
@@ -69,10 +73,27 @@ impl Matcher {
         if self.mode != MATCHING {
             return self.skip(&step, len);
         }
-        if step.flags & step_flag::COUNT != 0 {
+        if !arguments.known() && step.flags & step_flag::OF_FILE == 0 {
+            self.doubt = 1;
+        } else if step.flags & step_flag::COUNT != 0 {
             if !counts(&step, arguments.count()) {
                 self.mode = NEXT_SEQUENCE;
                 return met::OPEN;
+            }
+        } else if step.flags & step_flag::FACT != 0 {
+            let wanted = if step.flags & step_flag::NEGATED == 0 {
+                met::YES
+            } else {
+                met::NO
+            };
+            match arguments.fact(u32::from(step.place)) {
+                is if is == wanted => {}
+                met::YES | met::NO => {
+                    self.mode = NEXT_SEQUENCE;
+                    return met::OPEN;
+                }
+                met::MAYBE => self.doubt = 1,
+                _ => return met::FAILED,
             }
         } else {
             let Some(token) = arguments.token(self.token) else {
@@ -197,9 +218,13 @@ mod tests {
 
     use super::*;
 
-    struct Call(Vec<ArgStep>, Vec<Token>);
+    struct Call(Vec<ArgStep>, Vec<Token>, bool);
 
     impl Arguments for Call {
+        fn known(&self) -> bool {
+            self.2
+        }
+
         fn step(&self, index: u32) -> Option<ArgStep> {
             self.0.get(index as usize).copied()
         }
@@ -210,6 +235,15 @@ mod tests {
 
         fn count(&self) -> u32 {
             u32::try_from(self.1.len()).unwrap()
+        }
+
+        /// Facts by their numbers: no, perhaps, yes, then none.
+        fn fact(&self, number: u32) -> u32 {
+            if number <= met::YES {
+                number
+            } else {
+                met::FAILED
+            }
         }
     }
 
@@ -235,11 +269,14 @@ mod tests {
     const END: u16 = step_flag::SEQUENCE_ENDS | step_flag::CLAUSE_ENDS;
 
     fn judge(steps: &[ArgStep], tokens: &[Token]) -> u32 {
-        let call = Call(steps.to_vec(), tokens.to_vec());
+        conclude(steps, &Call(steps.to_vec(), tokens.to_vec(), true))
+    }
+
+    fn conclude(steps: &[ArgStep], call: &Call) -> u32 {
         let mut matcher = Matcher::default();
         let len = u32::try_from(steps.len()).unwrap();
         for _ in 0..1_000 {
-            match matcher.advance(&call, 0, len) {
+            match matcher.advance(call, 0, len) {
                 met::OPEN => {}
                 decided => return decided,
             }
@@ -362,8 +399,39 @@ mod tests {
     }
 
     #[test]
+    fn a_fact_that_is_not_known_is_possible_whichever_way_it_is_wanted() {
+        let fact = |is: u32, flags: u16| ArgStep {
+            place: u16::try_from(is).unwrap(),
+            ..step(0, step_flag::FACT | flags)
+        };
+        let not = step_flag::NEGATED;
+        for (is, so, not_so) in [
+            (met::NO, met::NO, met::YES),
+            (met::MAYBE, met::MAYBE, met::MAYBE),
+            (met::YES, met::YES, met::NO),
+        ] {
+            assert_eq!(judge(&[fact(is, END)], &[]), so);
+            assert_eq!(judge(&[fact(is, END | not)], &[]), not_so);
+        }
+        assert_eq!(judge(&[fact(9, END)], &[]), met::FAILED);
+        let unknown = |steps: &[ArgStep]| conclude(steps, &Call(steps.to_vec(), vec![], false));
+        let of_file = step_flag::OF_FILE;
+        assert_eq!(unknown(&[fact(met::YES, END)]), met::MAYBE);
+        assert_eq!(unknown(&[step(1, END), fact(met::NO, END)]), met::MAYBE);
+        let no_file = [step(1, END), fact(met::NO, END | of_file)];
+        assert_eq!(unknown(&no_file), met::NO);
+        assert_eq!(unknown(&[fact(met::YES, END | of_file)]), met::YES);
+        let either = [step(1, END), fact(met::MAYBE, END)];
+        assert_eq!(judge(&either, &[token(1)]), met::MAYBE);
+        assert_eq!(judge(&either, &[token(2)]), met::NO);
+    }
+
+    #[test]
     fn a_condition_without_its_steps_fails() {
         let mut matcher = Matcher::default();
-        assert_eq!(matcher.advance(&Call(vec![], vec![]), 0, 1), met::FAILED);
+        assert_eq!(
+            matcher.advance(&Call(vec![], vec![], true), 0, 1),
+            met::FAILED
+        );
     }
 }

@@ -186,8 +186,11 @@ unsafe fn components(copying: &mut Copying, depth: u32, each: Callback) -> *mut 
 }
 
 /// Empties what the copying loops count.
+///
+/// # Safety
+/// `state` must be live.
 #[inline(always)]
-unsafe fn start(state: *mut TaskState) -> *mut Rounds {
+pub unsafe fn start(state: *mut TaskState) -> *mut Rounds {
     // SAFETY: live by contract.
     unsafe {
         let rounds = &raw mut (*state).current.rounds;
@@ -227,7 +230,7 @@ const _: () = assert!(PATH_BYTES == ARGS_BYTES);
 /// # Safety
 /// `place` must have [`PATH_BYTES`]; the state must be live.
 #[inline(always)]
-unsafe fn component(
+pub unsafe fn component(
     state: *mut TaskState,
     base: u64,
     index: u64,

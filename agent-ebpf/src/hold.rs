@@ -46,7 +46,7 @@ const PF_UNHOLDABLE: u32 = PF_EXITING | PF_IO_WORKER | PF_DUMPCORE | PF_USER_WOR
 
 /// The current call, if it can be stopped because of these operations and issued again.
 #[inline(always)]
-fn restartable(task: Addr, ops: u32) -> Option<Call> {
+pub fn restartable(task: Addr, ops: u32) -> Option<Call> {
     let call = Call::current(task);
     // SAFETY: typed current task.
     let flags: u32 = unsafe { load(task, &OFF_TASK_FLAGS) };

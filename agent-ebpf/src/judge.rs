@@ -251,7 +251,7 @@ pub fn start(state: *mut TaskState) {
     }
 }
 
-/// As [`judge`], with the arguments in the state.
+/// As [`judge`], with the arguments and the facts in the state.
 #[inline(always)]
 pub fn judge_with_arguments(state: *mut TaskState, subject: Subject, walked: bool) {
     start(state);
@@ -406,7 +406,7 @@ unsafe fn condition<const ARGUMENTS: bool>(
         if (*entry).args_len == 0 {
             return met::YES;
         }
-        if !ARGUMENTS || (*state).args.known == 0 {
+        if !ARGUMENTS {
             return met::MAYBE;
         }
         if !Judge::concerns(&(*state).current.attempt, &*entry) {
@@ -452,9 +452,35 @@ impl Arguments for CallArguments {
     }
 
     #[inline(always)]
+    fn known(&self) -> bool {
+        // SAFETY: the state is live. Volatile: in memory both answers look alike to the verifier.
+        unsafe { core::ptr::read_volatile(&raw const (*self.state).args.known) != 0 }
+    }
+
+    #[inline(always)]
     fn count(&self) -> u32 {
         // SAFETY: the state is live. A call without any argument has none behind its name either.
         unsafe { ((*self.state).args.judged.argc as u32).saturating_sub(1) }
+    }
+
+    #[inline(always)]
+    fn fact(&self, number: u32) -> u32 {
+        // SAFETY: the state is live.
+        unsafe {
+            let facts = &raw mut (*self.state).args.facts;
+            if (*facts).known.has(number) {
+                return if (*facts).so.has(number) {
+                    met::YES
+                } else {
+                    met::NO
+                };
+            }
+            if !(*facts).unknown.has(number) {
+                (*facts).wanted.set(number);
+                core::ptr::write_volatile(&raw mut (*facts).open, 1);
+            }
+            met::MAYBE
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf},
+    btf_maps::{Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated::bpf_task_storage_get,
     macros::btf_map,
 };
 use stayhand_agent_ebpf::abi::{
     code::counter,
+    fact::{ANSWERS_MAX, Answer, FactKey, Question},
     hold::{AnswerEntry, HOLDS_MAX, HoldEntry, HoldKey},
     image::{
         ACTIVE_ENTRIES, ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgKey, ArgStep, EDGES_MAX,
@@ -25,6 +26,8 @@ use stayhand_agent_ebpf::abi::{
 const ON_DEMAND: usize = 1;
 /// Ring bytes: A about 220 records, B and C about as many; each is drained within milliseconds.
 const RING_BYTES: usize = 512 * 1024;
+/// Ring bytes of questions about facts, about 110: whoever finds no room asks again until his time is over.
+const QUESTION_BYTES: usize = 2 * 1024 * 1024;
 
 #[btf_map]
 pub static ACTIVE: Array<u64, { ACTIVE_ENTRIES as usize }> = Array::new();
@@ -71,6 +74,10 @@ pub static RING_A: RingBuf<Record, RING_BYTES> = RingBuf::new();
 pub static RING_B: RingBuf<Record, RING_BYTES> = RingBuf::new();
 #[btf_map]
 pub static RING_C: RingBuf<Record, RING_BYTES> = RingBuf::new();
+#[btf_map]
+pub static QUESTIONS: RingBuf<Question, QUESTION_BYTES> = RingBuf::new();
+#[btf_map]
+pub static FACT_ANSWERS: LruHashMap<FactKey, Answer, { ANSWERS_MAX as usize }> = LruHashMap::new();
 #[btf_map]
 pub static IDENTITY: Array<Identity, 1> = Array::new();
 

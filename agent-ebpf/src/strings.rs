@@ -4,6 +4,8 @@
 //! and whether its string ends with it, every vector says that it ends, so the words can be read back in one way
 //! only. Reads nothing itself.
 
+use crate::siphash::{Sip, last_word};
+
 /// Bytes per piece with the NUL behind them; the scratch buffer has one word of slack behind it.
 pub const PIECE: u32 = 256;
 /// No piece begins with this bit.
@@ -27,6 +29,52 @@ pub const fn vector_end(strings: u64) -> u64 {
 #[inline(always)]
 pub const fn next_offset(offset: u64) -> u64 {
     offset + PIECE as u64 - 1
+}
+
+/// The hash that the kernel side keeps of these strings; host side.
+pub fn hash<'s>(secret: [u64; 2], strings: impl IntoIterator<Item = &'s [u8]>) -> u64 {
+    let mut sip = Sip::narrow(secret);
+    for string in strings {
+        take_in(&mut sip, string);
+    }
+    sip.word(last_word(0, 0));
+    sip.finish()
+}
+
+/// Piece by piece; of each, the words that its NUL is in come before the whole ones, as the kernel side has it.
+fn take_in(sip: &mut Sip, mut rest: &[u8]) {
+    const TEXT: usize = PIECE as usize - 1;
+    loop {
+        let (text, behind) = rest.split_at(rest.len().min(TEXT));
+        let ends = behind.is_empty();
+        let len = text.len() + 1;
+        sip.word(head(len as u64, ends));
+        let mut words = text.chunks_exact(8);
+        sip.word(if len.is_multiple_of(8) {
+            0
+        } else {
+            word(words.remainder())
+        });
+        for whole in &mut words {
+            sip.word(word(whole));
+        }
+        if len.is_multiple_of(8) {
+            // Its last byte is the NUL.
+            sip.word(word(words.remainder()));
+        }
+        if ends {
+            return;
+        }
+        rest = behind;
+    }
+}
+
+/// Little-endian, with zeroes behind.
+fn word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -92,6 +140,30 @@ mod tests {
                 prop_assert_eq!(a == other, words(&a) == words(&other));
             }
         }
+    }
+
+    #[test]
+    fn every_string_and_every_border_counts_in_the_hash() {
+        let of = |strings: &[&[u8]]| hash([1, 2], strings.iter().copied());
+        let long = [b'a'; 255];
+        let longer = [b'a'; 256];
+        let all = [
+            of(&[]),
+            of(&[b""]),
+            of(&[b"", b""]),
+            of(&[b"a"]),
+            of(&[b"ab"]),
+            of(&[b"a", b"b"]),
+            of(&[b"1234567"]),
+            of(&[b"12345678"]),
+            of(&[&long]),
+            of(&[&longer]),
+            of(&[&long, b"a"]),
+        ];
+        for (index, one) in all.iter().enumerate() {
+            assert!(!all[..index].contains(one), "{index}");
+        }
+        assert_ne!(of(&[b"a"]), hash([2, 1], [&b"a"[..]]));
     }
 
     #[test]

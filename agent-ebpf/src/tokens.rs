@@ -43,13 +43,10 @@ pub fn collect(state: *mut TaskState, call: Call) {
     unsafe {
         (*state).args.known = 0;
         (*state).args.count = 0;
+        (*state).args.flags = image_flags(state);
         let (Some(vectors), Some(settings)) = (call.vectors(), settings()) else {
             return;
         };
-        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
-        (*state).args.flags = ARG_STEPS
-            .get(slot * ARG_STEPS_PER_SLOT)
-            .map_or(0, |step| u32::from(step.flags));
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = Sip::narrow(settings.secret);
         start(rounds, vectors);
@@ -71,6 +68,19 @@ pub fn collect(state: *mut TaskState, call: Call) {
             };
         }
     }
+}
+
+/// What the conditions of the image look at, see `step_flag`.
+///
+/// # Safety
+/// `state` must be live.
+#[inline(always)]
+pub unsafe fn image_flags(state: *mut TaskState) -> u32 {
+    // SAFETY: by contract.
+    let slot = unsafe { ((*state).current.active & ACTIVE_SLOT_MASK) as u32 };
+    ARG_STEPS
+        .get(slot * ARG_STEPS_PER_SLOT)
+        .map_or(0, |step| u32::from(step.flags))
 }
 
 #[inline(always)]

@@ -29,11 +29,15 @@ use crate::{
     config::Config,
     exit::{Code, Failure, chain},
     explain::Explanations,
+    facts,
     health::{Facts, Health, kernel_release},
     holds::{self, Board, Inbox, Message},
     instance::Instance,
     kernel::{
-        Kernel, LoadError, LoadOptions, image::Installer, loginuid, pins::Pins,
+        Kernel, LoadError, LoadOptions,
+        image::{Installer, Published},
+        loginuid,
+        pins::Pins,
         settings::HoldLimits,
     },
     kernel_port::KernelMaps,
@@ -112,9 +116,18 @@ pub fn run(config: &Config) -> Result<String, Failure> {
         .map_err(|error| Failure::of("cannot pin the processes that are there", &error))?;
     tracing::info!(%scan, "processes were looked at");
     // On this thread: its labelling thread must be the first that is started.
+    let labeller = kernel
+        .labeller()
+        .map_err(|error| Failure::of("cannot start the labelling thread", &error))?;
+    let images: Arc<Published> = Arc::default();
     let installer = kernel
-        .installer()
+        .installer(&labeller, &images)
         .map_err(|error| Failure::of("cannot open the maps of images", &error))?;
+    let (questions, answers) = kernel
+        .questions()
+        .map_err(|error| Failure::of("cannot open the maps of facts", &error))?;
+    facts::start(questions, answers, images, labeller, kernel.secret())
+        .map_err(|error| Failure::of("cannot start a thread", &error))?;
     #[cfg(feature = "trace")]
     crate::kernel::trace::start();
     let maps = KernelMaps::open(&kernel)

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod explain;
+pub mod facts;
 pub mod health;
 pub mod holds;
 pub mod instance;

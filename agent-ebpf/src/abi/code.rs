@@ -287,8 +287,12 @@ pub mod counter {
     pub const HOLD_UNPUBLISHED: u32 = 8;
     /// Stops of calls that were already pending (stray `SIGCONT`).
     pub const RESTOPPED: u32 = 9;
+    /// Questions about facts that found no room in their ring; each is asked again while its call may wait.
+    pub const QUESTION_LOST: u32 = 10;
+    /// Questions about facts that nobody answered in time: what they are about restricts.
+    pub const UNANSWERED: u32 = 11;
     /// Number of counters.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 12;
 }
 
 /// Reads a verdict; everything that is not exactly a known constant is a denial.

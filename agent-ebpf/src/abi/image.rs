@@ -314,7 +314,8 @@ pub struct ArgStep {
     pub letter: u32,
     /// Bits of [`step_flag`]
     pub flags: u16,
-    /// Where the argument has to stand, from 1; 0 for anywhere. Of a step that counts: how many there have to be
+    /// Where the argument has to stand, from 1; 0 for anywhere. Of a step that counts: how many there have to be. Of a
+    /// fact: its number
     pub place: u16,
 }
 
@@ -332,6 +333,13 @@ pub mod step_flag {
     pub const COUNT: u16 = 1 << 4;
     /// With `COUNT`: or more.
     pub const OR_MORE: u16 = 1 << 5;
+    /// No argument is looked at: the agent says whether it is so, and `place` is the number of the question. Of step
+    /// 0: some step is one.
+    pub const FACT: u16 = 1 << 6;
+    /// With `FACT`: it must not be so.
+    pub const NEGATED: u16 = 1 << 7;
+    /// With `FACT`: it is about the file and can be told without arguments. Of step 0: some step is one.
+    pub const OF_FILE: u16 = 1 << 11;
 }
 
 /// What is known of one argument of a call.

@@ -114,6 +114,12 @@ pub const MEMBERS: &[Member] = &[
         4,
     ),
     member("OFF_INODE_VERSION", "inode", &["i_version.counter"], 8),
+    member(
+        "OFF_INODE_WRITECOUNT",
+        "inode",
+        &["i_writecount.counter"],
+        4,
+    ),
     member("OFF_INODE_MODE", "inode", &["i_mode"], 2),
     member("OFF_IATTR_VALID", "iattr", &["ia_valid"], 4),
     member("OFF_IATTR_MODE", "iattr", &["ia_mode"], 2),

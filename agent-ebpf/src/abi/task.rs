@@ -3,6 +3,7 @@
 //! Scratch lives here and never in per-CPU maps or on the 512-byte stack: LSM programs are preemptible, and
 //! another task on the same CPU could swap a buffer between its check and its use.
 
+use super::fact::{Asked, FactBits, FactKey};
 use super::hold::HoldKey;
 use super::image::{ARG_PATTERN_BYTES, LabelKey, Range, Subject, Token};
 use super::place::Directory;
@@ -203,6 +204,32 @@ pub struct CallArgs {
     pub judged: Strings,
     /// What an approval is bound to
     pub approved: Strings,
+    /// Facts of it
+    pub facts: CallFacts,
+}
+
+/// Facts of the execution at hand.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallFacts {
+    /// Those that the agent told
+    pub known: FactBits,
+    /// Those of them that are so
+    pub so: FactBits,
+    /// Those that nobody can tell
+    pub unknown: FactBits,
+    /// Those that some condition is about and that are neither
+    pub wanted: FactBits,
+    /// What they are asked by
+    pub key: FactKey,
+    /// Not zero: something is in `wanted`
+    pub open: u32,
+    /// Not zero: the agent is at it
+    pub working: u32,
+    /// Not zero: somebody has the executed file open for writing
+    pub written: u32,
+    /// Zero
+    pub pad: u32,
 }
 
 /// What of [`Strings`] is compared.
@@ -350,6 +377,8 @@ pub struct TaskState {
     pub subject_changes: u64,
     /// What that image says of the task's subject
     pub subject: Subject,
+    /// Question about facts that the current call waits for
+    pub asked: Asked,
     /// File systems below the one on which the kernel has just opened a program (overlayfs); 0 for none
     pub program_depth: u32,
     /// Operations that a unix datagram is about: what the last call on a socket was, 0 for none so far

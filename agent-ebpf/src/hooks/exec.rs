@@ -10,6 +10,8 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     arch::Call,
     digest::digested,
+    facts::{ask, recall},
+    hold::RESTART,
     hooks::{act_on_program, judged},
     judge::{begin_at, judge, judge_with_arguments},
     offsets::{
@@ -52,7 +54,11 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
             judge(state, subject, walked);
         } else {
             collect_arguments(state, Call::current(task));
+            recall(state, inode);
             judge_with_arguments(state, subject, walked);
+            if ask(state, task, op::EXEC) {
+                return RESTART;
+            }
         }
     }
     let verdict = act_on_program(state, task);

@@ -9,8 +9,10 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     arch::Call,
+    facts::{about_files, ask, recall},
+    hold::RESTART,
     hooks::{act, judged},
-    judge::{begin_at, judge},
+    judge::{begin_at, judge, judge_with_arguments},
     offsets::{
         Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
         OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
@@ -70,7 +72,16 @@ fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
         let walked = collect(state, dentry, inode);
-        judge(state, subject, walked);
+        // Written out twice: see `exec`.
+        if (*state).current.conditions == 0 || !about_files(state) {
+            judge(state, subject, walked);
+        } else {
+            recall(state, inode);
+            judge_with_arguments(state, subject, walked);
+            if ask(state, task, op::MAP_EXEC) {
+                return RESTART;
+            }
+        }
     }
     act(state, task)
 }

@@ -24,6 +24,10 @@ pub struct Counters {
     pub hold_unpublished: u64,
     /// Stops of calls that were pending already
     pub restopped: u64,
+    /// Questions about facts that found no room, each time they were tried
+    pub question_lost: u64,
+    /// Questions about facts that nobody answered in time
+    pub unanswered: u64,
 }
 
 /// The map.
@@ -49,6 +53,8 @@ impl CounterMap {
             rejudged: self.map.sum(counter::REJUDGED)?,
             hold_unpublished: self.map.sum(counter::HOLD_UNPUBLISHED)?,
             restopped: self.map.sum(counter::RESTOPPED)?,
+            question_lost: self.map.sum(counter::QUESTION_LOST)?,
+            unanswered: self.map.sum(counter::UNANSWERED)?,
         })
     }
 

@@ -265,7 +265,7 @@ fn path(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
 }
 
 /// Components that go up, each ending in NUL, as they go down.
-fn components(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(super) fn components(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut components = strings(bytes);
     components.reverse();
     let broken = |component: &Vec<u8>| component.is_empty() || component.contains(&b'/');
@@ -296,13 +296,13 @@ fn args(record: &Record) -> Result<Vec<Vec<u8>>, Malformed> {
     bytes.map(strings).ok_or(Malformed::Strings("arguments"))
 }
 
-fn used(bytes: &[u8], len: u32, most: usize) -> Option<&[u8]> {
+pub(super) fn used(bytes: &[u8], len: u32, most: usize) -> Option<&[u8]> {
     let len = len as usize;
     bytes.get(..len).filter(|_| len <= most)
 }
 
 /// Parts that end in NUL each; a last one may lack it.
-fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn strings(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes
         .split_inclusive(|byte| *byte == 0)
         .map(|part| until_nul(part).to_vec())

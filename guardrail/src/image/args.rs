@@ -6,12 +6,15 @@
 use std::collections::BTreeSet;
 
 use stayhand_agent_ebpf::{
-    abi::image::{ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgStep, Entry, step_flag},
+    abi::{
+        fact::FACTS_MAX,
+        image::{ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgStep, Entry, step_flag},
+    },
     args::letter,
 };
 
 use crate::policy::{
-    args::{ArgCondition, ArgPattern, Clause, OptionName},
+    args::{ArgCondition, ArgPattern, Clause, Fact, OptionName},
     compile::{CompileError, too_large},
 };
 
@@ -24,6 +27,8 @@ pub struct Arguments {
     pub backwards: Vec<Vec<u8>>,
     /// Steps; the first one is none, and its flags say what the image has
     pub steps: Vec<ArgStep>,
+    /// What the agent is asked, by number
+    pub facts: Vec<Fact>,
 }
 
 /// Conditions that are being collected.
@@ -32,6 +37,7 @@ pub(crate) struct Conditions {
     forwards: BTreeSet<Vec<u8>>,
     backwards: BTreeSet<Vec<u8>>,
     wanted: Vec<Vec<Wanted>>,
+    facts: Vec<Fact>,
 }
 
 const NOTHING: Wanted = Wanted {
@@ -56,8 +62,11 @@ impl Conditions {
     /// Takes in a condition; its number from 1, or 0 for one that everything meets.
     pub(crate) fn add(&mut self, condition: &ArgCondition) -> u32 {
         let mut steps: Vec<Wanted> = Vec::new();
-        for clause in &condition.clauses {
-            for mut sequence in sequences(clause) {
+        // What has to be asked comes last: whatever fails before is not asked.
+        let asked = |clause: &&Clause| matches!(clause, Clause::Fact { .. });
+        let (asked, told): (Vec<_>, Vec<_>) = condition.clauses.iter().partition(asked);
+        for clause in told.into_iter().chain(asked) {
+            for mut sequence in self.sequences(clause) {
                 if let Some(last) = sequence.last_mut() {
                     last.flags |= step_flag::SEQUENCE_ENDS;
                 }
@@ -80,6 +89,51 @@ impl Conditions {
         index(self.wanted.len())
     }
 
+    fn sequences(&mut self, clause: &Clause) -> Vec<Vec<Wanted>> {
+        match clause {
+            Clause::Argument(patterns) => patterns
+                .iter()
+                .map(|pattern| vec![wanted(pattern, 0)])
+                .collect(),
+            Clause::Subcommand(all) => {
+                let words = |sequence: &Vec<ArgPattern>| {
+                    let word = |pattern| wanted(pattern, step_flag::WORD);
+                    sequence.iter().map(word).collect()
+                };
+                all.iter().map(words).collect()
+            }
+            Clause::Exact { items, more } => vec![exact(items, *more)],
+            Clause::Option(names) => names
+                .iter()
+                .flat_map(option)
+                .map(|step| vec![step])
+                .collect(),
+            Clause::Fact { fact, negated } => {
+                let negated = if *negated { step_flag::NEGATED } else { 0 };
+                let of_file = if fact.is_of_file() {
+                    step_flag::OF_FILE
+                } else {
+                    0
+                };
+                vec![vec![Wanted {
+                    flags: step_flag::FACT | negated | of_file,
+                    place: self.fact(fact),
+                    ..NOTHING
+                }]]
+            }
+        }
+    }
+
+    /// Number of a question; conditions that ask the same share it.
+    fn fact(&mut self, fact: &Fact) -> u16 {
+        let known = self.facts.iter().position(|other| other == fact);
+        let number = known.unwrap_or_else(|| {
+            self.facts.push(fact.clone());
+            self.facts.len() - 1
+        });
+        u16::try_from(number).unwrap_or(u16::MAX)
+    }
+
     /// Numbers the patterns and gives entries their steps instead of the number of their condition.
     pub(crate) fn finish(self, entries: &mut [Entry]) -> (Arguments, Vec<CompileError>) {
         if self.wanted.is_empty() {
@@ -87,12 +141,11 @@ impl Conditions {
         }
         let forwards: Vec<Vec<u8>> = self.forwards.into_iter().collect();
         let backwards: Vec<Vec<u8>> = self.backwards.into_iter().collect();
+        let has = |any: bool, flag: u16| if any { flag } else { 0 };
         let mut steps = vec![ArgStep {
-            flags: if backwards.is_empty() {
-                0
-            } else {
-                step_flag::HAS_SUFFIXES
-            },
+            flags: has(!backwards.is_empty(), step_flag::HAS_SUFFIXES)
+                | has(!self.facts.is_empty(), step_flag::FACT)
+                | has(self.facts.iter().any(Fact::is_of_file), step_flag::OF_FILE),
             ..ArgStep::default()
         }];
         let mut places = Vec::with_capacity(self.wanted.len());
@@ -127,11 +180,17 @@ impl Conditions {
                 "steps of conditions on arguments",
                 ARG_STEPS_PER_SLOT as usize,
             ),
+            too_large(
+                self.facts.len(),
+                "different regular expressions and hashes",
+                FACTS_MAX,
+            ),
         ];
         let arguments = Arguments {
             forwards,
             backwards,
             steps,
+            facts: self.facts,
         };
         (arguments, errors.into_iter().flatten().collect())
     }
@@ -190,28 +249,6 @@ fn numbers(sorted: &[Vec<u8>], text: &[u8]) -> (u32, u32) {
 
 fn index(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-fn sequences(clause: &Clause) -> Vec<Vec<Wanted>> {
-    match clause {
-        Clause::Argument(patterns) => patterns
-            .iter()
-            .map(|pattern| vec![wanted(pattern, 0)])
-            .collect(),
-        Clause::Subcommand(all) => {
-            let words = |sequence: &Vec<ArgPattern>| {
-                let word = |pattern| wanted(pattern, step_flag::WORD);
-                sequence.iter().map(word).collect()
-            };
-            all.iter().map(words).collect()
-        }
-        Clause::Exact { items, more } => vec![exact(items, *more)],
-        Clause::Option(names) => names
-            .iter()
-            .flat_map(option)
-            .map(|step| vec![step])
-            .collect(),
-    }
 }
 
 fn wanted(pattern: &ArgPattern, flags: u16) -> Wanted {

@@ -597,7 +597,16 @@ fn conditions_on_arguments_that_mean_nothing_say_why() {
         ("option: [-rf]", "an option is a dash"),
         ("args: [\"**\", x]", "`**` stands at the end"),
         ("args: x", "a list"),
-        ("regex: x", "not enforced by this build"),
+        ("regex: \"a(b\"", "no regular expression: unclosed group"),
+        ("regex: \".*\"", "every command matches this"),
+        ("regex: [a, a]", "twice"),
+        (
+            "lineRegex: \"(x{100}){1000}\"",
+            "too large once it is compiled",
+        ),
+        ("sha256: abc", "64 hexadecimal digits"),
+        ("notSha256: [[x]]", "text"),
+        ("sha: x", "did you mean `sha256`?"),
         ("anyarg: [x]", "did you mean `anyArg`?"),
     ] {
         refused(&rule(condition), words);
@@ -630,7 +639,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         rule("flags: []"),
         rule("approval: x"),
         document("subjects: { services: [a] }\nrules: []"),
-        with_rules(&["{ id: a, effect: deny, exec: { path: /a, regex: x } }"]),
+        with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mprotect], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [accept], cidr: ::/0 } }"]),
     ];

@@ -19,7 +19,7 @@ use super::{
     super::{pins::Pins, table::Slots},
     Identified, Identify, IdentityError, ObjectId,
     ends::Ends,
-    open::{identify, names},
+    open::{identify, names, object},
 };
 
 /// How long one object is waited for: far longer than any disk that works takes, and short beside the time in which
@@ -37,12 +37,14 @@ pub(super) const STUCK_MAX: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) enum Asked {
     Object,
+    Identity,
     Names,
 }
 
 /// What is answered.
 pub(super) enum Told {
     Object(Identified),
+    Identity(Option<ObjectId>),
     Names(Vec<Vec<u8>>),
 }
 
@@ -82,6 +84,7 @@ impl Labeller {
             let ends = Arc::clone(&watched);
             answering(move |path, asked| match asked {
                 Asked::Object => identify(&mut table, &ends, path).map(Told::Object),
+                Asked::Identity => object(&mut table, path).map(Told::Identity),
                 Asked::Names => names(path).map(Told::Names),
             })
         };
@@ -166,18 +169,47 @@ impl Labeller {
     }
 }
 
+impl Labeller {
+    /// Which object is at `path`, without taking it for one that is labelled: nobody waits for its end. None for what
+    /// has no identity that lasts, or for nothing.
+    pub fn object(&self, path: &Path) -> Result<Option<ObjectId>, IdentityError> {
+        match self.ask(path, Asked::Identity)? {
+            Told::Identity(found) => Ok(found),
+            Told::Object(_) | Told::Names(_) => Err(IdentityError::Ended),
+        }
+    }
+}
+
+impl Identify for Arc<Labeller> {
+    fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
+        Labeller::identify(self, path)
+    }
+
+    fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
+        Labeller::names(self, path)
+    }
+
+    fn ended(&self) -> Vec<ObjectId> {
+        Labeller::ended(self)
+    }
+
+    fn unwatched(&self) -> usize {
+        Labeller::unwatched(self)
+    }
+}
+
 impl Identify for Labeller {
     fn identify(&self, path: &Path) -> Result<Identified, IdentityError> {
         match self.ask(path, Asked::Object)? {
             Told::Object(found) => Ok(found),
-            Told::Names(_) => Err(IdentityError::Ended),
+            Told::Identity(_) | Told::Names(_) => Err(IdentityError::Ended),
         }
     }
 
     fn names(&self, path: &Path) -> Result<Vec<Vec<u8>>, IdentityError> {
         match self.ask(path, Asked::Names)? {
             Told::Names(names) => Ok(names),
-            Told::Object(_) => Err(IdentityError::Ended),
+            Told::Object(_) | Told::Identity(_) => Err(IdentityError::Ended),
         }
     }
 

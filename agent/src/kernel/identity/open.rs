@@ -43,8 +43,45 @@ pub(super) fn identify(
     if !labelled(&named).map_err(failed)? {
         return Ok(Identified::ByName(place));
     }
-    // The descriptor's own link: exactly the object that was looked at, whatever the path names by now.
-    let again = PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()));
+    let again = link(&named);
+    let found = seen(table, path, &again)?;
+    ends.watch(found, &again);
+    Ok(Identified::Object(found, place))
+}
+
+/// Which object is at `path`; none for what has no identity that lasts, or for nothing.
+pub(super) fn object(
+    table: &mut impl Table<u32, Identity>,
+    path: &Path,
+) -> Result<Option<ObjectId>, IdentityError> {
+    let failed = |source| IdentityError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let Some(named) = name(path).map_err(failed)? else {
+        return Ok(None);
+    };
+    if !labelled(&named).map_err(failed)? {
+        return Ok(None);
+    }
+    seen(table, path, &link(&named)).map(Some)
+}
+
+/// The descriptor's own link: exactly the object that was looked at, whatever its path names by now.
+fn link(named: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()))
+}
+
+/// What the hook reports of an open through `link`.
+fn seen(
+    table: &mut impl Table<u32, Identity>,
+    path: &Path,
+    link: &Path,
+) -> Result<ObjectId, IdentityError> {
+    let failed = |source| IdentityError::Open {
+        path: path.to_owned(),
+        source,
+    };
     let armed = Identity {
         tid: u32::try_from(gettid().as_raw()).unwrap_or(0),
         ..Identity::default()
@@ -52,15 +89,14 @@ pub(super) fn identify(
     let (mut last, mut reported) = (None, false);
     for _ in 0..ATTEMPTS {
         table.put(&0, &armed)?;
-        drop(reading().open(&again).map_err(failed)?);
+        drop(reading().open(link).map_err(failed)?);
         let seen = table.get(&0)?.unwrap_or_default();
         reported |= seen.count != 0;
         let clean = undisturbed(&armed, &seen);
         if let Some(found) = clean
             && clean == last
         {
-            ends.watch(found, &again);
-            return Ok(Identified::Object(found, place));
+            return Ok(found);
         }
         last = clean;
     }

@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use super::{
         settings::Secret,
         table::TableError,
     },
-    Desired, InstallReport, Relabelled,
+    Desired, InstallReport, Published, Relabelled,
     automaton::{Automaton, TooLarge},
     graph::{EXPANDED_MAX, Graph, MOUNT_NODES_MAX},
     kept::{AWAY_MAX, Kept},
@@ -80,6 +81,8 @@ pub(super) type ReadMounts = Box<dyn Fn() -> Result<Mounts, MountsError> + Send>
 /// [`FLIP_INTERVAL`] after the last flip.
 pub struct Installer {
     tables: Tables,
+    /// Told of each image before it is the active one
+    published: Arc<Published>,
     identify: Box<dyn Identify + Send>,
     mounts: ReadMounts,
     secret: Secret,
@@ -98,14 +101,17 @@ impl Installer {
         pins: &Pins,
         identify: Box<dyn Identify + Send>,
         secret: Secret,
+        published: Arc<Published>,
     ) -> Result<Self, InstallError> {
-        Self::with(
+        let mut made = Self::with(
             Tables::open(pins)?,
             identify,
             Box::new(Mounts::read),
             secret,
             FLIP_INTERVAL,
-        )
+        )?;
+        made.published = published;
+        Ok(made)
     }
 
     pub(super) fn with(
@@ -117,6 +123,7 @@ impl Installer {
     ) -> Result<Self, InstallError> {
         let mut made = Self {
             tables,
+            published: Arc::default(),
             identify,
             mounts,
             secret,
@@ -160,10 +167,9 @@ impl Installer {
             drop(self.tables.clear(slot));
             return Err(error);
         }
-        self.tables.active.put(
-            &ACTIVE_IMAGE,
-            &(desired.generation.0 << 1 | u64::from(slot)),
-        )?;
+        let active = desired.generation.0 << 1 | u64::from(slot);
+        self.published.publish(active, &desired.image);
+        self.tables.active.put(&ACTIVE_IMAGE, &active)?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
         self.kept.prune(&mut graph);

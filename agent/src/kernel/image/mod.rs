@@ -7,6 +7,7 @@ pub mod automaton;
 pub mod graph;
 pub mod install;
 pub mod kept;
+mod published;
 pub mod report;
 pub mod resolve;
 pub mod rows;
@@ -23,6 +24,7 @@ use stayhand_guardrail::{
 };
 
 pub use install::{Active, InstallError, Installer};
+pub use published::Published;
 pub use report::{InstallReport, Relabelled};
 
 use crate::clock::Deadlines;

@@ -8,7 +8,10 @@ mod loading;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use error::LoadError;
 
@@ -16,13 +19,14 @@ use super::{
     btf::{Btf, BtfError},
     counters::CounterMap,
     holds::Holds,
-    identity::Labeller,
-    image::{InstallError, Installer},
+    identity::{IdentityError, Labeller},
+    image::{InstallError, Installer, Published},
     layout,
     object::KernelObject,
     offsets,
     pins::{Pins, PinsError},
     probe::{Places, probe},
+    questions::{FactAnswers, Questions},
     rings::{Records, RingsError},
     scan::{ScanError, ScanReport, scan},
     settings::{HoldLimits, Secret},
@@ -171,10 +175,29 @@ impl Kernel {
         Records::start(&self.pins)
     }
 
-    /// The installer of images, with its labelling thread. On the main thread, see [`Labeller::start`].
-    pub fn installer(&self) -> Result<Installer, InstallError> {
-        let labeller = Labeller::start(&self.pins)?;
-        Installer::open(&self.pins, Box::new(labeller), self.secret)
+    /// The labelling thread. On the main thread, see [`Labeller::start`].
+    pub fn labeller(&self) -> Result<Arc<Labeller>, IdentityError> {
+        Labeller::start(&self.pins).map(Arc::new)
+    }
+
+    /// The installer of images, which publishes each before it is the active one.
+    pub fn installer(
+        &self,
+        labeller: &Arc<Labeller>,
+        published: &Arc<Published>,
+    ) -> Result<Installer, InstallError> {
+        let identify = Box::new(Arc::clone(labeller));
+        Installer::open(&self.pins, identify, self.secret, Arc::clone(published))
+    }
+
+    /// The kernel's questions about facts, and the map of answers. Only one process may read them.
+    pub fn questions(&self) -> Result<(Questions, FactAnswers), TableError> {
+        Ok((Questions::open(&self.pins)?, FactAnswers::open(&self.pins)?))
+    }
+
+    /// The boot's secret.
+    pub fn secret(&self) -> Secret {
+        self.secret
     }
 
     /// Ends enforcement: removes every pinned link, then every pinned map, of every layout version, and says how many

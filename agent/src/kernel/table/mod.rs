@@ -16,6 +16,7 @@ use std::io;
 
 use aya::maps::MapError;
 use stayhand_agent_ebpf::abi::{
+    fact::{Answer, FactKey},
     hold::{AnswerEntry, HoldEntry, HoldKey},
     image::{
         ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetBits,
@@ -43,6 +44,7 @@ macro_rules! plain {
 plain!(
     u32,
     u64,
+    Answer,
     AnswerEntry,
     HoldEntry,
     HoldKey,
@@ -50,6 +52,7 @@ plain!(
     ArgStep,
     EdgeKey,
     Entry,
+    FactKey,
     Identity,
     Label,
     LabelBits,

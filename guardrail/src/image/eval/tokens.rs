@@ -11,22 +11,30 @@ use stayhand_agent_ebpf::{
 
 use crate::{
     image::Image,
-    policy::args::{Arguments, is_option},
+    policy::args::{Arguments, Call, Fact, Met, is_option},
 };
 
-/// The arguments of one call as tokens, and how many they are; nothing if they are unknown.
-pub(super) struct Call(Option<(Vec<Token>, u32)>);
+/// What is known of one call.
+pub(super) struct Known {
+    /// Its arguments as tokens, and how many they are
+    arguments: Option<(Vec<Token>, u32)>,
+    /// Answers to the image's questions, see [`met`]
+    facts: Vec<u32>,
+}
 
-impl Call {
-    pub(super) fn of(image: &Image, arguments: Arguments<'_>) -> Self {
-        let Arguments::Known(list) = arguments else {
-            return Self(None);
+impl Known {
+    pub(super) fn of(image: &Image, call: Call<'_>) -> Self {
+        let answer = |fact: &Fact| match fact.holds(call) {
+            Met::No => met::NO,
+            Met::Maybe => met::MAYBE,
+            Met::Yes => met::YES,
         };
-        let placed = list.iter().zip(1u16..);
-        let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
-        let tokens: Vec<Token> = tokens.collect();
-        let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        Self(Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX))
+        let facts = image.arguments.facts.iter().map(answer).collect();
+        let arguments = match call.arguments {
+            Arguments::Known(list) => tokens(image, list),
+            Arguments::Unknown => None,
+        };
+        Self { arguments, facts }
     }
 
     /// See [`met`].
@@ -34,15 +42,8 @@ impl Call {
         if entry.args_len == 0 {
             return met::YES;
         }
-        let Some((tokens, count)) = &self.0 else {
-            return met::MAYBE;
-        };
         let steps = &image.arguments.steps;
-        let tables = Lookup {
-            steps,
-            tokens,
-            count: *count,
-        };
+        let tables = Lookup { steps, known: self };
         let mut matcher = Matcher::default();
         loop {
             match matcher.advance(&tables, entry.args_first, entry.args_len) {
@@ -53,10 +54,18 @@ impl Call {
     }
 }
 
+/// Nothing for more arguments than the kernel keeps.
+fn tokens(image: &Image, list: &[Vec<u8>]) -> Option<(Vec<Token>, u32)> {
+    let placed = list.iter().zip(1u16..);
+    let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
+    let tokens: Vec<Token> = tokens.collect();
+    let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX)
+}
+
 struct Lookup<'a> {
     steps: &'a [ArgStep],
-    tokens: &'a [Token],
-    count: u32,
+    known: &'a Known,
 }
 
 impl Tables for Lookup<'_> {
@@ -65,11 +74,21 @@ impl Tables for Lookup<'_> {
     }
 
     fn token(&self, index: u32) -> Option<Token> {
-        self.tokens.get(index as usize).copied()
+        let (tokens, _) = self.known.arguments.as_ref()?;
+        tokens.get(index as usize).copied()
+    }
+
+    fn known(&self) -> bool {
+        self.known.arguments.is_some()
     }
 
     fn count(&self) -> u32 {
-        self.count
+        self.known.arguments.as_ref().map_or(0, |(_, count)| *count)
+    }
+
+    fn fact(&self, number: u32) -> u32 {
+        let fact = self.known.facts.get(number as usize);
+        fact.copied().unwrap_or(met::FAILED)
     }
 }
 

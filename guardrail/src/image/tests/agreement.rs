@@ -27,7 +27,7 @@ use crate::{
         leases::rows,
     },
     policy::{
-        args::Arguments,
+        args::{Call, Sha256},
         compile,
         explain::{End, Explanation, Question, explain},
         net::{mapped_octets, vsock_address},
@@ -64,8 +64,12 @@ fn rand_seed() -> u64 {
         .finish()
 }
 
-fn known(args: Option<&Vec<Vec<u8>>>) -> Arguments<'_> {
-    args.map_or(Arguments::Unknown, |args| Arguments::Known(args))
+fn known((args, sha256): (&Option<Vec<Vec<u8>>>, Option<u8>)) -> Call<'_> {
+    let known = |args| Call {
+        sha256: sha256.map(|byte| Sha256([byte; 32])),
+        ..Call::with(args)
+    };
+    args.as_ref().map_or(Call::UNKNOWN, |args| known(args))
 }
 
 fn compiled(case: &Case) -> Image {
@@ -91,6 +95,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             operations,
             path,
             args,
+            sha256,
         } => {
             let attempt = Attempt {
                 ops: *operations,
@@ -99,7 +104,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 subjects,
             };
             let ends = [(disk.levels(path), attempt)];
-            judge_paths(image, &ends, known(args.as_ref()), now, &leases)
+            judge_paths(image, &ends, known((args, *sha256)), now, &leases)
         }
         What::Ends {
             operations,
@@ -115,7 +120,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 };
                 (disk.levels(path), attempt)
             });
-            judge_paths(image, &ends, Arguments::Unknown, now, &leases)
+            judge_paths(image, &ends, Call::UNKNOWN, now, &leases)
         }
         What::Address {
             operations,
@@ -207,16 +212,16 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
             vec![(operation.bit(), vec![Object::Request { words }.into()])]
         }
     };
-    let arguments = match &tried.what {
-        What::Path { args, .. } => known(args.as_ref()),
-        _ => Arguments::Unknown,
+    let call = match &tried.what {
+        What::Path { args, sha256, .. } => known((args, *sha256)),
+        _ => Call::UNKNOWN,
     };
     let ends: Vec<End<'_>> = ends
         .iter()
         .map(|(operations, objects)| End {
             operations: *operations,
             objects,
-            arguments,
+            call,
         })
         .collect();
     explain(&Question {

@@ -65,6 +65,8 @@ pub(super) enum What {
         path: String,
         /// Behind `argv[0]`; none for unknown ones
         args: Option<Vec<Vec<u8>>>,
+        /// Every byte of the file's hash
+        sha256: Option<u8>,
     },
     Ends {
         operations: (u32, u32),
@@ -235,16 +237,35 @@ fn condition() -> impl Strategy<Value = String> {
             let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
             format!("args: [{}{more}]", quoted.join(", "))
         }),
-        1..32u8,
+        list(&REGEXES, 2).prop_map(|list| format!("regex: {list}")),
+        list(&REGEXES, 2).prop_map(|list| format!("lineRegex: {list}")),
+        hashes("sha256"),
+        hashes("notSha256"),
+        1..512u16,
     );
-    clauses.prop_map(|(any, all, subcommand, option, exact, which)| {
-        let chosen: Vec<String> = [any, all, subcommand, option, exact]
-            .into_iter()
-            .enumerate()
-            .filter(|(bit, _)| which >> bit & 1 == 1)
-            .map(|(_, clause)| clause)
+    clauses.prop_map(
+        |(any, all, subcommand, option, exact, regex, line, sha, not, which)| {
+            let chosen: Vec<String> = [any, all, subcommand, option, exact, regex, line, sha, not]
+                .into_iter()
+                .enumerate()
+                .filter(|(bit, _)| which >> bit & 1 == 1)
+                .map(|(_, clause)| clause)
+                .collect();
+            chosen.join(", ")
+        },
+    )
+}
+
+const REGEXES: [&str; 6] = ["^s", "l.*t", "[-]r", "^get push$", "a$", "(?i)SCALE"];
+
+/// Hashes of one byte over and over.
+fn hashes(key: &'static str) -> impl Strategy<Value = String> {
+    prop::sample::subsequence(&["01", "02", "03"][..], 1..=2).prop_map(move |bytes| {
+        let hashes: Vec<String> = bytes
+            .iter()
+            .map(|byte| format!("\"{}\"", byte.repeat(32)))
             .collect();
-        chosen.join(", ")
+        format!("{key}: [{}]", hashes.join(", "))
     })
 }
 
@@ -428,8 +449,8 @@ fn attempt() -> impl Strategy<Value = Tried> {
     ];
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
-        3 => (operations, path(), args())
-            .prop_map(|(operations, path, args)| What::Path { operations, path, args }),
+        3 => (operations, path(), args(), prop::option::of(1u8..4))
+            .prop_map(|(operations, path, args, sha256)| What::Path { operations, path, args, sha256 }),
         1 => (ends, path(), path())
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
         2 => (net(), address, port, protocol)

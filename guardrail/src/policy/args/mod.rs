@@ -1,10 +1,12 @@
-//! Conditions on the arguments of an execution: what a rule says, and what it means.
+//! Conditions on an execution, first of all on its arguments: what a rule says, and what it means.
 //!
 //! `argv[0]` is never looked at: whoever executes a program chooses it freely.
 
+pub mod fact;
 mod option;
 mod pattern;
 
+pub use fact::{ArgRegex, Fact, Sha256};
 pub use option::{OptionError, OptionName};
 pub use pattern::{ArgPattern, PatternError};
 
@@ -32,6 +34,38 @@ pub enum Clause {
     },
     /// Some argument is one of these options, in any of the ways in which `getopt_long` takes it
     Option(Vec<OptionName>),
+    /// What the kernel has to ask about
+    Fact {
+        /// What is asked
+        fact: Fact,
+        /// Whether it must not be so
+        negated: bool,
+    },
+}
+
+/// An attempt as conditions look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// Its arguments
+    pub arguments: Arguments<'a>,
+    /// Hash of the executed file, if it is known
+    pub sha256: Option<Sha256>,
+}
+
+impl<'a> Call<'a> {
+    /// Nothing is known, or the attempt is no execution.
+    pub const UNKNOWN: Self = Self {
+        arguments: Arguments::Unknown,
+        sha256: None,
+    };
+
+    /// With these arguments behind `argv[0]`, and nothing else that is known.
+    pub const fn with(arguments: &'a [Vec<u8>]) -> Self {
+        Self {
+            arguments: Arguments::Known(arguments),
+            sha256: None,
+        }
+    }
 }
 
 /// The arguments of an attempt behind `argv[0]`.
@@ -55,21 +89,29 @@ pub enum Met {
 }
 
 impl ArgCondition {
-    /// Whether arguments meet it.
-    pub fn met(&self, arguments: Arguments<'_>) -> Met {
-        match arguments {
-            _ if self.clauses.is_empty() => Met::Yes,
-            Arguments::Unknown => Met::Maybe,
-            Arguments::Known(list) => {
-                let clauses = self.clauses.iter().map(|clause| clause.met(list));
-                clauses.min().unwrap_or(Met::Yes)
-            }
-        }
+    /// Whether a call meets it.
+    pub fn met(&self, call: Call<'_>) -> Met {
+        let clauses = self.clauses.iter().map(|clause| clause.met(call));
+        clauses.min().unwrap_or(Met::Yes)
     }
 }
 
 impl Clause {
-    fn met(&self, arguments: &[Vec<u8>]) -> Met {
+    fn met(&self, call: Call<'_>) -> Met {
+        if let Self::Fact { fact, negated } = self {
+            return match fact.holds(call) {
+                Met::Yes if *negated => Met::No,
+                Met::No if *negated => Met::Yes,
+                met => met,
+            };
+        }
+        match call.arguments {
+            Arguments::Known(list) => self.met_by(list),
+            Arguments::Unknown => Met::Maybe,
+        }
+    }
+
+    fn met_by(&self, arguments: &[Vec<u8>]) -> Met {
         let some = |is_met: &dyn Fn(&[u8]) -> bool| {
             if arguments.iter().any(|argument| is_met(argument)) {
                 Met::Yes
@@ -97,6 +139,7 @@ impl Clause {
             Self::Option(names) => {
                 some(&|argument| names.iter().any(|name| name.is_given_by(argument)))
             }
+            Self::Fact { .. } => Met::Maybe,
         }
     }
 }
@@ -140,7 +183,7 @@ mod tests {
             .iter()
             .map(|text| text.as_bytes().to_vec())
             .collect();
-        condition.met(Arguments::Known(&list))
+        condition.met(Call::with(&list))
     }
 
     #[test]
@@ -148,8 +191,8 @@ mod tests {
         let condition = ArgCondition {
             clauses: vec![Clause::Argument(patterns(&["scale"]))],
         };
-        assert_eq!(condition.met(Arguments::Unknown), Met::Maybe);
-        assert_eq!(ArgCondition::default().met(Arguments::Unknown), Met::Yes);
+        assert_eq!(condition.met(Call::UNKNOWN), Met::Maybe);
+        assert_eq!(ArgCondition::default().met(Call::UNKNOWN), Met::Yes);
     }
 
     #[test]

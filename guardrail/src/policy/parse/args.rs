@@ -1,14 +1,25 @@
-//! Conditions on arguments: `args`, `anyArg`, `allArgs`, `subcommand`, `option`.
+//! Conditions of `exec`: `args`, `anyArg`, `allArgs`, `subcommand`, `option`, `regex`, `lineRegex`, `sha256`,
+//! `notSha256`.
 
 use super::{reader::Reader, target::list_of};
 use crate::policy::{
     Diagnostic,
-    args::{ArgCondition, ArgPattern, Clause},
+    args::{ArgCondition, ArgPattern, Clause, Fact},
     yaml::{Node, Value},
 };
 
-/// Keys of `exec` that are conditions on its arguments.
-pub(super) const KEYS: [&str; 5] = ["args", "anyArg", "allArgs", "subcommand", "option"];
+/// Keys of `exec` that are conditions.
+pub(super) const KEYS: [&str; 9] = [
+    "args",
+    "anyArg",
+    "allArgs",
+    "subcommand",
+    "option",
+    "regex",
+    "lineRegex",
+    "sha256",
+    "notSha256",
+];
 
 /// Clauses of one condition; the kernel compares each with every argument.
 const CLAUSES_MAX: usize = 8;
@@ -39,7 +50,31 @@ pub(super) fn condition<'n>(
         let option = |r: &mut Reader, node: &Node| r.parsed(node, "option");
         clauses.push(Clause::Option(list_of(r, node, "option", option)));
     }
+    clauses.extend(facts(r, take));
     ArgCondition { clauses }
+}
+
+/// What the kernel asks the agent about.
+fn facts<'n>(r: &mut Reader, mut take: impl FnMut(&str) -> Option<&'n Node>) -> Vec<Clause> {
+    let mut clauses = Vec::new();
+    let mut push = |fact, negated| clauses.push(Clause::Fact { fact, negated });
+    if let Some(node) = take("regex") {
+        push(
+            Fact::Argument(list_of(r, node, "regex", |r, node| r.parsed(node, "regex"))),
+            false,
+        );
+    }
+    if let Some(node) = take("lineRegex") {
+        let expression = |r: &mut Reader, node: &Node| r.parsed(node, "lineRegex");
+        push(Fact::Line(list_of(r, node, "lineRegex", expression)), false);
+    }
+    for (key, negated) in [("sha256", false), ("notSha256", true)] {
+        if let Some(node) = take(key) {
+            let hash = |r: &mut Reader, node: &Node| r.parsed(node, key);
+            push(Fact::Sha256(list_of(r, node, key, hash)), negated);
+        }
+    }
+    clauses
 }
 
 /// The whole list; `*` is any one argument, `**` at its end any others.

@@ -39,7 +39,7 @@ pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
 }
 
 fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
-    let later = ["argv", "hash", "sha256", "env", "regex", "interpreter"];
+    let later = ["argv", "hash", "env", "interpreter"];
     let known: Vec<&str> = ["path"].into_iter().chain(args::KEYS).collect();
     let mut fields = Fields::of(r, node, "exec", &known, &later)?;
     let paths = fields.require(r, "path")?;

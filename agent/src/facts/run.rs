@@ -1,0 +1,149 @@
+//! The two threads: one reads questions and answers what it can at once, the other one reads files.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use stayhand_agent_ebpf::abi::fact::{WAIT_LONG_NS, WAIT_NS};
+
+use super::{
+    answer::{Outcome, about_file, answer},
+    files,
+    hashing::{Hashes, Queue},
+};
+use crate::{
+    clock::Now,
+    exit::chain,
+    kernel::{
+        identity::{IdentityError, Labeller, ObjectId},
+        image::Published,
+        mounts::Mounts,
+        questions::{Asked, FactAnswers, Questions, Said},
+        settings::Secret,
+    },
+};
+
+/// How often the ring is looked at without being told to: bounds the harm of a lost wake-up.
+const LOOK: Duration = Duration::from_millis(250);
+/// How soon a question is looked at again whose image is not known yet.
+const AGAIN: Duration = Duration::from_millis(20);
+/// Questions that wait for their image to be known; more than the ring has, and all of one moment after a start.
+const EARLY_MAX: usize = 1_024;
+
+/// What both threads share.
+struct Shared {
+    answers: Mutex<FactAnswers>,
+    images: Arc<Published>,
+    hashes: Hashes,
+    queue: Queue,
+    labeller: Arc<Labeller>,
+    secret: Secret,
+}
+
+/// Starts both; they run until the process ends.
+pub fn start(
+    questions: Questions,
+    answers: FactAnswers,
+    images: Arc<Published>,
+    labeller: Arc<Labeller>,
+    secret: Secret,
+) -> io::Result<()> {
+    let shared = Arc::new(Shared {
+        answers: Mutex::new(answers),
+        images,
+        hashes: Hashes::default(),
+        queue: Queue::default(),
+        labeller,
+        secret,
+    });
+    let reading = Arc::clone(&shared);
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    thread("files").spawn(move || {
+        loop {
+            let asked = reading.queue.take();
+            reading.read(&asked);
+        }
+    })?;
+    thread("facts").spawn(move || shared.run(questions))?;
+    Ok(())
+}
+
+impl Shared {
+    fn run(&self, mut questions: Questions) {
+        let mut early: Vec<Asked> = Vec::new();
+        loop {
+            while let Some(asked) = questions.next() {
+                early.extend(self.take(asked));
+            }
+            let now_ns = Now::read().boot_ns;
+            early.truncate(EARLY_MAX);
+            early = early
+                .into_iter()
+                .filter(|asked| now_ns.saturating_sub(asked.since_boot_ns) < WAIT_NS)
+                .filter_map(|asked| self.take(asked))
+                .collect();
+            questions.wait(if early.is_empty() { LOOK } else { AGAIN });
+        }
+    }
+
+    /// Answers a question, or gives it back if its image is not known yet.
+    fn take(&self, asked: Asked) -> Option<Asked> {
+        let Some(image) = self.images.of(asked.active) else {
+            return Some(asked);
+        };
+        let hash = self.hashes.of(&asked);
+        match answer(&asked, &image, self.secret.key(), hash) {
+            Outcome::Said(said) => self.say(&asked, said),
+            Outcome::Read(said) => {
+                // First, so that what is said of the file comes behind it.
+                self.say(&asked, said);
+                if !self.queue.put(asked.clone()) {
+                    self.say(&asked, about_file(&asked, &image, None));
+                }
+            }
+            Outcome::Changed => tracing::warn!(
+                auid = asked.auid,
+                "the arguments of a program were changed while they were judged; nothing is told about them"
+            ),
+        }
+        None
+    }
+
+    fn read(&self, asked: &Asked) {
+        let identity =
+            |path: &Path| -> Result<Option<ObjectId>, IdentityError> { self.labeller.object(path) };
+        let hash = match Mounts::read() {
+            Ok(mounts) => files::hash(asked, &mounts, &identity).map_err(|error| chain(&error)),
+            Err(error) => Err(chain(&error)),
+        };
+        match &hash {
+            Ok(hash) => self.hashes.keep(asked, *hash),
+            Err(why) => {
+                let path = asked.path.as_deref().unwrap_or_default();
+                tracing::warn!(
+                    path = %stayhand_guardrail::text::Safe(path),
+                    why,
+                    "nobody can say what a program hashes to; conditions on it count as perhaps met"
+                );
+            }
+        }
+        if let Some(image) = self.images.of(asked.active) {
+            self.say(asked, about_file(asked, &image, hash.ok()));
+        }
+    }
+
+    fn say(&self, asked: &Asked, said: Said) {
+        let lasts_ns = if said.working { WAIT_LONG_NS } else { WAIT_NS };
+        let until_ns = Now::read().boot_ns.saturating_add(lasts_ns);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = answers.say(asked.key, said, until_ns) {
+            tracing::error!(
+                error = chain(&error),
+                "a question about facts stays unanswered"
+            );
+        }
+    }
+}
