@@ -31,7 +31,7 @@ const SETTLED: Duration = Duration::from_millis(20);
 const CHUNK_BYTES: usize = 256 << 10;
 /// File systems whose change times this kernel makes, and which no other machine and no program can hold up or answer
 /// for.
-const LOCAL: [&[u8]; 11] = [
+const LOCAL: [&[u8]; 12] = [
     b"ext2",
     b"ext3",
     b"ext4",
@@ -39,6 +39,7 @@ const LOCAL: [&[u8]; 11] = [
     b"btrfs",
     b"f2fs",
     b"tmpfs",
+    b"rootfs",
     b"ramfs",
     b"overlay",
     b"squashfs",

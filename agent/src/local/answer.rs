@@ -117,6 +117,8 @@ impl Answers {
             ("rejudged", found.rejudged),
             ("hold-unpublished", found.hold_unpublished),
             ("restopped", found.restopped),
+            ("question-lost", found.question_lost),
+            ("unanswered", found.unanswered),
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();

@@ -38,6 +38,8 @@ pub struct Launcher {
     _file: Option<OwnedFd>,
     stack: Vec<u128>,
     flags: i32,
+    /// Of waiting for the child
+    options: i32,
 }
 
 impl Launcher {
@@ -97,6 +99,7 @@ impl Launcher {
             _file: file,
             stack,
             flags: vfork | libc::SIGCHLD,
+            options: 0,
         })
     }
 
@@ -114,7 +117,7 @@ impl Launcher {
         if child < 0 {
             return super::sys::result(-1);
         }
-        let ended = ended(child);
+        let ended = ended(child, self.options);
         // SAFETY: the shared word lives as long as the process.
         let failed = unsafe { self.job.error.read_volatile() };
         if failed < 0 { failed } else { ended }
@@ -173,10 +176,19 @@ pub fn exec_with(variable: &str, path: &str, arguments: &[&str]) -> Ret {
         .map_or(-Ret::from(libc::ENOENT), |mut launcher| launcher.launch())
 }
 
-fn ended(child: i32) -> Ret {
+/// Executes once, by a parent that is told of stops as a shell is: a program that was stopped gives 2000 + its signal.
+pub fn exec_seen(path: &str, arguments: &[&str]) -> Ret {
+    let Some(mut launcher) = Launcher::new("fork", path, arguments) else {
+        return -Ret::from(libc::ENOENT);
+    };
+    launcher.options = libc::WUNTRACED | libc::WCONTINUED;
+    launcher.launch()
+}
+
+fn ended(child: i32, options: i32) -> Ret {
     let mut status = 0i32;
     loop {
-        let waited = call!(libc::SYS_wait4, child, &raw mut status, 0, 0);
+        let waited = call!(libc::SYS_wait4, child, &raw mut status, options, 0);
         if waited == -Ret::from(libc::EINTR) {
             continue;
         }
@@ -184,6 +196,9 @@ fn ended(child: i32) -> Ret {
             return waited;
         }
         break;
+    }
+    if libc::WIFSTOPPED(status) {
+        return 2_000 + Ret::from(libc::WSTOPSIG(status));
     }
     if libc::WIFSIGNALED(status) {
         return 1_000 + Ret::from(libc::WTERMSIG(status));

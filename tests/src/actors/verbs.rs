@@ -89,6 +89,7 @@ fn files(line: &Line) -> Option<Ret> {
         },
         "exec" => programs::exec(line.text(1), line.text(2), &line.rest(3)),
         "exec-with" => programs::exec_with(line.text(1), line.text(2), &line.rest(3)),
+        "exec-seen" => programs::exec_seen(line.text(1), &line.rest(2)),
         "exec-here" => sys::execve(&a, line.number(2), line.number(3)),
         "exec32" => compat::with_path(compat::EXECVE, &a, 0, 0),
         "link" => sys::two_paths(libc::SYS_link, &a, &b),

@@ -9,6 +9,7 @@ mod bypass_labels;
 mod bypass_net;
 mod bypass_paths;
 mod exec_args;
+mod facts;
 pub mod filesystems;
 mod guest;
 mod hold_agent;
@@ -86,6 +87,7 @@ const LISTS: &[&[Scenario]] = &[
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
     exec_args::SCENARIOS,
+    facts::SCENARIOS,
     stress::SCENARIOS,
     workloads::SCENARIOS,
     hold_agent::SCENARIOS,

@@ -1,0 +1,131 @@
+//! Regular expressions over arguments.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::machine::{self, FREE, at};
+use crate::{
+    actors::client::{BOB, Puppet},
+    actors::sys::EPERM,
+    scenario::Ctx,
+    wait,
+};
+
+pub fn judged(_: &mut Ctx) -> Result<()> {
+    machine::with(|machine| {
+        let long = format!("{} drop table x", "y".repeat(5_000));
+        for words in [
+            &["-c", "drop table users"][..],
+            &["-c", "select 1; DROP   TABLE users"],
+            &["-f", "x", "--command=truncate table t"],
+            &[&long],
+        ] {
+            machine.denied("sql", words)?;
+        }
+        for words in [
+            &["-c", "select 1"][..],
+            &["drop", "table"],
+            &["-c", "drop tables"],
+            &[],
+            &[&"y".repeat(5_000)],
+        ] {
+            machine.runs("sql", words)?;
+        }
+        machine.denied("kube", &["delete", "ns", "prod"])?;
+        machine.denied("kube", &["-n", "x", "delete", "ns/prod"])?;
+        machine.runs("kube", &["get", "delete", "ns", "prod"])?;
+        machine.denied("both", &["xx", "now"])?;
+        machine.runs("both", &["xy", "now"])?;
+        machine.runs("both", &["xx", "later"])?;
+        machine.all_answered()?;
+        // What does not fit into a question is unknown, which restricts.
+        machine.denied("sql", &[&"y".repeat(9_000)])?;
+        machine.denied("kube", &vec!["get"; 2_000])
+    })
+}
+
+pub fn held(_: &mut Ctx) -> Result<()> {
+    machine::with(|machine| {
+        machine.runs("held", &["staging"])?;
+        for (answer, code) in [("approve", i64::from(FREE)), ("refuse", EPERM)] {
+            let ticket = machine
+                .alice
+                .ask(&format!("exec|fork|{}|to|prod", at("held")))?;
+            let hold = machine.host.wait_hold(&at("held"))?;
+            machine
+                .host
+                .cli(&["hold", answer, &hold.id, "--reason", "looked at it"])?
+                .ok()?;
+            let found = machine.alice.answer(&ticket, wait::SOON)?;
+            ensure!(found == code, "{answer} gives {found}");
+        }
+        Ok(())
+    })
+}
+
+pub fn unseen(_: &mut Ctx) -> Result<()> {
+    const ROUNDS: usize = 100;
+    machine::with(|machine| {
+        for round in 0..ROUNDS {
+            let word = format!("select {round}");
+            let words = format!("exec-seen|{}|{word}", at("sql"));
+            let found = machine.alice.tell(&words)?;
+            ensure!(found == i64::from(FREE), "its parent sees {found}");
+        }
+        machine.all_answered()
+    })
+}
+
+pub fn changed(ctx: &mut Ctx) -> Result<()> {
+    const ROUNDS: usize = 300;
+    machine::with(|machine| {
+        let found = machine
+            .alice
+            .text(&format!("exec-race|{}|{ROUNDS}", at("racer")))?;
+        ctx.log(format!("denied, killed, forbidden, run: {found}"));
+        let counts: Vec<usize> = found
+            .split(' ')
+            .map(|count| count.parse().with_context(|| format!("`{found}`")))
+            .collect::<Result<_>>()?;
+        let [denied, killed, forbidden, ran] = *counts else {
+            anyhow::bail!("`{found}`")
+        };
+        ensure!(forbidden == 0, "{forbidden} got the denied argument");
+        ensure!(denied + killed + ran == ROUNDS, "{found} of {ROUNDS}");
+        ensure!(
+            ran > 0 && denied > 0,
+            "nothing was changed in time: {found}"
+        );
+        Ok(())
+    })
+}
+
+pub fn flood(ctx: &mut Ctx) -> Result<()> {
+    const CHILDREN: usize = 24;
+    const ROUNDS: usize = 40;
+    machine::with(|machine| {
+        let mut others: Vec<Puppet> = (0..CHILDREN)
+            .map(|_| Puppet::start(BOB))
+            .collect::<Result<_>>()?;
+        let before = machine.host.counter("unanswered")?;
+        let mut asked = 0usize;
+        for round in 0..ROUNDS {
+            let tickets = others
+                .iter_mut()
+                .enumerate()
+                .map(|(child, bob)| {
+                    asked += 1;
+                    bob.ask(&format!("exec|fork|{}|{child}|{round}", at("kube")))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            machine.runs("sql", &["-c", &format!("select {round}")])?;
+            for (bob, ticket) in others.iter().zip(&tickets) {
+                let found = bob.answer(ticket, wait::SOON)?;
+                ensure!(found == i64::from(FREE), "one of the flood gives {found}");
+            }
+        }
+        let after = machine.host.counter("unanswered")?;
+        ctx.log(format!("{asked} questions beside"));
+        ensure!(after == before, "{} without an answer", after - before);
+        Ok(())
+    })
+}
