@@ -130,12 +130,21 @@ unsafe fn take(facts: *mut CallFacts, found: *const Answer, now_ns: u64) {
     }
 }
 
-/// Number and hash of the arguments; unknown ones are none, and no call has none with this hash.
+/// Whether some fact of the image is about arguments, and they are known.
+#[inline(always)]
+unsafe fn about_arguments(state: *mut TaskState) -> bool {
+    // SAFETY: the state is live by contract.
+    unsafe {
+        (*state).args.known != 0 && (*state).args.flags & u32::from(step_flag::OF_ARGUMENTS) != 0
+    }
+}
+
+/// Number and hash of the arguments; none where no answer depends on them.
 #[inline(always)]
 unsafe fn given(state: *mut TaskState) -> (u64, u64) {
     // SAFETY: the state is live by contract.
     unsafe {
-        if (*state).args.known == 0 {
+        if !about_arguments(state) {
             return (0, 0);
         }
         ((*state).args.judged.argc, (*state).args.judged.hash)
@@ -302,7 +311,7 @@ unsafe fn fill(state: *mut TaskState, room: &mut RingBufEntry<Question>) {
         }
         start(state);
         (*rounds).ended = 0;
-        if (*state).args.known != 0
+        if about_arguments(state)
             && let Some(vectors) = Call::current(current_task()).vectors()
         {
             (*rounds).vectors = [vectors.argv, vectors.envp];

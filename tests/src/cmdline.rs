@@ -18,6 +18,8 @@ pub enum Mode {
     Shell,
     /// Measure
     Bench,
+    /// Measure calls that ask about a fact
+    BenchFacts,
 }
 
 /// Everything that was asked for.
@@ -90,7 +92,10 @@ fn mode_named(name: &str) -> Result<Mode> {
         "demo" => Mode::Demo,
         "shell" => Mode::Shell,
         "bench" => Mode::Bench,
-        other => bail!("unknown stayhand.mode `{other}`; use suite, demo, shell or bench"),
+        "bench-facts" => Mode::BenchFacts,
+        other => {
+            bail!("unknown stayhand.mode `{other}`; use suite, demo, shell, bench or bench-facts")
+        }
     })
 }
 

@@ -13,6 +13,7 @@ mod actions;
 mod actors;
 mod args;
 mod bench;
+mod bench_facts;
 mod cleanup;
 mod cmdline;
 mod console;

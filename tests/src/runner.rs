@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cmdline::{Mode, Wishes};
 use crate::scenario::{LOGS, RESULT, Scenario};
-use crate::{bench, cleanup, console, process, scenarios, story};
+use crate::{bench, bench_facts, cleanup, console, process, scenarios, story};
 
 /// Lines of each service's log that a failure quotes.
 const LOG_LINES: usize = 60;
@@ -24,6 +24,7 @@ pub fn run() -> Result<ExitCode> {
         Mode::Suite => suite(&wishes)?,
         Mode::Demo => report("demo", story::demo()),
         Mode::Bench => report("bench", bench::run()),
+        Mode::BenchFacts => report("bench", bench_facts::run()),
         Mode::Shell => {}
     }
     let shell_wanted = wishes.keep || wishes.mode == Mode::Shell;

@@ -3,6 +3,7 @@
 //! Independent of how busy this machine is; never compared with wall-clock times.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -24,6 +25,10 @@ const AGREEMENT: f64 = 0.005;
 /// Console lines quoted after a bad end.
 const CONSOLE_LINES: usize = 30;
 
+/// Modes of the guest, see `tests/src/cmdline.rs`.
+const HOOKS: &str = "bench";
+const FACTS: &str = "bench-facts";
+
 /// One measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -37,18 +42,14 @@ pub struct Row {
 
 /// Runs it once, or twice with a comparison, and prints a table or JSON.
 pub fn hooks(ready: &Ready, json: bool, check: bool) -> Result<()> {
-    let rows = measure(ready)?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        println!("{}", table(&rows));
-    }
+    let rows = measure(ready, HOOKS, None)?;
+    print(&rows, json)?;
     if check {
         let missed = crate::bars::missed(&rows);
         if !missed.is_empty() {
             bail!("over the bar:\n{}", missed.join("\n"));
         }
-        let again = measure(ready)?;
+        let again = measure(ready, HOOKS, None)?;
         let apart = disagreements(&rows, &again);
         if !apart.is_empty() {
             bail!(
@@ -66,15 +67,48 @@ pub fn hooks(ready: &Ready, json: bool, check: bool) -> Result<()> {
     Ok(())
 }
 
-fn measure(ready: &Ready) -> Result<Vec<Row>> {
+/// Whole commands under a question each, in a guest that has a compiler; a second table has the ratios.
+pub fn facts(ready: &Ready, json: bool) -> Result<()> {
+    let programs = crate::setup::programs(&ready.base)?;
+    let rows = measure(ready, FACTS, Some(&programs))?;
+    print(&rows, json)?;
+    if !json {
+        println!("{}", table(&ratios(&rows), "ratio to no agent", 3));
+    }
+    Ok(())
+}
+
+fn print(rows: &[Row], json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(rows)?);
+    } else {
+        println!("{}", table(rows, "instructions per action", 0));
+    }
+    Ok(())
+}
+
+/// Each figure by that of the same action in the first circumstances.
+fn ratios(rows: &[Row]) -> Vec<Row> {
+    let first = |row: &Row| {
+        let same = rows.iter().find(|other| other.action == row.action)?;
+        Some(same.instructions)
+    };
+    let ratio = |row: &Row| Row {
+        instructions: first(row).map_or(f64::NAN, |first| row.instructions / first),
+        ..row.clone()
+    };
+    rows.iter().map(ratio).collect()
+}
+
+fn measure(ready: &Ready, mode: &str, programs: Option<&Path>) -> Result<Vec<Row>> {
     let kernel = ready.kernel()?;
-    let initrd = Initrd::write(&ready.base, None, std::slice::from_ref(kernel), None)?;
+    let initrd = Initrd::write(&ready.base, programs, std::slice::from_ref(kernel), None)?;
     let machine = Machine {
         kernel,
         initrd: initrd.path(),
         lsm: LSM,
         dir: paths::vm_dir(&format!("bench-{}", kernel.series)),
-        append: "stayhand.mode=bench".to_owned(),
+        append: format!("stayhand.mode={mode}"),
         smp: 1,
         counting: true,
         interactive: false,
@@ -124,7 +158,7 @@ fn measure(ready: &Ready) -> Result<Vec<Row>> {
 }
 
 /// Actions down, circumstances across, both in the order in which they came.
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], what: &str, decimals: usize) -> String {
     let actions = in_order(rows.iter().map(|r| &r.action));
     let scenarios = in_order(rows.iter().map(|r| &r.scenario));
     let cells: BTreeMap<_, _> = rows
@@ -133,7 +167,7 @@ fn table(rows: &[Row]) -> String {
         .collect();
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
-    let mut head = vec!["instructions per action".to_owned()];
+    let mut head = vec![what.to_owned()];
     head.extend(scenarios.iter().map(|s| (*s).clone()));
     table.set_header(head);
     for action in &actions {
@@ -141,7 +175,7 @@ fn table(rows: &[Row]) -> String {
         line.extend(scenarios.iter().map(|s| {
             cells
                 .get(&(*action, *s))
-                .map_or(String::new(), |n| format!("{n:.0}"))
+                .map_or(String::new(), |n| format!("{n:.decimals$}"))
         }));
         table.add_row(line);
     }
@@ -218,11 +252,12 @@ mod tests {
 
     #[test]
     fn the_table_has_a_line_per_action_and_a_column_per_scenario() {
-        let text = table(&[
+        let rows = [
             row("open", "none", 10.0),
             row("open", "agent", 20.0),
             row("exec", "agent", 30.0),
-        ]);
+        ];
+        let text = table(&rows, "instructions", 0);
         assert_eq!(
             text.lines()
                 .filter(|l| l.contains("open") || l.contains("exec"))
@@ -233,5 +268,10 @@ mod tests {
             text.contains("none") && text.contains("agent") && text.contains("30"),
             "{text}"
         );
+        let ratio = |action: &str| {
+            let found = ratios(&rows).into_iter().filter(|row| row.action == action);
+            found.map(|row| row.instructions).collect::<Vec<_>>()
+        };
+        assert_eq!((ratio("open"), ratio("exec")), (vec![1.0, 2.0], vec![1.0]));
     }
 }

@@ -121,6 +121,15 @@ enum Bench {
         #[arg(long)]
         check: bool,
     },
+    /// Guest instructions and context switches of commands that ask the agent about a fact, with ratios
+    Facts {
+        /// Kernel series: 6.1, 6.12, another that Debian has such as 7.1, or `newest`
+        #[arg(long, default_value = "6.12")]
+        kernel: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Everything about one VM run
@@ -209,6 +218,12 @@ fn run_verb() -> Result<()> {
         } => {
             let ready = built(&[kernels::Series::named(&kernel)?])?;
             bench::hooks(&ready, json, check)?;
+        }
+        Verb::Bench {
+            what: Bench::Facts { kernel, json },
+        } => {
+            let ready = built(&[kernels::Series::named(&kernel)?])?;
+            bench::facts(&ready, json)?;
         }
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {

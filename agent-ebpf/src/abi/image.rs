@@ -340,6 +340,8 @@ pub mod step_flag {
     pub const NEGATED: u16 = 1 << 7;
     /// With `FACT`: it is about the file and can be told without arguments. Of step 0: some step is one.
     pub const OF_FILE: u16 = 1 << 11;
+    /// Of step 0: some fact is about arguments.
+    pub const OF_ARGUMENTS: u16 = 1 << 12;
 }
 
 /// What is known of one argument of a call.

@@ -145,7 +145,11 @@ impl Conditions {
         let mut steps = vec![ArgStep {
             flags: has(!backwards.is_empty(), step_flag::HAS_SUFFIXES)
                 | has(!self.facts.is_empty(), step_flag::FACT)
-                | has(self.facts.iter().any(Fact::is_of_file), step_flag::OF_FILE),
+                | has(self.facts.iter().any(Fact::is_of_file), step_flag::OF_FILE)
+                | has(
+                    !self.facts.iter().all(Fact::is_of_file),
+                    step_flag::OF_ARGUMENTS,
+                ),
             ..ArgStep::default()
         }];
         let mut places = Vec::with_capacity(self.wanted.len());

@@ -123,7 +123,8 @@ pub fn batch(name: &str, place: &str, to: &str) -> Ret {
     }
 }
 
-fn now_ns() -> Ret {
+/// The monotonic clock, which counts instructions in the benchmark's machine.
+pub fn now_ns() -> Ret {
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map_or(-1, |now| now.tv_sec() * 1_000_000_000 + now.tv_nsec())
 }

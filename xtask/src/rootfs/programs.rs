@@ -73,14 +73,15 @@ pub fn make(apt: &Apt, base: &Path) -> Result<PathBuf> {
     let packages: Vec<&str> = NAMES.split_whitespace().collect();
     let versions = apt.candidates(&packages)?;
     let key = hex(Sha256::digest(format!("{} {versions:?}", recipe_key())).as_slice());
-    let debs = paths::cache_dir("rootfs-programs-debs")?.join(&key);
+    // Of this process's own: another one may be at the same, and removes its own.
+    let own = format!("{key}.{}", std::process::id());
+    let debs = paths::cache_dir("rootfs-programs-debs")?.join(own);
     apt.download("setup  guest programs", &packages, &debs)?;
     let base = fs::read(base)?;
     let tree = collect(&debs)?;
     check_libraries(&tree, &cpio::names(&base))?;
     let dir = paths::cache_dir("rootfs-programs")?;
     let name = format!("programs-{key}.cpio");
-    // Of this process's own: another one may be at the same.
     let fresh = dir.join(format!("{name}.{}", std::process::id()));
     tree.write(std::io::BufWriter::new(fs::File::create(&fresh)?))?;
     fs::rename(&fresh, dir.join(&name))?;
