@@ -210,7 +210,7 @@ impl Judge {
             self.cover(tables, now, entry.permission, ops);
         }
         if surely || decode_effect(entry.effect) != effect::ALLOW {
-            self.rank(entry, ops);
+            self.rank(entry, ops, surely);
         }
     }
 
@@ -236,7 +236,8 @@ impl Judge {
     }
 
     #[inline(always)]
-    fn rank(&mut self, entry: &Entry, ops: u32) {
+    fn rank(&mut self, entry: &Entry, ops: u32, surely: bool) {
+        let unsure = if surely { 0 } else { entry_flag::UNSURE };
         let effect = decode_effect(entry.effect);
         let matched = Matched {
             rule: entry.rule,
@@ -244,7 +245,7 @@ impl Judge {
             effect,
             order: entry.order,
             timeout_ms: entry.timeout_ms,
-            flags: entry.flags,
+            flags: entry.flags | unsure,
         };
         let restricts = matches!(effect, effect::DENY | effect::REQUIRE_GRANT | effect::HOLD);
         if restricts && entry.flags & entry_flag::MONITOR != 0 {

@@ -13,12 +13,12 @@ use aya_ebpf::{
 use stayhand_agent_ebpf::{
     abi::{
         ABI_VERSION,
-        code::counter,
+        code::{counter, reason},
         fact::{
             ARG_BYTES, ARGS_BYTES, Answer, Asked, FactBits, FactKey, Question, WAIT_LONG_NS,
             WAIT_NS, question_flag,
         },
-        image::step_flag,
+        image::{entry_flag, step_flag},
         record::record_flag,
         task::{CallFacts, TaskState},
     },
@@ -70,6 +70,7 @@ pub unsafe fn recall(state: *mut TaskState, inode: Addr) {
     unsafe {
         let facts = &raw mut (*state).args.facts;
         (*facts).open = 0;
+        (*facts).untold = 0;
         if (*state).args.flags & u32::from(step_flag::FACT) == 0 {
             return;
         }
@@ -192,16 +193,19 @@ pub fn ask(state: *mut TaskState, task: Addr, ops: u32) -> bool {
             if same(&(*asked).key, &(*facts).key) {
                 (*asked).call = 0;
             }
+            if core::ptr::read_volatile(&raw const (*facts).untold) != 0 {
+                unknown(state);
+            }
             return false;
         }
         let (Some(call), Some(settings)) = (restartable(task, ops), settings()) else {
-            count(counter::UNANSWERED);
+            unanswered(state);
             return false;
         };
         let call = call.identity(state, settings.secret);
         (*state).current.call = call;
         if !waits(state, call) {
-            count(counter::UNANSWERED);
+            unanswered(state);
             return false;
         }
         if (*asked).written == 0 {
@@ -210,6 +214,28 @@ pub fn ask(state: *mut TaskState, task: Addr, ops: u32) -> bool {
         keep_for_restart(state);
     }
     again()
+}
+
+/// Nobody told in time.
+#[inline(always)]
+unsafe fn unanswered(state: *mut TaskState) {
+    count(counter::UNANSWERED);
+    // SAFETY: by contract.
+    unsafe { unknown(state) }
+}
+
+/// What denies because of a fact that nobody told says so, instead of claiming to know.
+#[inline(always)]
+unsafe fn unknown(state: *mut TaskState) {
+    // SAFETY: the state is live by contract. Volatile: in memory all outcomes look alike to the verifier.
+    unsafe {
+        let decision = &raw mut (*state).current.decision;
+        let unsure = core::ptr::read_volatile(&raw const (*decision).by.flags) & entry_flag::UNSURE;
+        let reason = core::ptr::read_volatile(&raw const (*decision).reason);
+        if unsure != 0 && matches!(reason, reason::RULE_DENY | reason::NO_GRANT) {
+            core::ptr::write_volatile(&raw mut (*decision).reason, reason::FACT_UNKNOWN);
+        }
+    }
 }
 
 /// Whether the call still has time; a new one begins to have it.

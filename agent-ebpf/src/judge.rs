@@ -475,7 +475,9 @@ impl Arguments for CallArguments {
                     met::NO
                 };
             }
-            if !(*facts).unknown.has(number) {
+            if (*facts).unknown.has(number) {
+                core::ptr::write_volatile(&raw mut (*facts).untold, 1);
+            } else {
                 (*facts).wanted.set(number);
                 core::ptr::write_volatile(&raw mut (*facts).open, 1);
             }

@@ -126,14 +126,15 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     let (questions, answers) = kernel
         .questions()
         .map_err(|error| Failure::of("cannot open the maps of facts", &error))?;
-    facts::start(questions, answers, images, labeller, kernel.secret())
+    let facts = facts::start(questions, answers, images, labeller, kernel.secret())
         .map_err(|error| Failure::of("cannot start a thread", &error))?;
     #[cfg(feature = "trace")]
     crate::kernel::trace::start();
     let maps = KernelMaps::open(&kernel)
         .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
     let shared = Shared::new(config, &kernel, host, Arc::new(maps))?;
-    let agent = Agent::start(config, shared, installer)?;
+    let mut agent = Agent::start(config, shared, installer)?;
+    agent.threads.push(("facts", facts));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

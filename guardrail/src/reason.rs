@@ -172,6 +172,8 @@ reasons! {
     CapAuditControl = "cap-audit-control", number::CAP_AUDIT_CONTROL;
     /// A program got other arguments than those that were judged
     ArgsChanged = "args-changed", number::ARGS_CHANGED;
+    /// The rule asks for a fact that nobody told in time, or that nobody can tell
+    FactUnknown = "fact-unknown", number::FACT_UNKNOWN;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }

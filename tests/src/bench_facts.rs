@@ -81,7 +81,7 @@ fn rows(scenario: &str, host: Option<&Host>) -> Result<()> {
     let mut alice = Puppet::start(ALICE)?;
     let again = scenario.ends_with("before");
     let unanswered = || host.map_or(Ok(0), |host| host.counter("unanswered"));
-    let before = unanswered()?;
+    let unanswered_before = unanswered()?;
     for (action, each) in [("1,000 commands in dash", COMMANDS), ("make", 0)] {
         let mut instructions = Vec::new();
         let mut switches = Vec::new();
@@ -93,13 +93,13 @@ fn rows(scenario: &str, host: Option<&Host>) -> Result<()> {
             } else {
                 format!("exec-with|PATH=/usr/bin|/usr/bin/dash|{ROOT}/make.sh|{run}")
             };
-            let (begun, switched) = (now_ns(), context_switches()?);
+            let (begun, before) = (now_ns(), context_switches()?);
             let ticket = alice.ask(&words)?;
             let code = alice.answer(&ticket, wait::LONG)?;
             ensure!(code == 0, "{action}, {scenario}: {code}");
             if number > 0 {
                 instructions.push(now_ns() - begun);
-                switches.push(context_switches()? - switched);
+                switches.push(context_switches()? - before);
             }
         }
         row(action, scenario, median(instructions)?);
@@ -109,7 +109,7 @@ fn rows(scenario: &str, host: Option<&Host>) -> Result<()> {
             median(switches)?,
         );
     }
-    let unanswered = unanswered()? - before;
+    let unanswered = unanswered()? - unanswered_before;
     ensure!(unanswered == 0, "{unanswered} questions without an answer");
     Ok(())
 }

@@ -177,6 +177,8 @@ pub mod reason {
     pub const CAP_AUDIT_CONTROL: u32 = 18;
     /// A program got other arguments than those that were judged, and was killed.
     pub const ARGS_CHANGED: u32 = 19;
+    /// The rule asks for a fact that nobody told in time, or that nobody can tell.
+    pub const FACT_UNKNOWN: u32 = 20;
 }
 
 /// The hook that judged.

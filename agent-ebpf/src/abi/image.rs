@@ -267,6 +267,8 @@ pub mod entry_flag {
     pub const MONITOR: u32 = 1 << 0;
     /// Record an allow, too.
     pub const RECORD: u32 = 1 << 1;
+    /// Of what was matched, never of an entry: its condition only may be met.
+    pub const UNSURE: u32 = 1 << 2;
 }
 
 /// Longest pattern of an argument, in bytes with the NUL that ends a literal one.

@@ -228,8 +228,8 @@ pub struct CallFacts {
     pub working: u32,
     /// Not zero: somebody has the executed file open for writing
     pub written: u32,
-    /// Zero
-    pub pad: u32,
+    /// Not zero: some condition is about a fact that nobody can tell
+    pub untold: u32,
 }
 
 /// What of [`Strings`] is compared.

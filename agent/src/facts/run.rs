@@ -3,7 +3,10 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -43,14 +46,15 @@ struct Shared {
     secret: Secret,
 }
 
-/// Starts both; they run until the process ends.
+/// Starts both; they run until the process ends. Yields what the first one counts up each time it comes round: the other
+/// one may hang with a disk, and nothing but hashes hangs with it.
 pub fn start(
     questions: Questions,
     answers: FactAnswers,
     images: Arc<Published>,
     labeller: Arc<Labeller>,
     secret: Secret,
-) -> io::Result<()> {
+) -> io::Result<Arc<AtomicU64>> {
     let shared = Arc::new(Shared {
         answers: Mutex::new(answers),
         images,
@@ -67,15 +71,18 @@ pub fn start(
             reading.read(&asked);
         }
     })?;
-    thread("facts").spawn(move || shared.run(questions))?;
-    Ok(())
+    let alive: Arc<AtomicU64> = Arc::default();
+    let beat = Arc::clone(&alive);
+    thread("facts").spawn(move || shared.run(questions, &beat))?;
+    Ok(alive)
 }
 
 impl Shared {
-    fn run(&self, mut questions: Questions) {
+    fn run(&self, mut questions: Questions, alive: &AtomicU64) {
         let mut early: Vec<Asked> = Vec::new();
         loop {
-            while let Some(asked) = questions.next() {
+            alive.fetch_add(1, Ordering::Relaxed);
+            while let Some(asked) = questions.take() {
                 early.extend(self.take(asked));
             }
             let now_ns = Now::read().boot_ns;

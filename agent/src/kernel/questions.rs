@@ -138,7 +138,7 @@ impl Questions {
     }
 
     /// The next one that is there; what is no question is said and passed over.
-    pub fn next(&mut self) -> Option<Asked> {
+    pub fn take(&mut self) -> Option<Asked> {
         loop {
             let entry = self.ring.next()?;
             match Asked::decode(&entry) {
@@ -270,7 +270,9 @@ mod tests {
         let mut answers = FactAnswers::with(Fake::new("FACT_ANSWERS", 8));
         let bits = |numbers: &[u32]| {
             let mut bits = FactBits::default();
-            numbers.iter().for_each(|number| bits.set(*number));
+            for number in numbers {
+                bits.set(*number);
+            }
             bits
         };
         let key = FactKey { digest: [1, 2] };

@@ -139,6 +139,7 @@ fn what_happened(reason: &str, verdict: &str) -> &'static str {
         "no-record" => "was denied: it could not be recorded",
         "walk-failed" => "was denied: its path could not be judged",
         "image-changed" => "was denied: the policy changed at that very moment",
+        "fact-unknown" => "was denied: nobody could tell whether the rule is about it",
         "hold-restops" => "was held, and denied because it was continued by hand too often",
         "cap-audit-control" => "was denied: nobody guarded may change who they are logged in as",
         "would-have" => "went on; the policy only watches, it would have been restricted",
@@ -163,7 +164,7 @@ fn usual_advice(reason: &str) -> &'static str {
         "hold-timed-out" => "agree with an approver first, then start the program again",
         "hold-quota" => "wait for the answers, or end the programs that wait",
         "hold-unavailable" => "use an ordinary program for it, or ask an operator for a grant",
-        "image-changed" => "try again",
+        "image-changed" | "fact-unknown" => "try again",
         _ => "ask an operator, and name the rule",
     }
 }

@@ -52,6 +52,10 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
         Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => plain(
             "run it again; if it stays so, show the operators the output of `stayhand why --last`",
         ),
+        Reason::FactUnknown => plain(
+            "run it again in a moment; if it stays so, tell the operators: `stayhand doctor` and the agent's log on this \
+             host say why",
+        ),
         Reason::CapAuditControl => plain("you stay who you logged in as, also as root"),
         Reason::ArgsChanged => plain("run it again without changing its arguments meanwhile"),
         Reason::HoldApproved

@@ -144,6 +144,9 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
         Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => {
             format!("denied: {action} could not be judged")
         }
+        Reason::FactUnknown => {
+            format!("denied: {action}: nobody could tell whether it is what {rule} is about")
+        }
         Reason::CapAuditControl => "denied: changing who you are to the audit system".to_owned(),
         Reason::ArgsChanged => {
             "killed: the program's arguments were changed while they were judged".to_owned()

@@ -64,9 +64,11 @@ fn denied(reason: Reason) -> Control {
         Reason::NoGrant | Reason::HoldTimedOut => (disposition::UNAUTHORIZED, severity::MEDIUM),
         Reason::HoldRefused => (disposition::REJECTED, severity::MEDIUM),
         Reason::HoldCancelled => (disposition::BLOCKED, severity::LOW),
-        Reason::NoRecord | Reason::WalkFailed | Reason::ImageChanged | Reason::Unknown => {
-            (disposition::ERROR, severity::MEDIUM)
-        }
+        Reason::NoRecord
+        | Reason::WalkFailed
+        | Reason::ImageChanged
+        | Reason::FactUnknown
+        | Reason::Unknown => (disposition::ERROR, severity::MEDIUM),
         Reason::CapAuditControl | Reason::ArgsChanged => (disposition::BLOCKED, severity::HIGH),
         _ => (disposition::BLOCKED, severity::MEDIUM),
     };

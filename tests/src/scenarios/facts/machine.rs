@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use sha2::Digest as _;
+use stayhand_guardrail::policy::args::Sha256;
 
 use crate::{
     actors::{
@@ -36,16 +37,15 @@ pub struct Machine {
     pub alice: Puppet,
 }
 
-fn hash(bytes: &[u8]) -> String {
-    let hash = sha2::Sha256::digest(bytes);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+fn hash(bytes: &[u8]) -> Sha256 {
+    Sha256(sha2::Sha256::digest(bytes).into())
 }
 
 fn policy() -> Result<String> {
     let (denied, granted) = (hash(&elf::exit64(DENIED)), hash(&elf::exit64(GRANTED)));
     let dynamic = hash(&fs::read(DYNAMIC).context(DYNAMIC)?);
     Ok(format!(
-        r#"apiVersion: stayhand/v1
+        r"apiVersion: stayhand/v1
 kind: Policy
 metadata: {{ name: facts }}
 spec:
@@ -60,7 +60,7 @@ spec:
     - {{ id: held, effect: hold, exec: {{ path: {ROOT}/held, regex: 'prod' }}, timeout: 2m }}
     - {{ id: content, effect: deny, exec: {{ path: {ROOT}/**, sha256: [{denied}, {dynamic}] }} }}
     - {{ id: build, effect: require-grant, exec: {{ path: {ROOT}/tool }} }}
-"#
+"
     ))
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::machine::{self, at};
 use crate::{
@@ -31,6 +32,12 @@ pub fn killed(ctx: &mut Ctx) -> Result<()> {
         machine.runs("sql", &["-c", "select 'unknown'"])?;
         let unanswered = machine.host.counter("unanswered")?;
         ensure!(unanswered > 0, "nobody counted it");
+        let told = wait::until_ok(wait::SOON, "the event", || {
+            let events = machine.host.events()?;
+            let unknown = |event: &&Value| event.to_string().contains("fact-unknown");
+            Ok(events.iter().find(unknown).cloned())
+        })?;
+        ctx.log(told["message"].to_string());
         Ok(())
     })
 }
