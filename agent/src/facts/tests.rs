@@ -1,3 +1,5 @@
+//! Answers, turns and files, without a kernel.
+
 use std::{
     io::Write as _,
     os::unix::fs::MetadataExt as _,

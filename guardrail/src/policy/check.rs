@@ -2,7 +2,8 @@
 
 use super::{
     Cidr, Diagnostic, NamedSet, PathPattern, Permission, Policy, PortRange, Ranges, Rule, Scope,
-    Target, args::Clause,
+    Target,
+    args::{ArgCondition, Clause},
 };
 use crate::{action::Operation, reason::Effect};
 
@@ -58,13 +59,13 @@ const LIBRARIES: [&[u8]; 5] = [
     b"/usr/local/lib/l.so",
 ];
 
-/// Whoever maps a library executable runs it with arguments that nobody knows, which restricts.
+/// Whoever maps a library executable runs it with arguments that nobody knows, which restricts; its hash can be known.
 fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let with_libraries =
         |path: &PathPattern| LIBRARIES.iter().any(|library| path.matches(library, 0));
     let stops = |target: &Target| match target {
         Target::Exec { paths, args, .. } => {
-            !args.clauses.is_empty() && paths.iter().any(with_libraries)
+            asks_for_arguments(args) && paths.iter().any(with_libraries)
         }
         _ => false,
     };
@@ -77,6 +78,13 @@ fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
         warning.suggest("name the programs, or their directory, without the libraries")
     })
+}
+
+fn asks_for_arguments(args: &ArgCondition) -> bool {
+    let of_file =
+        |clause: &Clause| matches!(clause, Clause::Fact { fact, .. } if fact.is_of_file());
+    // One that is surely not met restricts nothing, whatever the others are.
+    !args.clauses.is_empty() && !args.clauses.iter().any(of_file)
 }
 
 /// An option more, and the list is another one.
@@ -99,15 +107,20 @@ fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     })
 }
 
+/// Whether a condition leaves nobody a choice by some argument more.
+fn ties_down(clause: &Clause) -> bool {
+    match clause {
+        Clause::Subcommand(_) | Clause::Exact { .. } => true,
+        Clause::Fact { fact, negated } => fact.is_of_file() && !negated,
+        Clause::Argument(_) | Clause::Option(_) => false,
+    }
+}
+
 /// Whoever may choose the arguments chooses to have a permission that asks for one of them.
 fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
     let asks = |target: &Target| match target {
         Target::Exec { args, .. } => {
-            !args.clauses.is_empty()
-                && !args
-                    .clauses
-                    .iter()
-                    .any(|clause| matches!(clause, Clause::Subcommand(_) | Clause::Exact { .. }))
+            !args.clauses.is_empty() && !args.clauses.iter().any(ties_down)
         }
         _ => false,
     };

@@ -558,10 +558,13 @@ fn a_permission_that_anybody_gets_by_an_argument_is_warned_about() {
 
 #[test]
 fn a_condition_on_arguments_where_libraries_are_is_warned_about() {
+    let of_content = format!("path: /**, anyArg: [x], sha256: \"{}\"", "0".repeat(64));
     for (effect, target, warnings) in [
         ("deny", "path: /**, anyArg: [x]", 1),
         ("hold", "path: /usr/**, anyArg: [x]", 1),
         ("require-grant", "path: \"/usr/lib*/**\", option: [-x]", 1),
+        ("deny", "path: /**, regex: x", 1),
+        ("deny", &of_content, 0),
         ("deny", "path: /usr/bin/**, anyArg: [x]", 0),
         ("deny", "path: /usr/**", 0),
         ("alert", "path: /**, anyArg: [x]", 0),
