@@ -177,7 +177,7 @@ unsafe fn digest(state: *mut TaskState, secret: [u64; 2]) -> [u64; 2] {
             into.put(word);
         }
         into.put(last_word(0, 8 * WORDS as u64));
-        let mut sip = into.hashed(Sip::wide(secret));
+        let sip = into.hashed(Sip::wide(secret));
         sip.finish_wide()
     }
 }
