@@ -43,13 +43,13 @@ pub fn collect(state: *mut TaskState, call: Call) {
     unsafe {
         (*state).args.known = 0;
         (*state).args.count = 0;
-        let (Some(vectors), Some(settings)) = (call.vectors(), settings()) else {
-            return;
-        };
         let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
         (*state).args.flags = ARG_STEPS
             .get(slot * ARG_STEPS_PER_SLOT)
             .map_or(0, |step| u32::from(step.flags));
+        let (Some(vectors), Some(settings)) = (call.vectors(), settings()) else {
+            return;
+        };
         let rounds = &raw mut (*state).current.rounds;
         (*rounds).sip = Sip::narrow(settings.secret);
         start(rounds, vectors);

@@ -1,16 +1,19 @@
-//! Conditions on arguments to steps over numbered patterns, as `agent-ebpf/src/args.rs` goes through them.
+//! Conditions on arguments and processes to steps over numbered patterns, as `agent-ebpf/src/args.rs` goes through them.
 //!
 //! The kernel's trie finds the longest pattern that an argument begins with. Patterns are numbered in the order of
 //! their bytes, so all that begin with one of them are a run of numbers, and a step is a comparison with its ends.
+//! A program is known by the node of its path.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::{
     abi::image::{ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgStep, Entry, step_flag},
     args::letter,
 };
 
+use super::{Edge, ROOT, Step};
 use crate::policy::{
+    PathPattern,
     args::{ArgCondition, ArgPattern, Clause, OptionName},
     compile::{CompileError, too_large},
 };
@@ -40,9 +43,10 @@ const NOTHING: Wanted = Wanted {
     letter: 0,
     flags: 0,
     place: 0,
+    program: None,
 };
 
-/// A step before patterns have numbers.
+/// A step before patterns and paths have numbers.
 #[derive(Clone, Debug)]
 struct Wanted {
     start: Vec<u8>,
@@ -50,6 +54,7 @@ struct Wanted {
     letter: u32,
     flags: u16,
     place: u16,
+    program: Option<PathPattern>,
 }
 
 impl Conditions {
@@ -81,25 +86,36 @@ impl Conditions {
     }
 
     /// Numbers the patterns and gives entries their steps instead of the number of their condition.
-    pub(crate) fn finish(self, entries: &mut [Entry]) -> (Arguments, Vec<CompileError>) {
+    pub(crate) fn finish(
+        self,
+        entries: &mut [Entry],
+        edges: &[Edge],
+    ) -> (Arguments, Vec<CompileError>) {
         if self.wanted.is_empty() {
             return (Arguments::default(), vec![]);
         }
         let forwards: Vec<Vec<u8>> = self.forwards.into_iter().collect();
         let backwards: Vec<Vec<u8>> = self.backwards.into_iter().collect();
+        let nodes = nodes(edges);
+        let wanted = || self.wanted.iter().flatten();
+        let of_process = wanted().fold(0, |flags, step| flags | step.flags & step_flag::PROCESS);
+        let suffixes = if backwards.is_empty() {
+            0
+        } else {
+            step_flag::HAS_SUFFIXES
+        };
         let mut steps = vec![ArgStep {
-            flags: if backwards.is_empty() {
-                0
-            } else {
-                step_flag::HAS_SUFFIXES
-            },
+            flags: suffixes | of_process,
             ..ArgStep::default()
         }];
         let mut places = Vec::with_capacity(self.wanted.len());
         for condition in &self.wanted {
             let before = steps.len();
             for wanted in condition {
-                let step = numbered(wanted, &forwards, &backwards);
+                let mut step = numbered(wanted, &forwards, &backwards);
+                if let Some(path) = &wanted.program {
+                    (step.prefix_first, step.prefix_last) = (node_of(path, &nodes), 0);
+                }
                 if !steps
                     .get_mut(before..)
                     .and_then(<[_]>::last_mut)
@@ -137,6 +153,26 @@ impl Conditions {
     }
 }
 
+/// Steps by name.
+type Nodes<'e> = BTreeMap<(u32, &'e [u8]), u32>;
+
+fn nodes(edges: &[Edge]) -> Nodes<'_> {
+    let named = edges.iter().filter_map(|edge| match &edge.step {
+        Step::Name(name) => Some(((edge.from, name.as_slice()), edge.to)),
+        Step::Wild(_) | Step::And(_) => None,
+    });
+    named.collect()
+}
+
+/// The node of a plain path, 0 for none.
+fn node_of(path: &PathPattern, nodes: &Nodes<'_>) -> u32 {
+    let names = path.components().iter().map(|one| one.name());
+    let node = names.fold(Some(ROOT), |node, name| {
+        nodes.get(&(node?, name?.as_bytes())).copied()
+    });
+    node.unwrap_or(0)
+}
+
 fn numbered(wanted: &Wanted, forwards: &[Vec<u8>], backwards: &[Vec<u8>]) -> ArgStep {
     let (prefix_first, prefix_last) = numbers(forwards, &wanted.start);
     let (suffix_first, suffix_last) = numbers(backwards, &wanted.end);
@@ -161,7 +197,7 @@ fn joined(last: &mut ArgStep, next: &ArgStep) -> bool {
             && step.prefix_first != 0
             && step.suffix_first == 0
             && step.flags & step_flag::SEQUENCE_ENDS != 0
-            && step.flags & (step_flag::WORD | step_flag::COUNT) == 0
+            && step.flags & (step_flag::WORD | step_flag::COUNT | step_flag::PROCESS) == 0
             && step.place == 0
     };
     let alternatives = plain(last) && plain(next) && last.flags & step_flag::CLAUSE_ENDS == 0;
@@ -211,7 +247,24 @@ fn sequences(clause: &Clause) -> Vec<Vec<Wanted>> {
             .flat_map(option)
             .map(|step| vec![step])
             .collect(),
+        Clause::Terminal(wanted) => vec![vec![Wanted {
+            flags: step_flag::TERMINAL,
+            place: u16::from(*wanted),
+            ..NOTHING
+        }]],
+        Clause::Parent(paths) => programs(paths, step_flag::PARENT),
+        Clause::Ancestor(paths) => programs(paths, step_flag::ANCESTOR),
     }
+}
+
+/// Each program is enough.
+fn programs(paths: &[PathPattern], flags: u16) -> Vec<Vec<Wanted>> {
+    let one = |path: &PathPattern| Wanted {
+        flags,
+        program: Some(path.clone()),
+        ..NOTHING
+    };
+    paths.iter().map(|path| vec![one(path)]).collect()
 }
 
 fn wanted(pattern: &ArgPattern, flags: u16) -> Wanted {

@@ -18,7 +18,7 @@ use stayhand_agent_ebpf::{
 };
 
 use super::{Image, Step};
-use crate::policy::args::Arguments;
+use crate::policy::args::Call;
 
 /// Leases of one subject by permission key.
 #[derive(Clone, Debug, Default)]
@@ -40,18 +40,18 @@ pub struct Level {
 }
 
 /// Judges an attempt on the object at the end of each of `ends`' levels, which start at the root: one end, or the
-/// two of a rename or a link. `arguments` are those of an execution.
+/// two of a rename or a link. `call` is what is known of an execution.
 pub fn judge_paths<T: Tables>(
     image: &Image,
     ends: &[(Vec<Level>, Attempt)],
-    arguments: Arguments<'_>,
+    call: Call<'_>,
     now: Now,
     tables: &T,
 ) -> Decision {
     let mut judge = Judge::new();
     for (levels, attempt) in ends {
         let considered = walk(image, levels).and_then(|ranges| {
-            consider(&mut judge, image, &ranges, attempt, arguments, now, tables).then_some(())
+            consider(&mut judge, image, &ranges, attempt, call, now, tables).then_some(())
         });
         if considered.is_none() {
             return unjudged(reason::WALK_FAILED);
@@ -139,7 +139,7 @@ fn judge_range<T: Tables>(
     tables: &T,
 ) -> Decision {
     let mut judge = Judge::new();
-    let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Arguments::Unknown);
+    let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Call::UNKNOWN);
     if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
         judge.finish()
     } else {
@@ -158,11 +158,11 @@ fn consider<T: Tables>(
     image: &Image,
     ranges: &[Range],
     attempt: &Attempt,
-    arguments: Arguments<'_>,
+    call: Call<'_>,
     now: Now,
     tables: &T,
 ) -> bool {
-    let call = tokens::Call::of(image, arguments);
+    let call = tokens::Read::of(image, call);
     let entries = ranges.iter().flat_map(|range| image.entries(*range));
     for (count, entry) in entries.enumerate() {
         if count >= ENTRIES_PER_ATTEMPT_MAX as usize {

@@ -5,7 +5,7 @@
 
 use super::{
     Mode, Rule, Versioned,
-    args::{Arguments, Met},
+    args::{Call, Met},
 };
 use crate::{
     action::{Object, Operation},
@@ -55,8 +55,8 @@ pub struct End<'a> {
     /// The object, under every name by which it counts: what it is called now, and what it or a directory above
     /// it was called when the policies were installed
     pub objects: &'a [Known],
-    /// Arguments of an execution
-    pub arguments: Arguments<'a>,
+    /// Arguments and process of an execution
+    pub call: Call<'a>,
 }
 
 /// What is asked.
@@ -179,7 +179,7 @@ fn shared(targets: &[super::Target], end: &End<'_>, least: Met) -> u32 {
     let meets = |target: &&super::Target| {
         let known =
             |known: &Known| target.matches(end.operations, &known.object, known.anchor) >= least;
-        target.met(end.arguments) >= least && end.objects.iter().any(known)
+        target.met(end.call) >= least && end.objects.iter().any(known)
     };
     let bits = targets
         .iter()
@@ -202,7 +202,7 @@ impl<'a> AtEnd<'a> {
     fn at(end: &End<'_>, policies: &[&'a Versioned], question: &Question<'_>) -> Self {
         let rules = rules_of(policies);
         let with_bits = rules.into_iter().map(|(one, rule)| {
-            // What arguments may meet is restricted, and not allowed.
+            // What a call may meet is restricted, and not allowed.
             let least = if rule.effect == Effect::Allow {
                 Met::Yes
             } else {

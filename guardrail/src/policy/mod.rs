@@ -25,7 +25,7 @@ pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
 
-use args::{Arguments, Met};
+use args::{Call, Met};
 
 use crate::{
     action::{Object, Operation},
@@ -164,7 +164,7 @@ pub enum Target {
     Exec {
         /// Programs, scripts, interpreters
         paths: Vec<PathPattern>,
-        /// With such arguments
+        /// With such arguments, by such a process
         args: ArgCondition,
     },
     /// Do one of these to one of those
@@ -281,10 +281,10 @@ fn on_address(
 }
 
 impl Target {
-    /// Whether the arguments of an attempt meet what the set says of them.
-    pub fn met(&self, arguments: Arguments<'_>) -> Met {
+    /// Whether arguments and process of an attempt meet what the set says of them.
+    pub fn met(&self, call: Call<'_>) -> Met {
         match self {
-            Self::Exec { args, .. } => args.met(arguments),
+            Self::Exec { args, .. } => args.met(call),
             Self::File { .. }
             | Self::Net { .. }
             | Self::Unix { .. }

@@ -1,32 +1,51 @@
-//! What the kernel makes of a call's arguments, without a kernel: tokens by the image's patterns, then the kernel's own
-//! matcher.
+//! What the kernel makes of a call, without a kernel: tokens of its arguments by the image's patterns, nodes of the
+//! programs that it comes from, then the kernel's own matcher.
 
 use stayhand_agent_ebpf::{
     abi::{
         image::{ArgStep, Entry, Token, token_flag},
-        task::{ARG_BYTES_MAX, LETTERS_MAX, TOKENS_MAX},
+        task::{ARG_BYTES_MAX, LETTERS_MAX, TOKENS_MAX, lineage},
     },
     args::{Arguments as Tables, Matcher, letter, met},
 };
 
 use crate::{
     image::Image,
-    policy::args::{Arguments, is_option},
+    policy::args::{Arguments, Call, Programs, is_option},
 };
 
-/// The arguments of one call as tokens, and how many they are; nothing if they are unknown.
-pub(super) struct Call(Option<(Vec<Token>, u32)>);
+/// One call as the hook keeps it.
+pub(super) struct Read {
+    /// Tokens of the arguments, and how many arguments there are; nothing if they are unknown
+    arguments: Option<(Vec<Token>, u32)>,
+    terminal: u32,
+    /// Nodes of programs, those of what starts the program first
+    programs: Vec<u32>,
+    parents: u32,
+    lineage: u32,
+}
 
-impl Call {
-    pub(super) fn of(image: &Image, arguments: Arguments<'_>) -> Self {
-        let Arguments::Known(list) = arguments else {
-            return Self(None);
-        };
-        let placed = list.iter().zip(1u16..);
-        let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
-        let tokens: Vec<Token> = tokens.collect();
-        let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
-        Self(Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX))
+impl Read {
+    pub(super) fn of(image: &Image, call: Call<'_>) -> Self {
+        let (parents, ancestors) = (nodes(image, call.parents), nodes(image, call.ancestors));
+        let mut flags = lineage::KNOWN;
+        if !call.parents.all {
+            flags |= lineage::PARENT_UNKNOWN;
+        }
+        if !call.ancestors.all {
+            flags |= lineage::MORE;
+        }
+        Self {
+            arguments: tokens(image, call.arguments),
+            terminal: match call.terminal {
+                None => met::MAYBE,
+                Some(false) => met::NO,
+                Some(true) => met::YES,
+            },
+            parents: u32::try_from(parents.len()).unwrap_or(u32::MAX),
+            programs: [parents, ancestors].concat(),
+            lineage: flags,
+        }
     }
 
     /// See [`met`].
@@ -34,14 +53,9 @@ impl Call {
         if entry.args_len == 0 {
             return met::YES;
         }
-        let Some((tokens, count)) = &self.0 else {
-            return met::MAYBE;
-        };
-        let steps = &image.arguments.steps;
         let tables = Lookup {
-            steps,
-            tokens,
-            count: *count,
+            steps: &image.arguments.steps,
+            call: self,
         };
         let mut matcher = Matcher::default();
         loop {
@@ -53,10 +67,34 @@ impl Call {
     }
 }
 
+/// Tokens, and how many arguments there are; nothing if they are unknown, or too many.
+fn tokens(image: &Image, arguments: Arguments<'_>) -> Option<(Vec<Token>, u32)> {
+    let Arguments::Known(list) = arguments else {
+        return None;
+    };
+    let placed = list.iter().zip(1u16..);
+    let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
+    let tokens: Vec<Token> = tokens.collect();
+    let count = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX)
+}
+
+/// Labels of programs that have one.
+fn nodes(image: &Image, programs: Programs<'_>) -> Vec<u32> {
+    let names = |path: &String| -> Vec<Vec<u8>> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        names.map(|name| name.as_bytes().to_vec()).collect()
+    };
+    let paths = programs.paths.iter().map(names);
+    paths
+        .map(|names| image.node_at(names.iter().map(Vec::as_slice)))
+        .filter(|node| *node != 0)
+        .collect()
+}
+
 struct Lookup<'a> {
     steps: &'a [ArgStep],
-    tokens: &'a [Token],
-    count: u32,
+    call: &'a Read,
 }
 
 impl Tables for Lookup<'_> {
@@ -65,11 +103,32 @@ impl Tables for Lookup<'_> {
     }
 
     fn token(&self, index: u32) -> Option<Token> {
-        self.tokens.get(index as usize).copied()
+        let (tokens, _) = self.call.arguments.as_ref()?;
+        tokens.get(index as usize).copied()
     }
 
     fn count(&self) -> u32 {
-        self.count
+        self.call.arguments.as_ref().map_or(0, |(_, count)| *count)
+    }
+
+    fn known(&self) -> bool {
+        self.call.arguments.is_some()
+    }
+
+    fn terminal(&self) -> u32 {
+        self.call.terminal
+    }
+
+    fn program(&self, index: u32) -> Option<u32> {
+        self.call.programs.get(index as usize).copied()
+    }
+
+    fn parents(&self) -> u32 {
+        self.call.parents
+    }
+
+    fn lineage(&self) -> u32 {
+        self.call.lineage
     }
 }
 

@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::{
 
 use super::{
     disk::Disk,
-    generate::{Case, NOW_NS, Tried, What, case},
+    generate::{Case, NOW_NS, Origin, Tried, What, case},
 };
 use crate::{
     action::Object,
@@ -27,7 +27,7 @@ use crate::{
         leases::rows,
     },
     policy::{
-        args::Arguments,
+        args::{Arguments, Call, Programs},
         compile,
         explain::{End, Explanation, Question, explain},
         net::{mapped_octets, vsock_address},
@@ -64,8 +64,14 @@ fn rand_seed() -> u64 {
         .finish()
 }
 
-fn known(args: Option<&Vec<Vec<u8>>>) -> Arguments<'_> {
-    args.map_or(Arguments::Unknown, |args| Arguments::Known(args))
+fn known<'a>(args: Option<&'a Vec<Vec<u8>>>, origin: &'a Origin) -> Call<'a> {
+    let programs = |(paths, all): &'a (Vec<String>, bool)| Programs { paths, all: *all };
+    Call {
+        arguments: args.map_or(Arguments::Unknown, |args| Arguments::Known(args)),
+        terminal: origin.terminal,
+        parents: programs(&origin.parents),
+        ancestors: programs(&origin.ancestors),
+    }
 }
 
 fn compiled(case: &Case) -> Image {
@@ -91,6 +97,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             operations,
             path,
             args,
+            origin,
         } => {
             let attempt = Attempt {
                 ops: *operations,
@@ -99,7 +106,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 subjects,
             };
             let ends = [(disk.levels(path), attempt)];
-            judge_paths(image, &ends, known(args.as_ref()), now, &leases)
+            judge_paths(image, &ends, known(args.as_ref(), origin), now, &leases)
         }
         What::Ends {
             operations,
@@ -115,7 +122,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 };
                 (disk.levels(path), attempt)
             });
-            judge_paths(image, &ends, Arguments::Unknown, now, &leases)
+            judge_paths(image, &ends, Call::UNKNOWN, now, &leases)
         }
         What::Address {
             operations,
@@ -207,16 +214,16 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
             vec![(operation.bit(), vec![Object::Request { words }.into()])]
         }
     };
-    let arguments = match &tried.what {
-        What::Path { args, .. } => known(args.as_ref()),
-        _ => Arguments::Unknown,
+    let call = match &tried.what {
+        What::Path { args, origin, .. } => known(args.as_ref(), origin),
+        _ => Call::UNKNOWN,
     };
     let ends: Vec<End<'_>> = ends
         .iter()
         .map(|(operations, objects)| End {
             operations: *operations,
             objects,
-            arguments,
+            call,
         })
         .collect();
     explain(&Question {

@@ -17,7 +17,7 @@ use crate::{
         eval::{Leases, Level, judge_paths},
         leases::rows,
     },
-    policy::args::Arguments,
+    policy::args::Call,
     policy::{Versioned, compile, compile::CompileError, explain::TimedLease, parse},
 };
 
@@ -180,7 +180,7 @@ fn an_empty_set_of_policies_compiles_to_an_image_that_allows() {
     let decision = judge_paths(
         &image,
         &[(levels.to_vec(), attempt)],
-        Arguments::Unknown,
+        Call::UNKNOWN,
         Now {
             boot_ns: 1,
             tai_ns: 1,
@@ -212,7 +212,7 @@ fn a_path_deeper_than_the_walk_is_restricted() {
     let decision = judge_paths(
         &image,
         &[(levels, attempt)],
-        Arguments::Unknown,
+        Call::UNKNOWN,
         Now {
             boot_ns: 1,
             tai_ns: 1,

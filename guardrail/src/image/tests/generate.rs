@@ -65,6 +65,7 @@ pub(super) enum What {
         path: String,
         /// Behind `argv[0]`; none for unknown ones
         args: Option<Vec<Vec<u8>>>,
+        origin: Origin,
     },
     Ends {
         operations: (u32, u32),
@@ -89,6 +90,32 @@ pub(super) enum What {
     System {
         operation: Operation,
     },
+}
+
+/// The process of an execution.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) terminal: Option<bool>,
+    /// Programs that start it, and whether those are all
+    pub(super) parents: (Vec<String>, bool),
+    /// Everything that it descends from, and whether that is all
+    pub(super) ancestors: (Vec<String>, bool),
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    let all = || prop::bool::weighted(0.8);
+    let programs = |max| prop::collection::vec(path(), 0..max);
+    let terminal = prop::option::weighted(0.8, any::<bool>());
+    (terminal, programs(3), programs(5), all(), all()).prop_map(
+        |(terminal, parents, others, of_parent, of_all)| {
+            let ancestors = [parents.as_slice(), &others].concat();
+            Origin {
+                terminal,
+                parents: (parents, of_parent),
+                ancestors: (ancestors, of_parent && of_all),
+            }
+        },
+    )
 }
 
 pub(super) fn path() -> impl Strategy<Value = String> {
@@ -216,7 +243,7 @@ const ARG_PATTERNS: [&str; 12] = [
 
 const EXACT: [&str; 6] = ["*", "scale", "s*", "get", "--rec*", "*a"];
 
-/// A condition on arguments, as keys of `exec`.
+/// A condition on arguments and the process, as keys of `exec`.
 fn condition() -> impl Strategy<Value = String> {
     let list = |words: &'static [&'static str], max: usize| {
         prop::sample::subsequence(words, 1..=max).prop_map(|words| {
@@ -235,10 +262,22 @@ fn condition() -> impl Strategy<Value = String> {
             let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
             format!("args: [{}{more}]", quoted.join(", "))
         }),
-        1..32u8,
+        prop::bool::ANY.prop_map(|wanted| format!("terminal: {wanted}")),
+        programs().prop_map(|list| format!("parent: {list}")),
+        programs().prop_map(|list| format!("ancestor: {list}")),
+        // Half of them on the process only, or on arguments only.
+        prop_oneof![
+            1..32u8,
+            (1..8u8).prop_map(|process| process << 5),
+            1..=u8::MAX
+        ],
     );
-    clauses.prop_map(|(any, all, subcommand, option, exact, which)| {
-        let chosen: Vec<String> = [any, all, subcommand, option, exact]
+    clauses.prop_map(|clauses| {
+        let (any, all, subcommand, option, exact, terminal, parent, ancestor, which) = clauses;
+        let all = [
+            any, all, subcommand, option, exact, terminal, parent, ancestor,
+        ];
+        let chosen: Vec<String> = all
             .into_iter()
             .enumerate()
             .filter(|(bit, _)| which >> bit & 1 == 1)
@@ -246,6 +285,11 @@ fn condition() -> impl Strategy<Value = String> {
             .collect();
         chosen.join(", ")
     })
+}
+
+/// Programs of a condition: one, or a list.
+fn programs() -> impl Strategy<Value = String> {
+    prop_oneof![path(), prop::collection::vec(path(), 1..4).prop_map(joined)]
 }
 
 fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
@@ -428,8 +472,8 @@ fn attempt() -> impl Strategy<Value = Tried> {
     ];
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
-        3 => (operations, path(), args())
-            .prop_map(|(operations, path, args)| What::Path { operations, path, args }),
+        3 => (operations, path(), args(), origin())
+            .prop_map(|(operations, path, args, origin)| What::Path { operations, path, args, origin }),
         1 => (ends, path(), path())
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
         2 => (net(), address, port, protocol)

@@ -1,14 +1,27 @@
-//! Conditions on arguments: `args`, `anyArg`, `allArgs`, `subcommand`, `option`.
+//! Conditions on arguments: `args`, `anyArg`, `allArgs`, `subcommand`, `option`; and on the process: `terminal`, `parent`,
+//! `ancestor`.
 
-use super::{reader::Reader, target::list_of};
+use super::{
+    reader::Reader,
+    target::{list_of, path},
+};
 use crate::policy::{
-    Diagnostic,
+    Diagnostic, PathPattern,
     args::{ArgCondition, ArgPattern, Clause},
     yaml::{Node, Value},
 };
 
-/// Keys of `exec` that are conditions on its arguments.
-pub(super) const KEYS: [&str; 5] = ["args", "anyArg", "allArgs", "subcommand", "option"];
+/// Keys of `exec` that are conditions on its arguments and its process.
+pub(super) const KEYS: [&str; 8] = [
+    "args",
+    "anyArg",
+    "allArgs",
+    "subcommand",
+    "option",
+    "terminal",
+    "parent",
+    "ancestor",
+];
 
 /// Clauses of one condition; the kernel compares each with every argument.
 const CLAUSES_MAX: usize = 8;
@@ -39,7 +52,30 @@ pub(super) fn condition<'n>(
         let option = |r: &mut Reader, node: &Node| r.parsed(node, "option");
         clauses.push(Clause::Option(list_of(r, node, "option", option)));
     }
+    if let Some(node) = take("terminal") {
+        clauses.extend(r.flag(node, "terminal").map(Clause::Terminal));
+    }
+    if let Some(node) = take("parent") {
+        clauses.push(Clause::Parent(list_of(r, node, "parent", program)));
+    }
+    if let Some(node) = take("ancestor") {
+        clauses.push(Clause::Ancestor(list_of(r, node, "ancestor", program)));
+    }
     ArgCondition { clauses }
+}
+
+/// A running program has an identity and no name: a path says which object is meant.
+fn program(r: &mut Reader, node: &Node) -> Option<PathPattern> {
+    let read = path(r, node)?;
+    if read.is_plain() {
+        return Some(read);
+    }
+    let text = node.text().unwrap_or_default();
+    let message =
+        "a running program is known by its identity and not by its name: a pattern names none";
+    let error = Diagnostic::error(node.at, text, message);
+    r.report(error.suggest("write the path of each program"));
+    None
 }
 
 /// The whole list; `*` is any one argument, `**` at its end any others.

@@ -17,7 +17,7 @@ use stayhand_guardrail::{
     },
     policy::{
         Protocol, Versioned,
-        args::Arguments,
+        args::Call,
         compile,
         explain::{End, Explanation, Known, Question, TimedLease, explain},
         net::mapped_octets,
@@ -268,7 +268,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         .map(|(operations, objects)| End {
             operations: *operations,
             objects,
-            arguments: Arguments::Unknown,
+            call: Call::UNKNOWN,
         })
         .collect();
     Ok(explain(&Question {
@@ -323,7 +323,7 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
         .into_iter()
         .map(|(ops, path)| (levels(path, image), attempt(ops, 0)))
         .collect();
-    Ok(judge_paths(image, &ends, Arguments::Unknown, now, &tables))
+    Ok(judge_paths(image, &ends, Call::UNKNOWN, now, &tables))
 }
 
 /// The way down to a path of which nothing but the root existed when the image was made: names decide.
