@@ -16,6 +16,7 @@ use crate::policy::{
     PathPattern,
     args::{ArgCondition, ArgPattern, Clause, OptionName},
     compile::{CompileError, too_large},
+    component::Component,
 };
 
 /// Patterns of one direction and conditions as the kernel looks them up.
@@ -166,9 +167,9 @@ fn nodes(edges: &[Edge]) -> Nodes<'_> {
 
 /// The node of a plain path, 0 for none.
 fn node_of(path: &PathPattern, nodes: &Nodes<'_>) -> u32 {
-    let names = path.components().iter().map(|one| one.name());
-    let node = names.fold(Some(ROOT), |node, name| {
-        nodes.get(&(node?, name?.as_bytes())).copied()
+    let mut names = path.components().iter().map(Component::name);
+    let node = names.try_fold(ROOT, |node, name| {
+        nodes.get(&(node, name?.as_bytes())).copied()
     });
     node.unwrap_or(0)
 }

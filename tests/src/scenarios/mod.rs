@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod agreement;
+mod ancestry;
 mod bypass_agent;
 mod bypass_files;
 mod bypass_identity;
@@ -86,6 +87,7 @@ const LISTS: &[&[Scenario]] = &[
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,
     exec_args::SCENARIOS,
+    ancestry::SCENARIOS,
     stress::SCENARIOS,
     workloads::SCENARIOS,
     hold_agent::SCENARIOS,
