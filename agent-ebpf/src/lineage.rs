@@ -15,10 +15,11 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
-    maps::LABELS,
+    maps::{LABELS, task_state},
     offsets::{
         Addr, OFF_BPRM_FILE, OFF_FILE_INODE, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
-        OFF_MM_EXE_FILE, OFF_SB_DEV, OFF_TASK_FLAGS, OFF_TASK_MM, OFF_TASK_REAL_PARENT, load, peek,
+        OFF_MM_EXE_FILE, OFF_SB_DEV, OFF_TASK_FLAGS, OFF_TASK_GROUP_LEADER, OFF_TASK_MM,
+        OFF_TASK_REAL_PARENT, load, peek,
     },
     walk::may_be_labelled,
     who::current_task,
@@ -81,13 +82,9 @@ pub unsafe fn executed(state: *mut TaskState, bprm: Addr) {
 #[inline(never)]
 pub unsafe fn forked(child: *mut TaskState, parent: *mut TaskState, thread: bool) {
     know(parent);
-    // SAFETY: by contract; both have that many words. Volatile, so that this becomes no call of `memcpy`.
+    // SAFETY: by contract.
     unsafe {
-        let from = (&raw const (*parent).lineage).cast::<u64>();
-        let to = (&raw mut (*child).lineage).cast::<u64>();
-        for word in 0..LINEAGE_WORDS {
-            core::ptr::write_volatile(to.add(word), core::ptr::read_volatile(from.add(word)));
-        }
+        copy(child, parent);
         if !thread {
             let programs = &raw mut (*child).lineage.programs;
             for own in 0..OWN_PROGRAMS {
@@ -98,6 +95,20 @@ pub unsafe fn forked(child: *mut TaskState, parent: *mut TaskState, thread: bool
             if (*programs)[0].ino == 0 {
                 (*child).lineage.flags |= lineage::PARENT_UNKNOWN;
             }
+        }
+    }
+}
+
+/// # Safety
+/// Both states must be live.
+#[inline(always)]
+unsafe fn copy(to: *mut TaskState, from: *mut TaskState) {
+    // SAFETY: by contract; both have that many words. Volatile, so that this becomes no call of `memcpy`.
+    unsafe {
+        let from = (&raw const (*from).lineage).cast::<u64>();
+        let to = (&raw mut (*to).lineage).cast::<u64>();
+        for word in 0..LINEAGE_WORDS {
+            core::ptr::write_volatile(to.add(word), core::ptr::read_volatile(from.add(word)));
         }
     }
 }
@@ -117,13 +128,17 @@ fn know(state: *mut TaskState) {
 fn read_descent(state: *mut TaskState) {
     let mut context = Context { state };
     let callback: Callback = one_process;
-    // SAFETY: the context outlives the loop; the state is live. Through memory: what is read back is a number.
+    // SAFETY: the context outlives the loop; the state is live, the task typed. Through memory: what is read back is a
+    // number.
     unsafe {
-        (*state).lineage.flags = lineage::KNOWN;
-        core::ptr::write_volatile(
-            (&raw mut (*state).descent.at).cast::<Addr>(),
-            current_task(),
-        );
+        let task = current_task();
+        // A thread comes from where its process does, which may have lost its parent since that was read.
+        let leader = task_state(load(task, &OFF_TASK_GROUP_LEADER));
+        if !leader.is_null() && (*leader).lineage.flags & lineage::KNOWN != 0 {
+            copy(state, leader);
+            return;
+        }
+        core::ptr::write_volatile((&raw mut (*state).descent.at).cast::<Addr>(), task);
         bpf_loop(
             DESCENT_MAX as u32,
             callback as *mut c_void,
@@ -133,6 +148,8 @@ fn read_descent(state: *mut TaskState) {
         if (*state).descent.at != 0 {
             (*state).lineage.flags |= lineage::MORE;
         }
+        // At last: other threads go by it.
+        (*state).lineage.flags |= lineage::KNOWN;
     }
 }
 

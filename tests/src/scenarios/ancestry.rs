@@ -11,7 +11,7 @@ use crate::{
         client::{ALICE, BOB, DAEMON, Puppet, own_path},
         elf,
         rig::{self, PROGRAM_CODE, WORK, write_executable},
-        sys::{EPERM, Ret},
+        sys::{self, EPERM, Ret},
     },
     host::{Config, Host, grant_create},
     login::Session,
@@ -294,6 +294,8 @@ fn before_the_agent(ctx: &mut Ctx) -> Result<()> {
     programs()?;
     let mut old = Puppet::start_copy(ALICE, &bin("agent"))?.inside(&bin("copy"))?;
     let mut free = Puppet::start_copy(ALICE, &bin("copy"))?.inside(&bin("copy"))?;
+    let warm = old.ask_thread(1, "tid")?;
+    old.answer(&warm, wait::SOON)?;
     let waiting = Puppet::start_copy(DAEMON, &bin("agent"))?;
     let _host = Host::boot(&Config::policy(POLICY))?;
     ctx.step("from before the agent");
@@ -306,6 +308,14 @@ fn before_the_agent(ctx: &mut Ctx) -> Result<()> {
     all(&mut old, "below agent", &below)?;
     let elsewhere = [("exec|fork|BIN/child", Runs), ("exec|fork|BIN/below", Runs)];
     all(&mut free, "below copy", &elsewhere)?;
+    ctx.step("from before the agent, and its parent ends: the process itself, and a thread that did nothing so far");
+    let ended = sys::kill(i32::try_from(old.pid())?, libc::SIGKILL);
+    ensure!(ended == 0, "the outer puppet: {ended}");
+    old.ended(wait::SOON)?;
+    let words = format!("exec|fork|{}", bin("below"));
+    let ticket = old.ask_thread(1, &words)?;
+    ensure!(old.answer(&ticket, wait::SOON)? == EPERM, "the thread");
+    all(&mut old, "without its parent", &below)?;
     ctx.step("a daemon that logs somebody in, itself and below another one");
     let mut daemon = waiting.inside(&bin("copy"))?;
     ensure!(found(&mut daemon, &format!("exec|fork|{}", bin("below")))? == Runs);
