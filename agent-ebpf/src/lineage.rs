@@ -172,7 +172,8 @@ unsafe extern "C" fn one_process(index: u64, context: *mut c_void) -> c_long {
     }
 }
 
-/// Takes in what a process runs, and yields its parent; 0 above the last one.
+/// Takes in what a process runs, and yields its parent; 0 above the last one. What ends meanwhile may leave an address
+/// that is something else's by now: the helper checks it, and what is read there is no program's identity.
 #[inline(always)]
 unsafe fn read_process(state: *mut TaskState, index: u64) -> Option<u64> {
     // SAFETY: live by contract.

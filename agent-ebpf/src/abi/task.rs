@@ -23,9 +23,9 @@ pub const RANGES_MAX: usize = 16;
 /// hooks in one call, and three more are spare.
 pub const ANSWERS_MAX: usize = 8;
 
-/// Distinct programs that are kept of all that a task descends from. One more, and nobody can say of any other that it is
-/// none of them.
-pub const ANCESTORS_MAX: usize = 16;
+/// Distinct programs that are kept of all that a task descends from: a compiler in a build that a script runs under a
+/// terminal multiplexer has a dozen. One more, and nobody can say of any other that it is none of them.
+pub const ANCESTORS_MAX: usize = 24;
 /// What one process runs: the file that was executed, and the one that the kernel runs for it (a script's interpreter).
 pub const OWN_PROGRAMS: usize = 2;
 /// Own programs, those of the process that forked this one, and the ancestors.
