@@ -104,7 +104,7 @@ pub(super) struct Origin {
 
 fn origin() -> impl Strategy<Value = Origin> {
     let all = || prop::bool::weighted(0.8);
-    let programs = |max| prop::collection::vec(path(), 0..max);
+    let programs = |max| prop::collection::vec(program(), 0..max);
     let terminal = prop::option::weighted(0.8, any::<bool>());
     (terminal, programs(3), programs(5), all(), all()).prop_map(
         |(terminal, parents, others, of_parent, of_all)| {
@@ -289,7 +289,14 @@ fn condition() -> impl Strategy<Value = String> {
 
 /// Programs of a condition: one, or a list.
 fn programs() -> impl Strategy<Value = String> {
-    prop_oneof![path(), prop::collection::vec(path(), 1..4).prop_map(joined)]
+    let list = prop::collection::vec(program(), 1..3);
+    prop_oneof![program(), list.prop_map(joined)]
+}
+
+/// Few, so that processes come from those that conditions name; rules name them, too, and patterns mean them.
+fn program() -> impl Strategy<Value = String> {
+    prop::sample::select(&["/a", "/usr/a", "/usr/b", "/a/b", "/b/usr/aba"][..])
+        .prop_map(str::to_owned)
 }
 
 fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
