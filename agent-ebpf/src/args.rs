@@ -1,11 +1,15 @@
-//! Whether the arguments of an execution meet the condition of an entry.
+//! Whether an execution, by its arguments and by the process, meets the condition of an entry.
 //!
 //! A condition is a list of *clauses*, all of which must be met. A clause is met by any of its *sequences*, and a
 //! sequence by arguments that match its *steps* in this order, with anything between them. Arguments are known by what
-//! patterns of the image they match ([`Token`]); here no string is read. The kernel advances one comparison per round
+//! patterns of the image they match ([`Token`]), programs by the node of their label; here no string is read. A step on the
+//! process is a sequence of its own. The kernel advances one comparison per round
 //! of a bounded loop, so there is no loop here either.
 
-use crate::abi::image::{ArgStep, Token, step_flag, token_flag};
+use crate::abi::{
+    image::{ArgStep, Token, step_flag, token_flag},
+    task::lineage,
+};
 
 /// Whether an entry's condition is met.
 pub mod met {
@@ -21,7 +25,7 @@ pub mod met {
     pub const FAILED: u32 = 4;
 }
 
-/// Where steps and tokens are looked up.
+/// Where steps, tokens and programs are looked up.
 pub trait Arguments {
     /// A step of the image.
     fn step(&self, index: u32) -> Option<ArgStep>;
@@ -33,6 +37,15 @@ pub trait Arguments {
     fn count(&self) -> u32;
     /// Whether a fact is so, see [`met`].
     fn fact(&self, number: u32) -> u32;
+    /// Whether the process has a terminal, see [`met`].
+    fn terminal(&self) -> u32;
+    /// Node of a program that the process comes from, those of what starts the program first; nothing behind the last
+    /// one.
+    fn program(&self, index: u32) -> Option<u32>;
+    /// How many of them are of what starts the program.
+    fn parents(&self) -> u32;
+    /// Whether there may be others, see [`lineage`]: not all could be read, or kept.
+    fn lineage(&self) -> u32;
 }
 
 const MATCHING: u32 = 0;
@@ -73,7 +86,17 @@ impl Matcher {
         if self.mode != MATCHING {
             return self.skip(&step, len);
         }
-        if !arguments.known() && step.flags & step_flag::OF_FILE == 0 {
+        if step.flags & step_flag::PROCESS != 0 {
+            match self.process(arguments, &step) {
+                met::OPEN => return met::OPEN,
+                met::NO => {
+                    self.mode = NEXT_SEQUENCE;
+                    return met::OPEN;
+                }
+                met::MAYBE => self.doubt = 1,
+                _ => {}
+            }
+        } else if !arguments.known() && step.flags & step_flag::OF_FILE == 0 {
             self.doubt = 1;
         } else if step.flags & step_flag::COUNT != 0 {
             if !counts(&step, arguments.count()) {
@@ -122,6 +145,49 @@ impl Matcher {
             self.mode = NEXT_SEQUENCE;
         }
         met::OPEN
+    }
+
+    /// One comparison of a step on the process; open while there are other programs to compare with.
+    #[inline(always)]
+    fn process<A: Arguments>(&mut self, arguments: &A, step: &ArgStep) -> u32 {
+        if step.flags & step_flag::TERMINAL != 0 {
+            let wanted = if step.place == 0 { met::NO } else { met::YES };
+            return match arguments.terminal() {
+                met::MAYBE => met::MAYBE,
+                found if found == wanted => met::YES,
+                _ => met::NO,
+            };
+        }
+        if step.prefix_first == 0 {
+            return met::MAYBE;
+        }
+        let of_parent = step.flags & step_flag::ANCESTOR == 0;
+        let next = if of_parent && self.token >= arguments.parents() {
+            None
+        } else {
+            arguments.program(self.token)
+        };
+        let Some(node) = next else {
+            let more = if of_parent {
+                lineage::PARENT_UNKNOWN
+            } else {
+                lineage::MORE
+            };
+            let flags = arguments.lineage();
+            return if flags & lineage::KNOWN == 0 || flags & more != 0 {
+                met::MAYBE
+            } else {
+                met::NO
+            };
+        };
+        self.token += 1;
+        if node != step.prefix_first {
+            met::OPEN
+        } else if step.place == 0 {
+            met::YES
+        } else {
+            met::MAYBE
+        }
     }
 
     /// One step on the way to the next sequence or clause.
@@ -218,23 +284,47 @@ mod tests {
 
     use super::*;
 
-    struct Call(Vec<ArgStep>, Vec<Token>, bool);
+    #[derive(Default)]
+    struct Call {
+        steps: Vec<ArgStep>,
+        tokens: Option<Vec<Token>>,
+        terminal: u32,
+        programs: Vec<u32>,
+        parents: u32,
+        lineage: u32,
+    }
 
     impl Arguments for Call {
-        fn known(&self) -> bool {
-            self.2
-        }
-
         fn step(&self, index: u32) -> Option<ArgStep> {
-            self.0.get(index as usize).copied()
+            self.steps.get(index as usize).copied()
         }
 
         fn token(&self, index: u32) -> Option<Token> {
-            self.1.get(index as usize).copied()
+            self.tokens.as_ref()?.get(index as usize).copied()
         }
 
         fn count(&self) -> u32 {
-            u32::try_from(self.1.len()).unwrap()
+            u32::try_from(self.tokens.as_ref().map_or(0, Vec::len)).unwrap()
+        }
+
+        fn known(&self) -> bool {
+            self.tokens.is_some()
+        }
+
+        fn terminal(&self) -> u32 {
+            self.terminal
+        }
+
+        fn program(&self, index: u32) -> Option<u32> {
+            self.programs.get(index as usize).copied()
+        }
+
+        fn parents(&self) -> u32 {
+            self.parents
+        }
+
+        fn lineage(&self) -> u32 {
+            self.lineage
         }
 
         /// Facts by their numbers: no, perhaps, yes, then none.
@@ -269,12 +359,16 @@ mod tests {
     const END: u16 = step_flag::SEQUENCE_ENDS | step_flag::CLAUSE_ENDS;
 
     fn judge(steps: &[ArgStep], tokens: &[Token]) -> u32 {
-        conclude(steps, &Call(steps.to_vec(), tokens.to_vec(), true))
+        judge_call(&Call {
+            steps: steps.to_vec(),
+            tokens: Some(tokens.to_vec()),
+            ..Call::default()
+        })
     }
 
-    fn conclude(steps: &[ArgStep], call: &Call) -> u32 {
+    fn judge_call(call: &Call) -> u32 {
         let mut matcher = Matcher::default();
-        let len = u32::try_from(steps.len()).unwrap();
+        let len = u32::try_from(call.steps.len()).unwrap();
         for _ in 0..1_000 {
             match matcher.advance(call, 0, len) {
                 met::OPEN => {}
@@ -414,7 +508,12 @@ mod tests {
             assert_eq!(judge(&[fact(is, END | not)], &[]), not_so);
         }
         assert_eq!(judge(&[fact(9, END)], &[]), met::FAILED);
-        let unknown = |steps: &[ArgStep]| conclude(steps, &Call(steps.to_vec(), vec![], false));
+        let unknown = |steps: &[ArgStep]| {
+            judge_call(&Call {
+                steps: steps.to_vec(),
+                ..Call::default()
+            })
+        };
         let of_file = step_flag::OF_FILE;
         assert_eq!(unknown(&[fact(met::YES, END)]), met::MAYBE);
         assert_eq!(unknown(&[step(1, END), fact(met::NO, END)]), met::MAYBE);
@@ -429,9 +528,96 @@ mod tests {
     #[test]
     fn a_condition_without_its_steps_fails() {
         let mut matcher = Matcher::default();
-        assert_eq!(
-            matcher.advance(&Call(vec![], vec![], true), 0, 1),
-            met::FAILED
-        );
+        assert_eq!(matcher.advance(&Call::default(), 0, 1), met::FAILED);
+    }
+
+    /// Programs 7 and 8 start the program, 9 is above them.
+    fn process(steps: &[ArgStep], terminal: u32, flags: u32) -> u32 {
+        judge_call(&Call {
+            steps: steps.to_vec(),
+            terminal,
+            programs: vec![7, 8, 9],
+            parents: 2,
+            lineage: flags,
+            ..Call::default()
+        })
+    }
+
+    #[test]
+    fn a_terminal_is_there_or_not_and_what_is_unknown_may_be_either() {
+        for (wanted, found, then) in [
+            (0, met::NO, met::YES),
+            (0, met::YES, met::NO),
+            (0, met::MAYBE, met::MAYBE),
+            (1, met::NO, met::NO),
+            (1, met::YES, met::YES),
+            (1, met::MAYBE, met::MAYBE),
+        ] {
+            let step = ArgStep {
+                place: wanted,
+                ..step(0, END | step_flag::TERMINAL)
+            };
+            assert_eq!(process(&[step], found, 0), then, "{wanted} {found}");
+        }
+    }
+
+    #[test]
+    fn a_parent_is_no_other_ancestor_and_what_was_not_read_may_be_any() {
+        use lineage::{KNOWN, MORE, PARENT_UNKNOWN};
+        let parent = |node| [step(node, END | step_flag::PARENT)];
+        let ancestor = |node| [step(node, END | step_flag::ANCESTOR)];
+        for (node, of_parent, of_ancestor) in [
+            (7, met::YES, met::YES),
+            (8, met::YES, met::YES),
+            (9, met::NO, met::YES),
+            (5, met::NO, met::NO),
+        ] {
+            assert_eq!(process(&parent(node), 0, KNOWN), of_parent, "{node}");
+            assert_eq!(process(&ancestor(node), 0, KNOWN), of_ancestor, "{node}");
+        }
+        assert_eq!(process(&parent(9), 0, KNOWN | MORE), met::NO);
+        assert_eq!(process(&ancestor(5), 0, KNOWN | MORE), met::MAYBE);
+        assert_eq!(process(&parent(9), 0, KNOWN | PARENT_UNKNOWN), met::MAYBE);
+        assert_eq!(process(&parent(7), 0, KNOWN | PARENT_UNKNOWN), met::YES);
+        assert_eq!(process(&parent(5), 0, 0), met::MAYBE);
+        assert_eq!(process(&ancestor(5), 0, 0), met::MAYBE);
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_told_is_no_certainty_and_each_alternative_counts() {
+        let ancestor = |node, flags| step(node, flags | step_flag::ANCESTOR);
+        assert_eq!(process(&[ancestor(0, END)], 0, lineage::KNOWN), met::MAYBE);
+        let alias = ArgStep {
+            place: 1,
+            ..ancestor(7, END)
+        };
+        assert_eq!(process(&[alias], 0, lineage::KNOWN), met::MAYBE);
+        for (first, second, then) in [
+            (5, 6, met::NO),
+            (5, 9, met::YES),
+            (9, 5, met::YES),
+            (0, 5, met::MAYBE),
+            (0, 9, met::YES),
+        ] {
+            let steps = [ancestor(first, LAST), ancestor(second, END)];
+            let found = process(&steps, 0, lineage::KNOWN);
+            assert_eq!(found, then, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn the_process_decides_although_arguments_are_unknown() {
+        let terminal = ArgStep {
+            place: 1,
+            ..step(0, END | step_flag::TERMINAL)
+        };
+        let word = step(3, END | step_flag::WORD);
+        let count = step(0, END | step_flag::COUNT);
+        for argument in [word, count] {
+            for steps in [[argument, terminal], [terminal, argument]] {
+                assert_eq!(process(&steps, met::NO, 0), met::NO);
+                assert_eq!(process(&steps, met::YES, 0), met::MAYBE);
+            }
+        }
     }
 }

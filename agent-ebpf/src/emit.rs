@@ -131,8 +131,11 @@ unsafe fn parent(task: u64) -> Option<u32> {
 }
 
 /// Address of the controlling terminal, 0 for none.
+///
+/// # Safety
+/// None for memory; `task` is the address of a task.
 #[inline(always)]
-unsafe fn terminal(task: u64) -> Option<u64> {
+pub unsafe fn terminal(task: u64) -> Option<u64> {
     // SAFETY: a name in a record is read there.
     unsafe { peek(peek(task, &OFF_TASK_SIGNAL)?, &OFF_SIGNAL_TTY) }
 }

@@ -22,6 +22,7 @@ use stayhand_agent_ebpf::{
         record::record_flag,
         task::{CallFacts, TaskState},
     },
+    args::met,
     siphash::{Sip, last_word},
 };
 
@@ -44,7 +45,8 @@ const ARGUMENTS_MAX: u32 = 1_024;
 /// How long a call is away at most while it is issued again and again; after that it is another one that looks the same.
 const GAP_NS: u64 = 500_000_000;
 
-/// Whether conditions of the image ask about files. If so, what is mapped is judged with unknown arguments.
+/// Whether conditions of the image ask about files. If so, what is mapped is judged by that alone: of arguments and
+/// process nothing is known.
 ///
 /// # Safety
 /// `state` must be live.
@@ -56,6 +58,10 @@ pub unsafe fn about_files(state: *mut TaskState) -> bool {
         (*state).args.known = 0;
         (*state).args.count = 0;
         (*state).args.flags = flags;
+        (*state).args.terminal = met::MAYBE;
+        (*state).descent.count = 0;
+        (*state).descent.parents = 0;
+        (*state).descent.flags = 0;
         flags & u32::from(step_flag::OF_FILE) != 0
     }
 }

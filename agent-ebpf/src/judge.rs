@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::{
             ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey,
             LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
-        task::{RANGES_MAX, TOKENS_MAX, TaskState},
+        task::{PROGRAMS_MAX, RANGES_MAX, TOKENS_MAX, TaskState},
     },
     args::{Arguments, Matcher, met},
     decide::{Attempt, Judge, Now, Tables, nothing_met, unjudged},
@@ -251,7 +251,7 @@ pub fn start(state: *mut TaskState) {
     }
 }
 
-/// As [`judge`], with the arguments and the facts in the state.
+/// As [`judge`], with the arguments and what else is known of the call in the state.
 #[inline(always)]
 pub fn judge_with_arguments(state: *mut TaskState, subject: Subject, walked: bool) {
     start(state);
@@ -483,6 +483,36 @@ impl Arguments for CallArguments {
             }
             met::MAYBE
         }
+    }
+
+    #[inline(always)]
+    fn terminal(&self) -> u32 {
+        // SAFETY: the state is live.
+        unsafe { (*self.state).args.terminal }
+    }
+
+    #[inline(always)]
+    fn program(&self, index: u32) -> Option<u32> {
+        // SAFETY: the state is live; the index is checked.
+        unsafe {
+            if index >= (*self.state).descent.count || index >= PROGRAMS_MAX as u32 {
+                return None;
+            }
+            let nodes = (&raw const (*self.state).descent.nodes).cast::<u32>();
+            Some(*nodes.add(index as usize))
+        }
+    }
+
+    #[inline(always)]
+    fn parents(&self) -> u32 {
+        // SAFETY: the state is live.
+        unsafe { (*self.state).descent.parents }
+    }
+
+    #[inline(always)]
+    fn lineage(&self) -> u32 {
+        // SAFETY: the state is live.
+        unsafe { (*self.state).descent.flags }
     }
 }
 

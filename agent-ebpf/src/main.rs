@@ -32,6 +32,8 @@ mod hooks;
 #[cfg(target_arch = "bpf")]
 mod judge;
 #[cfg(target_arch = "bpf")]
+mod lineage;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod offsets;

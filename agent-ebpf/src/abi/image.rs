@@ -297,12 +297,12 @@ pub const fn arg_space(slot: u32, backwards: bool) -> u32 {
     slot << 1 | backwards as u32
 }
 
-/// One step of a condition on arguments: what one argument has to be. Patterns are numbered from 1 in the order of
+/// One step of a condition on arguments, or on the process: what one argument has to be. Patterns are numbered from 1 in the order of
 /// their bytes, forwards and backwards apart, so that those that begin with one of them are a run of numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArgStep {
-    /// Numbers of the longest pattern that the argument may begin with; from 0 for any
+    /// Numbers of the longest pattern that the argument may begin with; from 0 for any. Of a step on programs: a node
     pub prefix_first: u32,
     /// See `prefix_first`
     pub prefix_last: u32,
@@ -316,8 +316,7 @@ pub struct ArgStep {
     pub letter: u32,
     /// Bits of [`step_flag`]
     pub flags: u16,
-    /// Where the argument has to stand, from 1; 0 for anywhere. Of a step that counts: how many there have to be. Of a
-    /// fact: its number
+    /// Where the argument has to stand, from 1; 0 for anywhere. Of other steps see [`step_flag`]
     pub place: u16,
 }
 
@@ -331,7 +330,7 @@ pub mod step_flag {
     pub const WORD: u16 = 1 << 2;
     /// Of step 0: some pattern is compared from the end.
     pub const HAS_SUFFIXES: u16 = 1 << 3;
-    /// No argument is looked at: this many there have to be.
+    /// No argument is looked at: as many as `place` says there have to be.
     pub const COUNT: u16 = 1 << 4;
     /// With `COUNT`: or more.
     pub const OR_MORE: u16 = 1 << 5;
@@ -340,10 +339,21 @@ pub mod step_flag {
     pub const FACT: u16 = 1 << 6;
     /// With `FACT`: it must not be so.
     pub const NEGATED: u16 = 1 << 7;
+    /// No argument is looked at: whether the process has a terminal has to be what `place` says (1 or 0).
+    pub const TERMINAL: u16 = 1 << 8;
+    /// No argument is looked at: what starts the program has to run what the node `prefix_first` labels. Node 0 is one
+    /// that cannot be told, and where `place` is not zero it only may be the one that is meant.
+    pub const PARENT: u16 = 1 << 9;
+    /// As `PARENT`, or anything that it descends from.
+    pub const ANCESTOR: u16 = 1 << 10;
     /// With `FACT`: it is about the file and can be told without arguments. Of step 0: some step is one.
     pub const OF_FILE: u16 = 1 << 11;
     /// Of step 0: some fact is about arguments.
     pub const OF_ARGUMENTS: u16 = 1 << 12;
+    /// Steps on the process. Of step 0: what the image asks of it.
+    pub const PROCESS: u16 = TERMINAL | PARENT | ANCESTOR;
+    /// Those on the programs that it comes from.
+    pub const LINEAGE: u16 = PARENT | ANCESTOR;
 }
 
 /// What is known of one argument of a call.

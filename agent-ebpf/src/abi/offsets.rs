@@ -40,6 +40,8 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_TASK_GROUP_LEADER", "task_struct", &["group_leader"], 8),
     member("OFF_TASK_REAL_PARENT", "task_struct", &["real_parent"], 8),
     member("OFF_TASK_SIGNAL", "task_struct", &["signal"], 8),
+    member("OFF_TASK_MM", "task_struct", &["mm"], 8),
+    member("OFF_MM_EXE_FILE", "mm_struct", &["exe_file"], 8),
     // x86: TS_COMPAT lives here (arch/x86/include/asm/thread_info.h).
     member("OFF_TASK_STATUS", "task_struct", &["thread_info.status"], 4),
     member("OFF_TASK_CRED", "task_struct", &["cred"], 8),

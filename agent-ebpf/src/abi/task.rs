@@ -24,6 +24,16 @@ pub const RANGES_MAX: usize = 16;
 /// hooks in one call, and three more are spare.
 pub const ANSWERS_MAX: usize = 8;
 
+/// Distinct programs that are kept of all that a task descends from: a compiler in a build that a script runs under a
+/// terminal multiplexer has a dozen. One more, and nobody can say of any other that it is none of them.
+pub const ANCESTORS_MAX: usize = 24;
+/// What one process runs: the file that was executed, and the one that the kernel runs for it (a script's interpreter).
+pub const OWN_PROGRAMS: usize = 2;
+/// Own programs, those of the process that forked this one, and the ancestors.
+pub const PROGRAMS_MAX: usize = 2 * OWN_PROGRAMS + ANCESTORS_MAX;
+/// Processes that are looked at on the way up from one that was there before its pin; more are no ordinary descent.
+pub const DESCENT_MAX: usize = 32;
+
 /// Who a task is; never derived again from the task's own fields once it is set.
 pub mod pin {
     /// Storage is new and says nothing yet; whoever meets it is refused.
@@ -50,6 +60,65 @@ pub struct Answered {
     pub seen: u32,
     /// Zero
     pub pad: u32,
+}
+
+/// An executable, by the identity that keys labels.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// `inode.i_ino`; 0 for no program
+    pub ino: u64,
+    /// `super_block.s_dev`
+    pub dev: u32,
+    /// `inode.i_generation`
+    pub igen: u32,
+}
+
+/// Flags of a [`Lineage`].
+pub mod lineage {
+    /// It was read.
+    pub const KNOWN: u32 = 1 << 0;
+    /// The program of the process that forked this one could not be read.
+    pub const PARENT_UNKNOWN: u32 = 1 << 1;
+    /// There are or may be ancestors that are not kept.
+    pub const MORE: u32 = 1 << 2;
+}
+
+/// Which programs a process comes from. Inherited at fork, so that neither a parent's end nor a new session nor another
+/// program in the same process changes what is above.
+#[repr(C)]
+pub struct Lineage {
+    /// [`OWN_PROGRAMS`] of its own, as many of the process that forked it, then those of everything that it descends
+    /// from, its own with them, each once
+    pub programs: [Program; PROGRAMS_MAX],
+    /// Ancestors
+    pub count: u32,
+    /// Bits of [`lineage`]
+    pub flags: u32,
+}
+
+/// Words of a [`Lineage`].
+pub const LINEAGE_WORDS: usize = size_of::<Lineage>() / 8;
+
+/// What is worked with where a lineage grows or is judged.
+#[repr(C)]
+pub struct Descent {
+    /// The file that the call at hand executes: what its caller named, before a loader put an interpreter in its place
+    pub called: Program,
+    /// Program that is taken in
+    pub taken: Program,
+    /// Process on the way up
+    pub at: u64,
+    /// Not zero: `taken` is an ancestor already
+    pub found: u32,
+    /// Nodes of programs that conditions name
+    pub count: u32,
+    /// How many of them, the first ones, are those of whatever starts the program
+    pub parents: u32,
+    /// See [`lineage`]; zero where nobody looked
+    pub flags: u32,
+    /// By [`Lineage::programs`], without those that have no label
+    pub nodes: [u32; PROGRAMS_MAX],
 }
 
 /// One level of a path walk, index 0 is the object.
@@ -198,8 +267,8 @@ pub struct CallArgs {
     pub known: u32,
     /// What the image has, see `step_flag`
     pub flags: u32,
-    /// Zero
-    pub pad: u32,
+    /// Whether the process has a terminal, see `args::met`
+    pub terminal: u32,
     /// What conditions looked at, without an environment
     pub judged: Strings,
     /// What an approval is bound to
@@ -383,6 +452,10 @@ pub struct TaskState {
     pub program_depth: u32,
     /// Operations that a unix datagram is about: what the last call on a socket was, 0 for none so far
     pub datagram_ops: u32,
+    /// Which programs the task comes from
+    pub lineage: Lineage,
+    /// Scratch for that
+    pub descent: Descent,
     /// Scratch
     pub current: Current,
     /// Walk scratch, for either end
@@ -397,6 +470,8 @@ pub struct TaskState {
 
 const _: () = assert!(size_of::<TaskState>().is_multiple_of(8));
 const _: () = assert!(size_of::<Answered>() == 48);
+const _: () = assert!(size_of::<Program>() == 16);
+const _: () = assert!(size_of::<Lineage>() == 8 * LINEAGE_WORDS);
 const _: () = assert!(size_of::<Level>() == 24);
 
 /// Identity of the object that the agent's labelling thread just opened.

@@ -5,6 +5,7 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{code::counter, task::pin};
 
 use crate::{
+    lineage::forked,
     maps::{count, task_state, task_state_or_new},
     offsets::Addr,
     trace::said,
@@ -33,16 +34,18 @@ pub fn task_alloc(ctx: LsmContext) -> i32 {
         return -ENOMEM;
     }
     let cookie = cookie();
+    let thread = flags & CLONE_THREAD != 0;
     // SAFETY: both states are live and checked for null; the child does not run yet.
     unsafe {
         (*state).auid = (*parent).auid;
         (*state).session = (*parent).session;
         (*state).task_cookie = cookie;
-        (*state).process_cookie = if flags & CLONE_THREAD != 0 {
+        (*state).process_cookie = if thread {
             (*parent).process_cookie
         } else {
             cookie
         };
+        forked(state, parent, thread);
         (*state).pin = pin::LOGIN;
     }
     said(&ctx, "task_alloc", 0)

@@ -3,6 +3,8 @@
 //!
 //! The caller's memory, from which they were judged, can be changed by another thread between the kernel's reading and
 //! ours. A script's loader drops `argv[0]` and puts others before: what follows `argv[0]` stays the end of the list.
+//!
+//! From here on the process runs the new program, and what it ran before has started that.
 
 use core::ffi::{c_long, c_void};
 
@@ -26,6 +28,7 @@ use super::{carry_out, judged};
 use crate::{
     hold::plan,
     judge::stamp,
+    lineage::executed,
     maps::{ACTIVE, settings},
     offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_ENVC, OFF_BPRM_P, load},
     pieces::{ended, hashed, read},
@@ -40,6 +43,8 @@ pub fn bprm_committed_creds(ctx: LsmContext) -> i32 {
         // SAFETY: the state is live.
         let (judged, approved) = unsafe { ((*state).args.judged, (*state).args.approved) };
         let bprm: Addr = ctx.arg(0);
+        // SAFETY: typed hook argument; the state is live.
+        unsafe { executed(state, bprm) };
         if (judged.compare != compare::NOTHING && !same(state, bprm, judged))
             || (approved.compare != compare::NOTHING && !same(state, bprm, approved))
         {

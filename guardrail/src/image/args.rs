@@ -1,9 +1,10 @@
-//! Conditions on arguments to steps over numbered patterns, as `agent-ebpf/src/args.rs` goes through them.
+//! Conditions on arguments and processes to steps over numbered patterns, as `agent-ebpf/src/args.rs` goes through them.
 //!
 //! The kernel's trie finds the longest pattern that an argument begins with. Patterns are numbered in the order of
 //! their bytes, so all that begin with one of them are a run of numbers, and a step is a comparison with its ends.
+//! A program is known by the node of its path.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::{
     abi::{
@@ -13,9 +14,12 @@ use stayhand_agent_ebpf::{
     args::letter,
 };
 
+use super::{Edge, ROOT, Step};
 use crate::policy::{
+    PathPattern,
     args::{ArgCondition, ArgPattern, Clause, Fact, OptionName},
     compile::{CompileError, too_large},
+    component::Component,
 };
 
 /// Patterns of one direction and conditions as the kernel looks them up.
@@ -46,9 +50,10 @@ const NOTHING: Wanted = Wanted {
     letter: 0,
     flags: 0,
     place: 0,
+    program: None,
 };
 
-/// A step before patterns have numbers.
+/// A step before patterns and paths have numbers.
 #[derive(Clone, Debug)]
 struct Wanted {
     start: Vec<u8>,
@@ -56,6 +61,7 @@ struct Wanted {
     letter: u32,
     flags: u16,
     place: u16,
+    program: Option<PathPattern>,
 }
 
 impl Conditions {
@@ -108,6 +114,13 @@ impl Conditions {
                 .flat_map(option)
                 .map(|step| vec![step])
                 .collect(),
+            Clause::Terminal(wanted) => vec![vec![Wanted {
+                flags: step_flag::TERMINAL,
+                place: u16::from(*wanted),
+                ..NOTHING
+            }]],
+            Clause::Parent(paths) => programs(paths, step_flag::PARENT),
+            Clause::Ancestor(paths) => programs(paths, step_flag::ANCESTOR),
             Clause::Fact { fact, negated } => {
                 let negated = if *negated { step_flag::NEGATED } else { 0 };
                 let of_file = if fact.is_of_file() {
@@ -135,28 +148,37 @@ impl Conditions {
     }
 
     /// Numbers the patterns and gives entries their steps instead of the number of their condition.
-    pub(crate) fn finish(self, entries: &mut [Entry]) -> (Arguments, Vec<CompileError>) {
+    pub(crate) fn finish(
+        self,
+        entries: &mut [Entry],
+        edges: &[Edge],
+    ) -> (Arguments, Vec<CompileError>) {
         if self.wanted.is_empty() {
             return (Arguments::default(), vec![]);
         }
         let forwards: Vec<Vec<u8>> = self.forwards.into_iter().collect();
         let backwards: Vec<Vec<u8>> = self.backwards.into_iter().collect();
+        let nodes = nodes(edges);
         let has = |any: bool, flag: u16| if any { flag } else { 0 };
+        let wanted = || self.wanted.iter().flatten();
+        let of_process = wanted().fold(0, |flags, step| flags | step.flags & step_flag::PROCESS);
+        let all_of_files = self.facts.iter().all(Fact::is_of_file);
         let mut steps = vec![ArgStep {
-            flags: has(!backwards.is_empty(), step_flag::HAS_SUFFIXES)
+            flags: of_process
+                | has(!backwards.is_empty(), step_flag::HAS_SUFFIXES)
                 | has(!self.facts.is_empty(), step_flag::FACT)
                 | has(self.facts.iter().any(Fact::is_of_file), step_flag::OF_FILE)
-                | has(
-                    !self.facts.iter().all(Fact::is_of_file),
-                    step_flag::OF_ARGUMENTS,
-                ),
+                | has(!all_of_files, step_flag::OF_ARGUMENTS),
             ..ArgStep::default()
         }];
         let mut places = Vec::with_capacity(self.wanted.len());
         for condition in &self.wanted {
             let before = steps.len();
             for wanted in condition {
-                let step = numbered(wanted, &forwards, &backwards);
+                let mut step = numbered(wanted, &forwards, &backwards);
+                if let Some(path) = &wanted.program {
+                    (step.prefix_first, step.prefix_last) = (node_of(path, &nodes), 0);
+                }
                 if !steps
                     .get_mut(before..)
                     .and_then(<[_]>::last_mut)
@@ -200,6 +222,26 @@ impl Conditions {
     }
 }
 
+/// Steps by name.
+type Nodes<'e> = BTreeMap<(u32, &'e [u8]), u32>;
+
+fn nodes(edges: &[Edge]) -> Nodes<'_> {
+    let named = edges.iter().filter_map(|edge| match &edge.step {
+        Step::Name(name) => Some(((edge.from, name.as_slice()), edge.to)),
+        Step::Wild(_) | Step::And(_) => None,
+    });
+    named.collect()
+}
+
+/// The node of a plain path, 0 for none.
+fn node_of(path: &PathPattern, nodes: &Nodes<'_>) -> u32 {
+    let mut names = path.components().iter().map(Component::name);
+    let node = names.try_fold(ROOT, |node, name| {
+        nodes.get(&(node, name?.as_bytes())).copied()
+    });
+    node.unwrap_or(0)
+}
+
 fn numbered(wanted: &Wanted, forwards: &[Vec<u8>], backwards: &[Vec<u8>]) -> ArgStep {
     let (prefix_first, prefix_last) = numbers(forwards, &wanted.start);
     let (suffix_first, suffix_last) = numbers(backwards, &wanted.end);
@@ -224,7 +266,7 @@ fn joined(last: &mut ArgStep, next: &ArgStep) -> bool {
             && step.prefix_first != 0
             && step.suffix_first == 0
             && step.flags & step_flag::SEQUENCE_ENDS != 0
-            && step.flags & (step_flag::WORD | step_flag::COUNT) == 0
+            && step.flags & (step_flag::WORD | step_flag::COUNT | step_flag::PROCESS) == 0
             && step.place == 0
     };
     let alternatives = plain(last) && plain(next) && last.flags & step_flag::CLAUSE_ENDS == 0;
@@ -253,6 +295,16 @@ fn numbers(sorted: &[Vec<u8>], text: &[u8]) -> (u32, u32) {
 
 fn index(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+/// Each program is enough.
+fn programs(paths: &[PathPattern], flags: u16) -> Vec<Vec<Wanted>> {
+    let one = |path: &PathPattern| Wanted {
+        flags,
+        program: Some(path.clone()),
+        ..NOTHING
+    };
+    paths.iter().map(|path| vec![one(path)]).collect()
 }
 
 fn wanted(pattern: &ArgPattern, flags: u16) -> Wanted {

@@ -40,7 +40,7 @@ pub struct Level {
 }
 
 /// Judges an attempt on the object at the end of each of `ends`' levels, which start at the root: one end, or the
-/// two of a rename or a link. `call` is what else is known of an execution.
+/// two of a rename or a link. `call` is what is known of an execution.
 pub fn judge_paths<T: Tables>(
     image: &Image,
     ends: &[(Vec<Level>, Attempt)],
@@ -139,16 +139,8 @@ fn judge_range<T: Tables>(
     tables: &T,
 ) -> Decision {
     let mut judge = Judge::new();
-    let ranges: Vec<Range> = range.into_iter().collect();
-    if consider(
-        &mut judge,
-        image,
-        &ranges,
-        attempt,
-        Call::UNKNOWN,
-        now,
-        tables,
-    ) {
+    let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Call::UNKNOWN);
+    if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
         judge.finish()
     } else {
         unjudged(reason::WALK_FAILED)
@@ -170,13 +162,13 @@ fn consider<T: Tables>(
     now: Now,
     tables: &T,
 ) -> bool {
-    let known = tokens::Known::of(image, call);
+    let call = tokens::Read::of(image, call);
     let entries = ranges.iter().flat_map(|range| image.entries(*range));
     for (count, entry) in entries.enumerate() {
         if count >= ENTRIES_PER_ATTEMPT_MAX as usize {
             return false;
         }
-        let met = known.met(image, entry);
+        let met = call.met(image, entry);
         judge.consider(tables, attempt, now, entry, met);
     }
     true

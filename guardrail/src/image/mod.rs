@@ -39,7 +39,7 @@ pub struct Image {
     pub nets: Vec<NetRange>,
     /// Names of unix sockets that have no file, likewise
     pub names: Vec<(NamePattern, Range)>,
-    /// Conditions on arguments
+    /// Conditions on arguments and processes
     pub arguments: args::Arguments,
     /// Entries that have no object, see `abi::image::SYSTEM_NODE`
     pub system: Range,

@@ -37,10 +37,7 @@ impl Default for Trie {
 impl Trie {
     /// Puts an entry on a path.
     pub(crate) fn add(&mut self, path: &PathPattern, entry: Entry) {
-        let mut node = ROOT;
-        for component in path.components() {
-            node = self.child(node, component);
-        }
+        let node = self.name(path);
         if let Some(filling) = self.nodes.get_mut(node as usize) {
             let list = if path.is_below() {
                 &mut filling.below
@@ -51,6 +48,12 @@ impl Trie {
                 list.push(entry);
             }
         }
+    }
+
+    /// The node of a path, which needs no entry to be there: its object is labelled, too.
+    pub(crate) fn name(&mut self, path: &PathPattern) -> u32 {
+        let components = path.components().iter();
+        components.fold(ROOT, |node, component| self.child(node, component))
     }
 
     fn child(&mut self, parent: u32, component: &Component) -> u32 {

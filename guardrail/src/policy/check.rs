@@ -24,7 +24,8 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         policy
             .rules
             .iter()
-            .filter_map(|rule| slipped_past(policy, rule)),
+            .flat_map(|rule| [slipped_past(policy, rule), started_in_between(policy, rule)])
+            .flatten(),
     );
     warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
     warnings.extend(policy.sets.iter().filter_map(unused));
@@ -59,7 +60,8 @@ const LIBRARIES: [&[u8]; 5] = [
     b"/usr/local/lib/l.so",
 ];
 
-/// Whoever maps a library executable runs it with arguments that nobody knows, which restricts; its hash can be known.
+/// Whoever maps a library executable runs it, and nobody knows with which arguments and for whom, which restricts; its
+/// hash can be known.
 fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let with_libraries =
         |path: &PathPattern| LIBRARIES.iter().any(|library| path.matches(library, 0));
@@ -72,7 +74,8 @@ fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let stopped = rule.effect.restricts() && policy.targets(rule).iter().any(stops);
     stopped.then(|| {
         let message = format!(
-            "rule `{}` restricts every program that maps a library there: the arguments of a mapping are unknown",
+            "rule `{}` restricts every program that maps a library there: of a mapping neither arguments nor \
+             process are known",
             rule.id
         );
         let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
@@ -107,20 +110,35 @@ fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     })
 }
 
-/// Whether a condition leaves nobody a choice by some argument more.
-fn ties_down(clause: &Clause) -> bool {
-    match clause {
-        Clause::Subcommand(_) | Clause::Exact { .. } => true,
-        Clause::Fact { fact, negated } => fact.is_of_file() && !negated,
-        Clause::Argument(_) | Clause::Option(_) => false,
-    }
+/// With a shell in between, it is the shell that starts the program.
+fn started_in_between(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let parents = |target: &Target| match target {
+        Target::Exec { args, .. } => args
+            .clauses
+            .iter()
+            .any(|clause| matches!(clause, Clause::Parent(_))),
+        _ => false,
+    };
+    let restricts = rule.effect.restricts() && policy.targets(rule).iter().any(parents);
+    restricts.then(|| {
+        let message = format!(
+            "rule `{}` restricts what these programs start themselves: with a shell in between it does not apply",
+            rule.id
+        );
+        let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+        warning.suggest("use `ancestor`; `parent` is for permissions")
+    })
 }
 
 /// Whoever may choose the arguments chooses to have a permission that asks for one of them.
 fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
     let asks = |target: &Target| match target {
         Target::Exec { args, .. } => {
-            !args.clauses.is_empty() && !args.clauses.iter().any(ties_down)
+            args.clauses.iter().any(Clause::is_on_arguments)
+                && !args
+                    .clauses
+                    .iter()
+                    .any(|clause| matches!(clause, Clause::Subcommand(_) | Clause::Exact { .. }))
         }
         _ => false,
     };

@@ -55,7 +55,7 @@ pub struct End<'a> {
     /// The object, under every name by which it counts: what it is called now, and what it or a directory above
     /// it was called when the policies were installed
     pub objects: &'a [Known],
-    /// What else is known of it
+    /// What else is known of an execution
     pub call: Call<'a>,
 }
 
@@ -202,7 +202,7 @@ impl<'a> AtEnd<'a> {
     fn at(end: &End<'_>, policies: &[&'a Versioned], question: &Question<'_>) -> Self {
         let rules = rules_of(policies);
         let with_bits = rules.into_iter().map(|(one, rule)| {
-            // What arguments may meet is restricted, and not allowed.
+            // What a call may meet is restricted, and not allowed.
             let least = if rule.effect == Effect::Allow {
                 Met::Yes
             } else {

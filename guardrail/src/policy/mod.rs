@@ -164,7 +164,7 @@ pub enum Target {
     Exec {
         /// Programs, scripts, interpreters
         paths: Vec<PathPattern>,
-        /// With such arguments
+        /// With such arguments, by such a process
         args: ArgCondition,
     },
     /// Do one of these to one of those

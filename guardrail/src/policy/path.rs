@@ -100,6 +100,11 @@ impl PathPattern {
         self.below
     }
 
+    /// Whether it names one object.
+    pub fn is_plain(&self) -> bool {
+        !self.below && self.components.iter().all(|one| one.name().is_some())
+    }
+
     /// Whether a normalised absolute path is meant. The specification: component by component, nothing else. The first
     /// `anchor` components are a label's, above which no directory's rules count (0 where nothing was moved).
     pub fn matches(&self, path: &[u8], anchor: usize) -> bool {

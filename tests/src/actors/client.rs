@@ -56,6 +56,9 @@ pub const SERVICE: As = As {
     groups: &[1000],
 };
 
+/// The id under which a puppet says that it is there.
+const READY: &str = "ready";
+
 /// Answers that have come, by id.
 #[derive(Default)]
 struct Answers {
@@ -101,6 +104,23 @@ impl Puppet {
         Self::start_by(command, who)
     }
 
+    /// Starts one from a copy of this program: another executable.
+    pub fn start_copy(who: As, path: &str) -> Result<Self> {
+        let mut command = Command::new(path);
+        command.args(["act", "puppet"]).current_dir("/");
+        Self::start_by(command, who)
+    }
+
+    /// Has it start another one from a copy of this program and wait for that: what is asked from now on is asked of a
+    /// child, which has the same input and output.
+    pub fn inside(mut self, path: &str) -> Result<Self> {
+        lock(&self.answers.come).remove(READY);
+        let ticket = self.ask(&format!("exec|fork|{path}|act|puppet"))?;
+        self.answer(&Ticket(READY.into()), wait::LONG)
+            .with_context(|| format!("no inner puppet: {:?}", self.answered(&ticket)))?;
+        Ok(self)
+    }
+
     #[expect(unsafe_code, reason = "the identity is taken on between fork and exec")]
     fn start_by(mut command: Command, who: As) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -133,7 +153,7 @@ impl Puppet {
             sent: 0,
         };
         puppet
-            .answer(&Ticket("ready".into()), wait::LONG)
+            .answer(&Ticket(READY.into()), wait::LONG)
             .context("the puppet does not start")?;
         Ok(puppet)
     }

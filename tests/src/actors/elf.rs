@@ -24,6 +24,22 @@ pub fn first_byte64() -> Vec<u8> {
     ])
 }
 
+/// A 64-bit program that executes its first argument with those that follow in its own place, and ends with the error
+/// number if it could not.
+pub fn execute64() -> Vec<u8> {
+    program64(&[
+        0x48, 0x8b, 0x7c, 0x24, 0x10, // mov rdi, [rsp + 16] (argv[1])
+        0x48, 0x8d, 0x74, 0x24, 0x10, // lea rsi, [rsp + 16]
+        0x31, 0xd2, // xor edx, edx
+        0xb8, 59, 0, 0, 0, // mov eax, 59 (execve)
+        0x0f, 0x05, // syscall
+        0x89, 0xc7, // mov edi, eax
+        0xf7, 0xdf, // neg edi
+        0xb8, 60, 0, 0, 0, // mov eax, 60 (exit)
+        0x0f, 0x05, // syscall
+    ])
+}
+
 fn program64(text: &[u8]) -> Vec<u8> {
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let header = 64 + 56;
@@ -121,6 +137,12 @@ mod tests {
     #[test]
     fn the_64_bit_program_runs_and_ends_with_its_code() {
         assert_eq!(run(&exit64(42), "exit64"), Some(42));
+    }
+
+    #[test]
+    fn the_program_that_executes_another_ends_with_its_error() {
+        // Without an argument there is nothing to execute.
+        assert_eq!(run(&execute64(), "execute64"), Some(libc::EFAULT));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What teams ask for first, by the policies in docs/examples: query and not export, scale up with approval, keep
-//! environments apart, no destruction by whatever program. Where the guest has the real program it is used.
+//! environments apart, no destruction by whatever program, an AI agent on its user's host. Where the guest has the real program it is used.
 
 use std::{fs, path::Path, sync::Mutex};
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     actors::{
-        client::{ALICE, ALICE_ROOT, Puppet},
+        client::{ALICE, ALICE_ROOT, Puppet, own_path},
         elf,
         rig::{PROGRAM_CODE, write_executable},
         standin::StandIn,
@@ -36,13 +36,19 @@ pub const SCENARIOS: &[Scenario] = &[
         destruction,
     )
     .group("acceptance"),
+    Scenario::new(
+        "what_an_ai_agent_starts_waits_or_is_denied_and_its_user_goes_on",
+        ai_agent,
+    )
+    .group("acceptance"),
 ];
 
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
     include_str!("../../../docs/examples/prod-database.yaml"),
     include_str!("../../../docs/examples/scale-up.yaml"),
     include_str!("../../../docs/examples/environments.yaml"),
     include_str!("../../../docs/examples/destructive-commands.yaml"),
+    include_str!("../../../docs/examples/ai-agent.yaml"),
 ];
 
 /// Programs that this guest does not have: each ends well with a code of its own.
@@ -57,6 +63,7 @@ const PROGRAMS: [&str; 9] = [
     "terraform",
     "git",
 ];
+const AI_AGENT: &str = "/usr/local/bin/ai-agent";
 const DATA: &str = "/srv/data/customers";
 const DEVICE: &str = "/dev/vda";
 
@@ -98,6 +105,8 @@ impl Machine {
             let code = u8::try_from(PROGRAM_CODE)?;
             write_executable(&format!("/usr/bin/{program}"), &elf::exit64(code))?;
         }
+        fs::create_dir_all("/usr/local/bin")?;
+        write_executable(AI_AGENT, &fs::read(own_path()?)?)?;
         fs::create_dir_all("/var/lib/postgresql/16/main")?;
         data()?;
         if !Path::new(DEVICE).exists() {
@@ -179,6 +188,8 @@ fn is_whole() -> bool {
         .all(|file| fs::read(file).is_ok_and(|content| content == b"rows"))
 }
 
+/// What programs exit with that may not execute another.
+const NOT_EXECUTED: Ret = 126;
 const WELL: Then = Ran(PROGRAM_CODE);
 
 fn database(_: &mut Ctx) -> Result<()> {
@@ -251,6 +262,37 @@ fn scaling(_: &mut Ctx) -> Result<()> {
             ),
             ("/usr/bin/terraform plan", WELL),
             ("/usr/bin/terraform -chdir=prod apply -auto-approve", Held),
+        ])
+    })
+}
+
+fn ai_agent(_: &mut Ctx) -> Result<()> {
+    with(|machine| {
+        let mut agent = Puppet::start_copy(ALICE, AI_AGENT)?;
+        std::mem::swap(&mut machine.alice, &mut agent);
+        let of_agent = machine.all(&[
+            ("/usr/bin/git -C repo push origin topic", Denied),
+            ("/usr/bin/git commit -m wip", WELL),
+            ("/usr/bin/kubectl get pods", Held),
+            ("/usr/bin/bash -c /usr/bin/kubectl~get~pods;~exit~$?", Held),
+            // A shell says that it may not.
+            (
+                "/usr/bin/bash -c /usr/bin/git~push;~exit~$?",
+                Ran(NOT_EXECUTED),
+            ),
+            (
+                "/usr/bin/setsid -w /usr/bin/terraform apply",
+                Ran(NOT_EXECUTED),
+            ),
+            ("/usr/bin/terraform plan", WELL),
+        ]);
+        std::mem::swap(&mut machine.alice, &mut agent);
+        of_agent.context("started by the agent")?;
+        machine.all(&[
+            ("/usr/bin/git -C repo push origin topic", WELL),
+            ("/usr/bin/kubectl get pods", WELL),
+            ("/usr/bin/bash -c /usr/bin/git~push;~exit~$?", WELL),
+            ("/usr/bin/terraform apply", Held),
         ])
     })
 }

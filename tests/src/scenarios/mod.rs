@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod agreement;
+mod ancestry;
 mod bypass_agent;
 mod bypass_files;
 mod bypass_identity;
@@ -88,6 +89,7 @@ const LISTS: &[&[Scenario]] = &[
     bypass_labels::SCENARIOS,
     exec_args::SCENARIOS,
     facts::SCENARIOS,
+    ancestry::SCENARIOS,
     stress::SCENARIOS,
     workloads::SCENARIOS,
     hold_agent::SCENARIOS,

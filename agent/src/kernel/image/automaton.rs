@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::abi::image::{
-    ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range, SHAPES_MAX, Shape,
+    ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, Entry, NODES_PER_SLOT, Node, Range, SHAPES_MAX,
+    Shape,
 };
 use stayhand_guardrail::{
     image::{
@@ -20,6 +21,7 @@ use stayhand_guardrail::{
 use super::{
     super::identity::ObjectId,
     graph::{Class, Grant, Graph, grant_of},
+    programs,
     resolve::Resolved,
 };
 
@@ -47,6 +49,8 @@ pub struct Automaton {
     pub edges: BTreeMap<(u32, Step), u32>,
     /// Entries, the image's first
     pub entries: Vec<Entry>,
+    /// Steps of conditions
+    pub steps: Vec<ArgStep>,
     /// Nodes of objects
     pub labels: BTreeMap<ObjectId, u32>,
 }
@@ -90,6 +94,7 @@ impl Automaton {
                 .extend(steps.into_iter().map(|(from, step, to)| ((from, step), to)));
         }
         made.entries = runs.entries;
+        made.steps = programs::steps(image, graph, resolved, &number, &mut made.entries);
         made.labels = resolved
             .objects
             .iter()
@@ -97,6 +102,11 @@ impl Automaton {
             .collect();
         fits(made.nodes.len(), "path nodes", NODES_PER_SLOT)?;
         fits(made.entries.len(), "entries", ENTRIES_PER_SLOT)?;
+        fits(
+            made.steps.len(),
+            "steps of conditions on arguments and processes",
+            ARG_STEPS_PER_SLOT,
+        )?;
         Ok(made)
     }
 }

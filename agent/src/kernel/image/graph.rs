@@ -394,6 +394,29 @@ impl Graph {
         self.combined.get(set).copied().unwrap_or_else(single)
     }
 
+    /// Nodes that stand for a node's class and for others at once.
+    pub fn combined_with(&self, node: u32) -> impl Iterator<Item = u32> {
+        let class = self.class_of(node);
+        let sets = self.combined.iter();
+        sets.filter(move |(set, _)| set.contains(&class))
+            .map(|(_, combined)| *combined)
+    }
+
+    /// Whether the object has this name for its own, and no other one that is known.
+    pub fn is_only_name(&self, node: u32) -> bool {
+        let real = |node: u32| match self.standing.get(node as usize) {
+            Some(Standing::Own(real)) => Some(real),
+            _ => None,
+        };
+        let own = real(node);
+        let members = self.members.get(self.class_of(node) as usize);
+        own.is_some()
+            && members
+                .into_iter()
+                .flatten()
+                .all(|member| real(*member).is_none_or(|other| Some(other) == own))
+    }
+
     /// The node of a path. One that no rule names is made if `make`, or if a rule above means everything below.
     fn reach(&mut self, names: &[&[u8]], make: bool) -> Option<u32> {
         let (mut node, mut covered) = (ROOT, make);

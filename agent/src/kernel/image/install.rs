@@ -13,7 +13,7 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK};
-use stayhand_guardrail::{id::Generation, text::Safe};
+use stayhand_guardrail::{id::Generation, image::Image, text::Safe};
 
 use super::{
     super::{
@@ -27,6 +27,7 @@ use super::{
     automaton::{Automaton, TooLarge},
     graph::{EXPANDED_MAX, Graph, MOUNT_NODES_MAX},
     kept::{AWAY_MAX, Kept},
+    programs,
     resolve::{Resolved, resolve},
     rows::Rows,
     tables::Tables,
@@ -224,7 +225,7 @@ impl Installer {
         let before = self.kept.seen();
         let mut resolved = resolve(&mut graph, self.identify.as_ref(), &mounts, before)?;
         resolved.problems.extend(unseen);
-        self.concerns = concerns(&graph, &resolved);
+        self.concerns = concerns(&desired.image, &graph, &resolved);
         self.kept.label(&mut graph, &mut resolved);
         self.concerns.extend(self.kept_concerns());
         let automaton = Automaton::build(&desired.image, &graph, &resolved)?;
@@ -324,7 +325,7 @@ fn only_labels(new: &Rows, old: &Rows) -> bool {
 }
 
 /// What resolving came to that somebody should know.
-fn concerns(graph: &Graph, resolved: &Resolved) -> Vec<String> {
+fn concerns(image: &Image, graph: &Graph, resolved: &Resolved) -> Vec<String> {
     let mut concerns: Vec<String> = resolved
         .problems
         .iter()
@@ -334,6 +335,14 @@ fn concerns(graph: &Graph, resolved: &Resolved) -> Vec<String> {
     concerns.extend(withheld.map(|(_, _, path)| {
         format!(
             "permissions on `{}` do not count: the path leads through a link or a second mount; name the place itself",
+            Safe(path)
+        )
+    }));
+    let untold = programs::untold(image, resolved);
+    let programs = graph.nodes().filter(|(node, _, _)| untold.contains(node));
+    concerns.extend(programs.map(|(_, _, path)| {
+        format!(
+            "`{}` is no program that can be told from others: any process may come from it, for rules that ask",
             Safe(path)
         )
     }));

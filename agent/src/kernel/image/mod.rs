@@ -7,6 +7,7 @@ pub mod automaton;
 pub mod graph;
 pub mod install;
 pub mod kept;
+pub mod programs;
 mod published;
 pub mod report;
 pub mod resolve;

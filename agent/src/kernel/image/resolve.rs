@@ -6,7 +6,7 @@
 //! the labels that it had.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ffi::OsStr,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::Path,
@@ -49,6 +49,8 @@ pub struct Resolved {
     pub missing: u32,
     /// Objects without a lasting identity, matched by name only
     pub by_name: u32,
+    /// Nodes at which something is that has no label
+    pub untold: BTreeSet<u32>,
     /// Objects that could not be labelled, and why
     pub problems: Vec<String>,
 }
@@ -85,6 +87,7 @@ pub fn resolve(
             }
             Ok(Identified::ByName(place)) => {
                 resolved.by_name += 1;
+                resolved.untold.insert(node);
                 stand(graph, mounts, node, &path, &place);
             }
             Ok(Identified::Missing) => {
@@ -94,6 +97,7 @@ pub fn resolve(
             }
             Err(error) if is_tolerable(graph, node, before.contains_key(&path), &error) => {
                 graph.as_parent(node);
+                resolved.untold.insert(node);
                 // The topmost silent place says it for everything below it.
                 if !matches!(closed.get(&parent), Some(Closed::Silent)) {
                     resolved.problem(&path, &error);

@@ -98,7 +98,7 @@ impl Rows {
             net_bits: net_bits(desired),
             names: names(desired, slot),
             args: args(&desired.image.arguments, slot),
-            arg_steps: desired.image.arguments.steps.clone(),
+            arg_steps: automaton.steps.clone(),
         })
     }
 

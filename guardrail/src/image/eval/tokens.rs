@@ -1,40 +1,59 @@
-//! What the kernel makes of a call's arguments, without a kernel: tokens by the image's patterns, then the kernel's own
-//! matcher.
+//! What the kernel makes of a call, without a kernel: tokens of its arguments by the image's patterns, nodes of the
+//! programs that it comes from, then the kernel's own matcher.
 
 use stayhand_agent_ebpf::{
     abi::{
         image::{ArgStep, Entry, Token, token_flag},
-        task::{ARG_BYTES_MAX, LETTERS_MAX, TOKENS_MAX},
+        task::{ARG_BYTES_MAX, LETTERS_MAX, TOKENS_MAX, lineage},
     },
     args::{Arguments as Tables, Matcher, letter, met},
 };
 
 use crate::{
     image::Image,
-    policy::args::{Arguments, Call, Fact, Met, is_option},
+    policy::args::{Arguments, Call, Fact, Met, Programs, is_option},
 };
 
-/// What is known of one call.
-pub(super) struct Known {
-    /// Its arguments as tokens, and how many they are
+/// One call as the hook keeps it.
+pub(super) struct Read {
+    /// Tokens of the arguments, and how many arguments there are; nothing if they are unknown
     arguments: Option<(Vec<Token>, u32)>,
+    terminal: u32,
+    /// Nodes of programs, those of what starts the program first
+    programs: Vec<u32>,
+    parents: u32,
+    lineage: u32,
     /// Answers to the image's questions, see [`met`]
     facts: Vec<u32>,
 }
 
-impl Known {
+impl Read {
     pub(super) fn of(image: &Image, call: Call<'_>) -> Self {
+        let (parents, ancestors) = (nodes(image, call.parents), nodes(image, call.ancestors));
+        let mut flags = lineage::KNOWN;
+        if !call.parents.all {
+            flags |= lineage::PARENT_UNKNOWN;
+        }
+        if !call.ancestors.all {
+            flags |= lineage::MORE;
+        }
         let answer = |fact: &Fact| match fact.holds(call) {
             Met::No => met::NO,
             Met::Maybe => met::MAYBE,
             Met::Yes => met::YES,
         };
-        let facts = image.arguments.facts.iter().map(answer).collect();
-        let arguments = match call.arguments {
-            Arguments::Known(list) => tokens(image, list),
-            Arguments::Unknown => None,
-        };
-        Self { arguments, facts }
+        Self {
+            arguments: tokens(image, call.arguments),
+            terminal: match call.terminal {
+                None => met::MAYBE,
+                Some(false) => met::NO,
+                Some(true) => met::YES,
+            },
+            parents: u32::try_from(parents.len()).unwrap_or(u32::MAX),
+            programs: [parents, ancestors].concat(),
+            lineage: flags,
+            facts: image.arguments.facts.iter().map(answer).collect(),
+        }
     }
 
     /// See [`met`].
@@ -42,8 +61,10 @@ impl Known {
         if entry.args_len == 0 {
             return met::YES;
         }
-        let steps = &image.arguments.steps;
-        let tables = Lookup { steps, known: self };
+        let tables = Lookup {
+            steps: &image.arguments.steps,
+            call: self,
+        };
         let mut matcher = Matcher::default();
         loop {
             match matcher.advance(&tables, entry.args_first, entry.args_len) {
@@ -54,8 +75,11 @@ impl Known {
     }
 }
 
-/// Nothing for more arguments than the kernel keeps.
-fn tokens(image: &Image, list: &[Vec<u8>]) -> Option<(Vec<Token>, u32)> {
+/// Tokens, and how many arguments there are; nothing if they are unknown, or too many.
+fn tokens(image: &Image, arguments: Arguments<'_>) -> Option<(Vec<Token>, u32)> {
+    let Arguments::Known(list) = arguments else {
+        return None;
+    };
     let placed = list.iter().zip(1u16..);
     let tokens = placed.filter_map(|(argument, place)| token(image, argument, place));
     let tokens: Vec<Token> = tokens.collect();
@@ -63,9 +87,22 @@ fn tokens(image: &Image, list: &[Vec<u8>]) -> Option<(Vec<Token>, u32)> {
     Some((tokens, count)).filter(|(tokens, _)| tokens.len() <= TOKENS_MAX)
 }
 
+/// Labels of programs that have one.
+fn nodes(image: &Image, programs: Programs<'_>) -> Vec<u32> {
+    let names = |path: &String| -> Vec<Vec<u8>> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        names.map(|name| name.as_bytes().to_vec()).collect()
+    };
+    let paths = programs.paths.iter().map(names);
+    paths
+        .map(|names| image.node_at(names.iter().map(Vec::as_slice)))
+        .filter(|node| *node != 0)
+        .collect()
+}
+
 struct Lookup<'a> {
     steps: &'a [ArgStep],
-    known: &'a Known,
+    call: &'a Read,
 }
 
 impl Tables for Lookup<'_> {
@@ -74,20 +111,36 @@ impl Tables for Lookup<'_> {
     }
 
     fn token(&self, index: u32) -> Option<Token> {
-        let (tokens, _) = self.known.arguments.as_ref()?;
+        let (tokens, _) = self.call.arguments.as_ref()?;
         tokens.get(index as usize).copied()
     }
 
-    fn known(&self) -> bool {
-        self.known.arguments.is_some()
+    fn count(&self) -> u32 {
+        self.call.arguments.as_ref().map_or(0, |(_, count)| *count)
     }
 
-    fn count(&self) -> u32 {
-        self.known.arguments.as_ref().map_or(0, |(_, count)| *count)
+    fn known(&self) -> bool {
+        self.call.arguments.is_some()
+    }
+
+    fn terminal(&self) -> u32 {
+        self.call.terminal
+    }
+
+    fn program(&self, index: u32) -> Option<u32> {
+        self.call.programs.get(index as usize).copied()
+    }
+
+    fn parents(&self) -> u32 {
+        self.call.parents
+    }
+
+    fn lineage(&self) -> u32 {
+        self.call.lineage
     }
 
     fn fact(&self, number: u32) -> u32 {
-        let fact = self.known.facts.get(number as usize);
+        let fact = self.call.facts.get(number as usize);
         fact.copied().unwrap_or(met::FAILED)
     }
 }

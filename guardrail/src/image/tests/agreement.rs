@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::{
 
 use super::{
     disk::Disk,
-    generate::{Case, NOW_NS, Tried, What, case},
+    generate::{Case, NOW_NS, Origin, Tried, What, case},
 };
 use crate::{
     action::Object,
@@ -27,7 +27,7 @@ use crate::{
         leases::rows,
     },
     policy::{
-        args::{Call, Sha256},
+        args::{Arguments, Call, Programs, Sha256},
         compile,
         explain::{End, Explanation, Question, explain},
         net::{mapped_octets, vsock_address},
@@ -64,12 +64,15 @@ fn rand_seed() -> u64 {
         .finish()
 }
 
-fn known((args, sha256): (&Option<Vec<Vec<u8>>>, Option<u8>)) -> Call<'_> {
-    let known = |args| Call {
+fn known<'a>(args: Option<&'a Vec<Vec<u8>>>, sha256: Option<u8>, origin: &'a Origin) -> Call<'a> {
+    let programs = |(paths, all): &'a (Vec<String>, bool)| Programs { paths, all: *all };
+    Call {
+        arguments: args.map_or(Arguments::Unknown, |args| Arguments::Known(args)),
         sha256: sha256.map(|byte| Sha256([byte; 32])),
-        ..Call::with(args)
-    };
-    args.as_ref().map_or(Call::UNKNOWN, |args| known(args))
+        terminal: origin.terminal,
+        parents: programs(&origin.parents),
+        ancestors: programs(&origin.ancestors),
+    }
 }
 
 fn compiled(case: &Case) -> Image {
@@ -96,6 +99,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             path,
             args,
             sha256,
+            origin,
         } => {
             let attempt = Attempt {
                 ops: *operations,
@@ -104,7 +108,8 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 subjects,
             };
             let ends = [(disk.levels(path), attempt)];
-            judge_paths(image, &ends, known((args, *sha256)), now, &leases)
+            let call = known(args.as_ref(), *sha256, origin);
+            judge_paths(image, &ends, call, now, &leases)
         }
         What::Ends {
             operations,
@@ -213,7 +218,12 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
         }
     };
     let call = match &tried.what {
-        What::Path { args, sha256, .. } => known((args, *sha256)),
+        What::Path {
+            args,
+            sha256,
+            origin,
+            ..
+        } => known(args.as_ref(), *sha256, origin),
         _ => Call::UNKNOWN,
     };
     let ends: Vec<End<'_>> = ends

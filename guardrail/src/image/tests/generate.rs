@@ -67,6 +67,7 @@ pub(super) enum What {
         args: Option<Vec<Vec<u8>>>,
         /// Every byte of the file's hash
         sha256: Option<u8>,
+        origin: Origin,
     },
     Ends {
         operations: (u32, u32),
@@ -91,6 +92,32 @@ pub(super) enum What {
     System {
         operation: Operation,
     },
+}
+
+/// The process of an execution.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    pub(super) terminal: Option<bool>,
+    /// Programs that start it, and whether those are all
+    pub(super) parents: (Vec<String>, bool),
+    /// Everything that it descends from, and whether that is all
+    pub(super) ancestors: (Vec<String>, bool),
+}
+
+fn origin() -> impl Strategy<Value = Origin> {
+    let all = || prop::bool::weighted(0.8);
+    let programs = |max| prop::collection::vec(program(), 0..max);
+    let terminal = prop::option::weighted(0.8, any::<bool>());
+    (terminal, programs(3), programs(5), all(), all()).prop_map(
+        |(terminal, parents, others, of_parent, of_all)| {
+            let ancestors = [parents.as_slice(), &others].concat();
+            Origin {
+                terminal,
+                parents: (parents, of_parent),
+                ancestors: (ancestors, of_parent && of_all),
+            }
+        },
+    )
 }
 
 pub(super) fn path() -> impl Strategy<Value = String> {
@@ -218,7 +245,7 @@ const ARG_PATTERNS: [&str; 12] = [
 
 const EXACT: [&str; 6] = ["*", "scale", "s*", "get", "--rec*", "*a"];
 
-/// A condition on arguments, as keys of `exec`.
+/// A condition on arguments and the process, as keys of `exec`.
 fn condition() -> impl Strategy<Value = String> {
     let list = |words: &'static [&'static str], max: usize| {
         prop::sample::subsequence(words, 1..=max).prop_map(|words| {
@@ -237,26 +264,53 @@ fn condition() -> impl Strategy<Value = String> {
             let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
             format!("args: [{}{more}]", quoted.join(", "))
         }),
-        list(&REGEXES, 2).prop_map(|list| format!("regex: {list}")),
-        list(&REGEXES, 2).prop_map(|list| format!("lineRegex: {list}")),
-        hashes("sha256"),
-        hashes("notSha256"),
-        1..512u16,
+        prop::bool::ANY.prop_map(|wanted| format!("terminal: {wanted}")),
+        programs().prop_map(|list| format!("parent: {list}")),
+        programs().prop_map(|list| format!("ancestor: {list}")),
+        facts(),
+        // Some on the process only, on what is asked only, or on arguments only.
+        prop_oneof![
+            1..32u16,
+            (1..8u16).prop_map(|process| process << 5),
+            (1..16u16).prop_map(|facts| facts << 8),
+            1..4_096u16
+        ],
     );
-    clauses.prop_map(
-        |(any, all, subcommand, option, exact, regex, line, sha, not, which)| {
-            let chosen: Vec<String> = [any, all, subcommand, option, exact, regex, line, sha, not]
-                .into_iter()
-                .enumerate()
-                .filter(|(bit, _)| which >> bit & 1 == 1)
-                .map(|(_, clause)| clause)
-                .collect();
-            chosen.join(", ")
-        },
-    )
+    clauses.prop_map(|clauses| {
+        let (any, all, subcommand, option, exact, terminal, parent, ancestor, facts, which) =
+            clauses;
+        let own = [
+            any, all, subcommand, option, exact, terminal, parent, ancestor,
+        ];
+        let chosen: Vec<String> = own
+            .into_iter()
+            .chain(facts)
+            .enumerate()
+            .filter(|(bit, _)| which >> bit & 1 == 1)
+            .map(|(_, clause)| clause)
+            .collect();
+        chosen.join(", ")
+    })
 }
 
 const REGEXES: [&str; 6] = ["^s", "l.*t", "[-]r", "^get push$", "a$", "(?i)SCALE"];
+
+/// One of each kind that the kernel asks about.
+fn facts() -> impl Strategy<Value = [String; 4]> {
+    let regexes = |key: &'static str| {
+        prop::sample::subsequence(&REGEXES[..], 1..=2).prop_map(move |words| {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("{key}: [{}]", quoted.join(", "))
+        })
+    };
+    let all = (
+        regexes("regex"),
+        regexes("lineRegex"),
+        hashes("sha256"),
+        hashes("notSha256"),
+    );
+    all.prop_map(|(regex, line, sha, not)| [regex, line, sha, not])
+}
 
 /// Hashes of one byte over and over.
 fn hashes(key: &'static str) -> impl Strategy<Value = String> {
@@ -267,6 +321,18 @@ fn hashes(key: &'static str) -> impl Strategy<Value = String> {
             .collect();
         format!("{key}: [{}]", hashes.join(", "))
     })
+}
+
+/// Programs of a condition: one, or a list.
+fn programs() -> impl Strategy<Value = String> {
+    let list = prop::collection::vec(program(), 1..3);
+    prop_oneof![program(), list.prop_map(joined)]
+}
+
+/// Few, so that processes come from those that conditions name; rules name them, too, and patterns mean them.
+fn program() -> impl Strategy<Value = String> {
+    prop::sample::select(&["/a", "/usr/a", "/usr/b", "/a/b", "/b/usr/aba"][..])
+        .prop_map(str::to_owned)
 }
 
 fn args() -> impl Strategy<Value = Option<Vec<Vec<u8>>>> {
@@ -449,8 +515,14 @@ fn attempt() -> impl Strategy<Value = Tried> {
     ];
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
-        3 => (operations, path(), args(), prop::option::of(1u8..4))
-            .prop_map(|(operations, path, args, sha256)| What::Path { operations, path, args, sha256 }),
+        3 => (operations, path(), args(), prop::option::of(1u8..4), origin())
+            .prop_map(|(operations, path, args, sha256, origin)| What::Path {
+                operations,
+                path,
+                args,
+                sha256,
+                origin,
+            }),
         1 => (ends, path(), path())
             .prop_map(|(operations, from, to)| What::Ends { operations, from, to }),
         2 => (net(), address, port, protocol)

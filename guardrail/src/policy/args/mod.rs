@@ -1,4 +1,4 @@
-//! Conditions on an execution, first of all on its arguments: what a rule says, and what it means.
+//! Conditions on an execution: its arguments, its file, its process. What a rule says, and what it means.
 //!
 //! `argv[0]` is never looked at: whoever executes a program chooses it freely.
 
@@ -9,6 +9,8 @@ mod pattern;
 pub use fact::{ArgRegex, Fact, Sha256};
 pub use option::{OptionError, OptionName};
 pub use pattern::{ArgPattern, PatternError};
+
+use super::PathPattern;
 
 /// All of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,12 @@ pub enum Clause {
     },
     /// Some argument is one of these options, in any of the ways in which `getopt_long` takes it
     Option(Vec<OptionName>),
+    /// The process has a terminal, or has none
+    Terminal(bool),
+    /// One of these starts the program: it makes the call, or has forked the process that does
+    Parent(Vec<PathPattern>),
+    /// The process descends from one of these, what starts the program among them
+    Ancestor(Vec<PathPattern>),
     /// What the kernel has to ask about
     Fact {
         /// What is asked
@@ -43,29 +51,28 @@ pub enum Clause {
     },
 }
 
-/// An attempt as conditions look at it.
+/// What is known of an attempt beside its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call<'a> {
-    /// Its arguments
+    /// Behind `argv[0]`
     pub arguments: Arguments<'a>,
     /// Hash of the executed file, if it is known
     pub sha256: Option<Sha256>,
+    /// Whether the process has a terminal, if that is known
+    pub terminal: Option<bool>,
+    /// What starts the program
+    pub parents: Programs<'a>,
+    /// All that the process descends from, what starts the program among them
+    pub ancestors: Programs<'a>,
 }
 
-impl<'a> Call<'a> {
-    /// Nothing is known, or the attempt is no execution.
-    pub const UNKNOWN: Self = Self {
-        arguments: Arguments::Unknown,
-        sha256: None,
-    };
-
-    /// With these arguments behind `argv[0]`, and nothing else that is known.
-    pub const fn with(arguments: &'a [Vec<u8>]) -> Self {
-        Self {
-            arguments: Arguments::Known(arguments),
-            sha256: None,
-        }
-    }
+/// Programs, by the paths at which they were when the policies were installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Programs<'a> {
+    /// Those that are known
+    pub paths: &'a [String],
+    /// Whether there are no others
+    pub all: bool,
 }
 
 /// The arguments of an attempt behind `argv[0]`.
@@ -88,26 +95,86 @@ pub enum Met {
     Yes,
 }
 
+impl<'a> Call<'a> {
+    /// Of an attempt that is no execution, or of which nothing could be read.
+    pub const UNKNOWN: Self = Self {
+        arguments: Arguments::Unknown,
+        sha256: None,
+        terminal: None,
+        parents: Programs::UNKNOWN,
+        ancestors: Programs::UNKNOWN,
+    };
+
+    /// With these arguments behind `argv[0]`, and nothing else that is known.
+    pub const fn with(arguments: &'a [Vec<u8>]) -> Self {
+        Self {
+            arguments: Arguments::Known(arguments),
+            ..Self::UNKNOWN
+        }
+    }
+}
+
+impl Programs<'_> {
+    /// Any.
+    pub const UNKNOWN: Self = Self {
+        paths: &[],
+        all: false,
+    };
+
+    fn meet(&self, wanted: &[PathPattern]) -> Met {
+        let is_wanted = |path: &String| wanted.iter().any(|one| one.matches(path.as_bytes(), 0));
+        if self.paths.iter().any(is_wanted) {
+            Met::Yes
+        } else if self.all {
+            Met::No
+        } else {
+            Met::Maybe
+        }
+    }
+}
+
 impl ArgCondition {
     /// Whether a call meets it.
     pub fn met(&self, call: Call<'_>) -> Met {
         let clauses = self.clauses.iter().map(|clause| clause.met(call));
         clauses.min().unwrap_or(Met::Yes)
     }
+
+    /// Programs that it names.
+    pub fn programs(&self) -> impl Iterator<Item = &PathPattern> {
+        self.clauses.iter().flat_map(|clause| match clause {
+            Clause::Parent(paths) | Clause::Ancestor(paths) => paths.as_slice(),
+            _ => &[],
+        })
+    }
 }
 
 impl Clause {
+    /// Whether it is about arguments.
+    pub fn is_on_arguments(&self) -> bool {
+        match self {
+            Self::Fact { fact, .. } => !fact.is_of_file(),
+            Self::Argument(_) | Self::Subcommand(_) | Self::Exact { .. } | Self::Option(_) => true,
+            Self::Terminal(_) | Self::Parent(_) | Self::Ancestor(_) => false,
+        }
+    }
+
     fn met(&self, call: Call<'_>) -> Met {
-        if let Self::Fact { fact, negated } = self {
-            return match fact.holds(call) {
+        match (self, call.arguments) {
+            (Self::Terminal(wanted), _) => match call.terminal {
+                None => Met::Maybe,
+                Some(found) if found == *wanted => Met::Yes,
+                Some(_) => Met::No,
+            },
+            (Self::Parent(paths), _) => call.parents.meet(paths),
+            (Self::Ancestor(paths), _) => call.ancestors.meet(paths),
+            (Self::Fact { fact, negated }, _) => match fact.holds(call) {
                 Met::Yes if *negated => Met::No,
                 Met::No if *negated => Met::Yes,
                 met => met,
-            };
-        }
-        match call.arguments {
-            Arguments::Known(list) => self.met_by(list),
-            Arguments::Unknown => Met::Maybe,
+            },
+            (_, Arguments::Unknown) => Met::Maybe,
+            (_, Arguments::Known(list)) => self.met_by(list),
         }
     }
 
@@ -139,7 +206,10 @@ impl Clause {
             Self::Option(names) => {
                 some(&|argument| names.iter().any(|name| name.is_given_by(argument)))
             }
-            Self::Fact { .. } => Met::Maybe,
+            // Arguments alone say nothing of these.
+            Self::Terminal(_) | Self::Parent(_) | Self::Ancestor(_) | Self::Fact { .. } => {
+                Met::Maybe
+            }
         }
     }
 }
@@ -193,6 +263,55 @@ mod tests {
         };
         assert_eq!(condition.met(Call::UNKNOWN), Met::Maybe);
         assert_eq!(ArgCondition::default().met(Call::UNKNOWN), Met::Yes);
+    }
+
+    #[test]
+    fn what_is_unknown_of_a_process_may_meet_its_condition_and_what_is_known_decides() {
+        let cron = || vec![PathPattern::parse("/usr/sbin/cron").unwrap()];
+        let condition = |clause| ArgCondition {
+            clauses: vec![clause],
+        };
+        let of = |path: &str, all| {
+            let paths = [path.to_owned()];
+            let programs = Programs { paths: &paths, all };
+            let call = Call {
+                terminal: Some(all),
+                parents: programs,
+                ancestors: programs,
+                ..Call::UNKNOWN
+            };
+            [
+                condition(Clause::Parent(cron())).met(call),
+                condition(Clause::Ancestor(cron())).met(call),
+                condition(Clause::Terminal(true)).met(call),
+            ]
+        };
+        assert_eq!(of("/usr/sbin/cron", true), [Met::Yes; 3]);
+        assert_eq!(of("/usr/sbin/cron", false), [Met::Yes, Met::Yes, Met::No]);
+        assert_eq!(of("/bin/sh", true), [Met::No, Met::No, Met::Yes]);
+        assert_eq!(of("/bin/sh", false), [Met::Maybe, Met::Maybe, Met::No]);
+        assert_eq!(
+            condition(Clause::Terminal(false)).met(Call::UNKNOWN),
+            Met::Maybe
+        );
+    }
+
+    #[test]
+    fn what_is_known_of_a_process_decides_although_arguments_are_not() {
+        let condition = ArgCondition {
+            clauses: vec![
+                Clause::Argument(patterns(&["scale"])),
+                Clause::Terminal(true),
+            ],
+        };
+        let with = |terminal| {
+            condition.met(Call {
+                terminal: Some(terminal),
+                ..Call::UNKNOWN
+            })
+        };
+        assert_eq!(with(false), Met::No);
+        assert_eq!(with(true), Met::Maybe);
     }
 
     #[test]

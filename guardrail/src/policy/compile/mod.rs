@@ -170,6 +170,9 @@ impl Compiler {
             Target::Exec { paths, args } => {
                 // The condition's number, until its steps have places.
                 let condition = self.conditions.add(args);
+                for program in args.programs() {
+                    self.trie.name(program);
+                }
                 for path in paths {
                     self.trie.add(
                         path,
@@ -260,7 +263,7 @@ impl Compiler {
         ));
         self.errors
             .extend(crate::image::too_large(&nodes, &edges, &nets, names.len()));
-        let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries);
+        let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries, &edges);
         self.errors.extend(errors);
         if !self.errors.is_empty() {
             return Err(self.errors);

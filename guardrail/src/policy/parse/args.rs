@@ -1,15 +1,18 @@
-//! Conditions of `exec`: `args`, `anyArg`, `allArgs`, `subcommand`, `option`, `regex`, `lineRegex`, `sha256`,
-//! `notSha256`.
+//! Conditions of `exec`: on arguments (`args`, `anyArg`, `allArgs`, `subcommand`, `option`, `regex`, `lineRegex`), on the
+//! file (`sha256`, `notSha256`), and on the process (`terminal`, `parent`, `ancestor`).
 
-use super::{reader::Reader, target::list_of};
+use super::{
+    reader::Reader,
+    target::{list_of, path},
+};
 use crate::policy::{
-    Diagnostic,
+    Diagnostic, PathPattern,
     args::{ArgCondition, ArgPattern, Clause, Fact},
     yaml::{Node, Value},
 };
 
 /// Keys of `exec` that are conditions.
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 12] = [
     "args",
     "anyArg",
     "allArgs",
@@ -19,6 +22,9 @@ pub(super) const KEYS: [&str; 9] = [
     "lineRegex",
     "sha256",
     "notSha256",
+    "terminal",
+    "parent",
+    "ancestor",
 ];
 
 /// Clauses of one condition; the kernel compares each with every argument.
@@ -50,6 +56,15 @@ pub(super) fn condition<'n>(
         let option = |r: &mut Reader, node: &Node| r.parsed(node, "option");
         clauses.push(Clause::Option(list_of(r, node, "option", option)));
     }
+    if let Some(node) = take("terminal") {
+        clauses.extend(r.flag(node, "terminal").map(Clause::Terminal));
+    }
+    if let Some(node) = take("parent") {
+        clauses.push(Clause::Parent(list_of(r, node, "parent", program)));
+    }
+    if let Some(node) = take("ancestor") {
+        clauses.push(Clause::Ancestor(list_of(r, node, "ancestor", program)));
+    }
     clauses.extend(facts(r, take));
     ArgCondition { clauses }
 }
@@ -59,10 +74,8 @@ fn facts<'n>(r: &mut Reader, mut take: impl FnMut(&str) -> Option<&'n Node>) -> 
     let mut clauses = Vec::new();
     let mut push = |fact, negated| clauses.push(Clause::Fact { fact, negated });
     if let Some(node) = take("regex") {
-        push(
-            Fact::Argument(list_of(r, node, "regex", |r, node| r.parsed(node, "regex"))),
-            false,
-        );
+        let expression = |r: &mut Reader, node: &Node| r.parsed(node, "regex");
+        push(Fact::Argument(list_of(r, node, "regex", expression)), false);
     }
     if let Some(node) = take("lineRegex") {
         let expression = |r: &mut Reader, node: &Node| r.parsed(node, "lineRegex");
@@ -75,6 +88,20 @@ fn facts<'n>(r: &mut Reader, mut take: impl FnMut(&str) -> Option<&'n Node>) -> 
         }
     }
     clauses
+}
+
+/// A running program has an identity and no name: a path says which object is meant.
+fn program(r: &mut Reader, node: &Node) -> Option<PathPattern> {
+    let read = path(r, node)?;
+    if read.is_plain() {
+        return Some(read);
+    }
+    let text = node.text().unwrap_or_default();
+    let message =
+        "a running program is known by its identity and not by its name: a pattern names none";
+    let error = Diagnostic::error(node.at, text, message);
+    r.report(error.suggest("write the path of each program"));
+    None
 }
 
 /// The whole list; `*` is any one argument, `**` at its end any others.

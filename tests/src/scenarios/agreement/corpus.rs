@@ -1,6 +1,6 @@
 //! The corpus (`fixtures/agreement/`): its cases, and what both evaluators make of them.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use stayhand_agent_ebpf::{
@@ -17,7 +17,7 @@ use stayhand_guardrail::{
     },
     policy::{
         Protocol, Versioned,
-        args::Call,
+        args::{Arguments, Call, Programs},
         compile,
         explain::{End, Explanation, Known, Question, TimedLease, explain},
         net::mapped_octets,
@@ -34,16 +34,22 @@ const POLICIES: [&str; 4] = [
 ];
 const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
 /// What alice is granted.
-pub const GRANTED: [&str; 6] = [
+pub const GRANTED: [&str; 8] = [
     "agree-base/ledger",
     "agree-base/tools",
     "agree-base/store",
     "agree-base/library",
     "agree-base/half",
     "agree-base/sites",
+    "agree-base/jobs",
+    "agree-base/chores",
 ];
 /// Any time at which the leases of the evaluators are live.
 const NOW_NS: u64 = 1_000;
+
+/// What starts every program of the corpus: the puppets' own, where the guest has it (xtask/src/rootfs/project.rs).
+static STARTED_BY: LazyLock<[String; 1]> =
+    LazyLock::new(|| ["/usr/lib/stayhand/stayhand-guest".to_owned()]);
 
 /// The policies' texts, of which one file may have several.
 pub fn sources() -> impl Iterator<Item = &'static str> {
@@ -172,6 +178,23 @@ impl Case {
         })
     }
 
+    /// What the kernel knows of it beside its object: puppets have no terminal and give no arguments.
+    fn call(&self) -> Call<'static> {
+        if self.operation != Operation::Exec {
+            return Call::UNKNOWN;
+        }
+        let started_by = Programs {
+            paths: STARTED_BY.as_slice(),
+            all: true,
+        };
+        Call {
+            arguments: Arguments::Known(&[]),
+            terminal: Some(false),
+            parents: started_by,
+            ancestors: started_by,
+        }
+    }
+
     fn groups(&self) -> Result<Vec<GroupName>> {
         let groups: &[&str] = match self.user.as_str() {
             "alice" => &["alice", "dev"],
@@ -268,7 +291,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         .map(|(operations, objects)| End {
             operations: *operations,
             objects,
-            call: Call::UNKNOWN,
+            call: case.call(),
         })
         .collect();
     Ok(explain(&Question {
@@ -323,7 +346,7 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
         .into_iter()
         .map(|(ops, path)| (levels(path, image), attempt(ops, 0)))
         .collect();
-    Ok(judge_paths(image, &ends, Call::UNKNOWN, now, &tables))
+    Ok(judge_paths(image, &ends, case.call(), now, &tables))
 }
 
 /// The way down to a path of which nothing but the root existed when the image was made: names decide.

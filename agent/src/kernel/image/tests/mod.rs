@@ -6,6 +6,7 @@ mod installing;
 mod keeping;
 mod meeting;
 mod open_names;
+mod programs;
 mod relabelling;
 mod shared;
 
