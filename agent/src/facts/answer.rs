@@ -34,6 +34,7 @@ pub(super) fn answer(
         arguments: arguments.map_or(Arguments::Unknown, Arguments::Known),
         // Nobody can say what a file hashes to that is being written.
         sha256: hash.filter(|_| !asked.written),
+        ..Call::UNKNOWN
     };
     let (mut said, mut read) = (Said::default(), false);
     for number in asked.numbers() {
