@@ -189,6 +189,7 @@ impl Case {
         };
         Call {
             arguments: Arguments::Known(&[]),
+            sha256: None,
             terminal: Some(false),
             parents: started_by,
             ancestors: started_by,
