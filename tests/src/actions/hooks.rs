@@ -246,7 +246,10 @@ pub(super) const ABOUT: &[About] = &[
 
 /// Hooks for the guardrail itself.
 pub(super) const OTHERS: &[(&str, &str)] = &[
-    ("task_alloc", "children and threads inherit who they are"),
+    (
+        "task_alloc",
+        "children and threads inherit who they are and what they come from",
+    ),
     (
         "capable",
         "beyond the operations above: no guarded subject gets `CAP_AUDIT_CONTROL`, which clears login uids",

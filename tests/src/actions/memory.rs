@@ -67,7 +67,10 @@ fn table() -> String {
         "pattern of arguments: a node of a trie",
         IN_TRIE + (size_of::<ArgKey>() - 4) + 4,
     );
-    row("condition on arguments: a step", size_of::<ArgStep>());
+    row(
+        "condition on arguments or the process: a step",
+        size_of::<ArgStep>(),
+    );
     row("guarded subject", hashed::<SubjectKey, Subject>());
     row(
         &format!("subject and permission with 1 to {LEASES_PER_ROW} leases"),
