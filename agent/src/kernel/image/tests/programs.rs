@@ -53,6 +53,10 @@ impl Arguments for From<'_> {
     fn lineage(&self) -> u32 {
         lineage::KNOWN
     }
+
+    fn fact(&self, _: u32) -> u32 {
+        met::MAYBE
+    }
 }
 
 /// Whether the condition on `/bin/tool` is met by a process that descends from this object.
