@@ -1,7 +1,13 @@
 //! Rules on the process: what started it counts however it was re-parented and whatever it ran since, by identity and not
 //! by name; a terminal is there or it is not.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use stayhand_agent_ebpf::abi::task::ANCESTORS_MAX;
@@ -22,17 +28,21 @@ use crate::{
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
-        "what_a_denied_program_starts_is_denied_however_it_is_reparented",
-        reparented,
-    ),
-    Scenario::new(
         "a_process_with_a_terminal_and_one_without_are_told_apart",
         terminal,
-    ),
+    )
+    .group("ancestry"),
     Scenario::new(
         "a_permission_by_parent_covers_what_that_program_starts_and_nothing_else",
         permitted,
-    ),
+    )
+    .group("ancestry"),
+    // The last one on this host: it puts another program in the agent's place.
+    Scenario::new(
+        "what_a_denied_program_starts_is_denied_however_it_is_reparented",
+        reparented,
+    )
+    .group("ancestry"),
     Scenario::new(
         "ancestors_from_before_the_agent_and_those_that_nobody_guards_are_known",
         before_the_agent,
@@ -53,6 +63,21 @@ enum Then {
     Denied,
 }
 use Then::{Denied, Runs};
+
+/// Runs a scenario on the host of this process; the first one sets it up.
+fn with(run: impl FnOnce(&mut Host) -> Result<()>) -> Result<()> {
+    static HOST: Mutex<Option<Host>> = Mutex::new(None);
+    let mut place = HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut host = if let Some(host) = place.take() {
+        host
+    } else {
+        programs()?;
+        Host::boot(&Config::policy(POLICY))?
+    };
+    run(&mut host)?;
+    *place = Some(host);
+    Ok(())
+}
 
 fn bin(name: &str) -> String {
     format!("{WORK}/bin/{name}")
@@ -84,6 +109,11 @@ fn programs() -> Result<()> {
     }
     for hop in 0..=ANCESTORS_MAX {
         write_executable(&bin(&format!("hop{hop}")), &elf::execute64())?;
+    }
+    // There before the policy is, whose permission leads through it.
+    let link = bin("link");
+    if !Path::new(&link).exists() {
+        symlink(bin("deploy"), &link)?;
     }
     Ok(())
 }
@@ -155,8 +185,10 @@ const OF_COPY: &[(&str, Then)] = &[
 ];
 
 fn reparented(ctx: &mut Ctx) -> Result<()> {
-    programs()?;
-    let _host = Host::boot(&Config::policy(POLICY))?;
+    with(|_| what_it_started(ctx))
+}
+
+fn what_it_started(ctx: &mut Ctx) -> Result<()> {
     let mut agent = Puppet::start_copy(ALICE, &bin("agent"))?;
     let mut copy = Puppet::start_copy(ALICE, &bin("copy"))?;
     ctx.step("by what started it");
@@ -211,8 +243,10 @@ fn mapping(copy: &mut Puppet) -> Result<()> {
 }
 
 fn terminal(_: &mut Ctx) -> Result<()> {
-    programs()?;
-    let _host = Host::boot(&Config::policy(POLICY))?;
+    with(|_| at_a_terminal())
+}
+
+fn at_a_terminal() -> Result<()> {
     let mut without = Puppet::start(ALICE)?;
     let cases = [
         ("exec|fork|BIN/unattended", Denied),
@@ -246,12 +280,10 @@ fn terminal(_: &mut Ctx) -> Result<()> {
 }
 
 fn permitted(_: &mut Ctx) -> Result<()> {
-    programs()?;
-    let link = bin("link");
-    if !Path::new(&link).exists() {
-        symlink(bin("deploy"), &link)?;
-    }
-    let host = Host::boot(&Config::policy(POLICY))?;
+    with(by_parent)
+}
+
+fn by_parent(host: &mut Host) -> Result<()> {
     let mut alice = Puppet::start_copy(ALICE, &bin("copy"))?;
     let through = [
         ("exec|fork|BIN/deploy|BIN/job", Denied),

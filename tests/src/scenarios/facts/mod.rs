@@ -64,5 +64,6 @@ pub const SCENARIOS: &[Scenario] = &[
         "a_signal_ends_a_call_that_waits_for_a_fact",
         nobody::signalled,
     )
-    .group("facts"),
+    .group("facts")
+    .on_any_kernel(),
 ];
