@@ -42,8 +42,9 @@ use crate::{
 const WORDS: usize = 10;
 /// Arguments of one question; a call with more has unknown facts about them.
 const ARGUMENTS_MAX: u32 = 1_024;
-/// How long a call is away at most while it is issued again and again; after that it is another one that looks the same.
-const GAP_NS: u64 = 500_000_000;
+/// How long a call is away at most while it is issued again and again, on a host that is busy beyond measure; after that
+/// it is another one that looks the same.
+const GAP_NS: u64 = 5_000_000_000;
 
 /// Whether conditions of the image ask about files. If so, what is mapped is judged by that alone: of arguments and
 /// process nothing is known.

@@ -12,6 +12,7 @@ use crate::{
     actors::{
         bpf::{Map, Ring},
         client::{ALICE, BOB, Puppet, SERVICE},
+        empty,
         measure::{self, Action, Part},
         rig::write_executable,
     },
@@ -57,6 +58,15 @@ pub fn run() -> Result<()> {
         &EVERYWHERE,
     )?;
     others()?;
+    let links = empty::attach()?;
+    rows(
+        "empty programs on the same hooks",
+        Puppet::start(SERVICE)?,
+        FREE,
+        FREE_HOST,
+        &EVERYWHERE,
+    )?;
+    drop(links);
     for rules in RULES {
         cleanup::everything()?;
         prepare()?;

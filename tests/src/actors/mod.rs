@@ -20,6 +20,7 @@ mod compat;
 pub mod confine;
 pub mod dummies;
 pub mod elf;
+pub mod empty;
 pub mod measure;
 pub mod memory;
 mod privileged;
