@@ -41,7 +41,8 @@ const PF_EXITING: u32 = 0x4;
 const PF_IO_WORKER: u32 = 0x10;
 const PF_DUMPCORE: u32 = 0x200;
 const PF_USER_WORKER: u32 = 0x4000;
-const PF_KTHREAD: u32 = 0x0020_0000;
+/// The kernel itself, which runs no program.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
 const PF_UNHOLDABLE: u32 = PF_EXITING | PF_IO_WORKER | PF_DUMPCORE | PF_USER_WORKER | PF_KTHREAD;
 
 /// The current call, if it can be stopped because of these operations and issued again.

@@ -15,6 +15,7 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use crate::{
+    hold::PF_KTHREAD,
     maps::{LABELS, task_state},
     offsets::{
         Addr, OFF_BPRM_FILE, OFF_FILE_INODE, OFF_INODE_GENERATION, OFF_INODE_INO, OFF_INODE_SB,
@@ -24,9 +25,6 @@ use crate::{
     walk::may_be_labelled,
     who::current_task,
 };
-
-/// `PF_KTHREAD` (include/linux/sched.h): the kernel itself, which runs no program.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 const NONE: Program = Program {
     ino: 0,

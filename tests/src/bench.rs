@@ -12,7 +12,7 @@ use crate::{
     actors::{
         bpf::{Map, Ring},
         client::{ALICE, BOB, Puppet, SERVICE},
-        empty,
+        dummies::Dummies,
         measure::{self, Action, Part},
         rig::write_executable,
     },
@@ -58,7 +58,7 @@ pub fn run() -> Result<()> {
         &EVERYWHERE,
     )?;
     others()?;
-    let links = empty::attach()?;
+    let dummies = Dummies::on_each_hook()?;
     rows(
         "empty programs on the same hooks",
         Puppet::start(SERVICE)?,
@@ -66,7 +66,7 @@ pub fn run() -> Result<()> {
         FREE_HOST,
         &EVERYWHERE,
     )?;
-    drop(links);
+    drop(dummies);
     for rules in RULES {
         cleanup::everything()?;
         prepare()?;

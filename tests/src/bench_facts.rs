@@ -30,26 +30,26 @@ const PROGRAMS: &str =
 pub fn run() -> Result<()> {
     cleanup::everything()?;
     files()?;
-    rows("no agent", None)?;
-    for (scenario, condition) in [
-        ("agent, no question", "anyArg: [never-given]"),
-        ("one question each", "regex: ^never-given$"),
-        ("one question each, answered before", "regex: ^never-given$"),
-        ("the file's hash, known", "sha256: HASH"),
+    rows("no agent", None, true)?;
+    let regex = "regex: ^never-given$";
+    let hash = format!("sha256: \"{}\"", "0".repeat(64));
+    // The last word: whether each run is about something new.
+    for (scenario, condition, new) in [
+        ("agent, no question", "anyArg: [never-given]", true),
+        ("one question each", regex, true),
+        ("one question each, answered before", regex, false),
+        ("the file's hash, known", hash.as_str(), true),
     ] {
         cleanup::everything()?;
         files()?;
-        let condition = condition.replace("HASH", &"0".repeat(64));
         let policy = format!(
             "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: bench }}\nspec:\n  subjects: {{ users: [alice] \
              }}\n  rules:\n    - {{ id: a, effect: deny, exec: {{ path: [{PROGRAMS}], {condition} }} }}\n"
         );
-        let mut config = Config::policy(&policy);
-        config.control = true;
-        let mut host = Host::boot(&config)?;
+        let mut host = Host::boot(&Config::policy(&policy))?;
         // Nothing but the agent and those whom it guards.
         host.kill_control()?;
-        rows(scenario, Some(&host))?;
+        rows(scenario, Some(&host), new)?;
     }
     Ok(())
 }
@@ -76,10 +76,9 @@ fn files() -> Result<()> {
     Ok(())
 }
 
-fn rows(scenario: &str, host: Option<&Host>) -> Result<()> {
+fn rows(scenario: &str, host: Option<&Host>, new: bool) -> Result<()> {
     console::step(scenario);
     let mut alice = Puppet::start(ALICE)?;
-    let again = scenario.ends_with("before");
     let unanswered = || host.map_or(Ok(0), |host| host.counter("unanswered"));
     let unanswered_before = unanswered()?;
     for (action, each) in [("1,000 commands in dash", COMMANDS), ("make", 0)] {
@@ -87,7 +86,7 @@ fn rows(scenario: &str, host: Option<&Host>) -> Result<()> {
         let mut switches = Vec::new();
         for number in 0..=RUNS {
             // Another argument is another question.
-            let run = if again { 0 } else { number };
+            let run = if new { number } else { 0 };
             let words = if each > 0 {
                 format!("exec-with|PATH=/usr/bin|/usr/bin/dash|{ROOT}/loop.sh|{each}|{run}")
             } else {

@@ -50,9 +50,15 @@ impl FactBits {
         }
     }
 
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.words == [0; WORDS]
+    /// Facts of either.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        let mut both = *self;
+        both.words
+            .iter_mut()
+            .zip(other.words)
+            .for_each(|(word, bits)| *word |= bits);
+        both
     }
 }
 
@@ -155,19 +161,27 @@ pub struct Asked {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
 
     #[test]
     fn a_set_has_what_was_put_in_and_nothing_beyond_its_bound() {
         let mut bits = FactBits::default();
-        assert!(bits.is_empty());
         for number in [0, 63, 64, 255, 256, u32::MAX] {
             bits.set(number);
         }
-        let has: std::vec::Vec<u32> = (0..300).filter(|number| bits.has(*number)).collect();
-        assert_eq!(has, [0, 63, 64, 255]);
+        let of = |bits: FactBits| {
+            (0..300)
+                .filter(|number| bits.has(*number))
+                .collect::<Vec<u32>>()
+        };
+        assert_eq!(of(bits), [0, 63, 64, 255]);
         assert!(!bits.has(u32::MAX));
+        let mut other = FactBits::default();
+        other.set(7);
+        assert_eq!(of(bits.or(&other)), [0, 7, 63, 64, 255]);
     }
-
-    extern crate std;
 }

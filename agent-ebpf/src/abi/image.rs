@@ -297,8 +297,8 @@ pub const fn arg_space(slot: u32, backwards: bool) -> u32 {
     slot << 1 | backwards as u32
 }
 
-/// One step of a condition on arguments, or on the process: what one argument has to be. Patterns are numbered from 1 in the order of
-/// their bytes, forwards and backwards apart, so that those that begin with one of them are a run of numbers.
+/// One step of a condition: what one argument, or the process, or the file has to be. Patterns are numbered from 1 in the
+/// order of their bytes, forwards and backwards apart, so that those that begin with one of them are a run of numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArgStep {

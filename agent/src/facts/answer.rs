@@ -39,13 +39,8 @@ pub(super) fn answer(
     let (mut said, mut read) = (Said::default(), false);
     for number in asked.numbers() {
         match fact(image, number).map(|fact| (fact, fact.holds(call))) {
-            Some((_, Met::Yes)) => {
-                said.known.set(number);
-                said.so.set(number);
-            }
-            Some((_, Met::No)) => said.known.set(number),
             Some((fact, Met::Maybe)) if waits_for_file(asked, fact) => read = true,
-            Some((_, Met::Maybe)) | None => said.unknown.set(number),
+            found => said.put(number, found.map_or(Met::Maybe, |(_, met)| met)),
         }
     }
     said.working = read;
@@ -64,15 +59,8 @@ pub(super) fn about_file(asked: &Asked, image: &Image, hash: Option<Sha256>) -> 
     };
     let mut said = Said::default();
     for number in asked.numbers() {
-        let of_file = fact(image, number).filter(|fact| fact.is_of_file());
-        match of_file.map(|fact| fact.holds(call)) {
-            Some(Met::Yes) => {
-                said.known.set(number);
-                said.so.set(number);
-            }
-            Some(Met::No) => said.known.set(number),
-            Some(Met::Maybe) => said.unknown.set(number),
-            None => {}
+        if let Some(fact) = fact(image, number).filter(|fact| fact.is_of_file()) {
+            said.put(number, fact.holds(call));
         }
     }
     said

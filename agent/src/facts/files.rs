@@ -3,12 +3,9 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::{
-            ffi::OsStrExt as _,
-            fs::{MetadataExt as _, OpenOptionsExt as _},
-        },
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -18,7 +15,7 @@ use sha2::Digest as _;
 use stayhand_guardrail::policy::args::Sha256;
 
 use crate::kernel::{
-    identity::{IdentityError, ObjectId},
+    identity::{IdentityError, ObjectId, link},
     mounts::Mounts,
     questions::{Asked, Content},
 };
@@ -91,8 +88,8 @@ pub(super) fn hash(
     if !kind.is_file() {
         return Err(Unread::Other);
     }
-    // The descriptor's own link: exactly what was found, and nothing whose opening has effects.
-    let link = PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()));
+    // A regular file, whose opening has no effects, whatever its path names by now.
+    let link = link(&named);
     if identity(&link)? != Some(asked.object) {
         return Err(Unread::Other);
     }

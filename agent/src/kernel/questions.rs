@@ -19,6 +19,8 @@ use stayhand_agent_ebpf::abi::{
     fact::{ARGS_BYTES, Answer, FACTS_MAX, FactBits, FactKey, PATH_BYTES, Question, question_flag},
 };
 
+use stayhand_guardrail::policy::args::Met;
+
 use super::{
     identity::ObjectId,
     pins::Pins,
@@ -174,6 +176,20 @@ pub struct Said {
     pub working: bool,
 }
 
+impl Said {
+    /// What is so of a fact; one that may be so is one that nobody can tell.
+    pub fn put(&mut self, number: u32, met: Met) {
+        match met {
+            Met::Yes => {
+                self.known.set(number);
+                self.so.set(number);
+            }
+            Met::No => self.known.set(number),
+            Met::Maybe => self.unknown.set(number),
+        }
+    }
+}
+
 /// The map of answers.
 pub struct FactAnswers<A = Hash<FactKey, Answer>> {
     answers: A,
@@ -194,18 +210,10 @@ impl<A: Table<FactKey, Answer>> FactAnswers<A> {
     /// Adds to what was said; what is not for ever holds until `until_boot_ns`.
     pub fn say(&mut self, key: FactKey, said: Said, until_boot_ns: u64) -> Result<(), TableError> {
         let old = self.answers.get(&key)?.unwrap_or_default();
-        let or = |a: FactBits, b: FactBits| {
-            let mut both = a;
-            both.words
-                .iter_mut()
-                .zip(b.words)
-                .for_each(|(a, b)| *a |= b);
-            both
-        };
         let new = Answer {
             key,
-            known: or(old.known, said.known),
-            so: or(old.so, said.so),
+            known: old.known.or(&said.known),
+            so: old.so.or(&said.so),
             unknown: said.unknown,
             until_boot_ns,
             working: u64::from(said.working),

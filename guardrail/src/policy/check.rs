@@ -67,7 +67,7 @@ fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         |path: &PathPattern| LIBRARIES.iter().any(|library| path.matches(library, 0));
     let stops = |target: &Target| match target {
         Target::Exec { paths, args, .. } => {
-            asks_for_arguments(args) && paths.iter().any(with_libraries)
+            unknown_of_a_mapping(args) && paths.iter().any(with_libraries)
         }
         _ => false,
     };
@@ -83,24 +83,26 @@ fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     })
 }
 
-fn asks_for_arguments(args: &ArgCondition) -> bool {
+fn unknown_of_a_mapping(args: &ArgCondition) -> bool {
     let of_file =
         |clause: &Clause| matches!(clause, Clause::Fact { fact, .. } if fact.is_of_file());
     // One that is surely not met restricts nothing, whatever the others are.
     !args.clauses.is_empty() && !args.clauses.iter().any(of_file)
 }
 
-/// An option more, and the list is another one.
-fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
-    let lists = |target: &Target| match target {
-        Target::Exec { args, .. } => args
-            .clauses
-            .iter()
-            .any(|clause| matches!(clause, Clause::Exact { .. })),
+/// Whether a rule restricts executions by such a demand.
+fn restricts_by(policy: &Policy, rule: &Rule, such: impl Fn(&Clause) -> bool) -> bool {
+    let demands = |target: &Target| match target {
+        Target::Exec { args, .. } => args.clauses.iter().any(&such),
         _ => false,
     };
-    let restricts = rule.effect.restricts() && policy.targets(rule).iter().any(lists);
-    restricts.then(|| {
+    rule.effect.restricts() && policy.targets(rule).iter().any(demands)
+}
+
+/// An option more, and the list is another one.
+fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let lists = |clause: &Clause| matches!(clause, Clause::Exact { .. });
+    restricts_by(policy, rule, lists).then(|| {
         let message = format!(
             "rule `{}` restricts exactly these arguments: one option more and it does not apply",
             rule.id
@@ -112,15 +114,8 @@ fn slipped_past(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
 
 /// With a shell in between, it is the shell that starts the program.
 fn started_in_between(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
-    let parents = |target: &Target| match target {
-        Target::Exec { args, .. } => args
-            .clauses
-            .iter()
-            .any(|clause| matches!(clause, Clause::Parent(_))),
-        _ => false,
-    };
-    let restricts = rule.effect.restricts() && policy.targets(rule).iter().any(parents);
-    restricts.then(|| {
+    let parents = |clause: &Clause| matches!(clause, Clause::Parent(_));
+    restricts_by(policy, rule, parents).then(|| {
         let message = format!(
             "rule `{}` restricts what these programs start themselves: with a shell in between it does not apply",
             rule.id

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::sys::Ret;
 use crate::wait;
@@ -64,6 +64,17 @@ const READY: &str = "ready";
 struct Answers {
     come: Mutex<BTreeMap<String, (Ret, String)>>,
     bell: Condvar,
+}
+
+/// What became of a race about an argument.
+#[derive(Clone, Copy, Debug)]
+pub struct Raced {
+    /// Executions that were denied
+    pub denied: usize,
+    /// Programs that were killed before their first instruction
+    pub killed: usize,
+    /// Programs that ran, with what is free
+    pub ran: usize,
 }
 
 /// A request that was sent.
@@ -156,6 +167,29 @@ impl Puppet {
             .answer(&Ticket(READY.into()), wait::LONG)
             .context("the puppet does not start")?;
         Ok(puppet)
+    }
+
+    /// Has it execute a program, over and over, whose only argument another thread changes meanwhile: see
+    /// `programs::race`. That many rounds have to be accounted for, and none may have run with what is forbidden.
+    pub fn race(&mut self, program: &str, rounds: usize) -> Result<Raced> {
+        let found = self.text(&format!("exec-race|{program}|{rounds}"))?;
+        let counts: Vec<usize> = found
+            .split(' ')
+            .map(|count| count.parse().with_context(|| format!("`{found}`")))
+            .collect::<Result<_>>()?;
+        let [denied, killed, forbidden, ran] = *counts else {
+            bail!("`{found}`")
+        };
+        ensure!(forbidden == 0, "{forbidden} got the denied argument");
+        ensure!(
+            denied + killed + ran == rounds,
+            "{denied} + {killed} + {ran} of {rounds}"
+        );
+        Ok(Raced {
+            denied,
+            killed,
+            ran,
+        })
     }
 
     /// Process of the started program (the puppet itself unless it was started under another).

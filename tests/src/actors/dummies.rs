@@ -1,4 +1,4 @@
-//! Programs of another product on one hook: as many as the kernel takes, each of them `return 0`.
+//! Programs of another product on a hook, each of them `return 0`: as many as the kernel takes, or one on each of ours.
 //!
 //! They are there as long as the value lives and are never pinned.
 #![expect(unsafe_code, reason = "bpf(2) takes addresses")]
@@ -9,9 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use stayhand_agent_ebpf::abi::offsets::{HOOKS_OF_NEWER_KERNELS, PROGRAMS};
 
 use super::{
     bpf::bpf,
+    btf,
     sys::{Ret, owned},
 };
 use crate::{cleanup::pins_of_this_build, wait};
@@ -63,7 +65,24 @@ pub struct Dummies {
 }
 
 impl Hook {
-    /// Learnt from the link that the agent pinned; nothing here reads type information.
+    /// Each of ours that this kernel has.
+    fn all() -> Result<Vec<Self>> {
+        let types = btf::kernel()?;
+        let numbered = |(_, hook): &(&str, &str)| btf::function(&types, &format!("bpf_lsm_{hook}"));
+        let hooks: Vec<Self> = PROGRAMS
+            .iter()
+            .filter_map(numbered)
+            .map(|btf_id| Self { btf_id })
+            .collect();
+        let missing = PROGRAMS.len() - hooks.len();
+        ensure!(
+            missing <= HOOKS_OF_NEWER_KERNELS.len(),
+            "{missing} hooks are missing"
+        );
+        Ok(hooks)
+    }
+
+    /// Learnt from the link that the agent pinned.
     pub fn of_pinned(link: &str) -> Result<Self> {
         let path = pins_of_this_build().join("links").join(link);
         let path = CString::new(path.into_os_string().into_encoded_bytes())?;
@@ -82,6 +101,16 @@ impl Hook {
 }
 
 impl Dummies {
+    /// One on each of our hooks: what the kernel itself takes for calling any program.
+    pub fn on_each_hook() -> Result<Vec<Self>> {
+        let one = |hook| {
+            let mut made = Self::on(hook);
+            made.fill(1)?;
+            Ok(made)
+        };
+        Hook::all()?.into_iter().map(one).collect()
+    }
+
     /// None yet.
     pub fn on(hook: Hook) -> Self {
         let links = Vec::new();

@@ -14,13 +14,13 @@
 mod basic;
 pub mod board;
 pub mod bpf;
+mod btf;
 mod calls;
 pub mod client;
 mod compat;
 pub mod confine;
 pub mod dummies;
 pub mod elf;
-pub mod empty;
 pub mod measure;
 pub mod memory;
 mod privileged;

@@ -178,32 +178,18 @@ fn unknown(alice: &mut Puppet, kernel: &StandIn) -> Result<()> {
 }
 
 fn changed(ctx: &mut Ctx) -> Result<()> {
-    const ROUNDS: u32 = 400;
+    const ROUNDS: usize = 400;
     programs()?;
     ensure!(Path::new(&format!("{WORK}/bin/racer")).exists());
     let mut rig = Rig::start(&Config::policy(POLICY), ALICE)?;
     drop(rig.agent.records());
-    let found = rig
-        .alice
-        .text(&format!("exec-race|{WORK}/bin/racer|{ROUNDS}"))?;
-    let counts: Vec<usize> = found
-        .split(' ')
-        .map(|count| count.parse().with_context(|| format!("`{found}`")))
-        .collect::<Result<_>>()?;
-    let [denied, killed, forbidden, ran] = *counts else {
-        anyhow::bail!("`{found}`")
-    };
-    ctx.log(format!("{denied} denied, {killed} killed, {ran} run"));
-    ensure!(forbidden == 0, "{forbidden} got the denied argument");
+    let raced = rig.alice.race(&format!("{WORK}/bin/racer"), ROUNDS)?;
+    ctx.log(format!("{raced:?}"));
     ensure!(
-        denied + killed + ran == ROUNDS as usize,
-        "{denied} + {killed} + {ran} of {ROUNDS}"
-    );
-    ensure!(
-        killed > 0 && ran > 0,
-        "nothing was changed in time: {found}"
+        raced.killed > 0 && raced.ran > 0,
+        "nothing was changed in time: {raced:?}"
     );
     let told = denials(&rig.agent.records(), reason::ARGS_CHANGED);
-    ensure!(told == killed, "{told} records of {killed} killed programs");
+    ensure!(told == raced.killed, "{told} records of {raced:?}");
     Ok(())
 }

@@ -167,9 +167,7 @@ impl Labeller {
             }
         }
     }
-}
 
-impl Labeller {
     /// Which object is at `path`, without taking it for one that is labelled: nobody waits for its end. None for what
     /// has no identity that lasts, or for nothing.
     pub fn object(&self, path: &Path) -> Result<Option<ObjectId>, IdentityError> {

@@ -21,6 +21,7 @@ use stayhand_agent_ebpf::abi::image::LabelKey;
 
 use super::table::TableError;
 pub use labeller::Labeller;
+pub(crate) use open::link;
 
 /// The identity of an object, on whichever image slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

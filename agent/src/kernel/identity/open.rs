@@ -68,7 +68,7 @@ pub(super) fn object(
 }
 
 /// The descriptor's own link: exactly the object that was looked at, whatever its path names by now.
-fn link(named: &File) -> PathBuf {
+pub(crate) fn link(named: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", named.as_raw_fd()))
 }
 

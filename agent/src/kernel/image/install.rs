@@ -104,15 +104,14 @@ impl Installer {
         secret: Secret,
         published: Arc<Published>,
     ) -> Result<Self, InstallError> {
-        let mut made = Self::with(
+        let made = Self::with(
             Tables::open(pins)?,
             identify,
             Box::new(Mounts::read),
             secret,
             FLIP_INTERVAL,
         )?;
-        made.published = published;
-        Ok(made)
+        Ok(Self { published, ..made })
     }
 
     pub(super) fn with(

@@ -1,6 +1,6 @@
 //! Regular expressions over arguments.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::machine::{self, FREE, at};
 use crate::{
@@ -78,22 +78,11 @@ pub fn unseen(_: &mut Ctx) -> Result<()> {
 pub fn changed(ctx: &mut Ctx) -> Result<()> {
     const ROUNDS: usize = 300;
     machine::with(|machine| {
-        let found = machine
-            .alice
-            .text(&format!("exec-race|{}|{ROUNDS}", at("racer")))?;
-        ctx.log(format!("denied, killed, forbidden, run: {found}"));
-        let counts: Vec<usize> = found
-            .split(' ')
-            .map(|count| count.parse().with_context(|| format!("`{found}`")))
-            .collect::<Result<_>>()?;
-        let [denied, killed, forbidden, ran] = *counts else {
-            anyhow::bail!("`{found}`")
-        };
-        ensure!(forbidden == 0, "{forbidden} got the denied argument");
-        ensure!(denied + killed + ran == ROUNDS, "{found} of {ROUNDS}");
+        let raced = machine.alice.race(&at("racer"), ROUNDS)?;
+        ctx.log(format!("{raced:?}"));
         ensure!(
-            ran > 0 && denied > 0,
-            "nothing was changed in time: {found}"
+            raced.ran > 0 && raced.denied > 0,
+            "nothing was changed in time: {raced:?}"
         );
         Ok(())
     })
