@@ -20,6 +20,10 @@ pub const RULES_MAX: usize = 2_000;
 pub const PERMISSIONS_MAX: usize = 500;
 /// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
 pub const SETS_MAX: usize = 100;
+/// Tests of one policy: five for each rule of the largest one, and a few seconds to judge them beside it.
+pub const TESTS_MAX: usize = 10_000;
+/// Bytes of a test's name: one terminal line.
+pub const TEST_NAME_BYTES_MAX: usize = 100;
 /// Items of one list: paths, groups, users, ranges, ports.
 pub const LIST_MAX: usize = 256;
 /// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.

@@ -1,9 +1,10 @@
 //! The policy language: what one YAML document says, as a tree that every other step reads.
 //!
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
-//! policies into what the kernel looks up. What this build cannot enforce is refused, never accepted and ignored.
+//! policies into what the kernel looks up, [`case`] judges a policy's own tests. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod args;
+pub mod case;
 pub mod check;
 pub mod compile;
 pub mod component;
@@ -17,6 +18,7 @@ mod tests;
 mod yaml;
 
 pub use args::ArgCondition;
+pub use case::{Attempt, Case, Outcome};
 pub use check::check;
 pub use compile::compile;
 pub use component::Wild;
@@ -49,6 +51,8 @@ pub struct Policy {
     pub permissions: Vec<Permission>,
     /// In document order
     pub rules: Vec<Rule>,
+    /// In document order; no host looks at them
+    pub tests: Vec<Case>,
 }
 
 /// A policy as it was accepted.

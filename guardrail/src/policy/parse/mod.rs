@@ -4,6 +4,8 @@
 //! that says so.
 
 mod args;
+mod attempt;
+mod case;
 mod fields;
 mod net;
 mod reader;
@@ -12,7 +14,7 @@ mod target;
 
 use self::{fields::Fields, reader::Reader};
 use super::{
-    Diagnostic, Mode, Permission, Policy, Rule, Subjects,
+    Case, Diagnostic, Mode, Permission, Policy, Rule, Subjects,
     yaml::{self, Node, Value},
 };
 use crate::{
@@ -53,7 +55,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let spec = fields.require(r, "spec").and_then(|node| spec(r, node));
     version.flatten()?;
     kind.flatten()?;
-    let (mode, subjects, permissions, rules) = spec?;
+    let (mode, subjects, permissions, rules, tests) = spec?;
     Some(Policy {
         name: name?,
         mode,
@@ -61,6 +63,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         sets: std::mem::take(&mut r.sets),
         permissions,
         rules,
+        tests,
     })
 }
 
@@ -70,7 +73,7 @@ fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {
     r.parsed(name, "name")
 }
 
-type Spec = (Mode, Subjects, Vec<Permission>, Vec<Rule>);
+type Spec = (Mode, Subjects, Vec<Permission>, Vec<Rule>, Vec<Case>);
 
 /// Keys of the language that later builds enforce.
 const SPEC_LATER: &[&str] = &[
@@ -78,7 +81,6 @@ const SPEC_LATER: &[&str] = &[
     "onLoss",
     "profiles",
     "approvals",
-    "tests",
     "extends",
     "flags",
     "windows",
@@ -92,6 +94,7 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
         "sets",
         "permissions",
         "rules",
+        "tests",
     ];
     let mut fields = Fields::of(r, node, "spec", &known, SPEC_LATER)?;
     let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
@@ -115,7 +118,11 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let rules = fields
         .require(r, "rules")
         .and_then(|node| rules(r, node, &permissions));
-    Some((mode?, subjects?, permissions, rules?))
+    let names = case::Names::of(&permissions, rules.as_deref(), fields.take("rules"));
+    let tests = fields
+        .take("tests")
+        .map_or_else(Vec::new, |node| case::cases(r, node, &names));
+    Some((mode?, subjects?, permissions, rules?, tests))
 }
 
 fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {

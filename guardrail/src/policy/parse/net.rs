@@ -111,7 +111,7 @@ pub(super) fn target(r: &mut Reader, node: &Node) -> Option<Target> {
     }
 }
 
-fn operation(r: &mut Reader, node: &Node) -> Option<Operation> {
+pub(super) fn operation(r: &mut Reader, node: &Node) -> Option<Operation> {
     let known = [
         Operation::Connect,
         Operation::Send,
@@ -296,8 +296,8 @@ fn vsock(r: &mut Reader, node: &Node) -> Option<Vec<VsockRange>> {
     Some(cids.into_iter().flat_map(of).collect())
 }
 
-fn number(r: &mut Reader, node: &Node, what: &str) -> Option<u32> {
-    let text = r.text(node, "vsock")?;
+pub(super) fn number(r: &mut Reader, node: &Node, what: &str) -> Option<u32> {
+    let text = r.text(node, "a number")?;
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(number) if plain => Some(number),
@@ -319,7 +319,7 @@ fn name(r: &mut Reader, node: &Node) -> Option<NamePattern> {
     }
 }
 
-fn protocol(r: &mut Reader, node: &Node) -> Option<Protocol> {
+pub(super) fn protocol(r: &mut Reader, node: &Node) -> Option<Protocol> {
     let text = r.text(node, "protocol")?;
     match Protocol::parse(text) {
         Ok(protocol) => Some(protocol),

@@ -20,9 +20,14 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn report(&mut self, finding: Diagnostic) {
         // One more than is shown, so that the cut shows.
-        if self.findings.len() <= DIAGNOSTICS_MAX {
+        if !self.is_full() {
             self.findings.push(finding);
         }
+    }
+
+    /// Whether nothing more that is found will be shown.
+    pub(super) fn is_full(&self) -> bool {
+        self.findings.len() > DIAGNOSTICS_MAX
     }
 
     /// The result, or the findings in document order. A missing result always has a finding.
@@ -31,7 +36,7 @@ impl Reader {
             Some(result) if self.findings.is_empty() => Ok(result),
             _ => {
                 self.findings.sort_by_key(|finding| finding.at);
-                if self.findings.len() > DIAGNOSTICS_MAX {
+                if self.is_full() {
                     self.findings.truncate(DIAGNOSTICS_MAX);
                     let last = self
                         .findings

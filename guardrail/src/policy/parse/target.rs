@@ -65,6 +65,10 @@ fn file(r: &mut Reader, node: &Node) -> Option<Target> {
 }
 
 fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
+    list_of(r, node, "ops", file_operation)
+}
+
+pub(super) fn file_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
     let known = [
         Operation::Read,
         Operation::Write,
@@ -81,10 +85,7 @@ fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
         Operation::BindMount,
     ]
     .map(|operation| (operation.as_str(), operation));
-    let later = ["mprotect", "append"];
-    list_of(r, node, "ops", |r, node| {
-        r.word(node, "operation", &known, &later)
-    })
+    r.word(node, "operation", &known, &["mprotect", "append"])
 }
 
 /// Words that one may look for among the operations of `system`, and why they are none.
@@ -123,7 +124,7 @@ fn system(r: &mut Reader, node: &Node) -> Option<Target> {
     })
 }
 
-fn system_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
+pub(super) fn system_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
     let asked = node.text().unwrap_or_default();
     if let Some((word, why)) = NO_OPERATION.iter().find(|(word, _)| *word == asked) {
         let message = format!("`{word}` is no operation of `system`: {why}");

@@ -1,5 +1,6 @@
 //! Properties of the policy language: what is refused, where the finding points, what a document means.
 
+mod cases;
 mod conditions;
 mod net;
 
@@ -341,7 +342,6 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         spec("onLoss: {}"),
         spec("profiles: []"),
         spec("approvals: []"),
-        spec("tests: []"),
         spec("default: deny"),
         spec("default: hold"),
         with_rules(&["{ id: a, effect: throttle, exec: { path: /a } }"]),

@@ -1,0 +1,178 @@
+//! One test of the list `tests`: who, what, with which grants, and what has to become of it.
+//!
+//! Runs nothing: whether the policy does what its tests say is `policy::case`'s question.
+
+use super::{attempt, fields::Fields, names, reader::Reader};
+use crate::{
+    id::{PermissionName, RuleId},
+    limits::{RULES_MAX, TEST_NAME_BYTES_MAX, TESTS_MAX},
+    policy::{
+        Case, Diagnostic, Outcome, Permission, Rule,
+        diagnostic::nearest,
+        yaml::{Node, Value},
+    },
+};
+
+const KNOWN: [&str; 5] = ["name", "as", "groups", "expect", "rule"];
+const GRANTS: &str = "grants";
+
+/// What a test can name.
+pub(super) struct Names<'p> {
+    permissions: &'p [Permission],
+    /// None where some rule could not be read: it may be the one that is named
+    rules: Option<&'p [Rule]>,
+}
+
+impl<'p> Names<'p> {
+    /// Of what was read from the list `node`.
+    pub(super) fn of(
+        permissions: &'p [Permission],
+        rules: Option<&'p [Rule]>,
+        node: Option<&Node>,
+    ) -> Self {
+        let written = match node.map(|node| &node.value) {
+            Some(Value::List(items)) => items.len().min(RULES_MAX),
+            _ => 0,
+        };
+        Self {
+            permissions,
+            rules: rules.filter(|rules| rules.len() == written),
+        }
+    }
+}
+
+/// Reads the list.
+pub(super) fn cases(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Case> {
+    let items = r.list_up_to(node, "tests", TESTS_MAX).unwrap_or(&[]);
+    let mut cases: Vec<Case> = Vec::new();
+    let mut seen = std::collections::BTreeMap::new();
+    for item in items {
+        // Each finding looks for what is alike among all names.
+        if r.is_full() {
+            break;
+        }
+        let Some(case) = case(r, item, known) else {
+            continue;
+        };
+        if let Some(name) = &case.name
+            && let Some(line) = seen.insert(name.clone(), case.at.line)
+        {
+            let shown = crate::text::safe(name);
+            let message = format!("test name `{shown}` is used twice, first in line {line}");
+            let error = Diagnostic::error(case.at, name, message);
+            r.report(error.suggest("give each test a name of its own, or none"));
+        }
+        cases.push(case);
+    }
+    cases
+}
+
+fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
+    let keys = [
+        KNOWN.as_slice(),
+        &[GRANTS],
+        &attempt::CLASSES,
+        &attempt::OF_EXEC,
+    ]
+    .concat();
+    let mut fields = Fields::of(r, node, "a test", &keys, &["at", "hosts", "flags"])?;
+    let name = fields.take("name").map(|node| name(r, node));
+    let user = fields
+        .require(r, "as")
+        .and_then(|node| r.parsed(node, "as"));
+    let groups = fields
+        .take("groups")
+        .map_or_else(Vec::new, |node| names(r, node, "groups"));
+    let attempt = attempt::attempt(r, node.at, &mut fields);
+    let grants = fields
+        .take(GRANTS)
+        .map_or_else(Vec::new, |node| grants(r, node, known.permissions));
+    let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
+    let expect = fields
+        .require(r, "expect")
+        .and_then(|node| outcome(r, node, &outcomes));
+    let rule = fields.take("rule").map(|node| rule(r, node, known, expect));
+    Some(Case {
+        name: name.map_or(Some(None), |name| name.map(Some))?,
+        user: user?,
+        groups,
+        attempt: attempt?,
+        grants,
+        expect: expect?,
+        rule: rule.map_or(Some(None), |rule| rule.map(Some))?,
+        at: node.at,
+    })
+}
+
+fn name(r: &mut Reader, node: &Node) -> Option<String> {
+    let text = r.text(node, "name")?.trim();
+    if text.is_empty() || text.len() > TEST_NAME_BYTES_MAX {
+        let message = format!(
+            "a test's name has 1 to {TEST_NAME_BYTES_MAX} bytes, and this one has {}",
+            text.len()
+        );
+        r.report(Diagnostic::error(node.at, text, message));
+        return None;
+    }
+    if text.chars().any(char::is_control) {
+        let message = "a test's name is one line without control characters";
+        r.report(Diagnostic::error(node.at, text, message));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// The effects are near at hand, and one of them is no outcome.
+fn outcome(r: &mut Reader, node: &Node, known: &[(&str, Outcome)]) -> Option<Outcome> {
+    const NO_OUTCOME: &str = "require-grant";
+    if node.text() == Some(NO_OUTCOME) {
+        let message = format!("`{NO_OUTCOME}` is an effect and no outcome");
+        let error = Diagnostic::error(node.at, NO_OUTCOME, message);
+        r.report(error.suggest(
+            "without a grant it is `deny`; name the permission under `grants` and it is `allow`",
+        ));
+        return None;
+    }
+    r.word(node, "outcome", known, &[])
+}
+
+fn grants(r: &mut Reader, node: &Node, known: &[Permission]) -> Vec<PermissionName> {
+    let list: Vec<PermissionName> = names(r, node, GRANTS);
+    for name in &list {
+        if known.iter().all(|permission| permission.name != *name) {
+            let message = format!("the policy has no permission `{name}`");
+            let error = Diagnostic::error(node.at, name.as_str(), message);
+            let known = known.iter().map(|permission| permission.name.as_str());
+            r.report(match nearest(name.as_str(), known) {
+                Some(near) => error.suggest(format!("did you mean `{near}`?")),
+                None => error.suggest("a test's grants carry permissions of its own policy"),
+            });
+        }
+    }
+    list
+}
+
+fn rule(r: &mut Reader, node: &Node, known: &Names<'_>, expect: Option<Outcome>) -> Option<RuleId> {
+    let id: RuleId = r.parsed(node, "rule")?;
+    let Some(rules) = known.rules else {
+        return Some(id);
+    };
+    let Some(rule) = rules.iter().find(|rule| rule.id == id) else {
+        let message = format!("the policy has no rule `{id}`");
+        let error = Diagnostic::error(node.at, id.as_str(), message);
+        let ids = rules.iter().map(|rule| rule.id.as_str());
+        r.report(match nearest(id.as_str(), ids) {
+            Some(near) => error.suggest(format!("did you mean `{near}`?")),
+            None => error.suggest("name the rule of this policy that has to decide"),
+        });
+        return None;
+    };
+    if let Some(expect) = expect
+        && !expect.can_come_of(rule.effect)
+    {
+        let effect = rule.effect;
+        let message = format!("rule `{id}` has effect `{effect}`, of which `{expect}` never comes");
+        r.report(Diagnostic::error(node.at, id.as_str(), message));
+    }
+    Some(id)
+}
