@@ -232,8 +232,17 @@ impl<F: Formatter> Formatter for Guarded<F> {
 
 /// Columns without borders, three blanks apart; cells are never wrapped, so that a row stays a line.
 pub(crate) fn table<T: View>(items: &[T], headers: bool, moment: &Moment) -> String {
-    let heads = headers.then(|| T::HEADS.iter().map(|head| (*head).to_owned()).collect());
-    aligned(heads, items.iter().map(|item| item.row(moment)), 3)
+    columns(T::HEADS, items.iter().map(|item| item.row(moment)), headers)
+}
+
+/// The same of rows that are no view's.
+pub(crate) fn columns(
+    heads: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+    headers: bool,
+) -> String {
+    let heads = headers.then(|| heads.iter().map(|head| (*head).to_owned()).collect());
+    aligned(heads, rows, 3)
 }
 
 /// Labels and texts; further lines of a text stand below its first.

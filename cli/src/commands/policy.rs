@@ -1,9 +1,12 @@
-//! `stayhand policy`: check, apply and show policies.
+//! `stayhand policy`: check, test, apply and show policies.
 
+mod annotate;
 mod apply;
 mod check;
+mod files;
 mod findings;
 mod show;
+mod test;
 
 use std::io::Read as _;
 
@@ -15,10 +18,11 @@ use crate::{
     screen::Screen,
 };
 
-/// Check, apply and show policies
+/// Check, test, apply and show policies
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
+    Test(test::Test),
     Apply(apply::Apply),
     Show(show::Show),
 }
@@ -30,6 +34,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     match command {
         Command::Check(arguments) => check::run(arguments, screen),
+        Command::Test(arguments) => test::run(arguments, screen),
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }

@@ -17,6 +17,6 @@ pub(crate) use explanation::Explanation;
 pub(crate) use grant::Grant;
 pub(crate) use hold::Hold;
 pub(crate) use host::Host;
-pub(crate) use parts::{HostEnforcement, Subject, Time, prose};
+pub(crate) use parts::{HostEnforcement, Subject, Time, cell, cut, prose};
 pub(crate) use policy::{Applied, Finding, Policy};
 pub(crate) use status::{AgentStatus, Identity};

@@ -10,6 +10,7 @@
     reason = "helpers of tests, which clippy does not take for tests; samples are made as the wire has them"
 )]
 
+mod cases;
 mod errors;
 mod events;
 mod fake;

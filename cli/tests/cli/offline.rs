@@ -38,6 +38,7 @@ fn help_has_examples_and_exit_codes() {
         ["grant", "create", "--help"],
         ["hold", "approve", "--help"],
         ["policy", "check", "--help"],
+        ["policy", "test", "--help"],
         ["events", "tail", "--help"],
     ] {
         alone(&arguments).exits(0).prints("Example");

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use stayhand_guardrail::{policy, text::safe};
+use stayhand_guardrail::{
+    policy::{self, case},
+    text::safe,
+};
 
-use super::{super::rollout::Rollout, findings, read};
+use super::{super::rollout::Rollout, files::many, findings, read};
 use crate::{
     args::{Format, Global},
     client::Control,
@@ -18,8 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Make a document the newest revision of the policy that it names
 ///
-/// What the document says is checked here first, with the same findings as `policy check`. The hosts take the
-/// revision over by themselves; --wait waits until every online host enforces it.
+/// What the document says is checked here first, with the same findings as `policy check`, and its own tests are run: a
+/// policy that fails one of them is not applied. The hosts take the revision over by themselves; --wait waits until every
+/// online host enforces it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -57,19 +61,28 @@ pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Resu
     outcome
 }
 
-/// The control plane decides; asking it about what cannot be read would only cost the place of the finding.
+/// The control plane decides; asking it about what cannot be read, or fails its own tests, would only cost the place of the
+/// finding.
 fn check(file: &str, source: &str, screen: &Screen) -> Result<(), Failure> {
-    let Err(errors) = policy::parse(source) else {
-        return Ok(());
+    let (found, problem) = match policy::parse(source) {
+        Err(errors) => {
+            let count = many(errors.len(), "error");
+            (errors, count)
+        }
+        Ok(policy) => match case::alone(&policy) {
+            (0, _) => return Ok(()),
+            (failed, problems) => {
+                let tests = many(policy.tests.len(), "test");
+                (problems, format!("{failed} of its {tests} failed"))
+            }
+        },
     };
-    for found in &errors {
+    for found in &found {
         let found = Finding::of_diagnostic(found);
         screen.note(&findings::shown(file, source, &found, screen));
     }
-    let count = errors.len();
-    let plural = if count == 1 { "" } else { "s" };
     Err(Failure::general(format!(
-        "`{}` was not applied: {count} error{plural}",
+        "`{}` was not applied: {problem}",
         safe(file)
     )))
 }

@@ -1,13 +1,9 @@
 //! `stayhand policy check`: everything that is wrong with policies, without asking anybody.
 
 use serde::Serialize;
-use stayhand_guardrail::{
-    id::Revision,
-    policy::{self, Policy, Versioned},
-    text::safe,
-};
+use stayhand_guardrail::text::safe;
 
-use super::{findings, read};
+use super::files::{self, Document, Files, many};
 use crate::{
     args::Format,
     failure::{Failure, Kind},
@@ -17,16 +13,17 @@ use crate::{
 
 /// Check policies offline: every finding with its place and a remedy
 ///
-/// Several files are also checked together, as one host would enforce them. Exits 1 when there is an error.
+/// Several files are also checked together, as one host would enforce them. Tests are read and not run: `policy test` runs
+/// them. Exits 1 when there is an error.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   stayhand policy check prod.yaml
-  stayhand policy check policies/*.yaml -o json")]
+  stayhand policy check policies/*.yaml -o json
+  stayhand policy check policies/*.yaml --annotations github")]
 pub(crate) struct Check {
-    /// Policy documents; - is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    #[command(flatten)]
+    files: Files,
 }
 
 /// What was found, for programs.
@@ -45,20 +42,15 @@ struct Checked {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<String>,
     rules: usize,
+    tests: usize,
     findings: Vec<Finding>,
-    #[serde(skip)]
-    source: String,
 }
 
 pub(super) fn run(check: &Check, screen: &Screen) -> Result<(), Failure> {
-    let mut files = Vec::new();
-    let mut policies = Vec::new();
-    for file in &check.files {
-        let (checked, policy) = examine(file, read(file)?);
-        files.push(checked);
-        policies.extend(policy);
-    }
-    let together = compile(policies);
+    let documents = check.files.read()?;
+    let together = files::together(&files::host(&documents));
+    check.files.tell_all(&documents, &together, screen);
+    let files: Vec<Checked> = documents.iter().map(Checked::of).collect();
     let report = Report {
         valid: together.is_empty() && files.iter().all(|file| file.valid),
         files,
@@ -88,69 +80,35 @@ pub(super) fn run(check: &Check, screen: &Screen) -> Result<(), Failure> {
     Err(Failure::new(Kind::General, text))
 }
 
-/// Reads one document; a policy that does not parse has no warnings yet.
-fn examine(file: &str, source: String) -> (Checked, Option<Policy>) {
-    let (policy, found) = match policy::parse(&source) {
-        Ok(policy) => {
-            let warnings = policy::check(&policy);
-            (Some(policy), warnings)
+impl Checked {
+    fn of(document: &Document) -> Self {
+        let policy = document.policy.as_ref();
+        Self {
+            file: document.file.clone(),
+            valid: policy.is_some(),
+            policy: policy.map(|policy| policy.name.to_string()),
+            rules: policy.map_or(0, |policy| policy.rules.len()),
+            tests: policy.map_or(0, |policy| policy.tests.len()),
+            findings: document.findings.clone(),
         }
-        Err(errors) => (None, errors),
-    };
-    let checked = Checked {
-        file: file.to_owned(),
-        valid: policy.is_some(),
-        policy: policy.as_ref().map(|policy| policy.name.to_string()),
-        rules: policy.as_ref().map_or(0, |policy| policy.rules.len()),
-        findings: found.iter().map(Finding::of_diagnostic).collect(),
-        source,
-    };
-    (checked, policy)
-}
-
-/// Whether the kernel has room for them, together on one host.
-fn compile(policies: Vec<Policy>) -> Vec<String> {
-    let versioned: Vec<Versioned> = policies
-        .into_iter()
-        .map(|policy| Versioned {
-            revision: Revision(1),
-            policy,
-        })
-        .collect();
-    match policy::compile(&versioned) {
-        Ok(_) => Vec::new(),
-        Err(errors) => errors.iter().map(ToString::to_string).collect(),
     }
 }
 
-/// Findings to standard error, the result to standard output.
 fn print(report: &Report, screen: &Screen) -> Result<(), Failure> {
-    for file in &report.files {
-        for found in &file.findings {
-            screen.note(&findings::shown(&file.file, &file.source, found, screen));
-        }
-    }
-    for problem in &report.together {
-        screen.note(&format!("together: {}", crate::view::prose(problem)));
-    }
     for file in &report.files {
         let shown = safe(&file.file);
         let (errors, warnings) = count(&file.findings);
         let line = match &file.policy {
             Some(policy) => {
-                let (rules, warnings) = (many(file.rules, "rule"), many(warnings, "warning"));
-                format!("{shown}: ok: policy {policy}, {rules}, {warnings}")
+                let (rules, tests) = (many(file.rules, "rule"), many(file.tests, "test"));
+                let warnings = many(warnings, "warning");
+                format!("{shown}: ok: policy {policy}, {rules}, {tests}, {warnings}")
             }
             None => format!("{shown}: refused: {}", many(errors, "error")),
         };
         screen.data(&line)?;
     }
     Ok(())
-}
-
-fn many(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }
 
 fn count(found: &[Finding]) -> (usize, usize) {

@@ -1,18 +1,15 @@
-//! What becomes of attempts, by the reference evaluator, and what that says of a policy's tests.
+//! Whether a policy does what its tests say, and which of its rules they show.
 
 use std::collections::BTreeSet;
 
-use super::{Attempt, Case, Execution, Outcome};
+use super::{Case, Outcome, ask};
 use crate::{
-    action::{Object, Operation},
-    id::{GrantId, GroupName, RuleId, UserName},
+    id::{Revision, RuleId},
     key::PermissionRef,
-    policy::{
-        Diagnostic, Mode, Policy, Versioned,
-        args::{Arguments, Call, Programs},
-        explain::{End, Explanation, Known, Question, TimedLease, explain},
-    },
+    limits::{DIAGNOSTICS_MAX, EXCERPT_BYTES_MAX},
+    policy::{Diagnostic, Mode, Policy, Rule, Severity, Versioned, explain::Explanation},
     reason::{Effect, Reason, Verdict},
+    text::cut,
 };
 
 /// A test and what became of it.
@@ -29,6 +26,16 @@ pub struct Judged<'p> {
     policy: &'p Policy,
     /// Whether some policy guards the user
     guarded: bool,
+}
+
+/// How many of a policy's tests fail where there is no other policy, and what is wrong with them.
+pub fn alone(policy: &Policy) -> (usize, Vec<Diagnostic>) {
+    let only = [Versioned {
+        revision: Revision(0),
+        policy: policy.clone(),
+    }];
+    let judged = judge(&only, 0);
+    (failures(&judged), problems(&judged))
 }
 
 /// Judges the tests of one of these policies, as a host that has all of them decides.
@@ -64,48 +71,6 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
     judged.collect()
 }
 
-/// What becomes of an attempt while these permissions are granted.
-pub fn ask(
-    policies: &[Versioned],
-    user: &UserName,
-    groups: &[GroupName],
-    attempt: &Attempt,
-    grants: &[PermissionRef],
-) -> Explanation {
-    let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
-        grant,
-        user: user.clone(),
-        permissions: grants.to_vec(),
-        boot_deadline_ns: u64::MAX,
-        tai_deadline_ns: u64::MAX,
-    });
-    let leases: Vec<TimedLease> = lease.into_iter().filter(|_| !grants.is_empty()).collect();
-    let ends: Vec<(u32, [Known; 1])> = attempt
-        .ends()
-        .into_iter()
-        .map(|(operations, object)| (operations, [Known::from(object)]))
-        .collect();
-    let lineage = Lineage::of(attempt);
-    let call = lineage.call();
-    let ends: Vec<End<'_>> = ends
-        .iter()
-        .map(|(operations, objects)| End {
-            operations: *operations,
-            objects,
-            call,
-        })
-        .collect();
-    explain(&Question {
-        policies,
-        leases: &leases,
-        user,
-        groups,
-        ends: &ends,
-        boot_ns: 0,
-        tai_ns: 0,
-    })
-}
-
 impl Outcome {
     /// What an answer of the evaluator is in the words of tests.
     pub fn of(explanation: &Explanation) -> Self {
@@ -125,73 +90,6 @@ impl Outcome {
             Self::Alert => effect == Effect::Alert,
             // A grant passes the two in the middle.
             Self::Allow => matches!(effect, Effect::RequireGrant | Effect::Hold | Effect::Allow),
-        }
-    }
-}
-
-impl Attempt {
-    /// Operations and object at each end, as the kernel judges them: a rename takes a name away and makes one.
-    fn ends(&self) -> Vec<(u32, Object)> {
-        let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
-        let path = |path: &str| Object::Path {
-            bytes: path.as_bytes().to_vec(),
-        };
-        match self {
-            Self::Exec { path: program, .. } => vec![(Operation::Exec.bit(), path(program))],
-            Self::Ends {
-                operation,
-                from,
-                to,
-            } => {
-                let there = bits(&[*operation, Operation::Create]);
-                let here = match operation {
-                    Operation::Rename => bits(&[*operation, Operation::Delete]),
-                    other => other.bit(),
-                };
-                vec![(there, path(to)), (here, path(from))]
-            }
-            Self::One { operations, object } => vec![(bits(operations), object.clone())],
-        }
-    }
-}
-
-/// What an execution descends from, in the form in which the evaluator takes it.
-struct Lineage<'a> {
-    execution: Option<&'a Execution>,
-    ancestors: Vec<String>,
-}
-
-impl<'a> Lineage<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
-        let execution = match attempt {
-            Attempt::Exec { execution, .. } => Some(execution),
-            Attempt::Ends { .. } | Attempt::One { .. } => None,
-        };
-        let ancestors = execution.map_or_else(Vec::new, |known| {
-            let others = known.ancestors.iter().flatten();
-            known.parents.iter().chain(others).cloned().collect()
-        });
-        Self {
-            execution,
-            ancestors,
-        }
-    }
-
-    fn call(&'a self) -> Call<'a> {
-        let Some(known) = self.execution else {
-            return Call::UNKNOWN;
-        };
-        let parents = self.ancestors.get(..known.parents.len().max(1));
-        let parents = parents.map_or(Programs::UNKNOWN, |paths| Programs { paths, all: true });
-        Call {
-            arguments: Arguments::Known(&known.arguments),
-            sha256: known.sha256,
-            terminal: known.terminal,
-            parents,
-            ancestors: Programs {
-                paths: &self.ancestors,
-                all: known.ancestors.is_some(),
-            },
         }
     }
 }
@@ -243,7 +141,7 @@ impl Judged<'_> {
             return None;
         }
         let case = self.case;
-        let name = case.shown();
+        let name = cut(case.shown(), EXCERPT_BYTES_MAX);
         let wanted = match &case.rule {
             Some(rule) => format!("{} ({}/{rule})", case.expect, self.policy.name),
             None => case.expect.to_string(),
@@ -272,16 +170,45 @@ impl Judged<'_> {
     }
 }
 
-/// The rules of a policy that decide none of its tests, as warnings at their places.
-pub fn unreached(policy: &Policy, judged: &[Judged<'_>]) -> Vec<Diagnostic> {
+/// What is wrong with these tests, as far as people read it.
+pub fn problems(judged: &[Judged<'_>]) -> Vec<Diagnostic> {
+    let problems = judged.iter().filter_map(Judged::problem);
+    problems.take(DIAGNOSTICS_MAX).collect()
+}
+
+/// How many of these tests fail.
+pub fn failures(judged: &[Judged<'_>]) -> usize {
+    judged.iter().filter(|one| !one.passes()).count()
+}
+
+/// The rules of a policy that decide none of its tests.
+pub fn unreached<'p>(policy: &'p Policy, judged: &[Judged<'_>]) -> Vec<&'p Rule> {
     let reached: BTreeSet<&RuleId> = judged.iter().filter_map(Judged::own_rule).collect();
     let rules = policy.rules.iter();
-    let warnings = rules
-        .filter(|rule| !reached.contains(&rule.id))
-        .map(|rule| {
-            let message = format!("rule `{}` decides no test", rule.id);
-            let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
-            warning.suggest("add a test of an action that it decides")
-        });
-    warnings.collect()
+    rules.filter(|rule| !reached.contains(&rule.id)).collect()
+}
+
+/// The same at their places; a policy without any test is one finding.
+pub fn uncovered(policy: &Policy, judged: &[Judged<'_>], severity: Severity) -> Vec<Diagnostic> {
+    let unreached = unreached(policy, judged);
+    let finding = |rule: &Rule, message: String, remedy: &str| Diagnostic {
+        severity,
+        ..Diagnostic::warning(rule.at, rule.id.as_str(), message).suggest(remedy)
+    };
+    match unreached.first() {
+        Some(first) if judged.is_empty() => {
+            let count = unreached.len();
+            let plural = if count == 1 { "" } else { "s" };
+            let message =
+                format!("the policy has no tests: nothing shows its {count} rule{plural}");
+            vec![finding(first, message, "write some under `tests`")]
+        }
+        _ => {
+            let each = unreached.into_iter().map(|rule| {
+                let message = format!("rule `{}` decides no test", rule.id);
+                finding(rule, message, "add a test of an action that it decides")
+            });
+            each.take(DIAGNOSTICS_MAX).collect()
+        }
+    }
 }

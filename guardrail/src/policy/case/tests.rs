@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     id::Revision,
-    policy::{Versioned, parse},
+    policy::{Severity, Versioned, parse},
 };
 
 const RULES: &str = "
@@ -212,13 +212,14 @@ fn another_policy_of_the_host_can_decide_a_test() {
 #[test]
 fn a_rule_that_decides_no_test_is_named_at_its_place_and_only_its_own_policy_counts() {
     let policies = [policy("p", RULES, &["exec: /usr/bin/nc, expect: deny"])];
-    let found = unreached(&policies[0].policy, &judge(&policies, 0));
+    let own = &policies[0].policy;
+    let found = uncovered(own, &judge(&policies, 0), Severity::Error);
     let ids: Vec<&str> = found.iter().map(|one| one.excerpt.as_str()).collect();
     assert_eq!(
         ids,
         ["db", "scale", "look", "agent", "keep", "www", "backup"]
     );
-    assert_eq!(found[0].at.line, 11);
+    assert_eq!((found[0].at.line, found[0].severity), (11, Severity::Error));
     let twin = "  rules: [{ id: db, effect: deny, exec: { path: /x } }]";
     let policies = [
         policy("p", RULES, &["exec: /x, expect: deny"]),
@@ -228,6 +229,16 @@ fn a_rule_that_decides_no_test_is_named_at_its_place_and_only_its_own_policy_cou
         unreached(&policies[0].policy, &judge(&policies, 0)).len(),
         8
     );
+}
+
+#[test]
+fn a_policy_without_tests_is_one_finding_and_not_one_for_each_rule() {
+    let own = policy("p", RULES, &[]).policy;
+    let found = uncovered(&own, &[], Severity::Warning);
+    let [one] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert!(one.message.contains("its 8 rules"), "{one}");
 }
 
 #[test]

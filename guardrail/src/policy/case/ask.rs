@@ -1,0 +1,122 @@
+//! One attempt as the reference evaluator takes it: the operations at each end, and what is known of the process.
+
+use super::{Attempt, Execution};
+use crate::{
+    action::{Object, Operation},
+    id::{GrantId, GroupName, UserName},
+    key::PermissionRef,
+    policy::{
+        Versioned,
+        args::{Arguments, Call, Programs},
+        explain::{End, Explanation, Known, Question, TimedLease, explain},
+    },
+};
+
+/// What becomes of an attempt while these permissions are granted.
+pub fn ask(
+    policies: &[Versioned],
+    user: &UserName,
+    groups: &[GroupName],
+    attempt: &Attempt,
+    grants: &[PermissionRef],
+) -> Explanation {
+    let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
+        grant,
+        user: user.clone(),
+        permissions: grants.to_vec(),
+        boot_deadline_ns: u64::MAX,
+        tai_deadline_ns: u64::MAX,
+    });
+    let leases: Vec<TimedLease> = lease.into_iter().filter(|_| !grants.is_empty()).collect();
+    let ends: Vec<(u32, [Known; 1])> = attempt
+        .ends()
+        .into_iter()
+        .map(|(operations, object)| (operations, [Known::from(object)]))
+        .collect();
+    let lineage = Lineage::of(attempt);
+    let call = lineage.call();
+    let ends: Vec<End<'_>> = ends
+        .iter()
+        .map(|(operations, objects)| End {
+            operations: *operations,
+            objects,
+            call,
+        })
+        .collect();
+    explain(&Question {
+        policies,
+        leases: &leases,
+        user,
+        groups,
+        ends: &ends,
+        boot_ns: 0,
+        tai_ns: 0,
+    })
+}
+
+impl Attempt {
+    /// Operations and object at each end, as the kernel judges them: a rename takes a name away and makes one.
+    fn ends(&self) -> Vec<(u32, Object)> {
+        let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
+        let path = |path: &str| Object::Path {
+            bytes: path.as_bytes().to_vec(),
+        };
+        match self {
+            Self::Exec { path: program, .. } => vec![(Operation::Exec.bit(), path(program))],
+            Self::Ends {
+                operation,
+                from,
+                to,
+            } => {
+                let there = bits(&[*operation, Operation::Create]);
+                let here = match operation {
+                    Operation::Rename => bits(&[*operation, Operation::Delete]),
+                    other => other.bit(),
+                };
+                vec![(there, path(to)), (here, path(from))]
+            }
+            Self::One { operations, object } => vec![(bits(operations), object.clone())],
+        }
+    }
+}
+
+/// What an execution descends from, in the form in which the evaluator takes it.
+struct Lineage<'a> {
+    execution: Option<&'a Execution>,
+    ancestors: Vec<String>,
+}
+
+impl<'a> Lineage<'a> {
+    fn of(attempt: &'a Attempt) -> Self {
+        let execution = match attempt {
+            Attempt::Exec { execution, .. } => Some(execution),
+            Attempt::Ends { .. } | Attempt::One { .. } => None,
+        };
+        let ancestors = execution.map_or_else(Vec::new, |known| {
+            let others = known.ancestors.iter().flatten();
+            known.parents.iter().chain(others).cloned().collect()
+        });
+        Self {
+            execution,
+            ancestors,
+        }
+    }
+
+    fn call(&'a self) -> Call<'a> {
+        let Some(known) = self.execution else {
+            return Call::UNKNOWN;
+        };
+        let parents = self.ancestors.get(..known.parents.len().max(1));
+        let parents = parents.map_or(Programs::UNKNOWN, |paths| Programs { paths, all: true });
+        Call {
+            arguments: Arguments::Known(&known.arguments),
+            sha256: known.sha256,
+            terminal: known.terminal,
+            parents,
+            ancestors: Programs {
+                paths: &self.ancestors,
+                all: known.ancestors.is_some(),
+            },
+        }
+    }
+}
