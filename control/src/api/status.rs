@@ -1,7 +1,7 @@
 //! From failures to `google.rpc.Status`: one total function, so that every failure has one code, one reason for
 //! programs, and a remedy for people.
 
-use stayhand_guardrail::{hold, prefix::PrefixError};
+use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError};
 use stayhand_proto::failure::{AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, Failure};
 use tonic::{Code, Status};
 
@@ -23,17 +23,13 @@ pub(super) fn of(error: &Error) -> Status {
         Error::UnknownUser(user) => failure.remedy(format!(
             "`getent passwd {user}` shows whether this host knows it"
         )),
-        Error::Policy(findings) => findings.iter().fold(
+        Error::Policy(findings) => at_their_places(
             failure.remedy("`stayhand policy check FILE` shows all of them"),
-            |failure, finding| {
-                let at = format!("source:{}:{}", finding.at.line, finding.at.column);
-                let suggestion = finding
-                    .suggestion
-                    .as_ref()
-                    .map(|text| format!("; {text}"))
-                    .unwrap_or_default();
-                failure.finding(at, format!("{}{suggestion}", finding.message))
-            },
+            findings,
+        ),
+        Error::PolicyTests { findings, .. } => at_their_places(
+            failure.remedy("`stayhand policy test FILE` shows all of them"),
+            findings,
         ),
         Error::PolicySet(problems) => problems.iter().fold(failure, |failure, problem| {
             failure.finding("source", problem.to_string())
@@ -48,6 +44,15 @@ pub(super) fn of(error: &Error) -> Status {
         _ => failure,
     };
     failure.into()
+}
+
+fn at_their_places(failure: Failure, findings: &[Diagnostic]) -> Failure {
+    findings.iter().fold(failure, |failure, finding| {
+        let at = format!("source:{}:{}", finding.at.line, finding.at.column);
+        let suggestion = finding.suggestion.as_ref();
+        let suggestion = suggestion.map_or_else(String::new, |text| format!("; {text}"));
+        failure.finding(at, format!("{}{suggestion}", finding.message))
+    })
 }
 
 fn code(error: &Error) -> (Code, &'static str) {
@@ -89,6 +94,7 @@ fn code(error: &Error) -> (Code, &'static str) {
             | hold::Illegal::NotApproved { .. },
         ) => (Code::FailedPrecondition, "HOLD_OVER"),
         Error::Policy(_) => (Code::InvalidArgument, "INVALID_POLICY"),
+        Error::PolicyTests { .. } => (Code::InvalidArgument, "POLICY_TESTS_FAILED"),
         Error::PolicySet(_) => (Code::InvalidArgument, "POLICY_SET_OVER_LIMIT"),
         Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
         Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),

@@ -99,6 +99,16 @@ pub enum Error {
     /// The document is refused.
     #[error("the policy has {} {}", .0.len(), if .0.len() == 1 { "error" } else { "errors" })]
     Policy(Vec<Diagnostic>),
+    /// The policy does not do what its own tests say.
+    #[error("the policy fails {failed} of its {of} tests")]
+    PolicyTests {
+        /// How many
+        failed: usize,
+        /// Of how many
+        of: usize,
+        /// Each with what was expected and what came
+        findings: Vec<Diagnostic>,
+    },
     /// All policies together are more than a host can enforce.
     #[error("together with the other policies this one cannot be enforced")]
     PolicySet(Vec<CompileError>),

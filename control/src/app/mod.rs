@@ -1,6 +1,7 @@
 //! Use cases: load, let the guardrail crate decide, commit, and let the waiting know. Knows no wire type and no
 //! SQL; every use case takes a witness of who acts as its first argument.
 
+mod cases;
 mod error;
 mod events;
 mod grants;

@@ -9,7 +9,7 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
 
-use super::{App, Error, view};
+use super::{App, Error, cases, view};
 use crate::{
     clock,
     operator::Operator,
@@ -59,7 +59,16 @@ impl App {
         let (parsed, source) =
             blocking(move || (policy::parse(&apply.source), apply.source)).await?;
         let parsed = parsed.map_err(Error::Policy)?;
-        let warnings = policy::check(&parsed);
+        let mut warnings = policy::check(&parsed);
+        // Before anything is locked: as many tests as there may be take a while.
+        let set = self.policies();
+        let (parsed, tested) = blocking(move || {
+            let tested = cases::check(&parsed, &set);
+            (parsed, tested)
+        })
+        .await?;
+        warnings.extend(tested?);
+        warnings.sort_by_key(|warning| warning.at);
         let mut write = self.store().begin().await?;
         let newest = write.policies().await?;
         let before = newest.iter().find(|one| one.name == parsed.name).cloned();

@@ -198,3 +198,73 @@ async fn every_revision_has_its_audit_record() {
         .collect();
     assert_eq!(records, ["policies/prod 1 root", "policies/other 1 root"]);
 }
+
+/// The policy with one test of what alice meets at the database.
+fn with_test(test: &str) -> String {
+    let action = "net: { op: connect, address: 10.20.0.1, port: 5432 }";
+    format!("{PROD}  tests:\n    - {{ as: alice, {action}, {test} }}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_fails_its_own_tests_never_counts() {
+    let world = World::new().await;
+    for validate_only in [true, false] {
+        let request = ApplyPolicyRequest {
+            source: with_test("expect: allow"),
+            validate_only,
+            ..Default::default()
+        };
+        let failure = failed(
+            world.policies().await.apply_policy(request).await,
+            Code::InvalidArgument,
+            "POLICY_TESTS_FAILED",
+            "the policy fails 1 of its 1 tests",
+        );
+        let [finding] = failure.findings.as_slice() else {
+            panic!("{failure:?}")
+        };
+        assert_eq!(finding.field, "source:14:7");
+        assert!(
+            finding
+                .problem
+                .contains("expected allow, got deny (prod/db, without a grant)"),
+            "{finding:?}"
+        );
+    }
+    let nothing = world
+        .policies()
+        .await
+        .list_policies(ListPoliciesRequest::default())
+        .await
+        .unwrap();
+    assert!(nothing.into_inner().policies.is_empty());
+    assert!(world.all_events().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_passes_its_tests_counts_and_what_others_change_of_them_is_told() {
+    let world = World::with_policy().await;
+    let deny = "{ id: all, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }";
+    let first = other_policy().replace("name: other", "name: a");
+    let first = first.replace("rules:\n", &format!("rules:\n    - {deny}\n"));
+    world.apply(&first).await.unwrap();
+
+    let applied = world
+        .apply(&with_test("grants: [db], expect: allow"))
+        .await
+        .unwrap();
+    assert!(applied.changed);
+    let [warning] = applied.warnings.as_slice() else {
+        panic!("{:?}", applied.warnings)
+    };
+    assert_eq!((warning.line, warning.column), (14, 7));
+    assert!(
+        warning
+            .message
+            .starts_with("beside the other policies, test")
+            && warning.message.contains("got deny (a/all)"),
+        "{warning:?}"
+    );
+    let applied = world.apply(&with_test("expect: deny")).await.unwrap();
+    assert!(applied.warnings.is_empty(), "{:?}", applied.warnings);
+}
