@@ -13,6 +13,7 @@
 //! | Session | one login: the kernel's audit session id on one boot of one host | [`subject::Subject::session`] |
 //! | Action | one attempt: class (`exec` `file` `net`), operation, object, subject, time | [`action`] |
 //! | Rule, Policy, Revision | a rule maps actions to an effect; a policy holds rules and permissions; each accepted version is an immutable revision | [`policy`] |
+//! | Test | what a policy is to do, as an example in its own document | [`policy::case`] |
 //! | Generation | the number of one desired host state as sent to a host | [`host`] |
 //! | Effect | `deny` · `require-grant` · `hold` · `alert` · `allow` | [`reason::Effect`] |
 //! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |

@@ -1,8 +1,9 @@
-//! `stayhand policy`: check, test, apply and show policies.
+//! `stayhand policy`: check, test, explain, apply and show policies.
 
 mod annotate;
 mod apply;
 mod check;
+mod explain;
 mod files;
 mod findings;
 mod show;
@@ -18,11 +19,12 @@ use crate::{
     screen::Screen,
 };
 
-/// Check, test, apply and show policies
+/// Check, test, explain, apply and show policies
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
     Test(test::Test),
+    Explain(Box<explain::Explain>),
     Apply(apply::Apply),
     Show(show::Show),
 }
@@ -35,6 +37,7 @@ pub(crate) async fn run(
     match command {
         Command::Check(arguments) => check::run(arguments, screen),
         Command::Test(arguments) => test::run(arguments, screen),
+        Command::Explain(arguments) => explain::run(arguments, screen),
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }

@@ -13,6 +13,7 @@
 mod cases;
 mod errors;
 mod events;
+mod explain;
 mod fake;
 mod grants;
 mod holds;

@@ -39,6 +39,7 @@ fn help_has_examples_and_exit_codes() {
         ["hold", "approve", "--help"],
         ["policy", "check", "--help"],
         ["policy", "test", "--help"],
+        ["policy", "explain", "--help"],
         ["events", "tail", "--help"],
     ] {
         alone(&arguments).exits(0).prints("Example");

@@ -105,6 +105,15 @@ impl PathPattern {
         !self.below && self.components.iter().all(|one| one.name().is_some())
     }
 
+    /// The one path that it names, as it is on a disk.
+    pub fn plain(&self) -> Option<String> {
+        if self.below {
+            return None;
+        }
+        let names: Option<Vec<&str>> = self.components.iter().map(Component::name).collect();
+        names.map(|names| format!("/{}", names.join("/")))
+    }
+
     /// Whether a normalised absolute path is meant. The specification: component by component, nothing else. The first
     /// `anchor` components are a label's, above which no directory's rules count (0 where nothing was moved).
     pub fn matches(&self, path: &[u8], anchor: usize) -> bool {

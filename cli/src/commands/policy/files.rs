@@ -33,6 +33,14 @@ pub(super) struct Document {
 }
 
 impl Files {
+    /// These, for people alone.
+    pub(super) fn named(files: &[String]) -> Self {
+        Self {
+            files: files.to_vec(),
+            annotations: None,
+        }
+    }
+
     /// Reads them all; the first that cannot be read ends it.
     pub(super) fn read(&self) -> Result<Vec<Document>, Failure> {
         let each = self.files.iter();
@@ -77,7 +85,7 @@ fn for_people(screen: &Screen) -> bool {
 
 impl Document {
     /// A policy that does not parse has no warnings yet.
-    fn of(file: &str, source: String) -> Self {
+    pub(super) fn of(file: &str, source: String) -> Self {
         let (policy, found) = match policy::parse(&source) {
             Ok(policy) => {
                 let warnings = policy::check(&policy);

@@ -56,7 +56,7 @@ pub fn ask(
 
 impl Attempt {
     /// Operations and object at each end, as the kernel judges them: a rename takes a name away and makes one.
-    fn ends(&self) -> Vec<(u32, Object)> {
+    pub(super) fn ends(&self) -> Vec<(u32, Object)> {
         let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
         let path = |path: &str| Object::Path {
             bytes: path.as_bytes().to_vec(),
@@ -81,13 +81,13 @@ impl Attempt {
 }
 
 /// What an execution descends from, in the form in which the evaluator takes it.
-struct Lineage<'a> {
+pub(super) struct Lineage<'a> {
     execution: Option<&'a Execution>,
     ancestors: Vec<String>,
 }
 
 impl<'a> Lineage<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
+    pub(super) fn of(attempt: &'a Attempt) -> Self {
         let execution = match attempt {
             Attempt::Exec { execution, .. } => Some(execution),
             Attempt::Ends { .. } | Attempt::One { .. } => None,
@@ -102,12 +102,16 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    fn call(&'a self) -> Call<'a> {
+    pub(super) fn call(&'a self) -> Call<'a> {
         let Some(known) = self.execution else {
             return Call::UNKNOWN;
         };
         let parents = self.ancestors.get(..known.parents.len().max(1));
-        let parents = parents.map_or(Programs::UNKNOWN, |paths| Programs { paths, all: true });
+        let parents = Programs {
+            paths: parents.unwrap_or_default(),
+            // What descends from nothing was started by nothing.
+            all: parents.is_some() || known.ancestors.is_some(),
+        };
         Call {
             arguments: Arguments::Known(&known.arguments),
             sha256: known.sha256,

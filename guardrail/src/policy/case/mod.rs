@@ -2,11 +2,13 @@
 //!
 //! Asks no host and knows no identities: paths are judged by name, as they are written.
 
+mod account;
 mod ask;
 mod judge;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, Meeting, Situation, Way};
 pub use ask::ask;
 pub use judge::{Judged, alone, failures, judge, problems, uncovered, unreached};
 

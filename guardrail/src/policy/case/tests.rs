@@ -1,5 +1,7 @@
 //! What tests say of a policy: what fails, what counts as what, which rules no test reaches.
 
+mod account;
+
 use super::*;
 use crate::{
     id::Revision,

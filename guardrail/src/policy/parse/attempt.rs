@@ -12,7 +12,7 @@ use super::{
 use crate::{
     action::{Object, Operation},
     policy::{
-        Attempt, Diagnostic, PathPattern, Place,
+        Attempt, Diagnostic, Place,
         case::Execution,
         yaml::{Node, Value},
     },
@@ -126,22 +126,13 @@ fn argument(r: &mut Reader, node: &Node) -> Option<Vec<u8>> {
 
 /// One object: a path as rules write it, which stands for no other.
 pub(super) fn one_path(r: &mut Reader, node: &Node) -> Option<String> {
-    let pattern = target::path(r, node)?;
-    let path = literal(&pattern);
+    let path = target::path(r, node)?.plain();
     if path.is_none() {
         let message = "a test is about one path, and this is a pattern";
         let error = Diagnostic::error(node.at, node.excerpt(), message);
         r.report(error.suggest("write one that it stands for; `\\*` is the star itself"));
     }
     path
-}
-
-fn literal(pattern: &PathPattern) -> Option<String> {
-    if pattern.is_below() {
-        return None;
-    }
-    let names: Option<Vec<&str>> = pattern.components().iter().map(|one| one.name()).collect();
-    names.map(|names| format!("/{}", names.join("/")))
 }
 
 fn file(r: &mut Reader, node: &Node) -> Option<Attempt> {

@@ -45,7 +45,7 @@ impl Tested {
             action: case.attempt.to_string(),
             grants: case.grants.iter().map(ToString::to_string).collect(),
             expect: case.expect.to_string(),
-            expect_rule: case.rule.as_ref().map(ToString::to_string),
+            expect_rule: case.rule.as_ref().map(|rule| format!("{policy}/{rule}")),
             outcome: judged.outcome.to_string(),
             reason: explanation.reason.to_string(),
             rule: explanation.rule.as_ref().map(ToString::to_string),

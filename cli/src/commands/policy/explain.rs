@@ -1,0 +1,134 @@
+//! `stayhand policy explain`: which rule decides an action, why the others do not, and what would let it go on.
+//!
+//! Works on files and asks nobody: what it says is what the documents say.
+
+mod action;
+mod told;
+
+use stayhand_guardrail::{
+    id::{GroupName, PermissionName, UserName},
+    key::PermissionRef,
+    policy::{Versioned, case::Situation},
+    text::safe,
+};
+
+use self::{action::Action, told::Told};
+use super::files::{Document, Files, host, together};
+use crate::{args::Format, failure::Failure, render, screen::Screen};
+
+/// Say which rule decides an action, and why, offline
+///
+/// The files are taken together, as one host would enforce them. Paths are judged by name, as they are written: links, mounts
+/// and moved files are met on hosts only. What is not said of an execution is not known: it restricts and never permits.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "\
+stayhand policy explain --as <USER> [OPTIONS] <FILE>... <ACTION>
+       stayhand policy explain --as <USER> [OPTIONS] <FILE>... -- <COMMAND> [ARGUMENT]...",
+    after_help = "\
+Examples:
+  stayhand policy explain prod.yaml --as alice --group dev -- /usr/bin/nc -h
+  stayhand policy explain policies/*.yaml --as alice --group dev --write /etc/nginx/nginx.conf
+  stayhand policy explain prod.yaml --as alice --group dev --connect 10.20.0.7:5432 --grant prod-db"
+)]
+pub(crate) struct Explain {
+    /// Policy documents; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// Who acts
+    #[arg(long = "as", value_name = "USER")]
+    user: UserName,
+    /// A group of the user on the host; repeatable
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<GroupName>,
+    /// A permission that a live grant carries: NAME, or POLICY/NAME where several policies have that name; repeatable
+    #[arg(long = "grant", value_name = "PERMISSION")]
+    grants: Vec<String>,
+    #[command(flatten)]
+    action: Action,
+}
+
+pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
+    let attempt = explain.action.attempt()?;
+    let files = Files::named(&explain.files);
+    let documents = files.read()?;
+    if documents.iter().any(|document| document.policy.is_none()) {
+        files.tell_all(&documents, &[], screen);
+        return Err(Failure::general("not every policy can be read"));
+    }
+    let host = host(&documents);
+    let together = together(&host);
+    if !together.is_empty() {
+        files.tell_all(&[], &together, screen);
+        return Err(Failure::general("the policies cannot be enforced together"));
+    }
+    let each = explain.grants.iter();
+    let grants: Vec<PermissionRef> = each
+        .map(|text| permission(text, &host))
+        .collect::<Result<_, _>>()?;
+    let situation = Situation {
+        policies: &host,
+        user: &explain.user,
+        groups: &explain.groups,
+        attempt: &attempt,
+        grants: &grants,
+    };
+    let account = situation.account();
+    let told = Told::of(&situation, &account, &|policy| file_of(&documents, policy));
+    match screen.format_or(Format::Table) {
+        Format::Table => screen.data(&render::pairs(&told.details())),
+        Format::Name => match &told.rule {
+            Some(rule) => screen.data(&format!("{}\n", rule.name())),
+            None => Ok(()),
+        },
+        Format::Json | Format::Jsonl | Format::Yaml => screen.document("PolicyExplanation", &told),
+    }
+}
+
+fn file_of(documents: &[Document], policy: &str) -> String {
+    let named = |document: &&Document| {
+        let own = document.policy.as_ref();
+        own.is_some_and(|own| own.name.as_str() == policy)
+    };
+    let found = documents.iter().find(named);
+    found.map_or_else(String::new, |document| document.file.clone())
+}
+
+/// A permission that one of these policies defines.
+fn permission(text: &str, host: &[Versioned]) -> Result<PermissionRef, Failure> {
+    let of_policy = |one: &Versioned| {
+        let policy = one.policy.name.clone();
+        let names = one.policy.permissions.iter().map(|found| &found.name);
+        let all: Vec<PermissionRef> = names
+            .map(|name| PermissionRef {
+                policy: policy.clone(),
+                permission: name.clone(),
+            })
+            .collect();
+        all
+    };
+    let all: Vec<PermissionRef> = host.iter().flat_map(of_policy).collect();
+    let found: Vec<&PermissionRef> = match text.parse::<PermissionName>() {
+        Ok(name) => all.iter().filter(|one| one.permission == name).collect(),
+        Err(_) => all.iter().filter(|one| one.to_string() == text).collect(),
+    };
+    let shown = safe(text);
+    let names = |of: &[&PermissionRef]| {
+        let names: Vec<String> = of.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] if all.is_empty() => Err(Failure::general(format!(
+            "no permission `{shown}`: these policies define none"
+        ))),
+        [] => Err(
+            Failure::general(format!("no permission `{shown}`")).hint(format!(
+                "there is {}",
+                names(&all.iter().collect::<Vec<_>>())
+            )),
+        ),
+        several => Err(Failure::general(format!("several policies have `{shown}`"))
+            .hint(format!("write one of {}", names(several)))),
+    }
+}

@@ -1,0 +1,208 @@
+//! The account of a decision, for people and for programs.
+//!
+//! A field is only ever added.
+
+use serde::Serialize;
+use stayhand_guardrail::{
+    policy::{
+        Outcome,
+        case::{Account, Meeting, Situation, Way},
+    },
+    reason::Effect,
+    text::safe,
+};
+
+/// What nobody can know from documents.
+const CAVEAT: &str =
+    "judged by name, as written: links, mounts and moved files are met on hosts only";
+
+/// Of a rule that decides without being met for sure.
+const PERHAPS: &str =
+    "perhaps: what is not known restricts; more of the process may be said, see --help";
+
+/// One account.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    user: String,
+    groups: Vec<String>,
+    action: String,
+    grants: Vec<String>,
+    outcome: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rule: Option<MetRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    guarded: bool,
+    /// Whether the kernel asks the agent for a fact before it decides
+    asks_agent: bool,
+    /// What would let it go on; nothing where it does
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_go_on: Option<ToGoOn>,
+    /// Rules that are met and do not decide
+    others: Vec<MetRule>,
+    caveat: &'static str,
+}
+
+/// What would let an action go on.
+#[derive(Debug, Serialize)]
+struct ToGoOn {
+    /// An approval does
+    approval: bool,
+    /// A grant of these does
+    permissions: Vec<String>,
+    /// Only with all of them
+    all_needed: bool,
+}
+
+/// A rule that the action meets.
+#[derive(Debug, Serialize)]
+pub(super) struct MetRule {
+    policy: String,
+    rule: String,
+    effect: &'static str,
+    file: String,
+    line: u32,
+    /// False if it is met perhaps
+    surely: bool,
+    /// Why it does not decide
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_not: Option<String>,
+}
+
+impl Told {
+    pub(super) fn of(
+        situation: &Situation<'_>,
+        account: &Account<'_>,
+        file_of: &dyn Fn(&str) -> String,
+    ) -> Self {
+        let rule = |met: &Meeting<'_>, why_not| MetRule {
+            policy: met.policy.name.to_string(),
+            rule: met.rule.id.to_string(),
+            effect: met.rule.effect.as_str(),
+            file: file_of(met.policy.name.as_str()),
+            line: met.rule.at.line,
+            surely: met.surely,
+            why_not,
+        };
+        let others = account.others.iter();
+        Self {
+            user: situation.user.to_string(),
+            groups: situation.groups.iter().map(ToString::to_string).collect(),
+            action: situation.attempt.to_string(),
+            grants: situation.grants.iter().map(ToString::to_string).collect(),
+            outcome: account.outcome.as_str(),
+            reason: account.explanation.reason.as_str(),
+            rule: account.by.as_ref().map(|by| rule(by, None)),
+            message: account.explanation.message.clone(),
+            guarded: account.guarded,
+            asks_agent: account.asks,
+            to_go_on: ToGoOn::of(account),
+            others: others
+                .map(|other| rule(other, Some(account.why_not(other))))
+                .collect(),
+            caveat: CAVEAT,
+        }
+    }
+
+    /// Label and text; every text is safe to show.
+    pub(super) fn details(&self) -> Vec<(&'static str, String)> {
+        let groups = if self.groups.is_empty() {
+            ", in no group".to_owned()
+        } else {
+            format!(" ({})", self.groups.join(", "))
+        };
+        let rule = self.rule.as_ref();
+        let perhaps = rule.is_some_and(|rule| !rule.surely);
+        let others: Vec<String> = self.others.iter().map(MetRule::other).collect();
+        vec![
+            ("action", self.action.clone()),
+            ("who", format!("{}{groups}", self.user)),
+            ("grants", self.grants.join(", ")),
+            ("outcome", format!("{} ({})", self.outcome, self.reason)),
+            ("rule", rule.map_or_else(|| self.no_rule(), MetRule::shown)),
+            (
+                "met",
+                if perhaps {
+                    PERHAPS.to_owned()
+                } else {
+                    String::new()
+                },
+            ),
+            ("message", safe(self.message.as_deref().unwrap_or_default())),
+            ("decided", self.place().to_owned()),
+            ("to go on", self.way()),
+            ("other rules", others.join("\n")),
+            ("note", self.caveat.to_owned()),
+        ]
+    }
+
+    fn no_rule(&self) -> String {
+        if self.guarded {
+            "none restricts it".to_owned()
+        } else {
+            format!("no policy guards {}", self.user)
+        }
+    }
+
+    fn place(&self) -> &'static str {
+        match (self.guarded, self.asks_agent) {
+            (false, _) => "",
+            (true, false) => "in the kernel alone",
+            (true, true) => {
+                "in the kernel, after the agent has told what a rule on this program asks (an expression, a hash)"
+            }
+        }
+    }
+
+    fn way(&self) -> String {
+        let Some(ways) = &self.to_go_on else {
+            return String::new();
+        };
+        let word = if ways.all_needed { " and " } else { " or " };
+        let grant = (!ways.permissions.is_empty())
+            .then(|| format!("a grant of {}", ways.permissions.join(word)));
+        let approval = ways.approval.then(|| "an approval".to_owned());
+        let ways: Vec<String> = approval.into_iter().chain(grant).collect();
+        match (ways.as_slice(), self.rule.as_ref()) {
+            ([], Some(rule)) if rule.effect == Effect::Deny.as_str() => {
+                "nothing: `deny` counts with and without a grant".to_owned()
+            }
+            ([], _) => "nothing: no permission covers it".to_owned(),
+            (ways, _) => ways.join(", or "),
+        }
+    }
+}
+
+impl ToGoOn {
+    fn of(account: &Account<'_>) -> Option<Self> {
+        let (permissions, all_needed) = match &account.way {
+            Way::Open => return None,
+            Way::Any(permissions) => (permissions.as_slice(), false),
+            Way::All(permissions) => (permissions.as_slice(), true),
+            Way::None => (&[][..], false),
+        };
+        Some(Self {
+            approval: account.outcome == Outcome::Hold,
+            permissions: permissions.iter().map(ToString::to_string).collect(),
+            all_needed,
+        })
+    }
+}
+
+impl MetRule {
+    /// `policy/rule`.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.policy, self.rule)
+    }
+
+    fn shown(&self) -> String {
+        let (file, line) = (safe(&self.file), self.line);
+        format!("{} ({}), {file}:{line}", self.name(), self.effect)
+    }
+
+    fn other(&self) -> String {
+        let why = self.why_not.as_deref().unwrap_or_default();
+        format!("{}: {why}", self.shown())
+    }
+}

@@ -1,0 +1,137 @@
+//! `stayhand policy explain`: who decides, where, and what would let it go on.
+
+use std::{fs, path::Path};
+
+use crate::run::{Ran, alone};
+
+const POLICY: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: p }
+spec:
+  subjects: { groups: [dev] }
+  permissions:
+    www: { file: { ops: [create, write], path: /srv/www/** } }
+  rules:
+    - { id: no-netcat, effect: deny, exec: { path: /usr/bin/nc }, message: use the tunnel }
+    - { id: www, effect: hold, permission: www }
+    - { id: drop, effect: deny, exec: { path: /usr/bin/psql, regex: drop } }
+    - { id: git, effect: deny, exec: { path: /usr/bin/git, ancestor: /opt/agent } }
+    - { id: db, effect: require-grant, net: { ops: [connect], cidr: 10.0.0.0/8 } }
+";
+
+fn explained(asked: &[&str]) -> Ran {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), POLICY);
+    let who = [
+        "policy", "explain", &path, "--as", "alice", "--group", "dev",
+    ];
+    alone(&[&who, asked].concat()).stays_harmless()
+}
+
+fn file(directory: &Path, source: &str) -> String {
+    let path = directory.join("p.yaml");
+    fs::write(&path, source).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_denial_names_its_rule_line_and_message_and_that_nothing_opens_it() {
+    explained(&["--", "/usr/bin/nc", "-h", "\u{1b}[2J"])
+        .exits(0)
+        .prints("action    exec /usr/bin/nc -h \\x1b[2J")
+        .prints("outcome   deny (rule-deny)")
+        .prints("p/no-netcat (deny), ")
+        .prints("p.yaml:9")
+        .prints("use the tunnel")
+        .prints("in the kernel alone")
+        .prints("nothing: `deny` counts with and without a grant")
+        .prints("judged by name, as written");
+}
+
+#[test]
+fn a_hold_names_the_approval_and_the_grant_and_with_the_grant_it_goes_on() {
+    let write = ["--create", "/srv/www/x"];
+    explained(&write)
+        .exits(0)
+        .prints("outcome   hold")
+        .prints("an approval, or a grant of p/www");
+    let granted = explained(&[&write[..], &["--grant", "www"]].concat()).exits(0);
+    let granted = granted.prints("outcome  allow (grant)");
+    assert!(!granted.out.contains("to go on"), "{granted:?}");
+    explained(&[&write[..], &["--grant", "wwww"]].concat())
+        .exits(1)
+        .says("no permission `wwww`")
+        .says("there is p/www");
+    explained(&["--connect", "10.0.0.1:5432"])
+        .exits(0)
+        .prints("nothing: no permission covers it");
+}
+
+#[test]
+fn what_is_not_said_is_called_perhaps_and_what_the_agent_is_asked_is_said() {
+    let push = ["--", "/usr/bin/git", "push"];
+    explained(&push).exits(0).prints("met       perhaps");
+    let asked = [&["--ancestor", "/usr/bin/bash"], &push[..]].concat();
+    explained(&asked)
+        .exits(0)
+        .prints("outcome  allow (default)");
+    explained(&["--", "/usr/bin/psql", "x"])
+        .exits(0)
+        .prints("after the agent has told");
+}
+
+#[test]
+fn programs_get_the_same_as_people() {
+    let json = explained(&["--write", "/srv/www/x", "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&json["kind"], &json["outcome"]),
+        (&"PolicyExplanation".into(), &"hold".into())
+    );
+    assert_eq!(
+        (&json["rule"]["rule"], &json["rule"]["line"]),
+        (&"www".into(), &10.into())
+    );
+    assert_eq!(
+        json["to_go_on"]["permissions"],
+        serde_json::json!(["p/www"])
+    );
+    assert_eq!(json["asks_agent"], false);
+}
+
+#[test]
+fn who_is_guarded_by_nobody_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), POLICY);
+    alone(&[
+        "policy",
+        "explain",
+        &path,
+        "--as",
+        "bob",
+        "--",
+        "/usr/bin/nc",
+    ])
+    .exits(0)
+    .prints("no policy guards bob");
+}
+
+#[test]
+fn an_action_is_one_and_of_one_object() {
+    explained(&[]).exits(2);
+    explained(&["--read", "/a", "--write", "/b"]).exits(2);
+    explained(&["--read", "/a/**"]).exits(2);
+    explained(&["--connect", "10.0.0.1"]).exits(2);
+    explained(&["--read", "/a", "--terminal"]).exits(2);
+    explained(&["--", "nc"]).exits(1).says("`nc` is no program");
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(
+        directory.path(),
+        &POLICY.replace("effect: deny", "effect: dney"),
+    );
+    alone(&["policy", "explain", &path, "--as", "a", "--read", "/a"])
+        .exits(1)
+        .says("did you mean `deny`?");
+}
