@@ -1,8 +1,9 @@
-//! `stayhand policy`: check, test, explain, apply and show policies.
+//! `stayhand policy`: check, test, explain, compare, apply and show policies.
 
 mod annotate;
 mod apply;
 mod check;
+mod diff;
 mod explain;
 mod files;
 mod findings;
@@ -19,12 +20,13 @@ use crate::{
     screen::Screen,
 };
 
-/// Check, test, explain, apply and show policies
+/// Check, test, explain, compare, apply and show policies
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
     Test(test::Test),
     Explain(Box<explain::Explain>),
+    Diff(diff::Diff),
     Apply(apply::Apply),
     Show(show::Show),
 }
@@ -38,6 +40,7 @@ pub(crate) async fn run(
         Command::Check(arguments) => check::run(arguments, screen),
         Command::Test(arguments) => test::run(arguments, screen),
         Command::Explain(arguments) => explain::run(arguments, screen),
+        Command::Diff(arguments) => diff::run(arguments, screen),
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }

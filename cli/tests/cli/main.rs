@@ -11,6 +11,7 @@
 )]
 
 mod cases;
+mod diff;
 mod errors;
 mod events;
 mod explain;

@@ -40,6 +40,7 @@ fn help_has_examples_and_exit_codes() {
         ["policy", "check", "--help"],
         ["policy", "test", "--help"],
         ["policy", "explain", "--help"],
+        ["policy", "diff", "--help"],
         ["events", "tail", "--help"],
     ] {
         alone(&arguments).exits(0).prints("Example");

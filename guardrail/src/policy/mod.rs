@@ -1,7 +1,8 @@
 //! The policy language: what one YAML document says, as a tree that every other step reads.
 //!
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
-//! policies into what the kernel looks up, [`case`] judges a policy's own tests. What this build cannot enforce is refused, never accepted and ignored.
+//! policies into what the kernel looks up, [`case`] judges a policy's own tests, [`diff`] says what
+//! changes from one version to the next. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod args;
 pub mod case;
@@ -9,6 +10,7 @@ pub mod check;
 pub mod compile;
 pub mod component;
 pub mod diagnostic;
+pub mod diff;
 pub mod explain;
 pub mod net;
 mod parse;

@@ -1,0 +1,228 @@
+//! `stayhand policy diff`: what a new version of a policy says otherwise, and what becomes of which actions.
+
+use serde::Serialize;
+use stayhand_guardrail::{
+    policy::{
+        Policy,
+        diff::{self, Change, Kind, Outcomes, Sample},
+    },
+    text::safe,
+};
+
+use super::{files::Document, findings, read};
+use crate::{
+    args::Format,
+    failure::Failure,
+    screen::{Screen, Tone},
+};
+
+/// Compare two versions of a policy: what they say, and what becomes of actions
+///
+/// Rules are compared by the actions that they mean, whatever their order and however they are written. Then actions that both
+/// versions name are judged by both: each path, a name below each directory, the first address of each range, arguments that
+/// meet each condition, and what their tests attempt. What no such action stands for is not seen. Exits 0 unless --exit-code is given.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  stayhand policy diff old.yaml new.yaml
+  git show main:policies/prod.yaml | stayhand policy diff - policies/prod.yaml --exit-code")]
+pub(crate) struct Diff {
+    /// Policy document as it is; - is standard input
+    #[arg(value_name = "OLD")]
+    old: String,
+    /// Policy document as it will be; - is standard input
+    #[arg(value_name = "NEW")]
+    new: String,
+    /// Exit 1 when something changes
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// What changes, for programs.
+#[derive(Debug, Serialize)]
+struct Report {
+    old: String,
+    new: String,
+    changed: bool,
+    says: Vec<Said>,
+    outcomes: Vec<Turned>,
+    /// Actions that were judged
+    judged: usize,
+    /// What no action was made of
+    without: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Said {
+    subject: String,
+    change: &'static str,
+    lines: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Turned {
+    who: String,
+    /// Users and groups beside it for whom it is the same
+    others: usize,
+    /// Whether all permissions of the policy are granted
+    granted: bool,
+    action: String,
+    before: Outcome,
+    after: Outcome,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<String>,
+}
+
+pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
+    if diff.old == "-" && diff.new == "-" {
+        return Err(Failure::general(
+            "only one of the two can be standard input",
+        ));
+    }
+    let (old, new) = (policy(&diff.old, screen)?, policy(&diff.new, screen)?);
+    let changes = diff::changes(&old, &new);
+    let report = Report::of(diff, &changes, &diff::samples(&old, &new));
+    match screen.format_or(Format::Table) {
+        Format::Table => print(&report, screen)?,
+        Format::Name => {
+            let names = report.says.iter().map(|said| format!("{}\n", said.subject));
+            screen.data(&names.collect::<String>())?;
+        }
+        Format::Json | Format::Jsonl | Format::Yaml => screen.document("PolicyDiff", &report)?,
+    }
+    if diff.exit_code && report.changed {
+        return Err(Failure::general("the policy changes"));
+    }
+    Ok(())
+}
+
+fn policy(file: &str, screen: &Screen) -> Result<Policy, Failure> {
+    let document = Document::of(file, read(file)?);
+    if let Some(policy) = document.policy {
+        return Ok(policy);
+    }
+    for found in &document.findings {
+        screen.note(&findings::shown(file, &document.source, found, screen));
+    }
+    Err(Failure::general(format!("`{}` cannot be read", safe(file))))
+}
+
+impl Report {
+    fn of(diff: &Diff, changes: &[Change], outcomes: &Outcomes) -> Self {
+        let said = |change: &Change| Said {
+            subject: change.subject.clone(),
+            change: match change.kind {
+                Kind::Added => "added",
+                Kind::Removed => "removed",
+                Kind::Changed => "changed",
+            },
+            lines: change.lines.clone(),
+        };
+        Self {
+            old: diff.old.clone(),
+            new: diff.new.clone(),
+            changed: !changes.is_empty() || !outcomes.changed.is_empty(),
+            says: changes.iter().map(said).collect(),
+            outcomes: outcomes.changed.iter().map(Turned::of).collect(),
+            judged: outcomes.judged,
+            without: outcomes.without.iter().cloned().collect(),
+        }
+    }
+}
+
+impl Turned {
+    fn of(sample: &Sample) -> Self {
+        let outcome =
+            |(outcome, rule): &(stayhand_guardrail::policy::Outcome, Option<String>)| Outcome {
+                outcome: outcome.as_str(),
+                rule: rule.clone(),
+            };
+        Self {
+            who: sample.who.clone(),
+            others: sample.others,
+            granted: sample.granted,
+            action: sample.action.clone(),
+            before: outcome(&sample.before),
+            after: outcome(&sample.after),
+        }
+    }
+
+    /// `group dev (and 2 more): exec /usr/bin/nc: allow -> deny (no-netcat)`.
+    fn shown(&self) -> String {
+        let others = match self.others {
+            0 => String::new(),
+            others => format!(" (and {others} more)"),
+        };
+        let granted = if self.granted {
+            ", with every grant"
+        } else {
+            ""
+        };
+        let before = self.before.outcome;
+        let (who, action) = (&self.who, &self.action);
+        format!(
+            "{who}{others}{granted}: {action}: {before} -> {}",
+            self.after.shown()
+        )
+    }
+}
+
+impl Outcome {
+    fn shown(&self) -> String {
+        match &self.rule {
+            Some(rule) => format!("{} ({rule})", self.outcome),
+            None => format!("{} (no rule)", self.outcome),
+        }
+    }
+}
+
+fn print(report: &Report, screen: &Screen) -> Result<(), Failure> {
+    let mut text = String::new();
+    for said in &report.says {
+        let tone = match said.change {
+            "added" => Tone::Good,
+            "removed" => Tone::Bad,
+            _ => Tone::Care,
+        };
+        text.push_str(&format!(
+            "{} {}\n",
+            screen.paint(said.change, tone),
+            said.subject
+        ));
+        for line in &said.lines {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    if !report.outcomes.is_empty() {
+        let head = if text.is_empty() { "" } else { "\n" };
+        text.push_str(&format!("{head}outcomes that change\n"));
+        for turned in &report.outcomes {
+            text.push_str(&format!("  {}\n", turned.shown()));
+        }
+    }
+    screen.data(&text)?;
+    for place in &report.without {
+        screen.note(&format!(
+            "not tried, because no sample could be made: {place}"
+        ));
+    }
+    screen.note(&summary(report));
+    Ok(())
+}
+
+/// What was looked at, so that silence is not taken for more than it is.
+fn summary(report: &Report) -> String {
+    let judged = report.judged;
+    let turned = report.outcomes.len();
+    let says = if report.says.is_empty() {
+        "the two say the same; "
+    } else {
+        ""
+    };
+    format!("{says}{judged} sample actions judged, {turned} outcomes change")
+}

@@ -1,0 +1,201 @@
+//! What a change is called, and which actions show it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Outcome, parse};
+
+fn policy(spec: &str) -> Policy {
+    let source = format!(
+        "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  subjects: {{ groups: [dev, sre], users: [bot] }}\n{spec}"
+    );
+    parse(&source).unwrap_or_else(|findings| panic!("{findings:#?}\n{source}"))
+}
+
+fn rules(rules: &[&str]) -> Policy {
+    let list = rules.iter().fold(String::new(), |list, rule| {
+        list + "    - { " + rule + " }\n"
+    });
+    policy(&format!("  rules:\n{list}"))
+}
+
+fn said(old: &Policy, new: &Policy) -> Vec<String> {
+    let each = changes(old, new).into_iter();
+    each.map(|one| format!("{:?} {}: {}", one.kind, one.subject, one.lines.join("; ")))
+        .collect()
+}
+
+fn turned(old: &Policy, new: &Policy) -> Vec<String> {
+    let each = samples(old, new).changed.into_iter();
+    let by = |(outcome, rule): &(Outcome, Option<String>)| {
+        format!("{outcome} ({})", rule.as_deref().unwrap_or("-"))
+    };
+    each.map(|one| {
+        let granted = if one.granted { " granted" } else { "" };
+        let (before, after) = (by(&one.before), by(&one.after));
+        format!(
+            "{}+{}{granted}: {}: {before} -> {after}",
+            one.who, one.others, one.action
+        )
+    })
+    .collect()
+}
+
+const NC: &str = "id: nc, effect: deny, exec: { path: [/usr/bin/nc, /usr/bin/ncat] }";
+
+#[test]
+fn what_is_written_otherwise_and_means_the_same_is_no_change() {
+    let one = rules(&[
+        NC,
+        "id: f, effect: hold, file: { ops: [write, create], path: [/a/**, /b] }",
+    ]);
+    let other = rules(&[
+        "id: f, effect: hold, file: { ops: [create, write], path: [/b, /a/**] }",
+        "id: nc, effect: deny, exec: { path: [/usr/bin/ncat, /usr/bin/nc] }",
+    ]);
+    assert_eq!(said(&one, &other), Vec::<String>::new());
+    assert_eq!(turned(&one, &other), Vec::<String>::new());
+}
+
+#[test]
+fn a_rule_that_comes_goes_or_turns_is_said_in_words_of_actions() {
+    let old = rules(&[NC, "id: gone, effect: alert, system: { ops: [bpf] }"]);
+    let new = rules(&[
+        "id: nc, effect: hold, exec: { path: [/usr/bin/nc], anyArg: [-l] }, message: wait",
+        "id: come, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8, ports: [1], protocol: udp }",
+    ]);
+    assert_eq!(
+        said(&old, &new),
+        [
+            "Changed rule nc: effect: deny -> hold; timeout: none -> 5m; message: none -> wait; - exec /usr/bin/nc; \
+             - exec /usr/bin/ncat; + exec /usr/bin/nc, an argument -l",
+            "Removed rule gone: effect: alert; - bpf",
+            "Added rule come: effect: deny; + connect 10.0.0.0/8 port 1 by udp",
+        ]
+    );
+}
+
+#[test]
+fn an_action_whose_outcome_changes_is_shown_once_for_everybody_whom_it_meets_alike() {
+    let old = rules(&["id: a, effect: alert, exec: { path: /a }"]);
+    let new = rules(&["id: a, effect: alert, exec: { path: /a }", NC]);
+    assert_eq!(
+        turned(&old, &new),
+        [
+            "bot+2: exec /usr/bin/nc: allow (-) -> deny (nc)",
+            "bot+2: exec /usr/bin/ncat: allow (-) -> deny (nc)",
+        ]
+    );
+}
+
+#[test]
+fn who_is_guarded_anew_meets_the_rules_and_the_others_meet_no_change() {
+    let old = rules(&[NC]);
+    let new = Policy {
+        subjects: Subjects {
+            groups: vec!["ops".parse().unwrap()],
+            ..old.subjects.clone()
+        },
+        ..old.clone()
+    };
+    let found = turned(&old, &new);
+    assert!(
+        found.contains(&"group ops+0: exec /usr/bin/nc: allow (-) -> deny (nc)".to_owned()),
+        "{found:?}"
+    );
+    assert!(
+        found.contains(&"group dev+1: exec /usr/bin/nc: deny (nc) -> allow (-)".to_owned()),
+        "{found:?}"
+    );
+    assert!(!found.iter().any(|one| one.starts_with("bot")), "{found:?}");
+}
+
+#[test]
+fn what_a_permission_loses_shows_with_its_grant_alone() {
+    let of = |path: &str| {
+        policy(&format!(
+            "  permissions: {{ w: {{ file: {{ ops: [write], path: [{path}] }} }} }}\n  rules: [{{ id: r, effect: require-grant, file: {{ ops: [write], path: /srv/** }} }}]\n"
+        ))
+    };
+    let (old, new) = (of("/srv/a, /srv/b"), of("/srv/a"));
+    assert_eq!(said(&old, &new), ["Changed permission w: - write /srv/b"]);
+    assert_eq!(
+        turned(&old, &new),
+        ["bot+2 granted: write /srv/b: allow (r) -> deny (r)"]
+    );
+}
+
+#[test]
+fn each_alternative_of_a_condition_has_a_sample_and_what_has_none_is_named() {
+    let with = |condition: &str| {
+        rules(&[&format!(
+            "id: r, effect: deny, exec: {{ path: /k, {condition} }}"
+        )])
+    };
+    for (before, after, action) in [
+        (
+            "subcommand: [scale]",
+            "subcommand: [scale, rollout restart]",
+            "exec /k rollout restart",
+        ),
+        ("anyArg: [a]", "anyArg: [a, \"b*c\"]", "exec /k bxc"),
+        ("option: [-r]", "option: [-r, --force]", "exec /k --force"),
+        ("args: [a]", "args: [a, \"*\"]", "exec /k a x"),
+        ("regex: drop", "regex: [drop, delete]", "exec /k delete"),
+        ("terminal: true", "terminal: false", "exec /k"),
+        ("ancestor: /a", "ancestor: [/a, /b]", "exec /k"),
+        ("parent: /a", "parent: [/a, /b]", "exec /k"),
+    ] {
+        let found = turned(&with(before), &with(after));
+        let shown = format!(": {action}: allow (-) -> deny (r)");
+        assert!(
+            found.iter().any(|one| one.ends_with(&shown)),
+            "{after}: {found:?}"
+        );
+    }
+    let found = samples(&with("regex: \"^drop [a-z]+$\""), &with("regex: x"));
+    let without: Vec<&str> = found.without.iter().map(String::as_str).collect();
+    assert_eq!(without, ["exec /k, an argument like ^drop [a-z]+$"]);
+}
+
+#[test]
+fn what_a_test_attempts_is_a_sample() {
+    let with = |regex: &str| {
+        let test = "{ as: alice, groups: [dev], exec: [/k, drop it], expect: allow }";
+        policy(&format!(
+            "  rules: [{{ id: r, effect: deny, exec: {{ path: /k, regex: \"{regex}\" }} }}]\n  tests: [{test}]\n"
+        ))
+    };
+    assert_eq!(
+        turned(&with("^drop x+$"), &with("^drop (x+|it)$")),
+        ["bot+2: exec /k 'drop it': allow (-) -> deny (r)"]
+    );
+}
+
+#[test]
+fn monitor_mode_changes_what_restricts() {
+    let old = rules(&[NC]);
+    let new = Policy {
+        mode: Mode::Monitor,
+        ..old.clone()
+    };
+    assert_eq!(said(&old, &new), ["Changed mode: enforce -> monitor"]);
+    assert!(
+        turned(&old, &new).contains(
+            &"bot+2: exec /usr/bin/nc: deny (nc) -> allow (nc, in monitor mode)".to_owned()
+        )
+    );
+}
+
+proptest! {
+    #[test]
+    fn a_sample_of_every_place_is_met_by_the_rule_that_names_it(
+        place in "/[a-c*]{1}[ab]{0,2}(/[ab]\\*?[ab]?){0,2}(/[*][*])?",
+        effect in proptest::sample::select(vec!["deny", "hold", "alert"]),
+    ) {
+        let none = rules(&["id: other, effect: allow, system: { ops: [reboot] }"]);
+        let rule = format!("id: r, effect: {effect}, file: {{ ops: [write], path: \"{place}\" }}");
+        let found = turned(&none, &rules(&["id: other, effect: allow, system: { ops: [reboot] }", &rule]));
+        prop_assert_eq!(found.len(), 1, "{} {:?}", place, found);
+    }
+}

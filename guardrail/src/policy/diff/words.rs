@@ -1,0 +1,150 @@
+//! Actions in words, one line for each place, so that two sets of actions are compared by what they mean and not by how they
+//! are written.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    action::Operation,
+    policy::{
+        PortRange, Ranges, Rule, Target, VsockRange,
+        args::{ArgCondition, ArgPattern, Clause, Fact},
+    },
+    reason::Effect,
+    text::{safe, safe_args},
+};
+
+/// Every place of a set of actions with what is done there: `write /etc/**`, `connect 10.0.0.0/8 port 5432`.
+pub(super) fn atoms(target: &Target) -> BTreeSet<String> {
+    match target {
+        Target::Exec { paths, args } => {
+            let condition = condition(args);
+            let each = paths.iter().map(|path| format!("exec {path}{condition}"));
+            each.collect()
+        }
+        Target::File { operations, paths } => on(operations, paths.iter().map(shown)),
+        Target::Net {
+            operations,
+            ranges,
+            protocols,
+        } => {
+            let by = match protocols.as_slice() {
+                [] => String::new(),
+                some => format!(" by {}", list(some)),
+            };
+            let places = ranges.iter().flat_map(addresses);
+            on(operations, places.map(|place| place + &by))
+        }
+        Target::Unix {
+            operations,
+            paths,
+            names,
+        } => {
+            let places = paths.iter().map(shown);
+            let names = names.iter().map(ToString::to_string);
+            on(operations, places.chain(names))
+        }
+        Target::Vsock { operations, ranges } => on(operations, ranges.iter().map(vsock)),
+        Target::System { operations } => {
+            let words = operations.iter().map(|one| one.as_str().to_owned());
+            words.collect()
+        }
+    }
+}
+
+/// What a rule says beside its actions, as name and text; empty where it says nothing.
+pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 5] {
+    let holds = rule.effect == Effect::Hold;
+    let timeout = holds.then(|| rule.timeout.to_string());
+    let record = rule.record.then(|| "true".to_owned());
+    let permission = rule.permission().map(ToString::to_string);
+    let message = rule.message.as_deref().map(safe);
+    [
+        ("effect", rule.effect.to_string()),
+        ("permission", permission.unwrap_or_default()),
+        ("timeout", timeout.unwrap_or_default()),
+        ("record", record.unwrap_or_default()),
+        ("message", message.unwrap_or_default()),
+    ]
+}
+
+fn on(operations: &[Operation], places: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for place in places {
+        lines.extend(operations.iter().map(|one| format!("{one} {place}")));
+    }
+    lines
+}
+
+fn shown(path: &crate::policy::PathPattern) -> String {
+    path.to_string()
+}
+
+fn addresses(ranges: &Ranges) -> Vec<String> {
+    let ports = match ranges.ports.as_slice() {
+        [PortRange::ANY] => String::new(),
+        some => format!(" port {}", list(some)),
+    };
+    let each = ranges.cidrs.iter().map(|cidr| format!("{cidr}{ports}"));
+    each.collect()
+}
+
+fn vsock(range: &VsockRange) -> String {
+    let number = |one: Option<u32>| one.map_or_else(|| "any".to_owned(), |one| one.to_string());
+    format!("vsock:{}:{}", number(range.cid), number(range.port))
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.join(", ")
+}
+
+fn condition(args: &ArgCondition) -> String {
+    args.clauses
+        .iter()
+        .map(|clause| format!(", {}", demand(clause)))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+fn demand(clause: &Clause) -> String {
+    match clause {
+        Clause::Argument(patterns) => format!("an argument {}", any(patterns)),
+        Clause::Subcommand(all) => {
+            let words = |words: &Vec<ArgPattern>| {
+                let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+                safe(&words.join(" "))
+            };
+            let each: Vec<String> = all.iter().map(words).collect();
+            format!("subcommand {}", each.join(" or "))
+        }
+        Clause::Exact { items, more } => {
+            let item = |item: &Option<ArgPattern>| {
+                item.as_ref()
+                    .map_or_else(|| "*".to_owned(), ToString::to_string)
+            };
+            let more = more.then(|| "**".to_owned());
+            let items: Vec<String> = items.iter().map(item).chain(more).collect();
+            format!("arguments [{}]", safe_args(&items))
+        }
+        Clause::Option(names) => format!("option {}", any(names)),
+        Clause::Terminal(true) => "with a terminal".to_owned(),
+        Clause::Terminal(false) => "without a terminal".to_owned(),
+        Clause::Parent(paths) => format!("started by {}", any(paths)),
+        Clause::Ancestor(paths) => format!("descending from {}", any(paths)),
+        Clause::Fact { fact, negated } => {
+            let not = if *negated { "not " } else { "" };
+            match fact {
+                Fact::Argument(expressions) => {
+                    format!("{not}an argument like {}", any(expressions))
+                }
+                Fact::Line(expressions) => format!("{not}arguments like {}", any(expressions)),
+                Fact::Sha256(hashes) => format!("{not}of hash {}", any(hashes)),
+            }
+        }
+    }
+}
+
+fn any<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| safe(&item.to_string())).collect();
+    items.join(" or ")
+}
