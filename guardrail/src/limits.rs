@@ -22,6 +22,9 @@ pub const PERMISSIONS_MAX: usize = 500;
 pub const SETS_MAX: usize = 100;
 /// Tests of one policy: five for each rule of the largest one, and a few seconds to judge them beside it.
 pub const TESTS_MAX: usize = 10_000;
+/// Actions on which two versions of a policy are compared: each is judged up to twelve times, which takes some ten seconds
+/// for the largest policies.
+pub const SAMPLES_MAX: usize = 5_000;
 /// Bytes of a test's name: one terminal line.
 pub const TEST_NAME_BYTES_MAX: usize = 100;
 /// Items of one list: paths, groups, users, ranges, ports.

@@ -159,6 +159,21 @@ fn each_alternative_of_a_condition_has_a_sample_and_what_has_none_is_named() {
 }
 
 #[test]
+fn beyond_the_bound_nothing_is_tried_and_every_place_is_named() {
+    let paths: Vec<String> = (0..256).map(|number| format!("/p{number}")).collect();
+    let words: Vec<String> = (0..256).map(|number| format!("a{number}")).collect();
+    let (paths, words) = (paths.join(", "), words.join(", "));
+    let many = format!("id: r, effect: deny, exec: {{ path: [{paths}], anyArg: [{words}] }}");
+    let found = samples(
+        &rules(&[NC]),
+        &rules(&[&many, "id: s, effect: deny, system: { ops: [bpf] }"]),
+    );
+    assert_eq!(found.judged, crate::limits::SAMPLES_MAX);
+    assert_eq!(found.without.len(), 257);
+    assert!(found.without.contains("bpf"), "{:?}", found.without);
+}
+
+#[test]
 fn what_a_test_attempts_is_a_sample() {
     let with = |regex: &str| {
         let test = "{ as: alice, groups: [dev], exec: [/k, drop it], expect: allow }";

@@ -1,19 +1,21 @@
 //! One action for each place that rules and permissions name: the path itself, a name below a directory, the first address of
 //! a range, arguments that meet a condition; and what the policies' tests attempt.
 
+mod meeting;
+
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv6Addr},
 };
 
+use self::meeting::meeting;
 use super::super::words::atoms;
 use crate::{
     action::{Object, Operation},
+    limits::SAMPLES_MAX,
     policy::{
         Attempt, NamePattern, PathPattern, Policy, Protocol, Ranges, Target, VsockRange,
-        args::{ArgCondition, ArgPattern, Call, Clause, Fact, Met, OptionName, Sha256},
-        case::Execution,
-        component::Component,
+        args::ArgCondition, case::Execution, component::Component,
     },
 };
 
@@ -42,16 +44,22 @@ struct Found {
     attempts: Vec<Attempt>,
     seen: BTreeSet<String>,
     without: BTreeSet<String>,
+    /// Whether there was no room for one
+    full: bool,
 }
 
 impl Found {
     fn add(&mut self, target: &Target) {
+        let made = self.make(target);
+        if !made || self.full {
+            self.without.extend(atoms(target));
+        }
+    }
+
+    /// Says whether each place has a sample that meets all demands.
+    fn make(&mut self, target: &Target) -> bool {
         match target {
-            Target::Exec { paths, args } => {
-                if !self.executions(paths, args) {
-                    self.without.extend(atoms(target));
-                }
-            }
+            Target::Exec { paths, args } => return self.executions(paths, args),
             Target::File { operations, paths } => {
                 for path in paths {
                     let path = example(path);
@@ -95,6 +103,7 @@ impl Found {
                 self.each(operations, || Object::Request { words: words() });
             }
         }
+        true
     }
 
     fn each(&mut self, operations: &[Operation], object: impl Fn() -> Object) {
@@ -113,11 +122,11 @@ impl Found {
             ancestors: Some(vec![]),
             ..Execution::default()
         };
-        let meeting: Vec<Execution> = meeting(args)
-            .into_iter()
-            .filter(|one| is_met(args, one))
-            .collect();
+        let meeting = meeting(args);
         for path in paths {
+            if self.full {
+                break;
+            }
             let executions = std::iter::once(&plain).chain(&meeting);
             for execution in executions {
                 self.push(Attempt::Exec {
@@ -130,6 +139,10 @@ impl Found {
     }
 
     fn push(&mut self, attempt: Attempt) {
+        if self.attempts.len() >= SAMPLES_MAX {
+            self.full = true;
+            return;
+        }
         if self.seen.insert(format!("{attempt:?}")) {
             self.attempts.push(attempt);
         }
@@ -169,123 +182,5 @@ fn name(pattern: &NamePattern) -> Object {
     let open = if pattern.whole { "" } else { ANY_NAME };
     Object::Name {
         bytes: [pattern.bytes.as_slice(), open.as_bytes()].concat(),
-    }
-}
-
-/// Whether it is surely met: then it is, whatever the rule's effect.
-fn is_met(args: &ArgCondition, execution: &Execution) -> bool {
-    let call = Call {
-        sha256: execution.sha256,
-        terminal: execution.terminal,
-        parents: crate::policy::args::Programs {
-            paths: &execution.parents,
-            all: true,
-        },
-        ancestors: crate::policy::args::Programs {
-            paths: execution.ancestors.as_deref().unwrap_or_default(),
-            all: true,
-        },
-        ..Call::with(&execution.arguments)
-    };
-    args.met(call) != Met::No
-}
-
-/// For each alternative of each clause, an execution that meets it and the first alternative of all others.
-fn meeting(args: &ArgCondition) -> Vec<Execution> {
-    let alternatives: Vec<Vec<Part>> = args.clauses.iter().map(parts).collect();
-    let mut found = Vec::new();
-    for (index, parts) in alternatives.iter().enumerate() {
-        for part in parts {
-            let mut execution = Execution {
-                terminal: Some(true),
-                ancestors: Some(vec![]),
-                ..Execution::default()
-            };
-            for (other, parts) in alternatives.iter().enumerate() {
-                let part = if other == index {
-                    Some(part)
-                } else {
-                    parts.first()
-                };
-                if let Some(part) = part {
-                    part.join(&mut execution);
-                }
-            }
-            found.push(execution);
-        }
-    }
-    found
-}
-
-/// What meets one alternative of a clause.
-enum Part {
-    Arguments(Vec<String>),
-    Terminal(bool),
-    Parent(String),
-    Ancestor(String),
-    Hash(Sha256),
-}
-
-impl Part {
-    fn join(&self, execution: &mut Execution) {
-        match self {
-            Self::Arguments(words) => {
-                let words = words.iter().map(|word| word.clone().into_bytes());
-                execution.arguments.extend(words);
-            }
-            Self::Terminal(has) => execution.terminal = Some(*has),
-            Self::Parent(path) => execution.parents.push(path.clone()),
-            Self::Ancestor(path) => {
-                let ancestors = execution.ancestors.get_or_insert_default();
-                ancestors.push(path.clone());
-            }
-            Self::Hash(hash) => execution.sha256 = Some(*hash),
-        }
-    }
-}
-
-fn parts(clause: &Clause) -> Vec<Part> {
-    let one = |text: String| Part::Arguments(vec![text]);
-    match clause {
-        Clause::Argument(patterns) => patterns.iter().map(|it| one(argument(it))).collect(),
-        Clause::Subcommand(all) => {
-            let words = |words: &Vec<ArgPattern>| words.iter().map(argument).collect();
-            all.iter().map(|it| Part::Arguments(words(it))).collect()
-        }
-        Clause::Exact { items, .. } => {
-            let item = |item: &Option<ArgPattern>| {
-                item.as_ref().map_or_else(|| ANY_NAME.to_owned(), argument)
-            };
-            vec![Part::Arguments(items.iter().map(item).collect())]
-        }
-        Clause::Option(names) => names.iter().map(OptionName::to_string).map(one).collect(),
-        Clause::Terminal(has) => vec![Part::Terminal(*has)],
-        Clause::Parent(paths) => paths.iter().map(|it| Part::Parent(example(it))).collect(),
-        Clause::Ancestor(paths) => paths.iter().map(|it| Part::Ancestor(example(it))).collect(),
-        Clause::Fact { fact, negated } => facts(fact, *negated),
-    }
-}
-
-/// An expression that is plain text meets itself; of any other nothing is made.
-fn facts(fact: &Fact, negated: bool) -> Vec<Part> {
-    match (fact, negated) {
-        (Fact::Argument(expressions) | Fact::Line(expressions), false) => expressions
-            .iter()
-            .map(|expression| Part::Arguments(vec![expression.to_string()]))
-            .collect(),
-        (Fact::Sha256(hashes), false) => hashes.iter().copied().map(Part::Hash).collect(),
-        (Fact::Sha256(hashes), true) => {
-            let mut free = (0..=u8::MAX).map(|byte| Sha256([byte; 32]));
-            let free = free.find(|hash| !hashes.contains(hash));
-            free.into_iter().map(Part::Hash).collect()
-        }
-        (_, true) => vec![],
-    }
-}
-
-fn argument(pattern: &ArgPattern) -> String {
-    match pattern.end() {
-        None => pattern.start().to_owned(),
-        Some(end) => format!("{}{ANY_NAME}{end}", pattern.start()),
     }
 }
