@@ -155,7 +155,9 @@ fn unwritable(error: impl std::fmt::Display) -> Failure {
 
 fn defuse(value: &mut Value) {
     match value {
-        Value::String(text) if text.chars().any(acts) => *text = safe(text),
+        Value::String(text) if text.chars().any(acts) || text.contains(RUNNER) => {
+            *text = defused(&safe(text));
+        }
         Value::Array(items) => items.iter_mut().for_each(defuse),
         Value::Object(fields) => fields.values_mut().for_each(defuse),
         _ => {}
@@ -182,7 +184,7 @@ impl<F: Formatter> Formatter for Guarded<F> {
         let mut plain = 0;
         for (at, character) in text
             .char_indices()
-            .filter(|(_, character)| acts(*character))
+            .filter(|(at, character)| acts(*character) || ends_runner(text, *at))
         {
             out.write_all(text.get(plain..at).unwrap_or_default().as_bytes())?;
             for unit in character.encode_utf16(&mut [0; 2]) {
@@ -271,7 +273,22 @@ fn aligned(
     for column in table.column_iter_mut() {
         column.set_padding((0, gap));
     }
-    format!("{}\n", table.trim_fmt())
+    format!("{}\n", defused(&table.trim_fmt()))
+}
+
+/// What begins a command of GitHub's runner wherever it stands in a line of a log (`ActionCommand.TryParse` in
+/// actions/runner). Names and messages come from whoever proposes a change, and logs of forges are read by their runners.
+const RUNNER: &str = "##[";
+
+/// The same without such a beginning.
+pub(crate) fn defused(text: &str) -> String {
+    text.replace(RUNNER, "##\\x5b")
+}
+
+/// Whether the character at a place ends such a beginning.
+fn ends_runner(text: &str, at: usize) -> bool {
+    let upto = text.get(..=at);
+    upto.is_some_and(|upto| upto.ends_with(RUNNER))
 }
 
 #[cfg(test)]
@@ -283,7 +300,7 @@ mod tests {
         text: &'static str,
     }
 
-    const HOSTILE: &str = "a\u{9b}2J\u{202e}b\u{7f}\u{1b}[0m\"\\\n\u{e0041}";
+    const HOSTILE: &str = "##[x]a\u{9b}2J\u{202e}b\u{7f}\u{1b}[0m\"\\\n\u{e0041}";
 
     #[test]
     fn json_is_exact_for_programs_and_harmless_on_a_terminal() {
@@ -293,6 +310,7 @@ mod tests {
         ] {
             let acting = text.chars().filter(|character| acts(*character));
             assert_eq!(acting.count(), 0, "{text:?}");
+            assert!(!text.contains(RUNNER), "{text:?}");
             let read: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(read.get("text").unwrap(), HOSTILE);
             assert_eq!(read.get("api_version").unwrap(), API_VERSION);
@@ -305,8 +323,10 @@ mod tests {
         let text = yaml("Thing", &Thing { text: HOSTILE }).unwrap();
         let acting = text.chars().filter(|character| acts(*character));
         assert_eq!(acting.count(), 0, "{text:?}");
+        assert!(!text.contains(RUNNER), "{text:?}");
         let read: Value = serde_yaml_ng::from_str(&text).unwrap();
-        assert_eq!(read.get("text").unwrap(), &Value::from(safe(HOSTILE)));
+        let shown = defused(&safe(HOSTILE));
+        assert_eq!(read.get("text").unwrap(), &Value::from(shown));
     }
 
     #[test]

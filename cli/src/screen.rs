@@ -9,6 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     args::{Format, Global, When},
     failure::{Failure, Kind},
+    render::defused,
     time::Moment,
 };
 
@@ -89,7 +90,7 @@ impl Screen {
     pub(crate) fn note(&self, text: &str) {
         let mut err = self.err.lock();
         // Nothing can be said about a closed standard error.
-        drop(writeln!(err, "{text}"));
+        drop(writeln!(err, "{}", defused(text)));
     }
 
     /// Says what could go wrong later.

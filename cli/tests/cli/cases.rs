@@ -171,8 +171,8 @@ fn a_forge_gets_one_line_for_each_finding_with_its_place() {
 
 #[test]
 fn hostile_names_act_neither_on_a_terminal_nor_on_a_forge() {
-    let hostile = "name: \"::stop-commands::x\\u202e\", as: a, exec: [/a, \"\\e[2J\\n::error::x\"], expect: deny";
-    let unnamed = hostile.replace("name: \"::stop-commands::x\\u202e\", ", "");
+    let hostile = "name: \"::debug::x\\u202e##[debug]x\", as: a, exec: [/a, \"\\e[2J\\n::error::##[debug]x\"], expect: deny";
+    let unnamed = hostile.replace("name: \"::debug::x\\u202e##[debug]x\", ", "");
     for options in [
         &[][..],
         &["-o", "json"],
@@ -183,6 +183,7 @@ fn hostile_names_act_neither_on_a_terminal_nor_on_a_forge() {
             .exits(1)
             .stays_harmless();
         for line in ran.out.lines().chain(ran.err.lines()) {
+            assert!(!line.contains("##["), "{line}");
             let command = line.trim_start().starts_with("::");
             let ours = line.starts_with("::error file=") || line.starts_with("::warning file=");
             assert!(!command || ours, "{line}");

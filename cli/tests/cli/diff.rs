@@ -101,11 +101,17 @@ fn what_cannot_be_read_is_no_version() {
 
 #[test]
 fn hostile_words_are_shown_safely() {
-    let hostile = NEW.replace("effect: deny,", "effect: deny, message: \"x\\u202e\",");
+    let hostile = NEW.replace(
+        "effect: deny,",
+        "effect: deny, message: \"x\\u202e##[warning]x\",",
+    );
     let hostile = hostile.replace(
         "exec: { path: /usr/bin/nc } }\n",
         "exec: { path: \"/a\\u200b\", anyArg: [\"\\e[2J\"] } }\n",
     );
     compared(OLD, &hostile, &[]).exits(0).prints("\\u{202e}");
-    compared(OLD, &hostile, &["-o", "yaml"]).exits(0);
+    for format in ["table", "json", "yaml"] {
+        let ran = compared(OLD, &hostile, &["-o", format]).exits(0);
+        assert!(!ran.out.contains("##["), "{ran:?}");
+    }
 }

@@ -13,6 +13,7 @@ use super::{files::Document, findings, read};
 use crate::{
     args::Format,
     failure::Failure,
+    render::defused,
     screen::{Screen, Tone},
 };
 
@@ -205,7 +206,7 @@ fn print(report: &Report, screen: &Screen) -> Result<(), Failure> {
             text.push_str(&format!("  {}\n", turned.shown()));
         }
     }
-    screen.data(&text)?;
+    screen.data(&defused(&text))?;
     for place in &report.without {
         screen.note(&format!(
             "not tried, because no sample could be made: {place}"
