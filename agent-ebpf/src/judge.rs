@@ -7,9 +7,9 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{counter, decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ARG_STEPS_PER_SLOT,
-            ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey,
-            LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
+            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ACTIVE_UNRULED,
+            ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry,
+            LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
         task::{PROGRAMS_MAX, RANGES_MAX, TOKENS_MAX, TaskState},
     },
@@ -113,6 +113,16 @@ fn remember(state: *mut TaskState, named: Named) -> Named {
         (*state).subject_changes = named.changes;
     }
     named
+}
+
+/// True if no entry of anybody is on any of these operations.
+#[inline(always)]
+pub fn unruled(ops: u32) -> bool {
+    ACTIVE.get_ptr(ACTIVE_UNRULED).is_some_and(|operations| {
+        // SAFETY: a live, aligned map value that is written in one piece.
+        let operations = unsafe { core::ptr::read_volatile(operations) };
+        u64::from(ops) & !operations == 0
+    })
 }
 
 /// The active image and the subject, if that names any of these operations for it.

@@ -53,7 +53,7 @@ pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAN
 #[btf_map]
 pub static NETS: LpmTrie<NetKey, Range, { NETS_MAX as usize }> = LpmTrie::new();
 #[btf_map]
-pub static NET_BITS: Array<NetBits, 2> = Array::new();
+pub static UNRULED_NETS: Array<NetBits, 1> = Array::new();
 #[btf_map]
 pub static NAMES: LpmTrie<ArgKey, Range, { NAMES_MAX as usize }> = LpmTrie::new();
 #[btf_map]

@@ -169,9 +169,12 @@ impl Installer {
         }
         let active = desired.generation.0 << 1 | u64::from(slot);
         self.published.publish(active, &desired.image);
+        self.tables.take_ruled(&rows)?;
+        self.nothing_is_passed_over(&rows)?;
         self.tables.active.put(&ACTIVE_IMAGE, &active)?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
+        self.tables.put_unruled(&rows)?;
         self.kept.prune(&mut graph);
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
         self.installed = Some((desired, rows));
@@ -190,6 +193,13 @@ impl Installer {
 
     fn compare(&self, slot: u32, rows: &Rows) -> Result<(), InstallError> {
         match rows.difference(&self.tables.read(slot, rows)?) {
+            None => Ok(()),
+            Some(map) => Err(InstallError::ReadBack { map }),
+        }
+    }
+
+    fn nothing_is_passed_over(&self, rows: &Rows) -> Result<(), InstallError> {
+        match self.tables.passed_over(rows)? {
             None => Ok(()),
             Some(map) => Err(InstallError::ReadBack { map }),
         }
@@ -308,6 +318,7 @@ impl Installer {
     pub fn verify(&self) -> Result<(), InstallError> {
         match (&self.installed, self.active()?) {
             (Some((desired, rows)), Some(active)) if active.generation == desired.generation => {
+                self.nothing_is_passed_over(rows)?;
                 self.compare(active.slot, rows)
             }
             (None, _) => Ok(()),

@@ -51,7 +51,7 @@ pub struct Rows {
     pub leases: BTreeMap<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: BTreeMap<NetPrefix, Range>,
-    /// Which addresses may be in one
+    /// Which addresses may be in one; written as those that are in none
     pub net_bits: Box<NetBits>,
     /// Names of unix sockets that have no file
     pub names: BTreeMap<ArgPrefix, Range>,
@@ -102,6 +102,12 @@ impl Rows {
         })
     }
 
+    /// The operations that no subject has an entry on, see `ACTIVE_UNRULED`.
+    pub fn unruled(&self) -> u64 {
+        let ruled = self.subjects.values().fold(0, |all, one| all | one.ops);
+        u64::from(!ruled)
+    }
+
     /// A short mark by which two sets of rows are told apart in reports. No proof: the comparison is.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -120,7 +126,6 @@ impl Rows {
             (self.subjects == other.subjects, "SUBJECTS"),
             (self.leases == other.leases, "LEASES"),
             (self.nets == other.nets, "NETS"),
-            (self.net_bits == other.net_bits, "NET_BITS"),
             (self.names == other.names, "NAMES"),
             (self.args == other.args, "ARGS"),
             (self.arg_steps == other.arg_steps, "ARG_STEPS"),
