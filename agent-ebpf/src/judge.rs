@@ -11,14 +11,16 @@ use stayhand_agent_ebpf::{
             ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry,
             LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
+        schedule::SCHEDULES_PER_SLOT,
         task::{PROGRAMS_MAX, RANGES_MAX, TOKENS_MAX, TaskState},
     },
     args::{Arguments, Matcher, met},
     decide::{Attempt, Judge, Now, Tables, nothing_met, unjudged},
+    schedule::{both, counts},
 };
 
 use crate::{
-    maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SUBJECTS, count},
+    maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SCHEDULES, SUBJECTS, count},
     offsets::Addr,
     places::{forget, unmet},
     who::allowed,
@@ -382,7 +384,16 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             (*cursor).failed = 1;
             return 1;
         };
-        let met = condition::<ARGUMENTS>(state, entry, slot);
+        let now = &raw const (*state).current.now;
+        let scheduled = match (*entry).schedule {
+            0 => met::YES,
+            schedule => scheduled(slot, schedule, (*now).boot_ns, (*now).tai_ns),
+        };
+        // Nothing is asked about a rule that does not count now.
+        let met = match scheduled {
+            met::NO => met::NO,
+            _ => condition::<ARGUMENTS>(state, entry, slot),
+        };
         match met {
             met::OPEN => return 0,
             met::FAILED => {
@@ -391,6 +402,7 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             }
             _ => {}
         }
+        let met = both(met, scheduled);
         (*cursor).entry += 1;
         let tables = Leases {
             auid: (*state).auid,
@@ -402,6 +414,18 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             .consider(&tables, &(*current).attempt, (*current).now, &*entry, met);
     }
     0
+}
+
+/// Whether what has this schedule counts now, see [`met`]. A function of its own: most entries have none.
+#[inline(never)]
+fn scheduled(slot: u32, schedule: u32, boot_ns: u64, tai_ns: u64) -> u32 {
+    if slot > 1 || schedule >= SCHEDULES_PER_SLOT {
+        return met::MAYBE;
+    }
+    match SCHEDULES.get(slot * SCHEDULES_PER_SLOT + schedule) {
+        Some(schedule) => counts(schedule, Now { boot_ns, tai_ns }),
+        None => met::MAYBE,
+    }
 }
 
 /// Whether the arguments meet the entry's condition, see [`met`]: one comparison at a time.

@@ -20,6 +20,14 @@ pub const RULES_MAX: usize = 2_000;
 pub const PERMISSIONS_MAX: usize = 500;
 /// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
 pub const SETS_MAX: usize = 100;
+/// Named periods of one policy's calendar.
+pub const PERIODS_MAX: usize = 100;
+/// Windows of one rule, those of the periods that it names among them: with all of them on every day the kernel's spans
+/// last for what is looked ahead.
+pub const WINDOWS_MAX: usize = 8;
+/// Days from the beginning of a day (UTC) for which a host knows when rules count: a week without an agent. Later, and
+/// earlier, they may.
+pub const SCHEDULE_DAYS: u64 = 8;
 /// Items of one list: paths, groups, users, ranges, ports.
 pub const LIST_MAX: usize = 256;
 /// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.

@@ -261,8 +261,8 @@ pub struct Entry {
     pub args_len: u32,
     /// Protocol of the socket, see [`super::code::protocol`]
     pub protocol: u32,
-    /// Zero
-    pub pad: u32,
+    /// When it counts: a row of the slot's schedules, 0 for always
+    pub schedule: u32,
 }
 
 /// Flags of an [`Entry`].

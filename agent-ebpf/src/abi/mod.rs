@@ -11,6 +11,7 @@ pub mod image;
 pub mod offsets;
 pub mod place;
 pub mod record;
+pub mod schedule;
 pub mod task;
 
 /// Version of every layout in this module. Part of the bpffs directory name (`v<abi>`), of every record and

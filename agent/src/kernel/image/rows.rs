@@ -16,13 +16,14 @@ use stayhand_agent_ebpf::{
             NET_SPACE_BITS, NetBits, NetKey, Node, Range, Subject, SubjectKey, arg_space,
             entry_flag, net_space,
         },
+        schedule::Schedule,
     },
     path::{and_hash, wild_hash},
     siphash::hash_name,
 };
 
 use stayhand_guardrail::{
-    image::{Step, args::Arguments, automaton::shape},
+    image::{Step, args::Arguments, automaton::shape, schedules::Wall},
     policy::NamePattern,
 };
 
@@ -59,6 +60,8 @@ pub struct Rows {
     pub args: BTreeMap<ArgPrefix, u32>,
     /// By index
     pub arg_steps: Vec<ArgStep>,
+    /// By index
+    pub schedules: Vec<Schedule>,
 }
 
 impl Rows {
@@ -69,6 +72,7 @@ impl Rows {
         automaton: &Automaton,
         slot: u32,
         secret: [u64; 2],
+        wall: &Wall,
     ) -> Option<Self> {
         let mut edges = BTreeMap::new();
         for ((node, step), child) in &automaton.edges {
@@ -99,6 +103,7 @@ impl Rows {
             names: names(desired, slot),
             args: args(&desired.image.arguments, slot),
             arg_steps: automaton.steps.clone(),
+            schedules: wall.rows(&desired.image.schedules),
         })
     }
 
@@ -129,6 +134,7 @@ impl Rows {
             (self.names == other.names, "NAMES"),
             (self.args == other.args, "ARGS"),
             (self.arg_steps == other.arg_steps, "ARG_STEPS"),
+            (self.schedules == other.schedules, "SCHEDULES"),
         ];
         equal
             .into_iter()

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use stayhand_agent_ebpf::abi::image::{
-    ACTIVE_CHANGES, ACTIVE_UNRULED, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry,
-    Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node, Range, Subject,
-    SubjectKey,
+use stayhand_agent_ebpf::abi::{
+    image::{
+        ACTIVE_CHANGES, ACTIVE_UNRULED, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey,
+        Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node,
+        Range, Subject, SubjectKey,
+    },
+    schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
 use super::{
@@ -74,6 +77,8 @@ pub struct Tables {
     pub args: Boxed<ArgPrefix, u32>,
     /// Both slots' steps of conditions on arguments
     pub arg_steps: Boxed<u32, ArgStep>,
+    /// Both slots' schedules
+    pub schedules: Boxed<u32, Schedule>,
 }
 
 impl Tables {
@@ -93,10 +98,11 @@ impl Tables {
             names: Box::new(Prefixes::open(pins, "NAMES")?),
             args: Box::new(Prefixes::open(pins, "ARGS")?),
             arg_steps: Box::new(Slots::open(pins, "ARG_STEPS")?),
+            schedules: Box::new(Slots::open(pins, "SCHEDULES")?),
         })
     }
 
-    /// Removes every row of a slot that can be reached. Nodes, entries and steps stay until they are overwritten:
+    /// Removes every row of a slot that can be reached. Nodes, entries, steps and schedules stay until they are overwritten:
     /// nothing leads to them any more.
     pub fn clear(&mut self, slot: u32) -> Result<(), TableError> {
         // What leads to others goes first.
@@ -116,6 +122,11 @@ impl Tables {
             slot * ARG_STEPS_PER_SLOT,
             &rows.arg_steps,
         )?;
+        write_array(
+            self.schedules.as_mut(),
+            slot * SCHEDULES_PER_SLOT,
+            &rows.schedules,
+        )?;
         write(self.args.as_mut(), &rows.args)?;
         write_array(
             self.entries.as_mut(),
@@ -132,7 +143,7 @@ impl Tables {
         write(self.subjects.as_mut(), &rows.subjects)
     }
 
-    /// Reads a slot: as many nodes, entries and steps as `like` has, and every other row that is there.
+    /// Reads a slot: as many nodes, entries, steps and schedules as `like` has, and every other row that is there.
     pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
         Ok(Rows {
             nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
@@ -154,6 +165,11 @@ impl Tables {
                 self.arg_steps.as_ref(),
                 slot * ARG_STEPS_PER_SLOT,
                 like.arg_steps.len(),
+            )?,
+            schedules: read_array(
+                self.schedules.as_ref(),
+                slot * SCHEDULES_PER_SLOT,
+                like.schedules.len(),
             )?,
         })
     }

@@ -9,6 +9,7 @@ mod net;
 mod reader;
 mod rule;
 mod target;
+mod when;
 
 use self::{fields::Fields, reader::Reader};
 use super::{
@@ -59,6 +60,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         mode,
         subjects,
         sets: std::mem::take(&mut r.sets),
+        calendar: std::mem::take(&mut r.calendar),
         permissions,
         rules,
     })
@@ -81,7 +83,6 @@ const SPEC_LATER: &[&str] = &[
     "tests",
     "extends",
     "flags",
-    "windows",
 ];
 
 fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
@@ -90,6 +91,7 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
         "subjects",
         "default",
         "sets",
+        "calendar",
         "permissions",
         "rules",
     ];
@@ -108,6 +110,9 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     // First of all: permissions and rules name them.
     if let Some(node) = fields.take("sets") {
         net::sets(r, node);
+    }
+    if let Some(node) = fields.take("calendar") {
+        when::calendar(r, node);
     }
     let permissions = fields
         .take("permissions")

@@ -69,7 +69,7 @@ fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
 
 #[test]
 fn rows_that_do_not_read_back_are_not_flipped_to() {
-    for which in 0..11 {
+    for which in 0..12 {
         let (maps, disk) = ready();
         let mut installer = installer(&maps, &disk);
         match which {
@@ -83,6 +83,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             7 => maps.arg_steps.deafen(),
             8 => maps.label_bits.deafen(),
             9 => maps.names.deafen(),
+            10 => maps.schedules.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
@@ -91,7 +92,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
                 &deny("a", "/usr/bin/nc"),
                 "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
                 "{ id: u, effect: deny, net: { ops: [connect], abstract: [a, \"b*\"] } }",
-                "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale] } }",
+                "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale], }, when: { windows: \"daily 01:00-02:00 UTC\" } }",
             ],
         );
         wanted.leases.push(lease(ALICE, 7));

@@ -5,9 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use stayhand_agent_ebpf::abi::image::{
-    ACTIVE_ENTRIES, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow,
-    NetBits, Node, Range, Subject, SubjectKey,
+use stayhand_agent_ebpf::abi::{
+    image::{
+        ACTIVE_ENTRIES, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow,
+        NetBits, Node, Range, Subject, SubjectKey,
+    },
+    schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
 use super::super::{
@@ -110,6 +113,7 @@ pub(super) struct Maps {
     pub(super) names: Shared<ArgPrefix, Range>,
     pub(super) args: Shared<ArgPrefix, u32>,
     pub(super) arg_steps: Shared<u32, ArgStep>,
+    pub(super) schedules: Shared<u32, Schedule>,
     pub(super) log: Log,
 }
 
@@ -130,6 +134,7 @@ impl Maps {
             names: Shared::new("NAMES", 1_000, &log),
             args: Shared::new("ARGS", 1_000, &log),
             arg_steps: Shared::new("ARG_STEPS", 100_000, &log),
+            schedules: Shared::new("SCHEDULES", 2 * SCHEDULES_PER_SLOT as usize, &log),
             log,
         }
     }
@@ -149,6 +154,7 @@ impl Maps {
             names: Box::new(self.names.clone()),
             args: Box::new(self.args.clone()),
             arg_steps: Box::new(self.arg_steps.clone()),
+            schedules: Box::new(self.schedules.clone()),
         }
     }
 
