@@ -385,15 +385,19 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             return 1;
         };
         let now = &raw const (*state).current.now;
-        let scheduled = match (*entry).schedule {
+        let counts_now = match (*entry).schedule {
             0 => met::YES,
             schedule => scheduled(slot, schedule, (*now).boot_ns, (*now).tai_ns),
         };
-        // Nothing is asked about a rule that does not count now.
-        let met = match scheduled {
-            met::NO => met::NO,
-            _ => condition::<ARGUMENTS>(state, entry, slot),
-        };
+        // Through memory, here and below, where the verifier knows no outcome from another and goes on once.
+        let of_time = &raw mut (*cursor).scheduled;
+        core::ptr::write_volatile(of_time, counts_now);
+        if core::ptr::read_volatile(of_time) == met::NO {
+            // Nothing is asked about a rule that does not count now.
+            (*cursor).entry += 1;
+            return 0;
+        }
+        let met = condition::<ARGUMENTS>(state, entry, slot);
         match met {
             met::OPEN => return 0,
             met::FAILED => {
@@ -402,7 +406,9 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             }
             _ => {}
         }
-        let met = both(met, scheduled);
+        let of_all = &raw mut (*cursor).met;
+        core::ptr::write_volatile(of_all, both(met, core::ptr::read_volatile(of_time)));
+        let met = core::ptr::read_volatile(of_all);
         (*cursor).entry += 1;
         let tables = Leases {
             auid: (*state).auid,

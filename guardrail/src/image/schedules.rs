@@ -1,6 +1,6 @@
 //! When rules count, as the kernel reads it: the windows of policies as spans of the wall clock's time.
 
-use stayhand_agent_ebpf::abi::schedule::{SPANS_MAX, Schedule, WallSpan};
+use stayhand_agent_ebpf::abi::schedule::{NEVER_NS, SPANS_MAX, Schedule};
 
 use crate::{
     limits::SCHEDULE_DAYS,
@@ -52,24 +52,22 @@ impl Wall {
         };
         let Spans { known, counts } = when.spans(known, SPANS_MAX);
         let mut row = Schedule {
-            known: wall_span(known),
+            known_from_ns: nanoseconds(known.from),
+            known_to_ns: nanoseconds(known.to),
             boot_to_wall_ns: self.boot_to_wall_ns,
             tai_to_wall_ns: self.tai_to_wall_ns,
-            count: u32::try_from(counts.len()).unwrap_or(0),
             ..Schedule::default()
         };
-        for (place, span) in row.spans.iter_mut().zip(counts) {
-            *place = wall_span(span);
+        let edges = counts.iter().flat_map(|span| [span.from, span.to]);
+        for (place, edge) in row.edges_ns.iter_mut().zip(edges) {
+            *place = nanoseconds(edge);
         }
         row
     }
 }
 
-/// Times before 1970 are its beginning.
-fn wall_span(span: Span) -> WallSpan {
-    let ns = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(NS_PER_S);
-    WallSpan {
-        from_ns: ns(span.from),
-        to_ns: ns(span.to),
-    }
+/// Times before 1970 are its beginning; those beyond what the kernel can compare are never.
+fn nanoseconds(seconds: i64) -> u64 {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    seconds.saturating_mul(NS_PER_S).min(NEVER_NS)
 }
