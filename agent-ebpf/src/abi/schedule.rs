@@ -21,8 +21,17 @@ pub struct Schedule {
     pub boot_to_wall_ns: u64,
     /// What is added to `CLOCK_TAI` for it
     pub tai_to_wall_ns: u64,
-    /// In order: the rule counts from the first one on, no longer from the second one on, and so on
+    /// The rule counts from the first one on, no longer from the second one on, and so on; the latest comes first in the
+    /// array, behind those that are never, and its last place is not used
     pub edges_ns: [u64; EDGES],
+}
+
+impl Schedule {
+    /// Takes these edges, of which the first one is the earliest; at most two for each of [`SPANS_MAX`].
+    pub fn set(&mut self, edges_ns: impl IntoIterator<Item = u64>) {
+        let places = self.edges_ns.iter_mut().rev().skip(1);
+        places.zip(edges_ns).for_each(|(place, edge)| *place = edge);
+    }
 }
 
 impl Default for Schedule {

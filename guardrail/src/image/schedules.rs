@@ -59,9 +59,7 @@ impl Wall {
             ..Schedule::default()
         };
         let edges = counts.iter().flat_map(|span| [span.from, span.to]);
-        for (place, edge) in row.edges_ns.iter_mut().zip(edges) {
-            *place = nanoseconds(edge);
-        }
+        row.set(edges.map(nanoseconds));
         row
     }
 }

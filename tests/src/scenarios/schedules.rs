@@ -29,7 +29,7 @@ pub const SCENARIOS: &[Scenario] = &[
 /// 2026-11-27, a Friday, at 16:00 in Berlin.
 const FREEZE_S: i64 = 1_795_791_600;
 /// Long enough to apply a policy and to kill both services under emulation.
-const AHEAD_S: i64 = 20;
+const AHEAD_S: i64 = 45;
 
 const POLICY: &str = "apiVersion: stayhand/v1
 kind: Policy
