@@ -186,8 +186,8 @@ impl Judge {
         }
     }
 
-    /// Takes in one entry that the object or the address meets. `met` says whether the arguments meet its condition
-    /// (see [`met`]): an entry that they may meet restricts and permits nothing.
+    /// Takes in one entry that the object or the address meets. `met` says whether it counts now and the arguments meet its
+    /// condition (see [`met`]): an entry of which that only may be restricts and permits nothing.
     #[inline(always)]
     pub fn consider<T: Tables>(
         &mut self,
@@ -446,7 +446,8 @@ fn strictness(matched: &Matched) -> u32 {
     }
 }
 
-/// The whole decision over a list of entries, for callers that can iterate freely and know no arguments.
+/// The whole decision over a list of entries, for callers that can iterate freely and know neither arguments
+/// nor schedules.
 pub fn decide<'e, T: Tables>(
     tables: &T,
     attempt: &Attempt,
@@ -455,7 +456,7 @@ pub fn decide<'e, T: Tables>(
 ) -> Decision {
     let mut judge = Judge::new();
     for entry in entries {
-        let met = if entry.args_len == 0 {
+        let met = if entry.args_len == 0 && entry.schedule == 0 {
             met::YES
         } else {
             met::MAYBE
@@ -493,7 +494,7 @@ mod tests {
             args_first: 0,
             args_len: 0,
             protocol: 0,
-            pad: 0,
+            schedule: 0,
         }
     }
 

@@ -7,18 +7,20 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{counter, decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ARG_STEPS_PER_SLOT,
-            ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, LabelKey, LeaseKey,
-            LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
+            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ACTIVE_UNRULED,
+            ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry,
+            LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
+        schedule::SCHEDULES_PER_SLOT,
         task::{PROGRAMS_MAX, RANGES_MAX, TOKENS_MAX, TaskState},
     },
     args::{Arguments, Matcher, met},
     decide::{Attempt, Judge, Now, Tables, nothing_met, unjudged},
+    schedule::{both, counts},
 };
 
 use crate::{
-    maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SUBJECTS, count},
+    maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SCHEDULES, SUBJECTS, count},
     offsets::Addr,
     places::{forget, unmet},
     who::allowed,
@@ -113,6 +115,16 @@ fn remember(state: *mut TaskState, named: Named) -> Named {
         (*state).subject_changes = named.changes;
     }
     named
+}
+
+/// True if no entry of anybody is on any of these operations.
+#[inline(always)]
+pub fn unruled(ops: u32) -> bool {
+    ACTIVE.get_ptr(ACTIVE_UNRULED).is_some_and(|operations| {
+        // SAFETY: a live, aligned map value that is written in one piece.
+        let operations = unsafe { core::ptr::read_volatile(operations) };
+        u64::from(ops) & !operations == 0
+    })
 }
 
 /// The active image and the subject, if that names any of these operations for it.
@@ -372,6 +384,19 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             (*cursor).failed = 1;
             return 1;
         };
+        let now = &raw const (*state).current.now;
+        let counts_now = match (*entry).schedule {
+            0 => met::YES,
+            schedule => scheduled(slot, schedule, (*now).boot_ns, (*now).tai_ns),
+        };
+        // Through memory, here and below, where the verifier knows no outcome from another and goes on once.
+        let of_time = &raw mut (*cursor).scheduled;
+        core::ptr::write_volatile(of_time, counts_now);
+        if core::ptr::read_volatile(of_time) == met::NO {
+            // Nothing is asked about a rule that does not count now.
+            (*cursor).entry += 1;
+            return 0;
+        }
         let met = condition::<ARGUMENTS>(state, entry, slot);
         match met {
             met::OPEN => return 0,
@@ -381,6 +406,9 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             }
             _ => {}
         }
+        let of_all = &raw mut (*cursor).met;
+        core::ptr::write_volatile(of_all, both(met, core::ptr::read_volatile(of_time)));
+        let met = core::ptr::read_volatile(of_all);
         (*cursor).entry += 1;
         let tables = Leases {
             auid: (*state).auid,
@@ -392,6 +420,18 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             .consider(&tables, &(*current).attempt, (*current).now, &*entry, met);
     }
     0
+}
+
+/// Whether what has this schedule counts now, see [`met`]. A function of its own: most entries have none.
+#[inline(never)]
+fn scheduled(slot: u32, schedule: u32, boot_ns: u64, tai_ns: u64) -> u32 {
+    if slot > 1 || schedule >= SCHEDULES_PER_SLOT {
+        return met::MAYBE;
+    }
+    match SCHEDULES.get(slot * SCHEDULES_PER_SLOT + schedule) {
+        Some(schedule) => counts(schedule, Now { boot_ns, tai_ns }),
+        None => met::MAYBE,
+    }
 }
 
 /// Whether the arguments meet the entry's condition, see [`met`]: one comparison at a time.

@@ -10,5 +10,6 @@ pub mod args;
 pub mod decide;
 pub mod netlink;
 pub mod path;
+pub mod schedule;
 pub mod siphash;
 pub mod strings;

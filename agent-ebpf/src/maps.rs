@@ -19,6 +19,7 @@ use stayhand_agent_ebpf::abi::{
     },
     place::{PLACES_MAX, Place},
     record::Record,
+    schedule::{SCHEDULES_PER_SLOT, Schedule},
     task::{Identity, TaskState},
 };
 
@@ -53,13 +54,15 @@ pub static LEASES: HashMap<LeaseKey, LeaseRow, { LEASES_MAX as usize }, ON_DEMAN
 #[btf_map]
 pub static NETS: LpmTrie<NetKey, Range, { NETS_MAX as usize }> = LpmTrie::new();
 #[btf_map]
-pub static NET_BITS: Array<NetBits, 2> = Array::new();
+pub static UNRULED_NETS: Array<NetBits, 1> = Array::new();
 #[btf_map]
 pub static NAMES: LpmTrie<ArgKey, Range, { NAMES_MAX as usize }> = LpmTrie::new();
 #[btf_map]
 pub static ARGS: LpmTrie<ArgKey, u32, { ARG_PATTERNS_MAX as usize }> = LpmTrie::new();
 #[btf_map]
 pub static ARG_STEPS: Array<ArgStep, { 2 * ARG_STEPS_PER_SLOT as usize }> = Array::new();
+#[btf_map]
+pub static SCHEDULES: Array<Schedule, { 2 * SCHEDULES_PER_SLOT as usize }> = Array::new();
 #[btf_map]
 pub static HOLDS: HashMap<HoldKey, HoldEntry, { HOLDS_MAX as usize }> = HashMap::new();
 #[btf_map]

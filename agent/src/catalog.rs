@@ -88,6 +88,7 @@ mod tests {
             permission: None,
             timeout: DurationMs(0),
             monitor: false,
+            when: None,
         };
         (
             key.get(),

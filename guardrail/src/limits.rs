@@ -20,11 +20,21 @@ pub const RULES_MAX: usize = 2_000;
 pub const PERMISSIONS_MAX: usize = 500;
 /// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
 pub const SETS_MAX: usize = 100;
+/// Named periods of one policy's calendar.
+pub const PERIODS_MAX: usize = 100;
+/// Windows of one rule, those of the periods that it names among them: with all of them on every day the kernel's spans
+/// last for what is looked ahead.
+pub const WINDOWS_MAX: usize = 8;
+/// Days from the beginning of a day (UTC) for which a host knows when rules count: a week without an agent. Later, and
+/// earlier, they may.
+pub const SCHEDULE_DAYS: u64 = 8;
 /// Tests of one policy: five for each rule of the largest one, and a few seconds to judge them beside it.
 pub const TESTS_MAX: usize = 10_000;
 /// Actions on which two versions of a policy are compared: each is judged up to twelve times, which takes some ten seconds
 /// for the largest policies.
 pub const SAMPLES_MAX: usize = 5_000;
+/// Times at which samples are judged where rules do not always count.
+pub const TIMES_MAX: usize = 16;
 /// Bytes of a test's name: one terminal line.
 pub const TEST_NAME_BYTES_MAX: usize = 100;
 /// Items of one list: paths, groups, users, ranges, ports.

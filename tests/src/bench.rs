@@ -13,7 +13,7 @@ use crate::{
         bpf::{Map, Ring},
         client::{ALICE, BOB, Puppet, SERVICE},
         dummies::Dummies,
-        measure::{self, Action, Part},
+        measure::{self, Part},
         rig::write_executable,
     },
     cleanup, console,
@@ -36,13 +36,16 @@ const ONE: &str = "/srv/work/one/1/2/3/4";
 const FIFTY: &str = "/srv/work/fifty/1/2/3/4";
 /// Close to what one action may meet (`ENTRIES_PER_ATTEMPT_MAX`).
 const ABOVE: usize = 50;
-/// Destinations likewise.
-const FREE_HOST: &str = "127.0.0.2:7300";
+/// Destinations likewise; no rule has an address that begins as the first one, and one is next to the second.
+const FREE_HOST: &str = "127.9.0.2:7300";
+const NEAR_HOST: &str = "127.0.0.2:7300";
 const SEEN_HOST: &str = "127.0.0.1:7301";
 /// Batches that fill caches and are thrown away.
 const WARM_UP: usize = 4;
 /// Batches whose median counts: most of them see no timer interrupt.
 const BATCHES: usize = 41;
+/// Processes whose median counts where it varies from one to the next.
+const PROCESSES: usize = 9;
 
 /// Measures everything.
 pub fn run() -> Result<()> {
@@ -52,7 +55,7 @@ pub fn run() -> Result<()> {
     prepare()?;
     rows(
         NO_AGENT,
-        Puppet::start(SERVICE)?,
+        &|| Puppet::start(SERVICE),
         FREE,
         FREE_HOST,
         &EVERYWHERE,
@@ -61,7 +64,7 @@ pub fn run() -> Result<()> {
     let dummies = Dummies::on_each_hook()?;
     rows(
         "empty programs on the same hooks",
-        Puppet::start(SERVICE)?,
+        &|| Puppet::start(SERVICE),
         FREE,
         FREE_HOST,
         &EVERYWHERE,
@@ -70,29 +73,52 @@ pub fn run() -> Result<()> {
     for rules in RULES {
         cleanup::everything()?;
         prepare()?;
-        enforced(rules)?;
+        enforced(&[policies(rules), vec![above()]].concat())?;
+        console::step(&format!("{rules} rules"));
         memory(rules)?;
         // A daemon; somebody who is logged in and whom no policy guards; and the guarded one.
-        let above = [Part::Deep, Part::Disk];
+        let above = [Part::Deep, Part::Disk, Part::Net];
         for (who, what, place, to, parts) in [
             (SERVICE, "unguarded", FREE, FREE_HOST, &EVERYWHERE[..]),
             (BOB, "pinned, no policy", FREE, FREE_HOST, &EVERYWHERE),
             (ALICE, "none matches", FREE, FREE_HOST, &EVERYWHERE),
-            (ALICE, "one above", ONE, FREE_HOST, &above),
-            (ALICE, "fifty above", FIFTY, FREE_HOST, &above),
+            (ALICE, "one above", ONE, NEAR_HOST, &above),
+            (ALICE, "fifty above", FIFTY, NEAR_HOST, &above[..2]),
             (ALICE, "one matches (alert)", SEEN, SEEN_HOST, &EVERYWHERE),
         ] {
             rows(
                 &format!("{rules} rules, {what}"),
-                Puppet::start(who)?,
+                &|| Puppet::start(who),
                 place,
                 to,
                 parts,
             )?;
         }
     }
+    cleanup::everything()?;
+    prepare()?;
+    enforced(&[policies(RULES[0]), vec![SENDING.to_owned()]].concat())?;
+    for (who, what) in [(SERVICE, "unguarded"), (ALICE, "guarded")] {
+        rows(
+            &format!("{} rules and one on sending, {what}", RULES[0]),
+            &|| Puppet::start(who),
+            FREE,
+            FREE_HOST,
+            &[Part::Net],
+        )?;
+    }
     Ok(())
 }
+
+/// Without a rule on an operation nobody is asked about it. With one, its address is looked at.
+const SENDING: &str = "apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: sending }
+spec:
+  subjects: { users: [alice] }
+  rules:
+    - { id: s, effect: deny, net: { ops: [send], cidr: 127.0.0.1, ports: [7301] } }
+";
 
 /// What the kernel's own guards cost for the same work: AppArmor with a profile of 100 rules, and Landlock with a rule
 /// close to the file and with one far above it.
@@ -110,7 +136,7 @@ fn others() -> Result<()> {
         .output()
         .context("apparmor_parser")?;
     ensure!(parsed.status.success(), "apparmor_parser: {parsed:?}");
-    let confined = |words: &str| {
+    let confined = |words: &str| -> Result<Puppet> {
         let mut puppet = Puppet::start(SERVICE)?;
         let result = puppet.tell(words)?;
         ensure!(result == 0, "`{words}` gives {result}");
@@ -118,7 +144,7 @@ fn others() -> Result<()> {
     };
     rows(
         "AppArmor, 100 rules",
-        confined("apparmor|bench")?,
+        &|| confined("apparmor|bench"),
         FREE,
         FREE_HOST,
         &EVERYWHERE,
@@ -127,14 +153,14 @@ fn others() -> Result<()> {
     let near = format!("landlock|{FREE}|{}|{ext4}|{btrfs}", measure::shallow(FREE));
     rows(
         "Landlock, rule on the directory",
-        confined(&near)?,
+        &|| confined(&near),
         FREE,
         FREE_HOST,
         &EVERYWHERE,
     )?;
     rows(
         "Landlock, rule on the root",
-        confined("landlock|/")?,
+        &|| confined("landlock|/"),
         FREE,
         FREE_HOST,
         &EVERYWHERE,
@@ -159,13 +185,11 @@ fn apparmor_profile() -> String {
     text
 }
 
-/// Installs that many rules and leaves the kernel alone with them.
-fn enforced(rules: usize) -> Result<()> {
-    console::step(&format!("{rules} rules"));
-    let policies = policies(rules);
+/// Installs policies and leaves the kernel alone with them.
+fn enforced(policies: &[String]) -> Result<()> {
     let (first, others) = policies.split_first().context("no policy")?;
     let mut host = Host::boot(&Config::policy(first))?;
-    for policy in others.iter().chain([&above()]) {
+    for policy in others {
         host.apply(policy)?;
     }
     host.kill_agent()?;
@@ -253,33 +277,58 @@ fn rule(index: usize) -> String {
 const EVERYWHERE: [Part; 4] = [Part::Deep, Part::Shallow, Part::Net, Part::Disk];
 
 /// Actions under one set of circumstances.
-fn rows(scenario: &str, mut puppet: Puppet, place: &str, to: &str, parts: &[Part]) -> Result<()> {
+fn rows(
+    scenario: &str,
+    start: &dyn Fn() -> Result<Puppet>,
+    place: &str,
+    to: &str,
+    parts: &[Part],
+) -> Result<()> {
     console::step(scenario);
     let rings: Vec<Ring> = ["RING_A", "RING_B", "RING_C"]
         .into_iter()
         .filter_map(|name| Ring::open(name).ok())
         .collect();
+    let mut puppet = start()?;
     let measured = measure::ALL.into_iter();
-    for Action { name, times, .. } in measured.filter(|action| parts.contains(&action.part)) {
-        let mut batches = Vec::new();
-        for number in 0..WARM_UP + BATCHES {
-            let words = format!("measure|{name}|{place}|{to}");
-            let ticket = puppet.ask(&words)?;
-            let elapsed = puppet.answer(&ticket, wait::LONG)?;
-            ensure!(elapsed > 0, "{name}, {scenario}: {elapsed}");
-            // As an agent would; a full ring is cheaper than one that takes records.
-            rings.iter().for_each(Ring::skip);
-            if number >= WARM_UP {
-                batches.push(elapsed);
+    for action in measured.filter(|action| parts.contains(&action.part)) {
+        let ask = format!("measure|{}|{place}|{to}", action.name);
+        let mut found = vec![batches(&mut puppet, &ask, &rings)?];
+        if action.varies {
+            for _ in 1..PROCESSES {
+                found.push(batches(&mut start()?, &ask, &rings)?);
             }
+            console::step(&format!("{}: {found:?}", action.name));
         }
-        batches.sort_unstable();
-        let median = batches.get(BATCHES / 2).copied().context("no batch")?;
-        let instructions = instructions_each(median, times);
-        let row = serde_json::json!({ "action": name, "scenario": scenario, "instructions": instructions });
+        let row = serde_json::json!({
+            "action": action.name,
+            "scenario": scenario,
+            "instructions": instructions_each(median(found)?, action.times),
+        });
         console::bench(&row.to_string());
     }
     Ok(())
+}
+
+/// Nanoseconds of a batch by one process, which are instructions.
+fn batches(puppet: &mut Puppet, ask: &str, rings: &[Ring]) -> Result<i64> {
+    let mut batches = Vec::new();
+    for number in 0..WARM_UP + BATCHES {
+        let ticket = puppet.ask(ask)?;
+        let elapsed = puppet.answer(&ticket, wait::LONG)?;
+        ensure!(elapsed > 0, "{ask}: {elapsed}");
+        // As an agent would; a full ring is cheaper than one that takes records.
+        rings.iter().for_each(Ring::skip);
+        if number >= WARM_UP {
+            batches.push(elapsed);
+        }
+    }
+    median(batches)
+}
+
+fn median(mut values: Vec<i64>) -> Result<i64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().context("no value")
 }
 
 /// What the maps take, as the kernel reckons it.

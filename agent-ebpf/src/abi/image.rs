@@ -12,8 +12,12 @@ pub const ACTIVE_BUILDING: u32 = 1;
 /// after its last write: whatever a program keeps of an image holds for this number and this image only. The image
 /// alone would not do, because one generation can be installed again.
 pub const ACTIVE_CHANGES: u32 = 2;
+/// `ACTIVE[ACTIVE_UNRULED]` has the operations, see [`super::code::op`], of which no entry is, for any subject: a hook
+/// that is about nothing else need not know who asks. What a new image names is taken out before its flip, and what only
+/// the old one named is put in after it; likewise the addresses of `UNRULED_NETS`.
+pub const ACTIVE_UNRULED: u32 = 3;
 /// Entries of the `ACTIVE` map.
-pub const ACTIVE_ENTRIES: u32 = 3;
+pub const ACTIVE_ENTRIES: u32 = 4;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 
@@ -257,8 +261,8 @@ pub struct Entry {
     pub args_len: u32,
     /// Protocol of the socket, see [`super::code::protocol`]
     pub protocol: u32,
-    /// Zero
-    pub pad: u32,
+    /// When it counts: a row of the slot's schedules, 0 for always
+    pub schedule: u32,
 }
 
 /// Flags of an [`Entry`].
@@ -466,7 +470,8 @@ pub const fn net_space(slot: u32, kind: u32) -> u32 {
 /// Words of one half of [`NetBits`]: a bit for each number that the first 16 bits of an address can have.
 const NET_WORDS: usize = (1 << 16) / 64;
 
-/// Which addresses of a slot may be in a range: most are in none, and need no look-up.
+/// A set of internet addresses by how they begin. In the map `UNRULED_NETS` it is those that no entry has, see
+/// [`ACTIVE_UNRULED`].
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NetBits {
@@ -475,7 +480,7 @@ pub struct NetBits {
 }
 
 impl Default for NetBits {
-    /// No address is in a range.
+    /// None.
     fn default() -> Self {
         Self {
             words: [0; 2 * NET_WORDS],
@@ -515,7 +520,26 @@ impl NetBits {
         words.take(count.div_ceil(64)).for_each(|word| *word |= run);
     }
 
-    /// Whether an address that begins so may be in a range.
+    /// Takes out what `other` has.
+    pub fn take_out(&mut self, other: &Self) {
+        let pairs = self.words.iter_mut().zip(&other.words);
+        pairs.for_each(|(word, other)| *word &= !other);
+    }
+
+    /// All that are not in this one, but for those that begin with zeroes, which have other meanings, too: as IPv6 they
+    /// may be mapped ones, and `0.0.0.0` may be this host.
+    #[must_use]
+    pub fn others(&self) -> Self {
+        let mut others = Self {
+            words: self.words.map(|word| !word),
+        };
+        let (_, zeroes) = net_bit(0);
+        let firsts = others.words.iter_mut().step_by(NET_WORDS);
+        firsts.for_each(|word| *word &= !zeroes);
+        others
+    }
+
+    /// Whether an address that begins so may be in it.
     #[must_use]
     pub fn may_have(&self, address: u128) -> bool {
         let is_v4 = address >> 32 == 0xffff;
@@ -621,6 +645,13 @@ mod tests {
             }
             for text in outside {
                 assert!(!set.may_have(address(text)), "{text} in {network}/{bits}");
+            }
+            let others = set.others();
+            for text in inside {
+                assert!(!others.may_have(address(text)), "{text}");
+            }
+            for text in ["0.0.0.0", "0.0.2.3", "::", "::1", "::10.0.0.1"] {
+                assert!(!others.may_have(address(text)), "{text} begins with zeroes");
             }
         }
     }

@@ -11,11 +11,12 @@ pub mod image;
 pub mod offsets;
 pub mod place;
 pub mod record;
+pub mod schedule;
 pub mod task;
 
 /// Version of every layout in this module. Part of the bpffs directory name (`v<abi>`), of every record and
 /// of the object's `.rodata`; any change of a layout increments it.
-pub const ABI_VERSION: u16 = 7;
+pub const ABI_VERSION: u16 = 8;
 
 /// Login uid or audit session that was never set (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET` in `linux/audit.h`).
 pub const UNSET: u32 = u32::MAX;

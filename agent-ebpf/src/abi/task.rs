@@ -214,6 +214,10 @@ pub struct Rounds {
     pub wild: Tried,
     /// Place in the condition that is judged
     pub matcher: Matcher,
+    /// Whether the entry counts now, see [`crate::args::met`]
+    pub scheduled: u32,
+    /// Whether all that it asks for is so
+    pub met: u32,
 }
 
 /// A name that is tried with the patterns of one directory.

@@ -11,13 +11,13 @@ use stayhand_agent_ebpf::abi::{
         ACTIVE_SLOT_MASK, NET_BITS_V6, NET_INTERNET, NET_SPACE_BITS, NET_VSOCK, NetKey, Range,
         Subject, net_bit, net_space,
     },
-    task::{Current, TaskState},
+    task::TaskState,
 };
 
 use crate::{
     hooks::{act, judged, unix},
     judge::{Named, concerned, judge, stale},
-    maps::{NET_BITS, NETS},
+    maps::{NETS, UNRULED_NETS},
     offsets::{Addr, OFF_SOCK_FAMILY, OFF_SOCK_PROTOCOL, OFF_SOCKET_SK, OFF_SOCKET_TYPE, load},
     who::allowed,
 };
@@ -85,6 +85,73 @@ pub fn attempt(ctx: &LsmContext, asked: Asked) -> i32 {
     })
 }
 
+/// Whether no entry of anybody has the internet address in a `struct sockaddr`, which a few loads tell most times: then
+/// it does not matter who asks, or by which socket. One that is too short for its family is refused by the kernel itself.
+///
+/// # Safety
+/// `address` must be a pointer to one whose type the kernel has told.
+#[inline(always)]
+pub unsafe fn is_unruled(address: Addr) -> bool {
+    let words = address.cast::<u32>();
+    // SAFETY: by contract. Family and port, the address or what stands before it, the address of IPv6.
+    unsafe {
+        let family = words.cast::<u16>().read_volatile();
+        match family {
+            AF_INET => begins_unruled(0, words.add(1).read_volatile()),
+            AF_INET6 => begins_unruled(NET_BITS_V6, words.add(2).read_volatile()),
+            _ => false,
+        }
+    }
+}
+
+/// The same of one in kernel memory, whose type nobody told.
+#[inline(always)]
+pub fn is_unruled_at(address: u64) -> bool {
+    let mut words = [0u32; 3];
+    // SAFETY: the helper checks the address; the room is as long as it is told.
+    let read = unsafe {
+        bpf_probe_read_kernel(
+            words.as_mut_ptr().cast(),
+            size_of_val(&words) as u32,
+            address as *const c_void,
+        )
+    };
+    let [first, second, third] = words;
+    match first as u16 {
+        AF_INET if read == 0 => begins_unruled(0, second),
+        AF_INET6 if read == 0 => begins_unruled(NET_BITS_V6, third),
+        _ => false,
+    }
+}
+
+/// Whether no entry has an address that begins as this word, in network order, in this half of the bits. Of those that
+/// begin with zeroes, which have other meanings, too, it is never said.
+#[inline(always)]
+fn begins_unruled(base: usize, beginning: u32) -> bool {
+    let Some(bits) = UNRULED_NETS.get_ptr(0) else {
+        return false;
+    };
+    let (word, bit) = net_bit(u16::from_be(beginning as u16));
+    // SAFETY: a live map value with a word for every index that `net_bit` yields, in either half.
+    unsafe {
+        let words = (&raw const (*bits).words).cast::<u64>();
+        words.add(base + word).read_volatile() & bit != 0
+    }
+}
+
+/// Whether it is an internet socket. Of others more is noted than the address.
+///
+/// # Safety
+/// `socket` must be a typed `struct socket`.
+#[inline(always)]
+pub unsafe fn is_internet(socket: Addr) -> bool {
+    // SAFETY: by contract; a loaded pointer is looked at before it is used.
+    unsafe {
+        let sock: Addr = load(socket, &OFF_SOCKET_SK);
+        !sock.is_null() && matches!(load(sock, &OFF_SOCK_FAMILY), AF_INET | AF_INET6)
+    }
+}
+
 #[inline(always)]
 fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
     let is_local = matches!(asked.any, Any::IsItself);
@@ -149,18 +216,14 @@ pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable
         let current = &raw mut (*state).current;
         let slot = (named.active & ACTIVE_SLOT_MASK) as u32;
         let kind = store(&raw mut (*current).dest_addr, family, raw, asked.any);
-        let found = if readable && kind == NET_INTERNET && !may_be_in_a_range(current, slot) {
-            None
-        } else {
-            let key = Key::new(
-                NET_SPACE_BITS + 128,
-                NetKey {
-                    space_be: net_space(slot, kind).to_be_bytes(),
-                    addr: (*current).dest_addr,
-                },
-            );
-            NETS.get(&key).copied()
-        };
+        let key = Key::new(
+            NET_SPACE_BITS + 128,
+            NetKey {
+                space_be: net_space(slot, kind).to_be_bytes(),
+                addr: (*current).dest_addr,
+            },
+        );
+        let found = NETS.get(&key).copied();
         if found.is_none() && readable && !stale(named.active) {
             return false;
         }
@@ -183,28 +246,6 @@ pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable
         core::ptr::write_volatile(&raw mut (*current).walked, u32::from(readable));
     }
     true
-}
-
-/// One load instead of a look-up, for most addresses.
-#[inline(always)]
-unsafe fn may_be_in_a_range(current: *const Current, slot: u32) -> bool {
-    let Some(bits) = NET_BITS.get_ptr(slot) else {
-        return true;
-    };
-    // SAFETY: live by contract; a map value with a word for every index that `net_bit` yields, in either half.
-    unsafe {
-        let address = (&raw const (*current).dest_addr).cast::<u32>();
-        let high = address.cast::<u64>().read_volatile();
-        let is_v4 = high == 0 && address.add(2).read_volatile() == MAPPED;
-        let (base, beginning) = if is_v4 {
-            (0, address.add(3).read_volatile() as u16)
-        } else {
-            (NET_BITS_V6, high as u16)
-        };
-        let (word, bit) = net_bit(u16::from_be(beginning));
-        let words = (&raw const (*bits).words).cast::<u64>();
-        words.add(base + word).read_volatile() & bit != 0
-    }
 }
 
 /// Protocol of an internet socket as rules have it, see `code::protocol`.

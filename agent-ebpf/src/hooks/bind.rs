@@ -5,10 +5,14 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::code::{hook, op};
 
-use super::address::{Any, Asked, attempt};
+use super::address::{Any, Asked, attempt, is_unruled};
 
 #[lsm(hook = "socket_bind")]
 pub fn socket_bind(ctx: LsmContext) -> i32 {
+    // SAFETY: a typed hook argument.
+    if unsafe { is_unruled(ctx.arg(1)) } {
+        return 0;
+    }
     attempt(
         &ctx,
         Asked {

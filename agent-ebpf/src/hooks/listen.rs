@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::abi::{
 
 use super::address::{AF_INET, AF_INET6, Any, Asked, finish, meets};
 use crate::{
-    hooks::judged,
+    hooks::judged_if_ruled,
     judge::concerned,
     offsets::{
         Addr, OFF_SOCK_ADDRESS, OFF_SOCK_ADDRESS6, OFF_SOCK_FAMILY, OFF_SOCK_PORT, OFF_SOCKET_SK,
@@ -35,7 +35,7 @@ pub fn socket_listen(ctx: LsmContext) -> i32 {
         any: Any::IsItself,
         or_unspecified: false,
     };
-    judged(&ctx, asked.name, |state, task| {
+    judged_if_ruled(&ctx, asked.name, asked.ops, |state, task| {
         let Some(named) = concerned(state, asked.ops) else {
             return 0;
         };

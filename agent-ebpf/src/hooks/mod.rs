@@ -40,7 +40,7 @@ use crate::{
     answers::keep,
     emit::{reserve, submit},
     hold::{EPERM, RESTART, again, hold, open, plan},
-    judge::outcome,
+    judge::{outcome, unruled},
     offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     trace::said,
     walk::{identity_here, name_hash},
@@ -61,6 +61,21 @@ fn judged(
         Who::Failed => EPERM,
         _ => 0,
     }
+}
+
+/// As [`judged`], for what need not pin anybody: where no rule of anybody is about it, it does not matter who asks, and
+/// that is told by one load.
+#[inline(always)]
+fn judged_if_ruled(
+    ctx: &LsmContext,
+    hook: &'static str,
+    ops: u32,
+    attempt: impl FnOnce(*mut TaskState, Addr) -> i32,
+) -> i32 {
+    if unruled(ops) {
+        return 0;
+    }
+    judged(ctx, hook, attempt)
 }
 
 /// Slot of the image that the attempt is judged on.

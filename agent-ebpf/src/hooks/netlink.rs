@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::{
 
 use super::system::attempt;
 use crate::{
-    hooks::judged,
+    hooks::judged_if_ruled,
     judge::concerned,
     offsets::{Addr, OFF_PACKET_DATA, OFF_PACKET_LEN, OFF_SOCK_PROTOCOL, load},
     walk::name_hash,
@@ -22,7 +22,7 @@ use crate::{
 
 #[lsm(hook = "netlink_send")]
 pub fn netlink_send(ctx: LsmContext) -> i32 {
-    judged(&ctx, "netlink_send", |state, task| {
+    judged_if_ruled(&ctx, "netlink_send", op::NETLINK, |state, task| {
         let (sock, packet): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
         if concerned(state, op::NETLINK).is_none() {
             return 0;

@@ -7,7 +7,8 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::code::{hook, op};
 
-use super::address::{Any, Asked, attempt};
+use super::address::{Any, Asked, attempt, is_internet, is_unruled_at};
+use crate::judge::unruled;
 use crate::offsets::{Addr, OFF_MSG_NAME, OFF_MSG_NAMELEN, OFF_SOCKET_TYPE, load};
 
 // include/linux/net.h
@@ -18,22 +19,23 @@ const SOCK_RAW: u16 = 3;
 #[lsm(hook = "socket_sendmsg")]
 pub fn socket_sendmsg(ctx: LsmContext) -> i32 {
     let (socket, message): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
-    // SAFETY: typed hook arguments.
-    let (address, len, kind) = unsafe {
-        (
-            load::<u64>(message, &OFF_MSG_NAME),
-            load::<i32>(message, &OFF_MSG_NAMELEN),
-            load::<u16>(socket, &OFF_SOCKET_TYPE),
-        )
-    };
+    // SAFETY: a typed hook argument.
+    let address = unsafe { load::<u64>(message, &OFF_MSG_NAME) };
     if address == 0 {
         return 0;
     }
-    let ops = match kind {
+    // SAFETY: a typed hook argument.
+    let ops = match unsafe { load::<u16>(socket, &OFF_SOCKET_TYPE) } {
         SOCK_STREAM => op::CONNECT,
         SOCK_DGRAM | SOCK_RAW => op::SEND,
         _ => op::CONNECT | op::SEND, // one socket with many connections (SCTP)
     };
+    // SAFETY: a typed hook argument.
+    if unsafe { is_internet(socket) } && (unruled(ops) || is_unruled_at(address)) {
+        return 0;
+    }
+    // SAFETY: a typed hook argument.
+    let len = unsafe { load::<i32>(message, &OFF_MSG_NAMELEN) };
     attempt(
         &ctx,
         Asked {

@@ -21,7 +21,7 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hold::EPERM,
-    hooks::{address::finish, judged, slot},
+    hooks::{address::finish, judged_if_ruled, slot},
     judge::{Named, begin_at, concerned, stale},
     maps::NAMES,
     offsets::{
@@ -47,7 +47,7 @@ pub struct Name {
 /// other end. Streams and sequenced packets.
 #[lsm(hook = "unix_stream_connect")]
 pub fn unix_stream_connect(ctx: LsmContext) -> i32 {
-    judged(&ctx, "unix_stream_connect", |state, task| {
+    judged_if_ruled(&ctx, "unix_stream_connect", op::CONNECT, |state, task| {
         // SAFETY: typed hook argument; the state is live.
         unsafe { reach(state, task, ctx.arg(1), op::CONNECT) }
     })
@@ -57,28 +57,34 @@ pub fn unix_stream_connect(ctx: LsmContext) -> i32 {
 /// the socket that it is connected to were judged when it was.
 #[lsm(hook = "unix_may_send")]
 pub fn unix_may_send(ctx: LsmContext) -> i32 {
-    judged(&ctx, "unix_may_send", |state, task| {
-        let (from, to): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
-        // SAFETY: typed hook arguments; loaded pointers are looked at before they are used; the state is live.
-        unsafe {
-            let (own, other): (Addr, Addr) = (load(from, &OFF_SOCKET_SK), load(to, &OFF_SOCKET_SK));
-            if own.is_null() || other.is_null() {
-                return EPERM; // neither can be: both are locked
+    judged_if_ruled(
+        &ctx,
+        "unix_may_send",
+        op::CONNECT | op::SEND,
+        |state, task| {
+            let (from, to): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
+            // SAFETY: typed hook arguments; loaded pointers are looked at before they are used; the state is live.
+            unsafe {
+                let (own, other): (Addr, Addr) =
+                    (load(from, &OFF_SOCKET_SK), load(to, &OFF_SOCKET_SK));
+                if own.is_null() || other.is_null() {
+                    return EPERM; // neither can be: both are locked
+                }
+                let own = bpf_skc_to_unix_sock(own.cast_mut().cast()) as Addr;
+                if !own.is_null() && same(state, load(own, &OFF_UNIX_PEER), other) {
+                    return 0;
+                }
+                // `socket_connect` or `socket_sendmsg` came before, unless the kernel itself sends. Through memory, where
+                // the verifier knows none of them and goes on once.
+                let said = &raw mut (*state).datagram_ops;
+                if core::ptr::read_volatile(said) & (op::CONNECT | op::SEND) == 0 {
+                    core::ptr::write_volatile(said, op::CONNECT | op::SEND);
+                }
+                let ops = core::ptr::read_volatile(said) & (op::CONNECT | op::SEND);
+                reach(state, task, other, ops)
             }
-            let own = bpf_skc_to_unix_sock(own.cast_mut().cast()) as Addr;
-            if !own.is_null() && same(state, load(own, &OFF_UNIX_PEER), other) {
-                return 0;
-            }
-            // `socket_connect` or `socket_sendmsg` came before, unless the kernel itself sends. Through memory, where
-            // the verifier knows none of them and goes on once.
-            let said = &raw mut (*state).datagram_ops;
-            if core::ptr::read_volatile(said) & (op::CONNECT | op::SEND) == 0 {
-                core::ptr::write_volatile(said, op::CONNECT | op::SEND);
-            }
-            let ops = core::ptr::read_volatile(said) & (op::CONNECT | op::SEND);
-            reach(state, task, other, ops)
-        }
-    })
+        },
+    )
 }
 
 /// Judges what reaches a socket.

@@ -117,6 +117,7 @@ fn catalog() -> Catalog {
         permission: None,
         timeout: DurationMs(60_000),
         monitor: false,
+        when: None,
     };
     let catalog = Catalog::default();
     let image = Image {

@@ -174,6 +174,10 @@ text_id!(
     SetName, "set name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// Windows of time, by their name within a policy.
+    PeriodName, "period name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// A host, by the name under which its agent enrolled.
     HostId, "host id", HOST_BYTES_MAX, HOST_RULE, is_host
 );

@@ -10,23 +10,42 @@ use std::collections::BTreeMap;
 use stayhand_agent_ebpf::{
     abi::{
         code::reason,
-        image::{ENTRIES_PER_ATTEMPT_MAX, LeaseRow, NET_INTERNET, NetBits, Node, Range},
+        image::{ENTRIES_PER_ATTEMPT_MAX, Entry, LeaseRow, NET_INTERNET, NetBits, Node, Range},
+        schedule::Schedule,
         task::{DEPTH_MAX, RANGES_MAX},
     },
+    args::met,
     decide::{Attempt, Decision, Judge, Now, Tables, nothing_met, unjudged},
     path::{Levels, States, bit_of, step},
+    schedule::{both, counts},
 };
 
 use super::{Image, Step};
 use crate::policy::args::Call;
 
-/// Leases of one subject by permission key.
+/// What the kernel has beside the image.
 #[derive(Clone, Debug, Default)]
-pub struct Leases(pub BTreeMap<u64, LeaseRow>);
+pub struct Beside {
+    /// Leases of one subject by permission key
+    pub leases: BTreeMap<u64, LeaseRow>,
+    /// See `abi::image::Entry::schedule`
+    pub schedules: Vec<Schedule>,
+}
 
-impl Tables for Leases {
+impl Tables for Beside {
     fn leases(&self, permission: u64) -> Option<&LeaseRow> {
-        self.0.get(&permission)
+        self.leases.get(&permission)
+    }
+}
+
+impl Beside {
+    /// Whether an entry counts at this time.
+    fn scheduled(&self, entry: &Entry, now: Now) -> u32 {
+        if entry.schedule == 0 {
+            return met::YES;
+        }
+        let schedule = self.schedules.get(entry.schedule as usize);
+        schedule.map_or(met::MAYBE, |schedule| counts(schedule, now))
     }
 }
 
@@ -41,17 +60,17 @@ pub struct Level {
 
 /// Judges an attempt on the object at the end of each of `ends`' levels, which start at the root: one end, or the
 /// two of a rename or a link. `call` is what is known of an execution.
-pub fn judge_paths<T: Tables>(
+pub fn judge_paths(
     image: &Image,
     ends: &[(Vec<Level>, Attempt)],
     call: Call<'_>,
     now: Now,
-    tables: &T,
+    beside: &Beside,
 ) -> Decision {
     let mut judge = Judge::new();
     for (levels, attempt) in ends {
         let considered = walk(image, levels).and_then(|ranges| {
-            consider(&mut judge, image, &ranges, attempt, call, now, tables).then_some(())
+            consider(&mut judge, image, &ranges, attempt, call, now, beside).then_some(())
         });
         if considered.is_none() {
             return unjudged(reason::WALK_FAILED);
@@ -81,12 +100,12 @@ fn walk(image: &Image, levels: &[Level]) -> Option<Vec<Range>> {
 
 /// Judges an attempt on an address (mapped IPv6, network order, or that of a virtual socket; see
 /// `abi::image::net_space`).
-pub fn judge_address<T: Tables>(
+pub fn judge_address(
     image: &Image,
     (kind, addr): (u32, [u8; 16]),
     attempt: &Attempt,
     now: Now,
-    tables: &T,
+    beside: &Beside,
 ) -> Decision {
     let address = u128::from_be_bytes(addr);
     let mut may = NetBits::default();
@@ -106,16 +125,16 @@ pub fn judge_address<T: Tables>(
         .iter()
         .filter(|net| net.kind == kind && covers(net.bits, net.addr))
         .max_by_key(|net| net.bits);
-    judge_range(image, longest.map(|net| net.range), attempt, now, tables)
+    judge_range(image, longest.map(|net| net.range), attempt, now, beside)
 }
 
 /// Judges an attempt on a unix socket by its name.
-pub fn judge_name<T: Tables>(
+pub fn judge_name(
     image: &Image,
     name: &[u8],
     attempt: &Attempt,
     now: Now,
-    tables: &T,
+    beside: &Beside,
 ) -> Decision {
     let longest = image
         .names
@@ -127,20 +146,20 @@ pub fn judge_name<T: Tables>(
         longest.map(|(_, range)| *range),
         attempt,
         now,
-        tables,
+        beside,
     )
 }
 
-fn judge_range<T: Tables>(
+fn judge_range(
     image: &Image,
     range: Option<Range>,
     attempt: &Attempt,
     now: Now,
-    tables: &T,
+    beside: &Beside,
 ) -> Decision {
     let mut judge = Judge::new();
     let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Call::UNKNOWN);
-    if consider(&mut judge, image, &ranges, attempt, none, now, tables) {
+    if consider(&mut judge, image, &ranges, attempt, none, now, beside) {
         judge.finish()
     } else {
         unjudged(reason::WALK_FAILED)
@@ -148,19 +167,19 @@ fn judge_range<T: Tables>(
 }
 
 /// Judges an attempt that has no object.
-pub fn judge_system<T: Tables>(image: &Image, attempt: &Attempt, now: Now, tables: &T) -> Decision {
-    judge_range(image, Some(image.system), attempt, now, tables)
+pub fn judge_system(image: &Image, attempt: &Attempt, now: Now, beside: &Beside) -> Decision {
+    judge_range(image, Some(image.system), attempt, now, beside)
 }
 
 /// False if there are more entries than the kernel looks at.
-fn consider<T: Tables>(
+fn consider(
     judge: &mut Judge,
     image: &Image,
     ranges: &[Range],
     attempt: &Attempt,
     call: Call<'_>,
     now: Now,
-    tables: &T,
+    beside: &Beside,
 ) -> bool {
     let call = tokens::Read::of(image, call);
     let entries = ranges.iter().flat_map(|range| image.entries(*range));
@@ -168,8 +187,8 @@ fn consider<T: Tables>(
         if count >= ENTRIES_PER_ATTEMPT_MAX as usize {
             return false;
         }
-        let met = call.met(image, entry);
-        judge.consider(tables, attempt, now, entry, met);
+        let met = both(call.met(image, entry), beside.scheduled(entry, now));
+        judge.consider(beside, attempt, now, entry, met);
     }
     true
 }

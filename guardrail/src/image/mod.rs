@@ -5,6 +5,7 @@ pub mod automaton;
 pub mod eval;
 pub mod leases;
 pub(crate) mod nets;
+pub mod schedules;
 #[cfg(test)]
 mod tests;
 pub(crate) mod trie;
@@ -18,7 +19,9 @@ use stayhand_agent_ebpf::abi::image::{
 use crate::{
     id::{GroupName, PolicyName, Revision, RuleId, UserName},
     key::{PermissionKey, PermissionRef, RuleKey},
-    policy::{NamePattern, Subjects, Wild, compile::CompileError, compile::too_large as exceeds},
+    policy::{
+        NamePattern, Subjects, When, Wild, compile::CompileError, compile::too_large as exceeds,
+    },
     reason::Effect,
     time::DurationMs,
 };
@@ -41,6 +44,8 @@ pub struct Image {
     pub names: Vec<(NamePattern, Range)>,
     /// Conditions on arguments and processes
     pub arguments: args::Arguments,
+    /// When entries count that do not always, see `abi::image::Entry::schedule`: the first one is 1
+    pub schedules: Vec<When>,
     /// Entries that have no object, see `abi::image::SYSTEM_NODE`
     pub system: Range,
     /// By bit in `Entry::subjects`
@@ -122,9 +127,21 @@ pub struct RuleInfo {
     pub timeout: DurationMs,
     /// Whether its policy only records
     pub monitor: bool,
+    /// When it counts; always if it says nothing
+    pub when: Option<When>,
 }
 
 impl RuleInfo {
+    /// What the guarded person is told: the policy's message, and when the rule counts if it does not always.
+    pub fn told(&self) -> Option<String> {
+        let Some(when) = &self.when else {
+            return self.message.clone();
+        };
+        let message = self.message.as_deref();
+        let before = message.map_or_else(String::new, |message| format!("{message}; "));
+        Some(format!("{before}this rule counts {when}"))
+    }
+
     /// `policy/rule`.
     pub fn shown(&self) -> String {
         format!("{}/{}", self.policy, self.rule)

@@ -1,8 +1,8 @@
 //! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
 
 use super::{
-    Cidr, Diagnostic, NamedSet, PathPattern, Permission, Policy, PortRange, Ranges, Rule, Scope,
-    Target,
+    Cidr, Diagnostic, NamedSet, PathPattern, Periods, Permission, Policy, PortRange, Ranges, Rule,
+    Scope, Target,
     args::{ArgCondition, Clause},
 };
 use crate::{action::Operation, reason::Effect};
@@ -29,6 +29,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
     );
     warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
     warnings.extend(policy.sets.iter().filter_map(unused));
+    warnings.extend(policy.calendar.iter().filter_map(unused_period));
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
@@ -156,6 +157,18 @@ fn unused(set: &NamedSet) -> Option<Diagnostic> {
     })
 }
 
+/// A period that is named nowhere freezes nothing.
+fn unused_period(periods: &Periods) -> Option<Diagnostic> {
+    (!periods.used).then(|| {
+        let message = format!("no rule names period `{}`", periods.name);
+        let warning = Diagnostic::warning(periods.at, periods.name.as_str(), message);
+        warning.suggest(format!(
+            "name it: `when: {{ windows: [{}] }}`, or take it out",
+            periods.name
+        ))
+    })
+}
+
 fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let Scope::Inline(target) = &rule.scope else {
         return None;
@@ -269,7 +282,8 @@ fn shadowed(policy: &Policy) -> Vec<Diagnostic> {
         for (other_index, other) in policy.rules.iter().enumerate() {
             let first = other.effect == rule.effect && other_index < index;
             let stricter = other.effect == Effect::Deny && rule.effect != Effect::Deny;
-            if !(first || stricter) {
+            let always = other.when.is_none() || other.when == rule.when;
+            if !always || !(first || stricter) {
                 continue;
             }
             let (a, b) = (policy.targets(other), policy.targets(rule));

@@ -13,7 +13,7 @@ use crate::{
     id::{GrantId, GroupName, UserName},
     key::PermissionRef,
     reason::{Effect, Reason, Verdict},
-    time::DurationMs,
+    time::{DurationMs, UnixMs},
 };
 
 /// A lease with its deadlines on both clocks: it is over as soon as either has passed.
@@ -76,6 +76,8 @@ pub struct Question<'a> {
     pub boot_ns: u64,
     /// `CLOCK_TAI`
     pub tai_ns: u64,
+    /// The wall clock's time by either of them, if it is known
+    pub unix: Option<[UnixMs; 2]>,
 }
 
 /// The answer.
@@ -208,7 +210,13 @@ impl<'a> AtEnd<'a> {
             } else {
                 Met::Maybe
             };
-            let bits = shared(one.policy.targets(rule), end, least);
+            let when = rule.when.as_ref();
+            let now = when.map_or(Met::Yes, |when| when.met(question.unix));
+            let bits = if now >= least {
+                shared(one.policy.targets(rule), end, least)
+            } else {
+                0
+            };
             ((one, rule), bits)
         });
         let mut met = Self {

@@ -17,6 +17,7 @@ mod parse;
 pub mod path;
 #[cfg(test)]
 mod tests;
+pub mod when;
 mod yaml;
 
 pub use args::ArgCondition;
@@ -28,12 +29,14 @@ pub use diagnostic::{Diagnostic, Place, Severity};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
+pub use when::When;
 
 use args::{Call, Met};
+use when::Window;
 
 use crate::{
     action::{Object, Operation},
-    id::{GroupName, PermissionName, PolicyName, Revision, RuleId, SetName, UserName},
+    id::{GroupName, PeriodName, PermissionName, PolicyName, Revision, RuleId, SetName, UserName},
     reason::Effect,
     time::DurationMs,
 };
@@ -49,6 +52,8 @@ pub struct Policy {
     pub subjects: Subjects,
     /// In document order
     pub sets: Vec<NamedSet>,
+    /// In document order
+    pub calendar: Vec<Periods>,
     /// In document order
     pub permissions: Vec<Permission>,
     /// In document order
@@ -108,6 +113,19 @@ pub struct NamedSet {
     pub at: Place,
 }
 
+/// Windows by name. What names them has the windows themselves; here is what is said about the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Periods {
+    /// Its name
+    pub name: PeriodName,
+    /// Its windows
+    pub windows: Vec<Window>,
+    /// Whether a rule names it
+    pub used: bool,
+    /// Where it is written
+    pub at: Place,
+}
+
 /// Addresses, and the ports that count on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ranges {
@@ -150,6 +168,8 @@ pub struct Rule {
     pub timeout: DurationMs,
     /// Whether an allow is recorded
     pub record: bool,
+    /// When it counts; always if it says nothing
+    pub when: Option<When>,
     /// Where it is written
     pub at: Place,
 }

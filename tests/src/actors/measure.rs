@@ -27,6 +27,8 @@ pub struct Action {
     pub times: u32,
     /// What it needs of the place
     pub part: Part,
+    /// Whether it costs one process something else than the next: memory of the kernel's is laid out anew
+    pub varies: bool,
 }
 
 /// Where an action is done.
@@ -43,7 +45,17 @@ pub enum Part {
 }
 
 const fn action(name: &'static str, times: u32, part: Part) -> Action {
-    Action { name, times, part }
+    Action {
+        name,
+        times,
+        part,
+        varies: false,
+    }
+}
+
+const fn varying(mut action: Action) -> Action {
+    action.varies = true;
+    action
 }
 
 const READ: &str = "open(read)+close, depth 1";
@@ -65,8 +77,8 @@ pub const ALL: [Action; 10] = [
     action(EXT4, 100, Part::Disk),
     action(BTRFS, 100, Part::Disk),
     action(CREATE, 40, Part::Deep),
-    action(EXEC, 4, Part::Deep),
-    action(TCP, 16, Part::Net),
+    varying(action(EXEC, 4, Part::Deep)),
+    varying(action(TCP, 16, Part::Net)),
     action(UDP, 40, Part::Net),
     action(SEND, 40, Part::Net),
 ];

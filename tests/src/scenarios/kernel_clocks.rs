@@ -33,12 +33,13 @@ const HOUR: i64 = 3_600;
 const BRIEF: Duration = Duration::from_secs(12);
 
 /// Puts the wall clock back to where it would be, whatever happened.
-struct WallClock {
+pub struct WallClock {
     offset_s: i64,
 }
 
 impl WallClock {
-    fn set(offset_s: i64) -> Result<Self> {
+    /// Moves it by that much.
+    pub fn set(offset_s: i64) -> Result<Self> {
         shift(offset_s)?;
         Ok(Self { offset_s })
     }
@@ -50,7 +51,8 @@ impl Drop for WallClock {
     }
 }
 
-fn shift(by_s: i64) -> Result<()> {
+/// Moves the wall clock.
+pub fn shift(by_s: i64) -> Result<()> {
     let now = clock_gettime(ClockId::CLOCK_REALTIME)?;
     clock_settime(
         ClockId::CLOCK_REALTIME,

@@ -34,6 +34,7 @@ mod not_enforced;
 mod open_names;
 mod overlay;
 mod places;
+mod schedules;
 mod service;
 mod service_agent;
 mod service_errors;
@@ -72,6 +73,7 @@ const LISTS: &[&[Scenario]] = &[
     filesystems::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
+    schedules::SCENARIOS,
     sockets::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,

@@ -31,7 +31,9 @@ use super::{
     resolve::{Resolved, resolve},
     rows::Rows,
     tables::Tables,
+    wall::{ReadClocks, WallClock},
 };
+use crate::clock::Now;
 
 /// Least time between two flips: far longer than any decision takes, so that no decision sees its slot rebuilt.
 pub const FLIP_INTERVAL: Duration = Duration::from_secs(1);
@@ -86,6 +88,7 @@ pub struct Installer {
     published: Arc<Published>,
     identify: Box<dyn Identify + Send>,
     mounts: ReadMounts,
+    wall: WallClock,
     secret: Secret,
     flip_interval: Duration,
     installed: Option<(Desired, Rows)>,
@@ -108,6 +111,7 @@ impl Installer {
             Tables::open(pins)?,
             identify,
             Box::new(Mounts::read),
+            Box::new(Now::read),
             secret,
             FLIP_INTERVAL,
         )?;
@@ -118,6 +122,7 @@ impl Installer {
         tables: Tables,
         identify: Box<dyn Identify + Send>,
         mounts: ReadMounts,
+        clocks: ReadClocks,
         secret: Secret,
         flip_interval: Duration,
     ) -> Result<Self, InstallError> {
@@ -126,6 +131,7 @@ impl Installer {
             published: Arc::default(),
             identify,
             mounts,
+            wall: WallClock::new(clocks),
             secret,
             flip_interval,
             installed: None,
@@ -169,9 +175,12 @@ impl Installer {
         }
         let active = desired.generation.0 << 1 | u64::from(slot);
         self.published.publish(active, &desired.image);
+        self.tables.take_ruled(&rows)?;
+        self.nothing_is_passed_over(&rows)?;
         self.tables.active.put(&ACTIVE_IMAGE, &active)?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
+        self.tables.put_unruled(&rows)?;
         self.kept.prune(&mut graph);
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
         self.installed = Some((desired, rows));
@@ -190,6 +199,13 @@ impl Installer {
 
     fn compare(&self, slot: u32, rows: &Rows) -> Result<(), InstallError> {
         match rows.difference(&self.tables.read(slot, rows)?) {
+            None => Ok(()),
+            Some(map) => Err(InstallError::ReadBack { map }),
+        }
+    }
+
+    fn nothing_is_passed_over(&self, rows: &Rows) -> Result<(), InstallError> {
+        match self.tables.passed_over(rows)? {
             None => Ok(()),
             Some(map) => Err(InstallError::ReadBack { map }),
         }
@@ -228,7 +244,8 @@ impl Installer {
         self.kept.label(&mut graph, &mut resolved);
         self.concerns.extend(self.kept_concerns());
         let automaton = Automaton::build(&desired.image, &graph, &resolved)?;
-        let rows = Rows::build(desired, &automaton, slot, self.secret.key())
+        let wall = self.wall.look();
+        let rows = Rows::build(desired, &automaton, slot, self.secret.key(), &wall)
             .ok_or(InstallError::Collision)?;
         Ok((rows, resolved, graph))
     }
@@ -276,7 +293,7 @@ impl Installer {
         concerns
     }
 
-    /// Looks at mounts and objects again, for those that came, went or were replaced since. Cheap when nothing
+    /// Looks at mounts, objects and clocks again, for those that came, went, were replaced or set since. Cheap when nothing
     /// changed: one open per path of a rule.
     pub fn relabel(&mut self) -> Result<Relabelled, InstallError> {
         let Some(active) = self.active()? else {
@@ -308,6 +325,7 @@ impl Installer {
     pub fn verify(&self) -> Result<(), InstallError> {
         match (&self.installed, self.active()?) {
             (Some((desired, rows)), Some(active)) if active.generation == desired.generation => {
+                self.nothing_is_passed_over(rows)?;
                 self.compare(active.slot, rows)
             }
             (None, _) => Ok(()),

@@ -15,6 +15,7 @@ pub mod rows;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+mod wall;
 
 use std::{collections::BTreeMap, sync::Arc};
 

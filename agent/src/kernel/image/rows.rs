@@ -16,13 +16,14 @@ use stayhand_agent_ebpf::{
             NET_SPACE_BITS, NetBits, NetKey, Node, Range, Subject, SubjectKey, arg_space,
             entry_flag, net_space,
         },
+        schedule::Schedule,
     },
     path::{and_hash, wild_hash},
     siphash::hash_name,
 };
 
 use stayhand_guardrail::{
-    image::{Step, args::Arguments, automaton::shape},
+    image::{Step, args::Arguments, automaton::shape, schedules::Wall},
     policy::NamePattern,
 };
 
@@ -51,7 +52,7 @@ pub struct Rows {
     pub leases: BTreeMap<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: BTreeMap<NetPrefix, Range>,
-    /// Which addresses may be in one
+    /// Which addresses may be in one; written as those that are in none
     pub net_bits: Box<NetBits>,
     /// Names of unix sockets that have no file
     pub names: BTreeMap<ArgPrefix, Range>,
@@ -59,6 +60,8 @@ pub struct Rows {
     pub args: BTreeMap<ArgPrefix, u32>,
     /// By index
     pub arg_steps: Vec<ArgStep>,
+    /// By index
+    pub schedules: Vec<Schedule>,
 }
 
 impl Rows {
@@ -69,6 +72,7 @@ impl Rows {
         automaton: &Automaton,
         slot: u32,
         secret: [u64; 2],
+        wall: &Wall,
     ) -> Option<Self> {
         let mut edges = BTreeMap::new();
         for ((node, step), child) in &automaton.edges {
@@ -99,7 +103,14 @@ impl Rows {
             names: names(desired, slot),
             args: args(&desired.image.arguments, slot),
             arg_steps: automaton.steps.clone(),
+            schedules: wall.rows(&desired.image.schedules),
         })
+    }
+
+    /// The operations that no subject has an entry on, see `ACTIVE_UNRULED`.
+    pub fn unruled(&self) -> u64 {
+        let ruled = self.subjects.values().fold(0, |all, one| all | one.ops);
+        u64::from(!ruled)
     }
 
     /// A short mark by which two sets of rows are told apart in reports. No proof: the comparison is.
@@ -120,10 +131,10 @@ impl Rows {
             (self.subjects == other.subjects, "SUBJECTS"),
             (self.leases == other.leases, "LEASES"),
             (self.nets == other.nets, "NETS"),
-            (self.net_bits == other.net_bits, "NET_BITS"),
             (self.names == other.names, "NAMES"),
             (self.args == other.args, "ARGS"),
             (self.arg_steps == other.arg_steps, "ARG_STEPS"),
+            (self.schedules == other.schedules, "SCHEDULES"),
         ];
         equal
             .into_iter()

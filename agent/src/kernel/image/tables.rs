@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use stayhand_agent_ebpf::abi::image::{
-    ACTIVE_CHANGES, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey, Entry, Label,
-    LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node, Range, Subject,
-    SubjectKey,
+use stayhand_agent_ebpf::abi::{
+    image::{
+        ACTIVE_CHANGES, ACTIVE_UNRULED, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey,
+        Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node,
+        Range, Subject, SubjectKey,
+    },
+    schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
 use super::{
@@ -66,14 +69,16 @@ pub struct Tables {
     pub leases: Boxed<LeaseKey, LeaseRow>,
     /// Address ranges
     pub nets: Boxed<NetPrefix, Range>,
-    /// Which addresses may be in one, by slot
-    pub net_bits: Boxed<u32, NetBits>,
+    /// Addresses that are in none, of either image
+    pub unruled_nets: Boxed<u32, NetBits>,
     /// Names of unix sockets
     pub names: Boxed<ArgPrefix, Range>,
     /// Numbers of argument patterns
     pub args: Boxed<ArgPrefix, u32>,
     /// Both slots' steps of conditions on arguments
     pub arg_steps: Boxed<u32, ArgStep>,
+    /// Both slots' schedules
+    pub schedules: Boxed<u32, Schedule>,
 }
 
 impl Tables {
@@ -89,14 +94,15 @@ impl Tables {
             subjects: Box::new(Hash::open(pins, "SUBJECTS")?),
             leases: Box::new(Hash::open(pins, "LEASES")?),
             nets: Box::new(Prefixes::open(pins, "NETS")?),
-            net_bits: Box::new(Slots::open(pins, "NET_BITS")?),
+            unruled_nets: Box::new(Slots::open(pins, "UNRULED_NETS")?),
             names: Box::new(Prefixes::open(pins, "NAMES")?),
             args: Box::new(Prefixes::open(pins, "ARGS")?),
             arg_steps: Box::new(Slots::open(pins, "ARG_STEPS")?),
+            schedules: Box::new(Slots::open(pins, "SCHEDULES")?),
         })
     }
 
-    /// Removes every row of a slot that can be reached. Nodes, entries and steps stay until they are overwritten:
+    /// Removes every row of a slot that can be reached. Nodes, entries, steps and schedules stay until they are overwritten:
     /// nothing leads to them any more.
     pub fn clear(&mut self, slot: u32) -> Result<(), TableError> {
         // What leads to others goes first.
@@ -116,6 +122,11 @@ impl Tables {
             slot * ARG_STEPS_PER_SLOT,
             &rows.arg_steps,
         )?;
+        write_array(
+            self.schedules.as_mut(),
+            slot * SCHEDULES_PER_SLOT,
+            &rows.schedules,
+        )?;
         write(self.args.as_mut(), &rows.args)?;
         write_array(
             self.entries.as_mut(),
@@ -124,7 +135,6 @@ impl Tables {
         )?;
         write_array(self.nodes.as_mut(), slot * NODES_PER_SLOT, &rows.nodes)?;
         write(self.leases.as_mut(), &rows.leases)?;
-        self.net_bits.put(&slot, &rows.net_bits)?;
         write(self.nets.as_mut(), &rows.nets)?;
         write(self.names.as_mut(), &rows.names)?;
         write(self.edges.as_mut(), &rows.edges)?;
@@ -133,7 +143,7 @@ impl Tables {
         write(self.subjects.as_mut(), &rows.subjects)
     }
 
-    /// Reads a slot: as many nodes, entries and steps as `like` has, and every other row that is there.
+    /// Reads a slot: as many nodes, entries, steps and schedules as `like` has, and every other row that is there.
     pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
         Ok(Rows {
             nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
@@ -148,13 +158,18 @@ impl Tables {
             subjects: read(self.subjects.as_ref(), slot)?,
             leases: read(self.leases.as_ref(), slot)?,
             nets: read(self.nets.as_ref(), slot)?,
-            net_bits: Box::new(self.net_bits.get(&slot)?.unwrap_or_default()),
+            net_bits: like.net_bits.clone(),
             names: read(self.names.as_ref(), slot)?,
             args: read(self.args.as_ref(), slot)?,
             arg_steps: read_array(
                 self.arg_steps.as_ref(),
                 slot * ARG_STEPS_PER_SLOT,
                 like.arg_steps.len(),
+            )?,
+            schedules: read_array(
+                self.schedules.as_ref(),
+                slot * SCHEDULES_PER_SLOT,
+                like.schedules.len(),
             )?,
         })
     }
@@ -163,6 +178,41 @@ impl Tables {
     pub fn count_change(&mut self) -> Result<(), TableError> {
         let changes = self.active.get(&ACTIVE_CHANGES)?.unwrap_or(0);
         self.active.put(&ACTIVE_CHANGES, &changes.wrapping_add(1))
+    }
+
+    /// Before the flip to `rows`: what they name is not passed over any more.
+    pub fn take_ruled(&mut self, rows: &Rows) -> Result<(), TableError> {
+        let (operations, mut nets) = self.unruled()?;
+        nets.take_out(&rows.net_bits);
+        self.unruled_nets.put(&0, &nets)?;
+        let operations = operations & rows.unruled();
+        self.active.put(&ACTIVE_UNRULED, &operations)
+    }
+
+    /// After the flip to `rows`: what they do not name is passed over.
+    pub fn put_unruled(&mut self, rows: &Rows) -> Result<(), TableError> {
+        self.unruled_nets.put(&0, &rows.net_bits.others())?;
+        self.active.put(&ACTIVE_UNRULED, &rows.unruled())
+    }
+
+    /// The map in which something that `rows` name is passed over.
+    pub fn passed_over(&self, rows: &Rows) -> Result<Option<&'static str>, TableError> {
+        let (operations, nets) = self.unruled()?;
+        let mut unruled = nets.clone();
+        unruled.take_out(&rows.net_bits);
+        Ok(if operations & !rows.unruled() != 0 {
+            Some("ACTIVE")
+        } else if unruled != nets {
+            Some("UNRULED_NETS")
+        } else {
+            None
+        })
+    }
+
+    fn unruled(&self) -> Result<(u64, Box<NetBits>), TableError> {
+        let operations = self.active.get(&ACTIVE_UNRULED)?.unwrap_or(0);
+        let nets = self.unruled_nets.get(&0)?.unwrap_or_default();
+        Ok((operations, Box::new(nets)))
     }
 
     /// Turns the labels of a live slot from `old` into `new`; yields how many were set and removed. New ones come

@@ -22,6 +22,7 @@ use stayhand_agent_ebpf::abi::{
         ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetBits,
         NetKey, Node, Range, Settings, Subject, SubjectKey,
     },
+    schedule::Schedule,
     task::Identity,
 };
 
@@ -63,6 +64,7 @@ plain!(
     NetKey,
     Node,
     Range,
+    Schedule,
     Settings,
     Subject,
     SubjectKey,

@@ -68,6 +68,9 @@ struct Turned {
     /// Whether all permissions of the policy are granted
     granted: bool,
     action: String,
+    /// When, if it is not the same at every time
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     before: Outcome,
     after: Outcome,
 }
@@ -148,6 +151,7 @@ impl Turned {
             others: sample.others,
             granted: sample.granted,
             action: sample.action.clone(),
+            at: sample.time.map(|time| time.to_string()),
             before: outcome(&sample.before),
             after: outcome(&sample.after),
         }
@@ -166,8 +170,10 @@ impl Turned {
         };
         let before = self.before.outcome;
         let (who, action) = (&self.who, &self.action);
+        let at = self.at.as_ref();
+        let at = at.map_or_else(String::new, |at| format!(" at {at}"));
         format!(
-            "{who}{others}{granted}: {action}: {before} -> {}",
+            "{who}{others}{granted}: {action}{at}: {before} -> {}",
             self.after.shown()
         )
     }

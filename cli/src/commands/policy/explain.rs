@@ -8,8 +8,9 @@ mod told;
 use stayhand_guardrail::{
     id::{GroupName, PermissionName, UserName},
     key::PermissionRef,
-    policy::{Versioned, case::Situation},
+    policy::{Versioned, case::Situation, when::point},
     text::safe,
+    time::UnixMs,
 };
 
 use self::{action::Action, told::Told};
@@ -44,6 +45,9 @@ pub(crate) struct Explain {
     /// A permission that a live grant carries: NAME, or POLICY/NAME where several policies have that name; repeatable
     #[arg(long = "grant", value_name = "PERMISSION")]
     grants: Vec<String>,
+    /// When, as `2026-11-27 18:00 Europe/Berlin`; without it, rules that do not always count may count
+    #[arg(long, value_name = "TIME", value_parser = point)]
+    at: Option<UnixMs>,
     #[command(flatten)]
     action: Action,
 }
@@ -72,6 +76,7 @@ pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
         groups: &explain.groups,
         attempt: &attempt,
         grants: &grants,
+        time: explain.at,
     };
     let account = situation.account();
     let told = Told::of(&situation, &account, &|policy| file_of(&documents, policy));

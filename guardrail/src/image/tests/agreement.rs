@@ -23,8 +23,9 @@ use crate::{
     id::GrantId,
     image::{
         Image,
-        eval::{Leases, judge_address, judge_name, judge_paths, judge_system},
+        eval::{Beside, judge_address, judge_name, judge_paths, judge_system},
         leases::rows,
+        schedules::Wall,
     },
     policy::{
         args::{Arguments, Call, Programs, Sha256},
@@ -80,14 +81,27 @@ fn compiled(case: &Case) -> Image {
         .unwrap_or_else(|errors| panic!("{errors:?}\n{}", case.sources.join("---\n")))
 }
 
-fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
+/// Leases of who tries it, and schedules at the case's time.
+fn beside(image: &Image, case: &Case, tried: &Tried) -> Beside {
     let mine = rows(&case.leases)
         .into_iter()
         .filter(|((user, _), _)| *user == tried.user);
-    let leases = Leases(
-        mine.map(|((_, permission), row)| (permission.get(), row))
+    let wall = case.unix.map(|unix| Wall::of(unix, NOW_NS, NOW_NS));
+    let wall = Wall {
+        day: wall[0].day.min(wall[1].day),
+        boot_to_wall_ns: wall[0].boot_to_wall_ns,
+        tai_to_wall_ns: wall[1].tai_to_wall_ns,
+    };
+    Beside {
+        leases: mine
+            .map(|((_, permission), row)| (permission.get(), row))
             .collect::<BTreeMap<_, _>>(),
-    );
+        schedules: wall.rows(&image.schedules),
+    }
+}
+
+fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
+    let beside = beside(image, case, tried);
     let subjects = image.subject_sets_of(&tried.user, &tried.groups);
     let now = Now {
         boot_ns: NOW_NS,
@@ -109,7 +123,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
             };
             let ends = [(disk.levels(path), attempt)];
             let call = known(args.as_ref(), *sha256, origin);
-            judge_paths(image, &ends, call, now, &leases)
+            judge_paths(image, &ends, call, now, &beside)
         }
         What::Ends {
             operations,
@@ -125,7 +139,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 };
                 (disk.levels(path), attempt)
             });
-            judge_paths(image, &ends, Call::UNKNOWN, now, &leases)
+            judge_paths(image, &ends, Call::UNKNOWN, now, &beside)
         }
         What::Address {
             operations,
@@ -140,7 +154,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 subjects,
             };
             let address = (NET_INTERNET, mapped_octets(*ip));
-            judge_address(image, address, &attempt, now, &leases)
+            judge_address(image, address, &attempt, now, &beside)
         }
         What::Name { operations, name } => {
             let attempt = Attempt {
@@ -149,7 +163,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 protocol: 0,
                 subjects,
             };
-            judge_name(image, name, &attempt, now, &leases)
+            judge_name(image, name, &attempt, now, &beside)
         }
         What::Vsock {
             operations,
@@ -163,7 +177,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 subjects,
             };
             let address = (NET_VSOCK, vsock_address(*cid, *port).to_be_bytes());
-            judge_address(image, address, &attempt, now, &leases)
+            judge_address(image, address, &attempt, now, &beside)
         }
         What::System { operation } => {
             let attempt = Attempt {
@@ -172,7 +186,7 @@ fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
                 protocol: 0,
                 subjects,
             };
-            judge_system(image, &attempt, now, &leases)
+            judge_system(image, &attempt, now, &beside)
         }
     }
 }
@@ -242,6 +256,7 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
         ends: &ends,
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
+        unix: Some(case.unix),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::{
     id::{GrantId, Revision},
     image::{
         Image,
-        eval::{Leases, Level, judge_paths},
+        eval::{Beside, Level, judge_paths},
         leases::rows,
     },
     policy::args::Call,
@@ -185,7 +185,7 @@ fn an_empty_set_of_policies_compiles_to_an_image_that_allows() {
             boot_ns: 1,
             tai_ns: 1,
         },
-        &Leases::default(),
+        &Beside::default(),
     );
     assert_eq!(
         (decision.verdict, decision.reason),
@@ -217,7 +217,7 @@ fn a_path_deeper_than_the_walk_is_restricted() {
             boot_ns: 1,
             tai_ns: 1,
         },
-        &Leases::default(),
+        &Beside::default(),
     );
     assert_eq!(
         (decision.verdict, decision.reason),

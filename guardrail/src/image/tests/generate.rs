@@ -12,10 +12,28 @@ use crate::{
     id::{GrantId, GroupName, Revision, UserName},
     key::PermissionRef,
     policy::{Versioned, explain::TimedLease, parse},
+    time::UnixMs,
 };
 
 /// Both clocks of every attempt; deadlines lie around it.
 pub(super) const NOW_NS: u64 = 1_000;
+/// What rules may count in: windows that are open, shut, about to be either, and unlike by the two clocks' times.
+const WHENS: [&str; 10] = [
+    "",
+    "",
+    "",
+    ", when: { windows: freeze }",
+    ", when: { outside: [freeze] }",
+    ", when: { windows: [\"Sun 09:00-12:00 UTC\", \"Mon-Fri 09:00-17:00 Europe/Berlin\"] }",
+    ", when: { outside: \"Sat 16:00 - Mon 08:00 Europe/Berlin\" }",
+    ", when: { windows: \"daily 00:00-12:00 UTC\" }",
+    ", when: { outside: \"daily 22:00-13:00 Europe/Berlin\" }",
+    ", when: { windows: \"2026-11-29 - 2026-11-29 UTC\" }",
+];
+const CALENDAR: &str =
+    "  calendar:\n    freeze: [\"2026-11-20 - 2026-11-28 UTC\", \"Sun 11:59-12:00 UTC\"]\n";
+/// The wall clock, in seconds since 1970: 2026-11-29, a Sunday, before and at noon in UTC, and the day before.
+const TIMES_S: [u64; 4] = [1_795_953_540, 1_795_953_599, 1_795_953_600, 1_795_867_199];
 
 const NAMES: [&str; 4] = ["a", "b", "usr", "aba"];
 /// Patterns that overlap in every way, and one name that only patterns meet.
@@ -47,6 +65,8 @@ pub(super) struct Case {
     pub(super) existing: Vec<String>,
     pub(super) renames: Vec<(String, String)>,
     pub(super) attempts: Vec<Tried>,
+    /// The wall clock by the boot clock and by TAI
+    pub(super) unix: [UnixMs; 2],
 }
 
 /// One attempt.
@@ -414,25 +434,27 @@ const SUBJECTS: [&str; 4] = [
 fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let permissions = prop::collection::vec(target(), 0..4);
     let scope = prop_oneof![1 => target().prop_map(Some), 1 => Just(None)];
-    let rules = prop::collection::vec((prop::sample::select(&EFFECTS[..]), scope, 0..4usize), 1..6);
+    let when = prop::sample::select(&WHENS[..]);
+    let effect = prop::sample::select(&EFFECTS[..]);
+    let rules = prop::collection::vec((effect, scope, 0..4usize, when), 1..6);
     let subjects = prop::sample::select(&SUBJECTS[..]);
     let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
     (subjects, mode, permissions, rules).prop_map(move |(subjects, mode, permissions, rules)| {
         let mut text = format!(
-            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{SETS}"
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{SETS}{CALENDAR}"
         );
         for (index, target) in permissions.iter().enumerate() {
             let head = if index == 0 { "  permissions:\n" } else { "" };
             writeln!(text, "{head}    perm{index}: {{ {target} }}").unwrap();
         }
         text.push_str("  rules:\n");
-        for (index, (effect, scope, permission)) in rules.iter().enumerate() {
+        for (index, (effect, scope, permission, when)) in rules.iter().enumerate() {
             let scope = match scope {
                 Some(target) => target.clone(),
                 None if *permission < permissions.len() => format!("permission: perm{permission}"),
                 None => "exec: { path: /b/** }".to_owned(),
             };
-            writeln!(text, "    - {{ id: r{index}, effect: {effect}, {scope} }}").unwrap();
+            writeln!(text, "    - {{ id: r{index}, effect: {effect}, {scope}{when} }}").unwrap();
         }
         text
     })
@@ -562,8 +584,9 @@ pub(super) fn case(moving: bool) -> impl Strategy<Value = Case> {
         existing,
         renames,
         prop::collection::vec(attempt(), 1..8),
+        wall_clocks(),
     )
-        .prop_map(|(sources, leases, existing, renames, attempts)| {
+        .prop_map(|(sources, leases, existing, renames, attempts, unix)| {
             let read = |source: &String| {
                 parse(source).unwrap_or_else(|findings| panic!("{findings:?}\n{source}"))
             };
@@ -579,6 +602,16 @@ pub(super) fn case(moving: bool) -> impl Strategy<Value = Case> {
                 existing,
                 renames,
                 attempts,
+                unix,
             }
         })
+}
+
+/// By two clocks, which mostly agree.
+fn wall_clocks() -> impl Strategy<Value = [UnixMs; 2]> {
+    let time = || prop::sample::select(&TIMES_S[..]).prop_map(|seconds| UnixMs(seconds * 1_000));
+    prop_oneof![
+        3 => time().prop_map(|time| [time; 2]),
+        1 => (time(), time()).prop_map(|(one, other)| [one, other]),
+    ]
 }

@@ -12,6 +12,7 @@ use crate::{
         explain::{Explanation, Known},
     },
     reason::{Effect, Reason},
+    time::UnixMs,
 };
 
 /// Who attempts what, with which grants, on a host with which policies.
@@ -27,6 +28,8 @@ pub struct Situation<'a> {
     pub attempt: &'a Attempt,
     /// What live grants carry
     pub grants: &'a [PermissionRef],
+    /// When, if it is known
+    pub time: Option<UnixMs>,
 }
 
 /// The account of one decision.
@@ -95,7 +98,8 @@ impl<'a> Situation<'a> {
     }
 
     fn with(&self, grants: &[PermissionRef]) -> Explanation {
-        ask(self.policies, self.user, self.groups, self.attempt, grants)
+        let (user, groups) = (self.user, self.groups);
+        ask(self.policies, user, groups, self.attempt, grants, self.time)
     }
 
     fn guarding(&self) -> impl Iterator<Item = &'a Policy> {
@@ -109,7 +113,9 @@ impl<'a> Situation<'a> {
         let mut found = Vec::new();
         for policy in self.guarding() {
             for rule in &policy.rules {
-                let met = self.meets(policy.targets(rule));
+                let unix = self.time.map(|time| [time; 2]);
+                let counts = rule.when.as_ref().map_or(Met::Yes, |when| when.met(unix));
+                let met = self.meets(policy.targets(rule)).min(counts);
                 if met != Met::No {
                     found.push(Meeting {
                         policy,

@@ -10,15 +10,17 @@ use crate::{
         args::{Arguments, Call, Programs},
         explain::{End, Explanation, Known, Question, TimedLease, explain},
     },
+    time::UnixMs,
 };
 
-/// What becomes of an attempt while these permissions are granted.
+/// What becomes of an attempt at that time, if it is known, while these permissions are granted.
 pub fn ask(
     policies: &[Versioned],
     user: &UserName,
     groups: &[GroupName],
     attempt: &Attempt,
     grants: &[PermissionRef],
+    time: Option<UnixMs>,
 ) -> Explanation {
     let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
         grant,
@@ -51,6 +53,7 @@ pub fn ask(
         ends: &ends,
         boot_ns: 0,
         tai_ns: 0,
+        unix: time.map(|time| [time; 2]),
     })
 }
 

@@ -57,7 +57,8 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
                 permission: permission.clone(),
             })
             .collect();
-        let explanation = ask(&host, &case.user, &case.groups, &case.attempt, &grants);
+        let (user, groups) = (&case.user, &case.groups);
+        let explanation = ask(&host, user, groups, &case.attempt, &grants, case.time);
         Judged {
             case,
             outcome: Outcome::of(&explanation),

@@ -19,6 +19,7 @@ use crate::{
     action::{Object, Operation},
     id::{GroupName, PermissionName, RuleId, UserName},
     text::{Safe, safe_args},
+    time::UnixMs,
 };
 
 /// One test of a policy.
@@ -34,6 +35,8 @@ pub struct Case {
     pub attempt: Attempt,
     /// Permissions of this policy that a live grant carries
     pub grants: Vec<PermissionName>,
+    /// When; a rule that does not always count may count if nothing is said
+    pub time: Option<UnixMs>,
     /// What has to become of it
     pub expect: Outcome,
     /// The rule of this policy that has to decide

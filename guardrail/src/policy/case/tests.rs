@@ -304,3 +304,45 @@ fn every_kind_of_attempt_is_judged_by_a_rule_on_it() {
         assert!(judged.iter().all(Judged::passes), "{test}: {judged:#?}");
     }
 }
+
+const HOURS: &str = "
+  rules:
+    - { id: hours, effect: hold, exec: { path: /usr/bin/kubectl }, when: { outside: \"Mon-Fri 09:00-17:00 Europe/Berlin\" } }
+    - { id: seen, effect: alert, exec: { path: /usr/bin/kubectl } }
+";
+
+#[test]
+fn a_test_says_when_and_a_rule_that_may_count_restricts_if_it_does_not() {
+    let outcomes = |tests: &[&str]| -> Vec<Outcome> {
+        let policies = [policy("p", HOURS, tests)];
+        judge(&policies, 0).iter().map(|one| one.outcome).collect()
+    };
+    let kubectl = "exec: [/usr/bin/kubectl], expect: hold";
+    let at = |time: &str| format!("{kubectl}, at: {time}");
+    let (office, night) = (
+        at("2026-11-27 12:00 Europe/Berlin"),
+        at("2026-11-27 12:00 Asia/Tokyo"),
+    );
+    assert_eq!(
+        outcomes(&[&office, &night, kubectl]),
+        [Outcome::Alert, Outcome::Hold, Outcome::Hold]
+    );
+    for (time, needle) in [
+        ("tomorrow", "is no time; write"),
+        (
+            "2026-11-27 12:00 Europe/Berlim",
+            "no time zone of this name",
+        ),
+        ("2026-03-29 02:30 Europe/Berlin", "no clock ever shows"),
+    ] {
+        let tests = format!("  tests:\n    - {{ as: alice, {} }}\n", at(time));
+        let source = format!(
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: p }}\nspec:\n  subjects: {{ groups: [dev] }}{HOURS}{tests}"
+        );
+        let found = parse(&source).unwrap_err();
+        assert!(
+            found.iter().any(|one| one.to_string().contains(needle)),
+            "{found:?}"
+        );
+    }
+}

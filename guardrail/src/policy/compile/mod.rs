@@ -14,11 +14,12 @@ use stayhand_agent_ebpf::abi::{
     image::{
         ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, Range, SUBJECT_SETS_MAX, entry_flag,
     },
+    schedule::SCHEDULES_PER_SLOT,
 };
 
 use super::{
     Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rule, Scope, Target,
-    Versioned,
+    Versioned, When,
 };
 use crate::{
     image::{
@@ -61,6 +62,7 @@ struct Compiler {
     nets: Prefixes<Net>,
     names: Prefixes<NamePattern>,
     conditions: Conditions,
+    schedules: Vec<When>,
     /// Entries that have no object
     system: Vec<Entry>,
     rules: BTreeMap<RuleKey, RuleInfo>,
@@ -86,7 +88,8 @@ impl Compiler {
         }
     }
 
-    /// A permission needs entries of its own only where no rule's entries carry it.
+    /// A permission needs entries of its own only where no entries of a rule that always counts carry
+    /// it.
     fn permission(&mut self, policy: &Policy, permission: &Permission, subjects: u64) {
         let reference = PermissionRef {
             policy: policy.name.clone(),
@@ -104,7 +107,7 @@ impl Compiler {
         if policy
             .rules
             .iter()
-            .any(|rule| rule.permission() == Some(&permission.name))
+            .any(|rule| rule.permission() == Some(&permission.name) && rule.when.is_none())
         {
             return;
         }
@@ -139,6 +142,7 @@ impl Compiler {
             permission: permission.clone(),
             timeout: rule.timeout,
             monitor: policy.mode == Mode::Monitor,
+            when: rule.when.clone(),
         };
         let name = info.shown();
         if let Some(other) = self.rules.insert(key, info) {
@@ -152,6 +156,7 @@ impl Compiler {
             order: self.order,
             timeout_ms: hold_ms(rule),
             flags: flags(policy, rule),
+            schedule: rule.when.as_ref().map_or(0, |when| self.schedule(when)),
             ..EMPTY
         };
         // Cannot reach the end: 64 policies of 2,000 rules.
@@ -159,6 +164,16 @@ impl Compiler {
         for target in policy.targets(rule) {
             self.target(target, entry);
         }
+    }
+
+    /// Number of a schedule, from 1; equal ones are one.
+    fn schedule(&mut self, when: &When) -> u32 {
+        let known = self.schedules.iter().position(|one| one == when);
+        let index = known.unwrap_or_else(|| {
+            self.schedules.push(when.clone());
+            self.schedules.len() - 1
+        });
+        u32::try_from(index).map_or(u32::MAX, |index| index.saturating_add(1))
     }
 
     fn target(&mut self, target: &Target, entry: Entry) {
@@ -263,6 +278,11 @@ impl Compiler {
         ));
         self.errors
             .extend(crate::image::too_large(&nodes, &edges, &nets, names.len()));
+        self.errors.extend(too_large(
+            self.schedules.len(),
+            "different `when`s",
+            SCHEDULES_PER_SLOT as usize - 1,
+        ));
         let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries, &edges);
         self.errors.extend(errors);
         if !self.errors.is_empty() {
@@ -272,6 +292,7 @@ impl Compiler {
             rules,
             permissions,
             subject_sets,
+            schedules,
             ..
         } = self;
         Ok(Image {
@@ -281,6 +302,7 @@ impl Compiler {
             nets,
             names,
             arguments,
+            schedules,
             system,
             subject_sets,
             rules,
@@ -330,7 +352,7 @@ const EMPTY: Entry = Entry {
     args_first: 0,
     args_len: 0,
     protocol: protocol::ANY,
-    pad: 0,
+    schedule: 0,
 };
 
 fn hold_ms(rule: &Rule) -> u32 {

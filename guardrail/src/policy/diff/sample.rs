@@ -5,12 +5,14 @@ mod witness;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{
-    Attempt, Outcome, Policy, Subjects, Versioned, case::ask, explain::Explanation,
+    Attempt, Outcome, Policy, Subjects, Versioned, When, case::ask, explain::Explanation,
 };
 use crate::{
     id::{GroupName, Revision, UserName},
     key::PermissionRef,
+    limits::TIMES_MAX,
     reason::Reason,
+    time::UnixMs,
 };
 use witness::witnesses;
 
@@ -36,6 +38,8 @@ pub struct Sample {
     pub granted: bool,
     /// What is attempted; safe to show
     pub action: String,
+    /// When; nothing if it is the same at every time
+    pub time: Option<UnixMs>,
     /// What became of it, and by which rule
     pub before: (Outcome, Option<String>),
     /// What becomes of it, and by which rule
@@ -55,21 +59,30 @@ struct Kin {
 
 /// Judges samples of both versions by both.
 pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
-    let (attempts, without) = witnesses([old, new]);
+    let (attempts, mut without) = witnesses([old, new]);
     let (before, after) = (Side::of(old), Side::of(new));
     let mut changed = Vec::new();
+    let (times, left_out) = times([old, new]);
+    without.extend(left_out);
     for kin in kin(&old.subjects, &new.subjects) {
         for attempt in &attempts {
-            let plain = differs(&before, &after, &kin, attempt, false);
-            let granted = differs(&before, &after, &kin, attempt, true);
-            // A grant that changes nothing of it is no news.
-            let same = |one: &Sample| {
-                plain.as_ref().is_some_and(|plain| {
-                    (plain.before.0, plain.after.0) == (one.before.0, one.after.0)
-                })
+            let differ = |granted: bool| {
+                let each = times
+                    .iter()
+                    .map(|time| differs(&before, &after, &kin, attempt, granted, *time));
+                at_fewest(each.collect())
             };
-            let granted = granted.filter(|one| !same(one));
-            changed.extend(plain.clone().into_iter().chain(granted));
+            let plain = differ(false);
+            // A grant that changes nothing of it is no news.
+            let is_news = |one: &Sample| {
+                let same = |plain: &Sample| {
+                    let outcomes = |sample: &Sample| (sample.before.0, sample.after.0);
+                    outcomes(plain) == outcomes(one)
+                };
+                !plain.iter().any(same)
+            };
+            let granted: Vec<Sample> = differ(true).into_iter().filter(is_news).collect();
+            changed.extend(plain.into_iter().chain(granted));
         }
     }
     Outcomes {
@@ -100,9 +113,16 @@ impl Side {
         }
     }
 
-    fn judge(&self, kin: &Kin, attempt: &Attempt, granted: bool) -> (Outcome, Option<String>) {
+    fn judge(
+        &self,
+        kin: &Kin,
+        attempt: &Attempt,
+        granted: bool,
+        time: Option<UnixMs>,
+    ) -> (Outcome, Option<String>) {
         let grants = if granted { self.grants.as_slice() } else { &[] };
-        let answer = ask(&self.host, &kin.user, &kin.groups, attempt, grants);
+        let (user, groups) = (&kin.user, &kin.groups);
+        let answer = ask(&self.host, user, groups, attempt, grants, time);
         (Outcome::of(&answer), by(&answer))
     }
 }
@@ -121,17 +141,58 @@ fn differs(
     kin: &Kin,
     attempt: &Attempt,
     granted: bool,
+    time: Option<UnixMs>,
 ) -> Option<Sample> {
-    let before = before.judge(kin, attempt, granted);
-    let after = after.judge(kin, attempt, granted);
+    let before = before.judge(kin, attempt, granted, time);
+    let after = after.judge(kin, attempt, granted, time);
     (before.0 != after.0).then(|| Sample {
         who: kin.who.clone(),
         others: kin.others,
         granted,
         action: attempt.to_string(),
+        time,
         before,
         after,
     })
+}
+
+/// Times at which rules of either version count and do not; one of which nothing is said if all of them always count. And how
+/// many were left out, in words.
+fn times(versions: [&Policy; 2]) -> (Vec<Option<UnixMs>>, Option<String>) {
+    let rules = versions.iter().flat_map(|policy| &policy.rules);
+    let whens = rules.filter_map(|rule| rule.when.as_ref());
+    let mut times: BTreeSet<UnixMs> = whens.flat_map(When::examples).collect();
+    if times.is_empty() {
+        return (vec![None], None);
+    }
+    let all = times.len();
+    while times.len() > TIMES_MAX {
+        times.pop_last();
+    }
+    let left_out = all - times.len();
+    let words =
+        (left_out > 0).then(|| format!("{left_out} more times at which rules count or not"));
+    (times.into_iter().map(Some).collect(), words)
+}
+
+/// One sample where it is the same at every time; else the first one of each kind, with its time.
+fn at_fewest(each: Vec<Option<Sample>>) -> Vec<Sample> {
+    let count = each.len();
+    let mut kinds: Vec<(Sample, usize)> = Vec::new();
+    for sample in each.into_iter().flatten() {
+        let same = |(one, _): &&mut (Sample, usize)| {
+            (&one.before, &one.after) == (&sample.before, &sample.after)
+        };
+        match kinds.iter_mut().find(same) {
+            Some((_, times)) => *times += 1,
+            None => kinds.push((sample, 1)),
+        }
+    }
+    let all = |(sample, times): (Sample, usize)| Sample {
+        time: if times == count { None } else { sample.time },
+        ..sample
+    };
+    kinds.into_iter().map(all).collect()
 }
 
 /// Rules do not ask who acts, so that everybody whom the same versions guard meets the same.

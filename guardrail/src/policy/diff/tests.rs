@@ -33,8 +33,11 @@ fn turned(old: &Policy, new: &Policy) -> Vec<String> {
     each.map(|one| {
         let granted = if one.granted { " granted" } else { "" };
         let (before, after) = (by(&one.before), by(&one.after));
+        let at = one
+            .time
+            .map_or_else(String::new, |time| format!(" at {time}"));
         format!(
-            "{}+{}{granted}: {}: {before} -> {after}",
+            "{}+{}{granted}: {}{at}: {before} -> {after}",
             one.who, one.others, one.action
         )
     })
@@ -213,4 +216,31 @@ proptest! {
         let found = turned(&none, &rules(&["id: other, effect: allow, system: { ops: [reboot] }", &rule]));
         prop_assert_eq!(found.len(), 1, "{} {:?}", place, found);
     }
+}
+
+#[test]
+fn a_window_that_changes_is_said_and_shown_at_times_that_tell_it() {
+    let office = |times: &str| {
+        rules(&[&format!(
+            "id: a, effect: deny, exec: {{ path: /a }}, when: {{ outside: \"Mon-Fri {times} UTC\" }}"
+        )])
+    };
+    let (old, new) = (office("09:00-17:00"), office("08:00-17:00"));
+    assert_eq!(
+        said(&old, &new),
+        [
+            "Changed rule a: when: outside of Mon,Tue,Wed,Thu,Fri 09:00-17:00 UTC -> outside of Mon,Tue,Wed,Thu,Fri 08:00-17:00 UTC"
+        ]
+    );
+    assert_eq!(
+        turned(&old, &new),
+        ["bot+2: exec /a at 2024-01-01T08:00:00.000Z: deny (a) -> allow (-)"]
+    );
+    assert_eq!(turned(&old, &old), Vec::<String>::new());
+    // What is so at every time is said once, and without one.
+    let always = rules(&["id: a, effect: deny, exec: { path: /a }"]);
+    let never = rules(&[
+        "id: b, effect: deny, exec: { path: /b }, when: { windows: \"daily 01:00-02:00 UTC\" }",
+    ]);
+    assert!(turned(&always, &never).contains(&"bot+2: exec /a: deny (a) -> allow (-)".to_owned()));
 }

@@ -9,11 +9,13 @@ use crate::{
     policy::{
         Case, Diagnostic, Outcome, Permission, Rule,
         diagnostic::nearest,
+        when::point,
         yaml::{Node, Value},
     },
+    time::UnixMs,
 };
 
-const KNOWN: [&str; 5] = ["name", "as", "groups", "expect", "rule"];
+const KNOWN: [&str; 6] = ["name", "as", "groups", "at", "expect", "rule"];
 const GRANTS: &str = "grants";
 
 /// What a test can name.
@@ -75,7 +77,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         &attempt::OF_EXEC,
     ]
     .concat();
-    let mut fields = Fields::of(r, node, "a test", &keys, &["at", "hosts", "flags"])?;
+    let mut fields = Fields::of(r, node, "a test", &keys, &["hosts", "flags"])?;
     let name = fields.take("name").map(|node| name(r, node));
     let user = fields
         .require(r, "as")
@@ -87,6 +89,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let grants = fields
         .take(GRANTS)
         .map_or_else(Vec::new, |node| grants(r, node, known.permissions));
+    let time = fields.take("at").map(|node| time(r, node));
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let expect = fields
         .require(r, "expect")
@@ -98,6 +101,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         groups,
         attempt: attempt?,
         grants,
+        time: time.map_or(Some(None), |time| time.map(Some))?,
         expect: expect?,
         rule: rule.map_or(Some(None), |rule| rule.map(Some))?,
         at: node.at,
@@ -120,6 +124,17 @@ fn name(r: &mut Reader, node: &Node) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+fn time(r: &mut Reader, node: &Node) -> Option<UnixMs> {
+    let text = r.text(node, "at")?;
+    match point(text) {
+        Ok(time) => Some(time),
+        Err(error) => {
+            r.report(Diagnostic::error(node.at, text, error.to_string()));
+            None
+        }
+    }
 }
 
 /// The effects are near at hand, and one of them is no outcome.

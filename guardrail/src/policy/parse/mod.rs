@@ -11,6 +11,7 @@ mod net;
 mod reader;
 mod rule;
 mod target;
+mod when;
 
 use self::{fields::Fields, reader::Reader};
 use super::{
@@ -61,6 +62,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         mode,
         subjects,
         sets: std::mem::take(&mut r.sets),
+        calendar: std::mem::take(&mut r.calendar),
         permissions,
         rules,
         tests,
@@ -83,7 +85,6 @@ const SPEC_LATER: &[&str] = &[
     "approvals",
     "extends",
     "flags",
-    "windows",
 ];
 
 fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
@@ -92,6 +93,7 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
         "subjects",
         "default",
         "sets",
+        "calendar",
         "permissions",
         "rules",
         "tests",
@@ -111,6 +113,9 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     // First of all: permissions and rules name them.
     if let Some(node) = fields.take("sets") {
         net::sets(r, node);
+    }
+    if let Some(node) = fields.take("calendar") {
+        when::calendar(r, node);
     }
     let permissions = fields
         .take("permissions")

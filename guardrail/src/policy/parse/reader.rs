@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use super::super::{
-    Diagnostic, NamedSet,
+    Diagnostic, NamedSet, Periods,
     diagnostic::nearest,
     yaml::{Node, Value},
 };
@@ -15,6 +15,8 @@ pub(super) struct Reader {
     findings: Vec<Diagnostic>,
     /// Sets of destinations that were read so far
     pub(super) sets: Vec<NamedSet>,
+    /// Named periods that were read so far
+    pub(super) calendar: Vec<Periods>,
 }
 
 impl Reader {

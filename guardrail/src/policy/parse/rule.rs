@@ -4,6 +4,7 @@ use super::{
     fields::Fields,
     reader::{Reader, either},
     target::{self, TARGETS},
+    when::when,
 };
 use crate::{
     id::{PermissionName, RuleId},
@@ -24,10 +25,11 @@ const KNOWN: &[&str] = &[
     "message",
     "timeout",
     "record",
+    "when",
 ];
 /// Keys of the language that later builds enforce.
 const LATER: &[&str] = &[
-    "when", "approval", "rate", "flags", "hosts", "subjects", "then", "windows",
+    "approval", "rate", "flags", "hosts", "subjects", "then", "windows",
 ];
 
 pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
@@ -45,6 +47,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
     let record = fields
         .take("record")
         .map(|node| (node, r.flag(node, "record")));
+    let when = fields.take("when").map(|node| when(r, node));
     let effect = effect?;
     if let Some((node, _)) = timeout
         && effect != Effect::Hold
@@ -65,6 +68,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         message,
         timeout: timeout?,
         record: record?,
+        when: when.map_or(Some(None), |when| when.map(Some))?,
         at: node.at,
     })
 }

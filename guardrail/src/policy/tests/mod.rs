@@ -3,6 +3,7 @@
 mod cases;
 mod conditions;
 mod net;
+mod when;
 
 use std::path::Path;
 
@@ -346,7 +347,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         spec("default: hold"),
         with_rules(&["{ id: a, effect: throttle, exec: { path: /a } }"]),
         rule("rate: {}"),
-        rule("when: {}"),
+        rule("when: { flags: [x] }"),
         rule("flags: []"),
         rule("approval: x"),
         document("subjects: { services: [a] }\nrules: []"),

@@ -12,8 +12,9 @@ use stayhand_guardrail::{
     id::{GrantId, GroupName, Revision, UserName},
     image::{
         Image,
-        eval::{Leases, Level, judge_address, judge_name, judge_paths, judge_system},
+        eval::{Beside, Level, judge_address, judge_name, judge_paths, judge_system},
         leases::rows,
+        schedules::Wall,
     },
     policy::{
         Protocol, Versioned,
@@ -24,17 +25,19 @@ use stayhand_guardrail::{
         parse,
     },
     reason::{Reason, Verdict},
+    time::UnixMs,
 };
 
-const POLICIES: [&str; 4] = [
+const POLICIES: [&str; 5] = [
     include_str!("../../../fixtures/agreement/base.yaml"),
     include_str!("../../../fixtures/agreement/monitor.yaml"),
     include_str!("../../../fixtures/agreement/second.yaml"),
     include_str!("../../../fixtures/agreement/system.yaml"),
+    include_str!("../../../fixtures/agreement/when.yaml"),
 ];
 const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
 /// What alice is granted.
-pub const GRANTED: [&str; 8] = [
+pub const GRANTED: [&str; 9] = [
     "agree-base/ledger",
     "agree-base/tools",
     "agree-base/store",
@@ -43,9 +46,12 @@ pub const GRANTED: [&str; 8] = [
     "agree-base/sites",
     "agree-base/jobs",
     "agree-base/chores",
+    "agree-when/clocked",
 ];
 /// Any time at which the leases of the evaluators are live.
 const NOW_NS: u64 = 1_000;
+/// In a guest it is some other time of this century: the windows of the corpus have all of it, or nothing.
+const NOW: UnixMs = UnixMs(1_795_953_540_000);
 
 /// What starts every program of the corpus: the puppets' own, where the guest has it (xtask/src/rootfs/project.rs).
 static STARTED_BY: LazyLock<[String; 1]> =
@@ -303,6 +309,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         ends: &ends,
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
+        unix: Some([NOW; 2]),
     }))
 }
 
@@ -310,10 +317,12 @@ fn compiled(case: &Case, image: &Image, leases: &[TimedLease]) -> Result<Decisio
     let mine = rows(leases)
         .into_iter()
         .filter(|((user, _), _)| *user == case.user);
-    let tables = Leases(
-        mine.map(|((_, permission), row)| (permission.get(), row))
+    let tables = Beside {
+        leases: mine
+            .map(|((_, permission), row)| (permission.get(), row))
             .collect::<BTreeMap<_, _>>(),
-    );
+        schedules: Wall::of(NOW, NOW_NS, NOW_NS).rows(&image.schedules),
+    };
     let subjects = image.subject_sets_of(&case.user, &case.groups()?);
     let attempt = |ops, port| Attempt {
         ops,

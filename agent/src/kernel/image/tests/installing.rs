@@ -2,7 +2,10 @@
 
 use stayhand_agent_ebpf::abi::{
     code::op,
-    image::{LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SPACE_BITS, Subject, SubjectKey},
+    image::{
+        ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SPACE_BITS, NetBits,
+        Subject, SubjectKey,
+    },
 };
 use stayhand_guardrail::{
     id::{Generation, GrantId},
@@ -19,7 +22,10 @@ use super::{
 };
 use crate::{
     clock::Deadlines,
-    kernel::{identity::IdentityError, table::TableError},
+    kernel::{
+        identity::IdentityError,
+        table::{Table as _, TableError},
+    },
 };
 
 fn ready() -> (Maps, Disk) {
@@ -76,8 +82,8 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             6 => maps.args.deafen(),
             7 => maps.arg_steps.deafen(),
             8 => maps.label_bits.deafen(),
-            9 => maps.net_bits.deafen(),
-            10 => maps.names.deafen(),
+            9 => maps.names.deafen(),
+            10 => maps.schedules.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
@@ -86,7 +92,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
                 &deny("a", "/usr/bin/nc"),
                 "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
                 "{ id: u, effect: deny, net: { ops: [connect], abstract: [a, \"b*\"] } }",
-                "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale] } }",
+                "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale], }, when: { windows: \"daily 01:00-02:00 UTC\" } }",
             ],
         );
         wanted.leases.push(lease(ALICE, 7));
@@ -158,7 +164,7 @@ fn what_a_dead_agent_left_in_the_idle_slot_is_gone() {
 }
 
 #[test]
-fn the_slot_is_marked_before_the_first_write_and_the_flip_is_the_last_but_one() {
+fn the_slot_is_marked_before_the_first_write_and_the_flip_follows_the_last() {
     let (maps, disk) = ready();
     let mut installer = installer(&maps, &disk);
     for (generation, slot) in [(5u64, 0u64), (6, 1), (7, 0)] {
@@ -166,28 +172,101 @@ fn the_slot_is_marked_before_the_first_write_and_the_flip_is_the_last_but_one() 
         installer
             .install(desired(generation, &[&deny("a", "/usr/bin/nc")]))
             .unwrap();
-        let log = maps.log.lock().unwrap().clone();
+        let mut log = maps.log.lock().unwrap().clone();
         assert_eq!(log[0], ("ACTIVE", (slot + 1).to_string()));
         assert_eq!(
             log[1],
             ("ACTIVE", (generation - 4).to_string()),
             "the kernel forgets what it keeps before the flip, even if the generation is the same"
         );
+        // Those of the rule, and of a permission that `desired` has beside it.
+        let unruled = u64::from(!(op::EXEC | op::MAP_EXEC | op::WRITE)).to_string();
+        let taken = if generation == 5 { "0" } else { &unruled };
+        let flip = (generation << 1 | slot).to_string();
+        let last = log.split_off(log.len() - 6);
         assert_eq!(
-            log[log.len() - 2],
-            ("ACTIVE", (generation << 1 | slot).to_string())
+            last.iter().map(|(map, _)| *map).collect::<Vec<_>>(),
+            [
+                "UNRULED_NETS",
+                "ACTIVE",
+                "ACTIVE",
+                "ACTIVE",
+                "UNRULED_NETS",
+                "ACTIVE"
+            ],
+            "what it names is judged before the flip, and what nothing names is passed over after it"
         );
-        assert_eq!(log[log.len() - 1], ("ACTIVE", "0".to_owned()));
-        assert!(
-            log[2..log.len() - 2]
-                .iter()
-                .all(|(map, _)| *map != "ACTIVE")
+        assert_eq!(
+            [1, 2, 3, 5].map(|at| last[at].1.as_str()),
+            [taken, &flip, "0", &unruled]
         );
+        assert!(log[2..].iter().all(|(map, _)| *map != "ACTIVE"));
         assert_eq!(
             installer.active().unwrap().unwrap().generation,
             Generation(generation)
         );
     }
+}
+
+#[test]
+fn an_operation_of_either_image_is_not_passed_over_while_they_are_exchanged() {
+    let (maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    let opens = "{ id: a, effect: deny, file: { ops: [write], path: /srv/prod/x } }";
+    installer
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
+    maps.log.lock().unwrap().clear();
+    installer.install(desired(2, &[opens])).unwrap();
+    let log = maps.log.lock().unwrap().clone();
+    let either = u64::from(!(op::EXEC | op::MAP_EXEC | op::WRITE)).to_string();
+    assert_eq!(log[log.len() - 5], ("ACTIVE", either));
+    assert_eq!(maps.active.rows()[&ACTIVE_UNRULED], u64::from(!op::WRITE));
+}
+
+#[test]
+fn an_image_that_would_be_passed_over_is_not_flipped_to() {
+    let to_ten = "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }";
+    let to_eleven = to_ten.replace("10.0", "11.0");
+    for deafened in [true, false] {
+        let (maps, disk) = ready();
+        let mut installer = installer(&maps, &disk);
+        installer.install(desired(1, &[to_ten])).unwrap();
+        if deafened {
+            maps.unruled_nets.deafen();
+        }
+        let outcome = installer.install(desired(2, &[&to_eleven]));
+        assert_eq!(outcome.is_err(), deafened, "{outcome:?}");
+        let generation = if deafened { 1 } else { 2 };
+        assert_eq!(maps.active().0, generation, "{outcome:?}");
+        let nets = maps.unruled_nets.rows()[&0];
+        let is_unruled = [10, 11, 12].map(|first| {
+            let address = u32::from_be_bytes([first, 1, 2, 3]);
+            nets.may_have(0xffff << 32 | u128::from(address))
+        });
+        assert_eq!(is_unruled, [!deafened, deafened, true]);
+    }
+}
+
+#[test]
+fn what_is_passed_over_by_somebody_elses_hand_is_noticed() {
+    let (mut maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    let rule = "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }";
+    installer.install(desired(1, &[rule])).unwrap();
+    let (none, all) = (NetBits::default(), NetBits::default().others());
+    let mut map_named = |operations: u64, nets: &NetBits| {
+        maps.active.put(&ACTIVE_UNRULED, &operations).unwrap();
+        maps.unruled_nets.put(&0, nets).unwrap();
+        match installer.verify() {
+            Ok(()) => None,
+            Err(InstallError::ReadBack { map }) => Some(map),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(map_named(u64::MAX, &none), Some("ACTIVE"));
+    assert_eq!(map_named(0, &all), Some("UNRULED_NETS"));
+    assert_eq!(map_named(0, &none), None);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod meeting;
 mod open_names;
 mod programs;
 mod relabelling;
+mod scheduling;
 mod shared;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -15,11 +16,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stayhand_guardrail::{
     id::{Generation, Revision},
     policy::{Versioned, compile, parse},
+    time::UnixMs,
 };
 
 use super::{super::settings::Secret, Desired, Installer};
 use disk::Disk;
 use shared::Maps;
+
+use crate::clock::Now;
 
 const SECRET: [u64; 2] = [0x1234, 0x5678];
 /// The subject that every policy here guards.
@@ -59,12 +63,24 @@ fn deny(id: &str, path: &str) -> String {
 }
 
 fn installer(maps: &Maps, disk: &Disk) -> Installer {
+    installer_at(maps, disk, || NOW)
+}
+
+/// Both clocks of the kernel began at the beginning of a day.
+const NOW: Now = Now {
+    boot_ns: 5_000_000_000,
+    tai_ns: 5_000_000_000,
+    unix: UnixMs(20_000 * 86_400_000 + 5_000),
+};
+
+fn installer_at(maps: &Maps, disk: &Disk, clocks: impl Fn() -> Now + Send + 'static) -> Installer {
     let (identify, mounts) = (disk.clone(), disk.clone());
     let read = Box::new(move || Ok(mounts.mounts()));
     Installer::with(
         maps.tables(),
         Box::new(identify),
         read,
+        Box::new(clocks),
         Secret::known(SECRET),
         Duration::ZERO,
     )

@@ -5,9 +5,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use stayhand_agent_ebpf::abi::image::{
-    ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetBits, Node, Range,
-    Subject, SubjectKey,
+use stayhand_agent_ebpf::abi::{
+    image::{
+        ACTIVE_ENTRIES, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow,
+        NetBits, Node, Range, Subject, SubjectKey,
+    },
+    schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
 use super::super::{
@@ -106,10 +109,11 @@ pub(super) struct Maps {
     pub(super) subjects: Shared<SubjectKey, Subject>,
     pub(super) leases: Shared<LeaseKey, LeaseRow>,
     pub(super) nets: Shared<NetPrefix, Range>,
-    pub(super) net_bits: Shared<u32, NetBits>,
+    pub(super) unruled_nets: Shared<u32, NetBits>,
     pub(super) names: Shared<ArgPrefix, Range>,
     pub(super) args: Shared<ArgPrefix, u32>,
     pub(super) arg_steps: Shared<u32, ArgStep>,
+    pub(super) schedules: Shared<u32, Schedule>,
     pub(super) log: Log,
 }
 
@@ -117,7 +121,7 @@ impl Maps {
     pub(super) fn new() -> Self {
         let log = Log::default();
         Self {
-            active: Shared::new("ACTIVE", 3, &log),
+            active: Shared::new("ACTIVE", ACTIVE_ENTRIES as usize, &log),
             labels: Shared::new("LABELS", 1_000, &log),
             label_bits: Shared::new("LABEL_BITS", 2, &log),
             edges: Shared::new("EDGES", 1_000, &log),
@@ -126,10 +130,11 @@ impl Maps {
             subjects: Shared::new("SUBJECTS", 1_000, &log),
             leases: Shared::new("LEASES", 1_000, &log),
             nets: Shared::new("NETS", 1_000, &log),
-            net_bits: Shared::new("NET_BITS", 2, &log),
+            unruled_nets: Shared::new("UNRULED_NETS", 1, &log),
             names: Shared::new("NAMES", 1_000, &log),
             args: Shared::new("ARGS", 1_000, &log),
             arg_steps: Shared::new("ARG_STEPS", 100_000, &log),
+            schedules: Shared::new("SCHEDULES", 2 * SCHEDULES_PER_SLOT as usize, &log),
             log,
         }
     }
@@ -145,10 +150,11 @@ impl Maps {
             subjects: Box::new(self.subjects.clone()),
             leases: Box::new(self.leases.clone()),
             nets: Box::new(self.nets.clone()),
-            net_bits: Box::new(self.net_bits.clone()),
+            unruled_nets: Box::new(self.unruled_nets.clone()),
             names: Box::new(self.names.clone()),
             args: Box::new(self.args.clone()),
             arg_steps: Box::new(self.arg_steps.clone()),
+            schedules: Box::new(self.schedules.clone()),
         }
     }
 

@@ -17,8 +17,7 @@ const CAVEAT: &str =
     "judged by name, as written: links, mounts and moved files are met on hosts only";
 
 /// Of a rule that decides without being met for sure.
-const PERHAPS: &str =
-    "perhaps: what is not known restricts; more of the process may be said, see --help";
+const PERHAPS: &str = "perhaps: what is not known restricts; more of the process, and the time, may be said, see --help";
 
 /// One account.
 #[derive(Debug, Serialize)]
@@ -27,6 +26,9 @@ pub(super) struct Told {
     groups: Vec<String>,
     action: String,
     grants: Vec<String>,
+    /// When, if that was said
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     outcome: &'static str,
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +65,9 @@ pub(super) struct MetRule {
     effect: &'static str,
     file: String,
     line: u32,
+    /// When it counts, if it does not always
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<String>,
     /// False if it is met perhaps
     surely: bool,
     /// Why it does not decide
@@ -82,6 +87,7 @@ impl Told {
             effect: met.rule.effect.as_str(),
             file: file_of(met.policy.name.as_str()),
             line: met.rule.at.line,
+            when: met.rule.when.as_ref().map(ToString::to_string),
             surely: met.surely,
             why_not,
         };
@@ -91,6 +97,7 @@ impl Told {
             groups: situation.groups.iter().map(ToString::to_string).collect(),
             action: situation.attempt.to_string(),
             grants: situation.grants.iter().map(ToString::to_string).collect(),
+            at: situation.time.map(|time| time.to_string()),
             outcome: account.outcome.as_str(),
             reason: account.explanation.reason.as_str(),
             rule: account.by.as_ref().map(|by| rule(by, None)),
@@ -119,6 +126,7 @@ impl Told {
             ("action", self.action.clone()),
             ("who", format!("{}{groups}", self.user)),
             ("grants", self.grants.join(", ")),
+            ("at", self.at.clone().unwrap_or_default()),
             ("outcome", format!("{} ({})", self.outcome, self.reason)),
             ("rule", rule.map_or_else(|| self.no_rule(), MetRule::shown)),
             (
@@ -198,7 +206,9 @@ impl MetRule {
 
     fn shown(&self) -> String {
         let (file, line) = (safe(&self.file), self.line);
-        format!("{} ({}), {file}:{line}", self.name(), self.effect)
+        let counts = |when: &String| format!(", counts {when}");
+        let when = self.when.as_ref().map_or_else(String::new, counts);
+        format!("{} ({}{when}), {file}:{line}", self.name(), self.effect)
     }
 
     fn other(&self) -> String {

@@ -43,6 +43,7 @@ fn asked(action: &str, grants: &[&str]) -> Asked {
         groups: &case.groups,
         attempt: &case.attempt,
         grants: &grants,
+        time: None,
     }
     .account();
     let named = |one: &Meeting<'_>| format!("{}/{}", one.policy.name, one.rule.id);
