@@ -23,6 +23,7 @@ pub mod logs;
 pub mod port;
 pub mod reconcile;
 pub mod record;
+pub mod seldom;
 pub mod spool;
 pub mod supervise;
 pub mod tell;

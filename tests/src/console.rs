@@ -71,12 +71,18 @@ fn say(verb: &str, text: &str) {
     let mut out = out
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Nobody is left to tell if the port fails; the host counts what it never heard as failed.
     let written = match out.as_mut() {
-        Some(port) => port.write_all(line.as_bytes()).and_then(|()| port.flush()),
+        Some(port) => port.write_all(line.as_bytes()),
         None => std::io::stdout().write_all(line.as_bytes()),
     };
-    drop(written);
+    if let Err(error) = written {
+        // Once more by a new descriptor. Nobody is left to tell if that fails, too: the host counts what it never heard as
+        // failed.
+        *out = open();
+        let again = format!("@log the port failed: {error}\n{line}");
+        let written = out.as_mut().map(|port| port.write_all(again.as_bytes()));
+        drop(written);
+    }
 }
 
 /// Without `O_NOCTTY` the port could become a controlling terminal and send signals.

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stayhand_agent_ebpf::abi::fact::{WAIT_LONG_NS, WAIT_NS};
@@ -27,6 +27,7 @@ use crate::{
         questions::{Asked, FactAnswers, Questions, Said},
         settings::Secret,
     },
+    seldom::Seldom,
 };
 
 /// How often the ring is looked at without being told to: bounds the harm of a lost wake-up.
@@ -44,6 +45,9 @@ struct Shared {
     queue: Queue,
     labeller: Arc<Labeller>,
     secret: Secret,
+    /// Warnings about programs that somebody changes, and about those that cannot be read
+    changed: Seldom,
+    unread: Seldom,
 }
 
 /// Starts both; they run until the process ends. Yields what the first one counts up each time it comes round: the other
@@ -62,6 +66,8 @@ pub fn start(
         queue: Queue::default(),
         labeller,
         secret,
+        changed: Seldom::default(),
+        unread: Seldom::default(),
     });
     let reading = Arc::clone(&shared);
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
@@ -111,10 +117,15 @@ impl Shared {
                     self.say(&asked, about_file(&asked, &image, None));
                 }
             }
-            Outcome::Changed => tracing::warn!(
-                auid = asked.auid,
-                "the arguments of a program were changed while they were judged; nothing is told about them"
-            ),
+            Outcome::Changed => {
+                if let Some(left_out) = self.changed.may(Instant::now()) {
+                    tracing::warn!(
+                        auid = asked.auid,
+                        left_out,
+                        "the arguments of a program were changed while they were judged; nothing is told about them"
+                    );
+                }
+            }
         }
         None
     }
@@ -130,11 +141,14 @@ impl Shared {
             Ok(hash) => self.hashes.keep(asked, *hash),
             Err(why) => {
                 let path = asked.path.as_deref().unwrap_or_default();
-                tracing::warn!(
-                    path = %stayhand_guardrail::text::Safe(path),
-                    why,
-                    "nobody can say what a program hashes to; conditions on it count as perhaps met"
-                );
+                if let Some(left_out) = self.unread.may(Instant::now()) {
+                    tracing::warn!(
+                        path = %stayhand_guardrail::text::Safe(path),
+                        why,
+                        left_out,
+                        "nobody can say what a program hashes to; conditions on it count as perhaps met"
+                    );
+                }
             }
         }
         if let Some(image) = self.images.of(asked.active) {
