@@ -259,15 +259,17 @@ impl Control {
             .map(Host::of)
     }
 
+    /// Of a policy that is at another revision than `replaces`, nothing is changed.
     pub(crate) async fn apply_policy(
         &self,
         source: String,
         dry_run: bool,
+        replaces: Option<u64>,
     ) -> Result<Applied, Failure> {
         let request = v1::ApplyPolicyRequest {
             source,
             validate_only: dry_run,
-            etag: String::new(),
+            etag: replaces.map_or_else(String::new, |revision| revision.to_string()),
         };
         let mut policies = self.policies();
         let call = policies.apply_policy(request);

@@ -1,4 +1,4 @@
-//! `stayhand policy`: check, test, explain, compare, apply and show policies.
+//! `stayhand policy`: check, test, explain, compare, apply, take back and show policies.
 
 mod annotate;
 mod apply;
@@ -7,6 +7,8 @@ mod diff;
 mod explain;
 mod files;
 mod findings;
+mod plan;
+mod rollback;
 mod show;
 mod test;
 
@@ -20,14 +22,16 @@ use crate::{
     screen::Screen,
 };
 
-/// Check, test, explain, compare, apply and show policies
+/// Check, test, explain, compare, apply, take back and show policies
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
     Test(test::Test),
     Explain(Box<explain::Explain>),
     Diff(diff::Diff),
+    Plan(plan::Plan),
     Apply(apply::Apply),
+    Rollback(rollback::Rollback),
     Show(show::Show),
 }
 
@@ -41,7 +45,9 @@ pub(crate) async fn run(
         Command::Test(arguments) => test::run(arguments, screen),
         Command::Explain(arguments) => explain::run(arguments, screen),
         Command::Diff(arguments) => diff::run(arguments, screen),
+        Command::Plan(arguments) => plan::run(arguments, global, screen).await,
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
+        Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }
 }

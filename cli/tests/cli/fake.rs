@@ -327,8 +327,12 @@ impl policies::PolicyService for Service {
         let asked = request.into_inner();
         let told = self
             .told(format!(
-                "apply {} bytes, {}",
+                "apply {} bytes{}, {}",
                 asked.source.len(),
+                match asked.etag.as_str() {
+                    "" => String::new(),
+                    etag => format!(" in place of {etag}"),
+                },
                 asked.validate_only
             ))
             .await?;
@@ -344,7 +348,15 @@ impl policies::PolicyService for Service {
         let told = self
             .told(format!("get {} {}", asked.name, asked.revision))
             .await?;
-        unique(&told.policies, &asked.name, |policy| &policy.name).map(Response::new)
+        let of_revision = |policy: &&v1::Policy| [0, policy.revision].contains(&asked.revision);
+        let policies: Vec<v1::Policy> = told
+            .policies
+            .iter()
+            .filter(of_revision)
+            .take(1)
+            .cloned()
+            .collect();
+        unique(&policies, &asked.name, |policy| &policy.name).map(Response::new)
     }
 
     async fn list_policies(

@@ -242,3 +242,104 @@ fn the_document_comes_back_byte_for_byte() {
         .exits(3)
         .says("lists the policies");
 }
+
+/// Revision 4 and the one before it, which had another rule.
+fn two_revisions() -> Fake {
+    let earlier = v1::Policy {
+        revision: 3,
+        source: GOOD.replace("/usr/bin/nc", "/usr/bin/telnet"),
+        ..stored()
+    };
+    Fake::new(Told {
+        policies: vec![stored(), earlier],
+        ..Told::default()
+    })
+}
+
+#[test]
+fn going_back_sends_the_earlier_document_in_place_of_the_newest_revision_only() {
+    let fake = two_revisions();
+    let earlier = GOOD.replace("/usr/bin/nc", "/usr/bin/telnet").len();
+    fake.run(&["policy", "rollback", "baseline"])
+        .exits(0)
+        .says("changed rule no-netcat")
+        .says("+ exec /usr/bin/telnet")
+        .says("exec /usr/bin/nc: deny -> allow")
+        .prints("applied");
+    assert_eq!(
+        fake.asked(),
+        [
+            "get policies/baseline 0".to_owned(),
+            "get policies/baseline 3".to_owned(),
+            format!("apply {earlier} bytes in place of 4, false"),
+        ]
+    );
+}
+
+#[test]
+fn there_is_nothing_to_go_back_to_before_the_first_revision_or_behind_the_newest() {
+    let fake = two_revisions();
+    fake.run(&["policy", "rollback", "baseline", "--to", "4"])
+        .exits(1)
+        .says("is at revision 4: 4 is not before it");
+    let only = v1::Policy {
+        revision: 1,
+        ..stored()
+    };
+    let fake = Fake::new(Told {
+        policies: vec![only],
+        ..Told::default()
+    });
+    fake.run(&["policy", "rollback", "baseline"])
+        .exits(1)
+        .says("has no revision before 1");
+    assert_eq!(fake.asked().len(), 1);
+}
+
+#[test]
+fn a_plan_changes_nothing_and_says_what_would_change() {
+    let fake = two_revisions();
+    let path = file(
+        fake.directory(),
+        GOOD.replace("/usr/bin/nc", "/usr/bin/ncat").as_bytes(),
+    );
+    fake.run(&["policy", "plan", &path])
+        .exits(0)
+        .prints("policy baseline revision 4: changed\n")
+        .prints("+ exec /usr/bin/ncat");
+    assert!(
+        fake.asked()[1].ends_with("in place of 4, true"),
+        "{:?}",
+        fake.asked()
+    );
+    fake.run(&["policy", "plan", &path, "--exit-code"]).exits(1);
+    let json = fake
+        .run(&["policy", "plan", &path, "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(json["kind"], "PolicyPlanList");
+    assert_eq!(json["items"][0]["change"], "changed");
+    let path = file(fake.directory(), BAD.as_bytes());
+    let before = fake.asked().len();
+    fake.run(&["policy", "plan", &path])
+        .exits(1)
+        .says(":9:7: error");
+    assert_eq!(
+        fake.asked().len(),
+        before,
+        "nobody is asked about what cannot be read"
+    );
+}
+
+#[test]
+fn a_document_can_be_applied_to_one_revision_only() {
+    let fake = fake();
+    let path = file(fake.directory(), GOOD.as_bytes());
+    fake.run(&["policy", "apply", &path, "--replaces", "4"])
+        .exits(0);
+    assert!(
+        fake.asked()[0].contains("in place of 4"),
+        "{:?}",
+        fake.asked()
+    );
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stayhand_guardrail::{
-    policy::{self, case},
+    policy::{self, Policy, case},
     text::safe,
 };
 
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[command(after_help = "\
 Examples:
   stayhand policy apply prod.yaml --dry-run
-  stayhand policy apply prod.yaml --wait --timeout 1m")]
+  stayhand policy apply prod.yaml --replaces 4 --wait --timeout 1m")]
 pub(crate) struct Apply {
     /// Policy document; - is standard input
     #[arg(value_name = "FILE")]
@@ -39,18 +39,51 @@ pub(crate) struct Apply {
     /// Wait until every online host enforces it
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
+    /// Only if the policy is at this revision, 0 for a new one: what two people apply at once is refused to the second
+    #[arg(long, value_name = "N")]
+    replaces: Option<u64>,
+}
+
+/// A document on its way to the control plane.
+pub(super) struct Submission<'a> {
+    /// Where it comes from, for findings
+    pub(super) label: &'a str,
+    pub(super) source: String,
+    /// The revision that it is to replace, if only that one
+    pub(super) replaces: Option<u64>,
+    pub(super) dry_run: bool,
+    pub(super) wait: bool,
 }
 
 pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Result<(), Failure> {
     let source = read(&apply.file)?;
     check(&apply.file, &source, screen)?;
     let control = global.control().await?;
-    let mut applied = control.apply_policy(source.clone(), apply.dry_run).await?;
+    let submission = Submission {
+        label: &apply.file,
+        source,
+        replaces: apply.replaces,
+        dry_run: apply.dry_run,
+        wait: apply.wait,
+    };
+    submit(submission, &control, global, screen).await
+}
+
+/// Applies what was checked and says what became of it.
+pub(super) async fn submit(
+    submission: Submission<'_>,
+    control: &Control,
+    global: &Global,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let Submission { label, source, .. } = submission;
+    let asked = control.apply_policy(source.clone(), submission.dry_run, submission.replaces);
+    let mut applied = asked.await?;
     for found in &applied.warnings {
-        screen.note(&findings::shown(&apply.file, &source, found, screen));
+        screen.note(&findings::shown(label, &source, found, screen));
     }
-    let outcome = if apply.wait {
-        wait(&mut applied, &control, global, screen).await
+    let outcome = if submission.wait {
+        wait(&mut applied, control, global, screen).await
     } else {
         Ok(())
     };
@@ -63,14 +96,14 @@ pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Resu
 
 /// The control plane decides; asking it about what cannot be read, or fails its own tests, would only cost the place of the
 /// finding.
-fn check(file: &str, source: &str, screen: &Screen) -> Result<(), Failure> {
+pub(super) fn check(file: &str, source: &str, screen: &Screen) -> Result<Policy, Failure> {
     let (found, problem) = match policy::parse(source) {
         Err(errors) => {
             let count = many(errors.len(), "error");
             (errors, count)
         }
         Ok(policy) => match case::alone(&policy) {
-            (0, _) => return Ok(()),
+            (0, _) => return Ok(policy),
             (failed, problems) => {
                 let tests = many(policy.tests.len(), "test");
                 (problems, format!("{failed} of its {tests} failed"))

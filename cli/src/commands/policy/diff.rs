@@ -4,7 +4,7 @@ use serde::Serialize;
 use stayhand_guardrail::{
     policy::{
         Policy,
-        diff::{self, Change, Kind, Outcomes, Sample},
+        diff::{self, Change, Kind, Sample},
     },
     text::safe,
 };
@@ -41,9 +41,7 @@ pub(crate) struct Diff {
 
 /// What changes, for programs.
 #[derive(Debug, Serialize)]
-struct Report {
-    old: String,
-    new: String,
+pub(super) struct Report {
     changed: bool,
     says: Vec<Said>,
     outcomes: Vec<Turned>,
@@ -51,6 +49,15 @@ struct Report {
     judged: usize,
     /// What no action was made of
     without: Vec<String>,
+}
+
+/// The same with the names of both files.
+#[derive(Debug, Serialize)]
+struct Compared<'a> {
+    old: &'a str,
+    new: &'a str,
+    #[serde(flatten)]
+    report: &'a Report,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,15 +96,24 @@ pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
         ));
     }
     let (old, new) = (policy(&diff.old, screen)?, policy(&diff.new, screen)?);
-    let changes = diff::changes(&old, &new);
-    let report = Report::of(diff, &changes, &diff::samples(&old, &new));
+    let report = Report::between(&old, &new);
     match screen.format_or(Format::Table) {
-        Format::Table => print(&report, screen)?,
+        Format::Table => {
+            screen.data(&report.text(screen))?;
+            screen.note(&report.remarks());
+        }
         Format::Name => {
             let names = report.says.iter().map(|said| format!("{}\n", said.subject));
             screen.data(&names.collect::<String>())?;
         }
-        Format::Json | Format::Jsonl | Format::Yaml => screen.document("PolicyDiff", &report)?,
+        Format::Json | Format::Jsonl | Format::Yaml => {
+            let files = Compared {
+                old: &diff.old,
+                new: &diff.new,
+                report: &report,
+            };
+            screen.document("PolicyDiff", &files)?;
+        }
     }
     if diff.exit_code && report.changed {
         return Err(Failure::general("the policy changes"));
@@ -117,7 +133,9 @@ fn policy(file: &str, screen: &Screen) -> Result<Policy, Failure> {
 }
 
 impl Report {
-    fn of(diff: &Diff, changes: &[Change], outcomes: &Outcomes) -> Self {
+    /// What changes from one to the other.
+    pub(super) fn between(old: &Policy, new: &Policy) -> Self {
+        let (changes, outcomes) = (diff::changes(old, new), diff::samples(old, new));
         let said = |change: &Change| Said {
             subject: change.subject.clone(),
             change: match change.kind {
@@ -128,14 +146,56 @@ impl Report {
             lines: change.lines.clone(),
         };
         Self {
-            old: diff.old.clone(),
-            new: diff.new.clone(),
             changed: !changes.is_empty() || !outcomes.changed.is_empty(),
             says: changes.iter().map(said).collect(),
             outcomes: outcomes.changed.iter().map(Turned::of).collect(),
             judged: outcomes.judged,
             without: outcomes.without.iter().cloned().collect(),
         }
+    }
+
+    /// For people.
+    pub(super) fn text(&self, screen: &Screen) -> String {
+        let mut text = String::new();
+        for said in &self.says {
+            let tone = match said.change {
+                "added" => Tone::Good,
+                "removed" => Tone::Bad,
+                _ => Tone::Care,
+            };
+            text.push_str(&format!(
+                "{} {}\n",
+                screen.paint(said.change, tone),
+                said.subject
+            ));
+            for line in &said.lines {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+        if !self.outcomes.is_empty() {
+            let head = if text.is_empty() { "" } else { "\n" };
+            text.push_str(&format!("{head}outcomes that change\n"));
+            for turned in &self.outcomes {
+                text.push_str(&format!("  {}\n", turned.shown()));
+            }
+        }
+        defused(&text)
+    }
+
+    /// What was not tried, and what was, so that silence is not taken for more than it is.
+    pub(super) fn remarks(&self) -> String {
+        let not_tried = self
+            .without
+            .iter()
+            .map(|place| format!("not tried, because no sample could be made: {place}\n"));
+        let says = if self.says.is_empty() {
+            "the two say the same; "
+        } else {
+            ""
+        };
+        let (judged, turned) = (self.judged, self.outcomes.len());
+        let summary = format!("{says}{judged} sample actions judged, {turned} outcomes change");
+        not_tried.collect::<String>() + &summary
     }
 }
 
@@ -186,50 +246,4 @@ impl Outcome {
             None => format!("{} (no rule)", self.outcome),
         }
     }
-}
-
-fn print(report: &Report, screen: &Screen) -> Result<(), Failure> {
-    let mut text = String::new();
-    for said in &report.says {
-        let tone = match said.change {
-            "added" => Tone::Good,
-            "removed" => Tone::Bad,
-            _ => Tone::Care,
-        };
-        text.push_str(&format!(
-            "{} {}\n",
-            screen.paint(said.change, tone),
-            said.subject
-        ));
-        for line in &said.lines {
-            text.push_str(&format!("  {line}\n"));
-        }
-    }
-    if !report.outcomes.is_empty() {
-        let head = if text.is_empty() { "" } else { "\n" };
-        text.push_str(&format!("{head}outcomes that change\n"));
-        for turned in &report.outcomes {
-            text.push_str(&format!("  {}\n", turned.shown()));
-        }
-    }
-    screen.data(&defused(&text))?;
-    for place in &report.without {
-        screen.note(&format!(
-            "not tried, because no sample could be made: {place}"
-        ));
-    }
-    screen.note(&summary(report));
-    Ok(())
-}
-
-/// What was looked at, so that silence is not taken for more than it is.
-fn summary(report: &Report) -> String {
-    let judged = report.judged;
-    let turned = report.outcomes.len();
-    let says = if report.says.is_empty() {
-        "the two say the same; "
-    } else {
-        ""
-    };
-    format!("{says}{judged} sample actions judged, {turned} outcomes change")
 }
