@@ -177,6 +177,7 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
                 return 0;
             }
             let readable = read(raw, asked.address, asked.len);
+            take_for_own(raw, &asked);
             let family = core::ptr::read_volatile(raw) as u16;
             let is_v4 = family == AF_INET || asked.or_unspecified && family == AF_UNSPEC;
             let is_v6 = family == AF_INET6 && asked.len >= SOCKADDR_IN6_LEN;
@@ -187,6 +188,26 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
         }
     };
     finish(state, task, met.then_some(named.subject))
+}
+
+/// A socket of IPv6 takes an address without a family for one of its own, where it takes it at all (`rawv6_sendmsg`,
+/// `l2tp_ip6_sendmsg`); others look at no address then.
+///
+/// # Safety
+/// `raw` must have a word, and `asked.socket` must be typed.
+#[inline(always)]
+unsafe fn take_for_own(raw: *mut u32, asked: &Asked) {
+    // SAFETY: by contract; a loaded pointer is looked at before it is used.
+    unsafe {
+        let first = core::ptr::read_volatile(raw);
+        if !asked.or_unspecified || asked.len < SOCKADDR_IN6_LEN || first as u16 != AF_UNSPEC {
+            return;
+        }
+        let sock: Addr = load(asked.socket, &OFF_SOCKET_SK);
+        if !sock.is_null() && load::<u16>(sock, &OFF_SOCK_FAMILY) == AF_INET6 {
+            core::ptr::write_volatile(raw, first | u32::from(AF_INET6));
+        }
+    }
 }
 
 /// What was met decides, in one place: the verifier goes through all that follows once for each.

@@ -144,6 +144,20 @@ fn nothing_is_run_where_one_policy_cannot_be_read() {
 }
 
 #[test]
+fn a_test_that_passes_only_beside_other_files_fails_as_it_could_never_be_applied() {
+    let directory = tempfile::tempdir().unwrap();
+    let free = "as: alice, groups: [dev], exec: [/usr/bin/telnet], expect: deny";
+    let one = policy(directory.path(), "a", &[NC, free]);
+    let path = policy(directory.path(), "b", &[]);
+    let other = fs::read_to_string(&path).unwrap();
+    fs::write(&path, other.replace("/usr/bin/nc", "/usr/bin/telnet")).unwrap();
+    alone(&["policy", "test", &one, &path])
+        .exits(1)
+        .says("by itself, as `policy apply` judges it: test `exec /usr/bin/telnet` fails")
+        .says("1 of 2 tests failed by itself");
+}
+
+#[test]
 fn a_forge_gets_one_line_for_each_finding_with_its_place() {
     let wrong = GDB.replace("expect: alert", "name: \"100%: a,b\", expect: deny");
     let ran = tested(&[NC, &wrong], &["--annotations", "github"]).exits(1);

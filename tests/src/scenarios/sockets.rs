@@ -451,6 +451,12 @@ fn protocols(_: &mut Ctx) -> Result<()> {
             let found = root.tell(&words)?;
             ensure!(found == result, "`{words}` gives {found}");
         }
+        // An address without a family is one of the socket's own.
+        for address in ["at", "unspec"] {
+            let words = format!("call|sendto|sock:10:3:17|=x|1|0|{address}:[::1]:17|28");
+            let found = root.tell(&words)?;
+            ensure!(found == EPERM, "`{words}` gives {found}");
+        }
         // Nor is its port known: a rule on another port may be meant.
         let words = "call|sendto|sock:2:3:17|=x|1|0|at:127.0.11.1:1|16";
         let found = root.tell(words)?;

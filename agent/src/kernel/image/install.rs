@@ -175,8 +175,6 @@ impl Installer {
         }
         let active = desired.generation.0 << 1 | u64::from(slot);
         self.published.publish(active, &desired.image);
-        self.tables.take_ruled(&rows)?;
-        self.nothing_is_passed_over(&rows)?;
         self.tables.active.put(&ACTIVE_IMAGE, &active)?;
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
@@ -194,7 +192,9 @@ impl Installer {
         self.tables.count_change()?;
         self.tables.clear(slot)?;
         self.tables.write(slot, rows)?;
-        self.compare(slot, rows)
+        self.compare(slot, rows)?;
+        self.tables.take_ruled(rows)?;
+        self.nothing_is_passed_over(rows)
     }
 
     fn compare(&self, slot: u32, rows: &Rows) -> Result<(), InstallError> {

@@ -3,7 +3,7 @@
 mod tested;
 
 use serde::Serialize;
-use stayhand_guardrail::policy::{Severity, Versioned, case};
+use stayhand_guardrail::policy::{Diagnostic, Severity, Versioned, case};
 
 use self::tested::Tested;
 use super::files::{self, Document, Files, many};
@@ -45,6 +45,8 @@ struct TestedFile {
     tests: Vec<Tested>,
     /// Rules that decide no test
     unreached: Vec<String>,
+    /// Tests that pass beside the other files and fail without them
+    only_together: usize,
     findings: Vec<Finding>,
 }
 
@@ -104,7 +106,23 @@ fn tried(test: &Test, host: &[Versioned], index: usize, document: &mut Document)
         Severity::Warning
     };
     let uncovered = case::uncovered(policy, &judged, severity);
-    let problems = case::problems(&judged);
+    let mut problems = case::problems(&judged);
+    if host.len() > 1 && problems.is_empty() {
+        // What passes only beside the others can never be applied.
+        let by_itself = |problem: Diagnostic| Diagnostic {
+            message: format!(
+                "by itself, as `policy apply` judges it: {}",
+                problem.message
+            ),
+            ..problem
+        };
+        problems = case::alone(policy).1.into_iter().map(by_itself).collect();
+    }
+    let only_together = if judged.iter().all(case::Judged::passes) {
+        problems.len()
+    } else {
+        0
+    };
     let passed = problems.is_empty() && (uncovered.is_empty() || !test.require_coverage);
     let unreached = case::unreached(policy, &judged);
     let unreached = unreached.into_iter().map(|rule| rule.id.to_string());
@@ -119,6 +137,7 @@ fn tried(test: &Test, host: &[Versioned], index: usize, document: &mut Document)
     TestedFile {
         tests,
         unreached,
+        only_together,
         ..TestedFile::of(document, passed)
     }
 }
@@ -132,6 +151,7 @@ impl TestedFile {
             policy: policy.map(|policy| policy.name.to_string()),
             tests: vec![],
             unreached: vec![],
+            only_together: 0,
             findings: document.findings.clone(),
         }
     }
@@ -154,7 +174,12 @@ fn verdict(report: &Report) -> String {
     let tests = || report.files.iter().flat_map(|file| &file.tests);
     let (count, failed) = (tests().count(), tests().filter(|test| !test.passed).count());
     let unreached: usize = report.files.iter().map(|file| file.unreached.len()).sum();
+    let only_together: usize = report.files.iter().map(|file| file.only_together).sum();
     let result = match (failed, count) {
+        (0, count) if only_together > 0 => {
+            let tests = many(count, "test");
+            format!("{only_together} of {tests} failed by itself, without the other files")
+        }
         (0, 1) => "1 test passes".to_owned(),
         (0, count) => format!("{count} tests pass"),
         (failed, count) => format!("{failed} of {} failed", many(count, "test")),

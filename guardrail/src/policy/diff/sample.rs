@@ -4,13 +4,15 @@ mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stayhand_agent_ebpf::abi::schedule::SCHEDULES_PER_SLOT;
+
 use super::super::{
     Attempt, Outcome, Policy, Subjects, Versioned, When, case::ask, explain::Explanation,
 };
 use crate::{
     id::{GroupName, Revision, UserName},
     key::PermissionRef,
-    limits::TIMES_MAX,
+    limits::{SAMPLES_MAX, TIMES_MAX},
     reason::Reason,
     time::UnixMs,
 };
@@ -59,11 +61,17 @@ struct Kin {
 
 /// Judges samples of both versions by both.
 pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
-    let (attempts, mut without) = witnesses([old, new]);
+    let (mut attempts, mut without) = witnesses([old, new]);
     let (before, after) = (Side::of(old), Side::of(new));
     let mut changed = Vec::new();
     let (times, left_out) = times([old, new]);
     without.extend(left_out);
+    // Each is judged at each time.
+    let most = SAMPLES_MAX / times.len().max(1);
+    if attempts.len() > most {
+        without.insert(format!("{} more actions", attempts.len() - most));
+        attempts.truncate(most);
+    }
     for kin in kin(&old.subjects, &new.subjects) {
         for attempt in &attempts {
             let differ = |granted: bool| {
@@ -161,7 +169,14 @@ fn differs(
 fn times(versions: [&Policy; 2]) -> (Vec<Option<UnixMs>>, Option<String>) {
     let rules = versions.iter().flat_map(|policy| &policy.rules);
     let whens = rules.filter_map(|rule| rule.when.as_ref());
-    let mut times: BTreeSet<UnixMs> = whens.flat_map(When::examples).collect();
+    let mut different: Vec<&When> = Vec::new();
+    for when in whens {
+        // A host has room for no more.
+        if different.len() < SCHEDULES_PER_SLOT as usize && !different.contains(&when) {
+            different.push(when);
+        }
+    }
+    let mut times: BTreeSet<UnixMs> = different.into_iter().flat_map(When::examples).collect();
     if times.is_empty() {
         return (vec![None], None);
     }

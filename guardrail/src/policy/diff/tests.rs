@@ -71,7 +71,7 @@ fn a_rule_that_comes_goes_or_turns_is_said_in_words_of_actions() {
         said(&old, &new),
         [
             "Changed rule nc: effect: deny -> hold; timeout: none -> 5m; message: none -> wait; - exec /usr/bin/nc; \
-             - exec /usr/bin/ncat; + exec /usr/bin/nc, an argument -l",
+             - exec /usr/bin/ncat; + exec /usr/bin/nc, an argument `-l`",
             "Removed rule gone: effect: alert; - bpf",
             "Added rule come: effect: deny; + connect 10.0.0.0/8 port 1 by udp",
         ]
@@ -158,7 +158,7 @@ fn each_alternative_of_a_condition_has_a_sample_and_what_has_none_is_named() {
     }
     let found = samples(&with("regex: \"^drop [a-z]+$\""), &with("regex: x"));
     let without: Vec<&str> = found.without.iter().map(String::as_str).collect();
-    assert_eq!(without, ["exec /k, an argument like ^drop [a-z]+$"]);
+    assert_eq!(without, ["exec /k, an argument like `^drop [a-z]+$`"]);
 }
 
 #[test]
@@ -243,4 +243,31 @@ fn a_window_that_changes_is_said_and_shown_at_times_that_tell_it() {
         "id: b, effect: deny, exec: { path: /b }, when: { windows: \"daily 01:00-02:00 UTC\" }",
     ]);
     assert!(turned(&always, &never).contains(&"bot+2: exec /a: deny (a) -> allow (-)".to_owned()));
+}
+
+#[test]
+fn conditions_that_mean_something_else_never_read_alike() {
+    let psql = |condition: &str| {
+        rules(&[&format!(
+            "id: a, effect: deny, exec: {{ path: /usr/bin/psql, {condition} }}"
+        )])
+    };
+    for (old, new) in [
+        ("regex: ['^x{3}$', '^y{3}$']", "regex: ['^x{3}$ or ^y{3}$']"),
+        ("anyArg: [a, b]", "anyArg: [a or b]"),
+        ("anyArg: [a, b]", "anyArg: [\"a` or `b\"]"),
+        ("subcommand: [a b]", "subcommand: [\"a` `b\"]"),
+        (
+            "anyArg: [a], terminal: true",
+            "anyArg: [\"a`, with a terminal\"]",
+        ),
+    ] {
+        assert!(!said(&psql(old), &psql(new)).is_empty(), "{old} | {new}");
+    }
+    let at = |path: &str| rules(&[&format!("id: a, effect: deny, exec: {{ {path} }}")]);
+    let (one, other) = (
+        at("path: /a, anyArg: [x]"),
+        at("path: \"/a, an argument `x`\""),
+    );
+    assert!(!said(&one, &other).is_empty());
 }

@@ -18,7 +18,9 @@ pub(super) fn atoms(target: &Target) -> BTreeSet<String> {
     match target {
         Target::Exec { paths, args } => {
             let condition = condition(args);
-            let each = paths.iter().map(|path| format!("exec {path}{condition}"));
+            let each = paths
+                .iter()
+                .map(|path| format!("exec {}{condition}", shown(path)));
             each.collect()
         }
         Target::File { operations, paths } => on(operations, paths.iter().map(shown)),
@@ -77,8 +79,14 @@ fn on(operations: &[Operation], places: impl Iterator<Item = String>) -> BTreeSe
     lines
 }
 
+/// Quoted where it could be read as more than a path.
 fn shown(path: &crate::policy::PathPattern) -> String {
-    path.to_string()
+    let text = path.to_string();
+    if text.contains([' ', ',', '`']) {
+        quoted(&text)
+    } else {
+        text
+    }
 }
 
 fn addresses(ranges: &Ranges) -> Vec<String> {
@@ -113,8 +121,9 @@ fn demand(clause: &Clause) -> String {
         Clause::Argument(patterns) => format!("an argument {}", any(patterns)),
         Clause::Subcommand(all) => {
             let words = |words: &Vec<ArgPattern>| {
-                let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-                safe(&words.join(" "))
+                let words: Vec<String> =
+                    words.iter().map(|word| quoted(&word.to_string())).collect();
+                words.join(" ")
             };
             let each: Vec<String> = all.iter().map(words).collect();
             format!("subcommand {}", each.join(" or "))
@@ -147,6 +156,11 @@ fn demand(clause: &Clause) -> String {
 }
 
 fn any<T: ToString>(items: &[T]) -> String {
-    let items: Vec<String> = items.iter().map(|item| safe(&item.to_string())).collect();
+    let items: Vec<String> = items.iter().map(|item| quoted(&item.to_string())).collect();
     items.join(" or ")
+}
+
+/// Between marks that are in none, so that no two lists read alike.
+fn quoted(text: &str) -> String {
+    format!("`{}`", safe(text).replace('`', "\\x60"))
 }

@@ -37,8 +37,12 @@ pub(super) fn calendar(r: &mut Reader, node: &Node) {
         r.report(error.suggest("leave the key out if there are none"));
     }
     for (key, value) in pairs.iter().take(PERIODS_MAX) {
+        // Each finding looks for what is alike among all zones.
+        if r.is_full() {
+            break;
+        }
         let name: Option<PeriodName> = r.parsed(key, "period name");
-        let items = r.one_or_list(value, "windows");
+        let items = few(r, value);
         let windows = items.iter().filter_map(|item| window(r, item)).collect();
         let Some(name) = name else { continue };
         if r.calendar.iter().any(|known| known.name == name) {
@@ -75,7 +79,7 @@ pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
         }
     };
     let mut windows = Vec::new();
-    for item in r.one_or_list(items, "windows") {
+    for item in few(r, items) {
         windows.extend(named_or_written(r, item));
     }
     if windows.len() > WINDOWS_MAX {
@@ -86,6 +90,14 @@ pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
         r.report(Diagnostic::error(items.at, "", message));
     }
     (!windows.is_empty()).then_some(When { windows, outside })
+}
+
+/// One or some windows, not more than a rule may have.
+fn few<'n>(r: &mut Reader, node: &'n Node) -> &'n [Node] {
+    match &node.value {
+        Value::List(_) => r.list_up_to(node, "windows", WINDOWS_MAX).unwrap_or(&[]),
+        _ => r.one_or_list(node, "windows"),
+    }
 }
 
 /// The windows of a name, or the one that is written. A window has blanks, a name has none.

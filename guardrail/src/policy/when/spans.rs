@@ -61,18 +61,16 @@ impl When {
     /// Times at which the rule counts, and at which it does not: of what comes again in some week, of what comes once around
     /// it.
     pub fn examples(&self) -> Vec<UnixMs> {
+        // Its ends, however far they are apart.
         let around = |window: &Window| match window.period {
-            Period::Once { from, to } => Some(Span {
-                from: seconds(from).saturating_sub(2 * DAY_S),
-                to: seconds(to).saturating_add(2 * DAY_S),
-            }),
-            Period::Days { .. } | Period::Week { .. } => None,
+            Period::Once { from, to } => vec![near(from), near(to)],
+            Period::Days { .. } | Period::Week { .. } => vec![],
         };
         let week = Span {
             from: SOME_MONDAY_S,
             to: SOME_MONDAY_S + 8 * DAY_S,
         };
-        let ranges = std::iter::once(week).chain(self.windows.iter().filter_map(around));
+        let ranges = std::iter::once(week).chain(self.windows.iter().flat_map(around));
         let times = ranges.flat_map(|known| {
             let counts = self.spans(known, usize::MAX).counts;
             let inside = counts.first().map(|span| span.from);
@@ -81,6 +79,15 @@ impl When {
         });
         let in_ms = |time: i64| Some(UnixMs(u64::try_from(time).ok()?.checked_mul(1_000)?));
         times.filter_map(in_ms).collect()
+    }
+}
+
+/// Two days before and behind it, in whatever zone it is.
+fn near(shown: DateTime) -> Span {
+    let at = seconds(shown);
+    Span {
+        from: at.saturating_sub(2 * DAY_S),
+        to: at.saturating_add(2 * DAY_S),
     }
 }
 

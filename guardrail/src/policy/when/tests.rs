@@ -311,3 +311,15 @@ fn examples_of_a_rule_that_does_not_always_count_have_both() {
         }
     }
 }
+
+#[test]
+fn examples_of_a_period_of_thousands_of_years_are_found_at_once() {
+    let daily = (0..7).map(|hour| window(&format!("daily 0{hour}:00-0{hour}:01 UTC")));
+    let when = When {
+        windows: std::iter::once(window("1900-01-01 - 9999-12-30 America/New_York"))
+            .chain(daily)
+            .collect(),
+        outside: false,
+    };
+    assert!(when.examples().len() <= 6);
+}

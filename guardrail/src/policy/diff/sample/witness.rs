@@ -169,7 +169,10 @@ fn addresses(ranges: &Ranges) -> impl Iterator<Item = (IpAddr, u16)> {
         ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4)
     };
     // A port of a range that begins at 0 is the first that anybody connects to.
-    let ports = ranges.ports.iter().map(|range| range.first.max(1));
+    let ports = ranges
+        .ports
+        .iter()
+        .map(|range| range.first.max(1).min(range.last));
     let ports: Vec<u16> = ports.collect();
     ranges.cidrs.iter().flat_map(move |cidr| {
         let (bytes, _) = cidr.mapped_prefix();
