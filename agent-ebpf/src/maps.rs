@@ -14,9 +14,10 @@ use stayhand_agent_ebpf::abi::{
     image::{
         ACTIVE_ENTRIES, ARG_PATTERNS_MAX, ARG_STEPS_PER_SLOT, ArgKey, ArgStep, EDGES_MAX,
         ENTRIES_PER_SLOT, EdgeKey, Entry, LABELS_MAX, LEASES_MAX, Label, LabelBits, LabelKey,
-        LeaseKey, LeaseRow, NAMES_MAX, NETS_MAX, NODES_PER_SLOT, NetBits, NetKey, Node, Range,
-        SUBJECTS_MAX, Settings, Subject, SubjectKey,
+        LeaseKey, LeaseRow, NAMES_MAX, NODES_PER_SLOT, Node, Range, SUBJECTS_MAX, Settings,
+        Subject, SubjectKey,
     },
+    net::{NETS_MAX, NetBits, NetKey},
     place::{PLACES_MAX, Place},
     record::Record,
     schedule::{SCHEDULES_PER_SLOT, Schedule},

@@ -49,6 +49,8 @@ pub mod policy;
 pub mod prefix;
 pub mod reason;
 pub mod redact;
+#[cfg(test)]
+mod seeded;
 pub mod subject;
 pub mod text;
 pub mod time;

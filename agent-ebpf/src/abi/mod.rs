@@ -8,6 +8,7 @@ pub mod code;
 pub mod fact;
 pub mod hold;
 pub mod image;
+pub mod net;
 pub mod offsets;
 pub mod place;
 pub mod record;
@@ -15,9 +16,8 @@ pub mod schedule;
 pub mod task;
 
 /// Version of every layout in this module. Part of the bpffs directory name (`v<abi>`), of every record and
-/// of the object's `.rodata`; any change of a layout increments it, and any
-/// change of what hooks let go before they know who asks: programs of one version that run beside each other have to agree
-/// on that.
+/// of the object's `.rodata`. Any change of a layout increments it, and so does any change of what hooks let go before
+/// they know who asks: programs of one version that run beside each other have to agree on that.
 pub const ABI_VERSION: u16 = 8;
 
 /// Login uid or audit session that was never set (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET` in `linux/audit.h`).

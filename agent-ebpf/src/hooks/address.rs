@@ -7,10 +7,8 @@ use aya_ebpf::{
 };
 use stayhand_agent_ebpf::abi::{
     code::protocol,
-    image::{
-        ACTIVE_SLOT_MASK, NET_BITS_V6, NET_INTERNET, NET_SPACE_BITS, NET_VSOCK, NetKey, Range,
-        Subject, net_bit, net_space,
-    },
+    image::{ACTIVE_SLOT_MASK, Range, Subject},
+    net::{NET_BITS_V6, NET_INTERNET, NET_SPACE_BITS, NET_VSOCK, NetKey, net_bit, net_space},
     task::TaskState,
 };
 
@@ -145,10 +143,24 @@ fn begins_unruled(base: usize, beginning: u32) -> bool {
 /// `socket` must be a typed `struct socket`.
 #[inline(always)]
 pub unsafe fn is_internet(socket: Addr) -> bool {
+    // SAFETY: by contract.
+    matches!(unsafe { family_of(socket) }, AF_INET | AF_INET6)
+}
+
+/// Family of a socket; none if it has lost its kernel part.
+///
+/// # Safety
+/// `socket` must be a typed `struct socket`.
+#[inline(always)]
+unsafe fn family_of(socket: Addr) -> u16 {
     // SAFETY: by contract; a loaded pointer is looked at before it is used.
     unsafe {
         let sock: Addr = load(socket, &OFF_SOCKET_SK);
-        !sock.is_null() && matches!(load(sock, &OFF_SOCK_FAMILY), AF_INET | AF_INET6)
+        if sock.is_null() {
+            AF_UNSPEC
+        } else {
+            load(sock, &OFF_SOCK_FAMILY)
+        }
     }
 }
 
@@ -197,14 +209,11 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
 /// `raw` must have a word, and `asked.socket` must be typed.
 #[inline(always)]
 unsafe fn take_for_own(raw: *mut u32, asked: &Asked) {
-    // SAFETY: by contract; a loaded pointer is looked at before it is used.
+    // SAFETY: by contract.
     unsafe {
         let first = core::ptr::read_volatile(raw);
-        if !asked.or_unspecified || asked.len < SOCKADDR_IN6_LEN || first as u16 != AF_UNSPEC {
-            return;
-        }
-        let sock: Addr = load(asked.socket, &OFF_SOCKET_SK);
-        if !sock.is_null() && load::<u16>(sock, &OFF_SOCK_FAMILY) == AF_INET6 {
+        let without = asked.or_unspecified && first as u16 == AF_UNSPEC;
+        if without && asked.len >= SOCKADDR_IN6_LEN && family_of(asked.socket) == AF_INET6 {
             core::ptr::write_volatile(raw, first | u32::from(AF_INET6));
         }
     }

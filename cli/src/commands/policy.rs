@@ -14,12 +14,14 @@ mod test;
 
 use std::io::Read as _;
 
-use stayhand_guardrail::{limits::SOURCE_BYTES_MAX, text::safe};
+use stayhand_guardrail::{id::PolicyName, limits::SOURCE_BYTES_MAX, text::safe};
 
 use crate::{
     args::Global,
+    client::Control,
     failure::{Failure, Kind},
     screen::Screen,
+    view::Policy,
 };
 
 /// Check, test, explain, compare, apply, take back and show policies
@@ -50,6 +52,17 @@ pub(crate) async fn run(
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }
+}
+
+/// A revision that the control plane has; 0 is the newest.
+async fn find(control: &Control, name: &PolicyName, revision: u64) -> Result<Policy, Failure> {
+    let found = control.policy(name.as_str(), revision).await;
+    found.map_err(|failure| match failure.kind {
+        Kind::NotFound => {
+            failure.hint("`stayhand policy show` lists the policies with their newest revisions")
+        }
+        _ => failure,
+    })
 }
 
 /// Reads a policy source; `-` is standard input. Never more than the bound of the language.

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use stayhand_agent_ebpf::{
     abi::{
         code::reason,
-        image::{ENTRIES_PER_ATTEMPT_MAX, Entry, LeaseRow, NET_INTERNET, NetBits, Node, Range},
+        image::{ENTRIES_PER_ATTEMPT_MAX, Entry, LeaseRow, Node, Range},
+        net::{NET_INTERNET, NetBits},
         schedule::Schedule,
         task::{DEPTH_MAX, RANGES_MAX},
     },
@@ -99,7 +100,7 @@ fn walk(image: &Image, levels: &[Level]) -> Option<Vec<Range>> {
 }
 
 /// Judges an attempt on an address (mapped IPv6, network order, or that of a virtual socket; see
-/// `abi::image::net_space`).
+/// `abi::net::net_space`).
 pub fn judge_address(
     image: &Image,
     (kind, addr): (u32, [u8; 16]),

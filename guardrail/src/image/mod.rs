@@ -12,8 +12,9 @@ pub(crate) mod trie;
 
 use std::collections::BTreeMap;
 
-use stayhand_agent_ebpf::abi::image::{
-    EDGES_MAX, Entry, LABELS_MAX, NAMES_MAX, NETS_MAX, NODES_PER_SLOT, Node, Range, range_flag,
+use stayhand_agent_ebpf::abi::{
+    image::{EDGES_MAX, Entry, LABELS_MAX, NAMES_MAX, NODES_PER_SLOT, Node, Range, range_flag},
+    net::NETS_MAX,
 };
 
 use crate::{
@@ -87,7 +88,7 @@ impl Default for Step {
 /// One address range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetRange {
-    /// Kind of address, see `abi::image::net_space`
+    /// Kind of address, see `abi::net::net_space`
     pub kind: u32,
     /// Mapped IPv6 address, network order; of a virtual socket its number and its port
     pub addr: [u8; 16],

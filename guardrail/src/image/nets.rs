@@ -6,8 +6,9 @@ use std::{
     fmt::{Display, Formatter},
 };
 
-use stayhand_agent_ebpf::abi::image::{
-    ENTRIES_PER_ATTEMPT_MAX, Entry, NET_INTERNET, NET_VSOCK, Range,
+use stayhand_agent_ebpf::abi::{
+    image::{ENTRIES_PER_ATTEMPT_MAX, Entry, Range},
+    net::{NET_INTERNET, NET_VSOCK},
 };
 
 use super::{append, some_rules};

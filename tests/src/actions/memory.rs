@@ -4,9 +4,10 @@ use std::{env, fmt::Write as _, fs, path::Path};
 
 use stayhand_agent_ebpf::abi::{
     image::{
-        ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW, Label, LabelKey, LeaseKey, LeaseRow,
-        NetKey, Node, Range, Subject, SubjectKey,
+        ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW, Label, LabelKey, LeaseKey, LeaseRow, Node,
+        Range, Subject, SubjectKey,
     },
+    net::NetKey,
     place::{PLACES_MAX, Place},
     task::TaskState,
 };

@@ -456,6 +456,11 @@ fn protocols(_: &mut Ctx) -> Result<()> {
             let words = format!("call|sendto|sock:10:3:17|=x|1|0|{address}:[::1]:17|28");
             let found = root.tell(&words)?;
             ensure!(found == EPERM, "`{words}` gives {found}");
+            let elsewhere = root.tell(&words.replace("::1", "::2"))?;
+            ensure!(
+                elsewhere != EPERM,
+                "every address is denied: this shows nothing"
+            );
         }
         // Nor is its port known: a rule on another port may be meant.
         let words = "call|sendto|sock:2:3:17|=x|1|0|at:127.0.11.1:1|16";

@@ -12,10 +12,10 @@ use stayhand_agent_ebpf::{
         code::{decode_effect, effect},
         image::{
             ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW,
-            Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NAME_LEN_AT, NET_INTERNET,
-            NET_SPACE_BITS, NetBits, NetKey, Node, Range, Subject, SubjectKey, arg_space,
-            entry_flag, net_space,
+            Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NAME_LEN_AT, Node, Range,
+            Subject, SubjectKey, arg_space, entry_flag,
         },
+        net::{NET_INTERNET, NET_SPACE_BITS, NetBits, NetKey, net_space},
         schedule::Schedule,
     },
     path::{and_hash, wild_hash},

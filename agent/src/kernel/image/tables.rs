@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use stayhand_agent_ebpf::abi::{
     image::{
         ACTIVE_CHANGES, ACTIVE_UNRULED, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey,
-        Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, NetBits, Node,
-        Range, Subject, SubjectKey,
+        Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range,
+        Subject, SubjectKey,
     },
+    net::NetBits,
     schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key,
 };
-use stayhand_agent_ebpf::abi::image::{ArgKey, NetKey};
+use stayhand_agent_ebpf::abi::{image::ArgKey, net::NetKey};
 
 use super::{super::pins::Pins, Plain, Row, Table, TableError};
 

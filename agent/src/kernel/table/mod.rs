@@ -19,9 +19,10 @@ use stayhand_agent_ebpf::abi::{
     fact::{Answer, FactKey},
     hold::{AnswerEntry, HoldEntry, HoldKey},
     image::{
-        ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NetBits,
-        NetKey, Node, Range, Settings, Subject, SubjectKey,
+        ArgKey, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, Node,
+        Range, Settings, Subject, SubjectKey,
     },
+    net::{NetBits, NetKey},
     schedule::Schedule,
     task::Identity,
 };

@@ -5,14 +5,9 @@ use stayhand_guardrail::{id::PolicyName, policy::Policy, text::safe};
 use super::{
     apply::{Submission, check, submit},
     diff::Report,
+    find,
 };
-use crate::{
-    args::Global,
-    client::Control,
-    failure::{Failure, Kind},
-    screen::Screen,
-    view,
-};
+use crate::{args::Global, failure::Failure, screen::Screen, view};
 
 /// Make the document of an earlier revision the newest one
 ///
@@ -44,9 +39,9 @@ pub(super) async fn run(
     screen: &Screen,
 ) -> Result<(), Failure> {
     let control = global.control().await?;
-    let newest = stored(&control, &rollback.name, 0).await?;
+    let newest = find(&control, &rollback.name, 0).await?;
     let to = target(rollback.to, &newest)?;
-    let earlier = stored(&control, &rollback.name, to).await?;
+    let earlier = find(&control, &rollback.name, to).await?;
     if let (Some(now), Some(then)) = (parsed(&newest), parsed(&earlier)) {
         let report = Report::between(&now, &then);
         screen.note(&(report.text(screen) + &report.remarks()));
@@ -61,20 +56,6 @@ pub(super) async fn run(
         wait: rollback.wait,
     };
     submit(submission, &control, global, screen).await
-}
-
-async fn stored(
-    control: &Control,
-    name: &PolicyName,
-    revision: u64,
-) -> Result<view::Policy, Failure> {
-    let found = control.policy(name.as_str(), revision).await;
-    found.map_err(|failure| match failure.kind {
-        Kind::NotFound => {
-            failure.hint("`stayhand policy show` lists the policies with their newest revisions")
-        }
-        _ => failure,
-    })
 }
 
 fn target(to: Option<u64>, newest: &view::Policy) -> Result<u64, Failure> {

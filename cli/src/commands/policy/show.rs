@@ -2,9 +2,10 @@
 
 use stayhand_guardrail::id::PolicyName;
 
+use super::find;
 use crate::{
     args::{Format, Global},
-    failure::{Failure, Kind},
+    failure::Failure,
     screen::Screen,
     view::{Policy, prose},
 };
@@ -35,14 +36,7 @@ pub(super) async fn run(show: &Show, global: &Global, screen: &Screen) -> Result
             "no policy has been applied; `stayhand policy apply FILE` does",
         );
     };
-    let policy = control
-        .policy(name.as_str(), show.revision.unwrap_or(0))
-        .await
-        .map_err(|failure| match failure.kind {
-            Kind::NotFound => failure
-                .hint("`stayhand policy show` lists the policies with their newest revisions"),
-            _ => failure,
-        })?;
+    let policy = find(&control, name, show.revision.unwrap_or(0)).await?;
     match screen.format_or(Format::Table) {
         Format::Table => document(&policy, screen),
         _ => screen.one(&policy),

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
-};
+use proptest::prelude::*;
 use stayhand_agent_ebpf::{
     abi::{
         code::{protocol, reason},
-        image::{NET_INTERNET, NET_VSOCK},
+        net::{NET_INTERNET, NET_VSOCK},
     },
     decide::{Attempt, Decision, Now},
 };
@@ -34,35 +31,11 @@ use crate::{
         net::{mapped_octets, vsock_address},
     },
     reason::{Reason, Verdict},
+    seeded,
 };
 
-/// Runs `property` over `cases` cases from a seed that is printed and can be given (`STAYHAND_SEED`).
 fn over(cases: u32, moving: bool, property: impl Fn(&Case) -> Result<(), TestCaseError>) {
-    let seed = std::env::var("STAYHAND_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(rand_seed);
-    println!("seed: STAYHAND_SEED={seed}");
-    let mut bytes = [0u8; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..Config::default()
-    };
-    let outcome = TestRunner::new_with_rng(config, rng).run(&case(moving), |case| property(&case));
-    if let Err(failure) = outcome {
-        panic!("STAYHAND_SEED={seed}: {failure}");
-    }
-}
-
-fn rand_seed() -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    seeded::over(cases, &case(moving), |case| property(&case));
 }
 
 fn known<'a>(args: Option<&'a Vec<Vec<u8>>>, sha256: Option<u8>, origin: &'a Origin) -> Call<'a> {

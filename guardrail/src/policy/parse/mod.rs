@@ -16,7 +16,7 @@ mod when;
 use self::{fields::Fields, reader::Reader};
 use super::{
     Case, Diagnostic, Mode, Permission, Policy, Rule, Subjects,
-    yaml::{self, Node, Value},
+    yaml::{self, Node},
 };
 use crate::{
     id::{GroupName, PermissionName, PolicyName, UserName},
@@ -161,21 +161,8 @@ fn names<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(
 }
 
 fn permissions(r: &mut Reader, node: &Node) -> Vec<Permission> {
-    let Value::Map(pairs) = &node.value else {
-        r.wrong_type(node, "permissions", "a mapping of names to actions");
-        return vec![];
-    };
-    if pairs.is_empty() || pairs.len() > PERMISSIONS_MAX {
-        let message = format!(
-            "permissions has {} entries, which is not between 1 and {PERMISSIONS_MAX}",
-            pairs.len()
-        );
-        r.report(
-            Diagnostic::error(node.at, "", message).suggest("leave the key out if there are none"),
-        );
-    }
     let mut permissions: Vec<Permission> = Vec::new();
-    for (key, value) in pairs.iter().take(PERMISSIONS_MAX) {
+    for (key, value) in r.named(node, "permissions", "actions", PERMISSIONS_MAX) {
         let name: Option<PermissionName> = r.parsed(key, "permission name");
         if let Some(name) = &name
             && permissions.iter().any(|known| known.name == *name)

@@ -11,9 +11,7 @@ use crate::{
     limits::SETS_MAX,
     policy::{
         Cidr, Diagnostic, NamePattern, NamedSet, PortRange, Protocol, Ranges, Target, VsockRange,
-        diagnostic::nearest,
-        net::CidrError,
-        yaml::{Node, Value},
+        diagnostic::nearest, net::CidrError, yaml::Node,
     },
 };
 
@@ -22,19 +20,7 @@ const LATER: [&str; 5] = ["host", "hosts", "dns", "domain", "uid"];
 
 /// Reads `sets` into the reader, where [`target`] finds them.
 pub(super) fn sets(r: &mut Reader, node: &Node) {
-    let Value::Map(pairs) = &node.value else {
-        r.wrong_type(node, "sets", "a mapping of names to destinations");
-        return;
-    };
-    if pairs.is_empty() || pairs.len() > SETS_MAX {
-        let message = format!(
-            "sets has {} entries, which is not between 1 and {SETS_MAX}",
-            pairs.len()
-        );
-        let error = Diagnostic::error(node.at, "", message);
-        r.report(error.suggest("leave the key out if there are none"));
-    }
-    for (key, value) in pairs.iter().take(SETS_MAX) {
+    for (key, value) in r.named(node, "sets", "destinations", SETS_MAX) {
         let name: Option<SetName> = r.parsed(key, "set name");
         let ranges = set(r, value);
         let Some(name) = name else { continue };

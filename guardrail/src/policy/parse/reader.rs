@@ -156,6 +156,29 @@ impl Reader {
         Some(items.get(..max).unwrap_or(items))
     }
 
+    /// The entries of a mapping from names, which is not empty and not too large.
+    pub(super) fn named<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        of: &str,
+        max: usize,
+    ) -> &'n [(Node, Node)] {
+        let Value::Map(pairs) = &node.value else {
+            self.wrong_type(node, what, &format!("a mapping of names to {of}"));
+            return &[];
+        };
+        if pairs.is_empty() || pairs.len() > max {
+            let message = format!(
+                "{what} has {} entries, which is not between 1 and {max}",
+                pairs.len()
+            );
+            let error = Diagnostic::error(node.at, "", message);
+            self.report(error.suggest("leave the key out if there are none"));
+        }
+        pairs.get(..max).unwrap_or(pairs)
+    }
+
     pub(super) fn list<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Node] {
         self.list_up_to(node, what, LIST_MAX).unwrap_or(&[])
     }

@@ -24,19 +24,7 @@ const LATER: [&str; 6] = [
 
 /// Reads `calendar` into the reader, where [`when`] finds it.
 pub(super) fn calendar(r: &mut Reader, node: &Node) {
-    let Value::Map(pairs) = &node.value else {
-        r.wrong_type(node, "calendar", "a mapping of names to windows");
-        return;
-    };
-    if pairs.is_empty() || pairs.len() > PERIODS_MAX {
-        let message = format!(
-            "calendar has {} entries, which is not between 1 and {PERIODS_MAX}",
-            pairs.len()
-        );
-        let error = Diagnostic::error(node.at, "", message);
-        r.report(error.suggest("leave the key out if there are none"));
-    }
-    for (key, value) in pairs.iter().take(PERIODS_MAX) {
+    for (key, value) in r.named(node, "calendar", "windows", PERIODS_MAX) {
         // Each finding looks for what is alike among all zones.
         if r.is_full() {
             break;

@@ -1,10 +1,7 @@
 //! Windows: what is written is what is meant, also where a clock is changed, and points in time say the same.
 
 use jiff::Timestamp;
-use proptest::{
-    prelude::*,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
+use proptest::prelude::*;
 
 use super::{Met, Span, UnixMs, When, Window, WindowError, point};
 
@@ -202,65 +199,48 @@ fn any_time() -> impl Strategy<Value = i64> {
 
 #[test]
 fn points_in_time_say_what_the_clocks_say() {
-    let seed = std::env::var("STAYHAND_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    println!("seed: STAYHAND_SEED={seed}");
-    let mut bytes = [0u8; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let config = Config {
-        cases: 3_000,
-        failure_persistence: None,
-        ..Config::default()
-    };
     let cases = (
         prop::collection::vec(any_window(), 1..4),
         any::<bool>(),
         any_time(),
         prop::collection::vec(0i64..9 * 86_400, 30),
     );
-    let outcome =
-        TestRunner::new_with_rng(config, rng).run(&cases, |(texts, outside, from, offsets)| {
-            let windows: Vec<Window> = texts.iter().filter_map(|text| text.parse().ok()).collect();
-            prop_assume!(!windows.is_empty());
-            for window in &windows {
-                prop_assert_eq!(window, &self::window(&window.to_string()));
-            }
-            let when = When { windows, outside };
-            let known = Span {
-                from,
-                to: from + 9 * 86_400,
-            };
-            let spans = when.spans(known, usize::MAX);
-            prop_assert_eq!(spans.known, known);
-            prop_assert!(spans.counts.windows(2).all(|two| two[0].to < two[1].from));
-            let ends = spans
+    crate::seeded::over(3_000, &cases, |(texts, outside, from, offsets)| {
+        let windows: Vec<Window> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+        prop_assume!(!windows.is_empty());
+        for window in &windows {
+            prop_assert_eq!(window, &self::window(&window.to_string()));
+        }
+        let when = When { windows, outside };
+        let known = Span {
+            from,
+            to: from + 9 * 86_400,
+        };
+        let spans = when.spans(known, usize::MAX);
+        prop_assert_eq!(spans.known, known);
+        prop_assert!(spans.counts.windows(2).all(|two| two[0].to < two[1].from));
+        let ends = spans
+            .counts
+            .iter()
+            .flat_map(|span| [span.from - 1, span.from, span.to - 1, span.to]);
+        let times = offsets.iter().map(|offset| from + offset).chain(ends);
+        for at in times.filter(|at| known.from <= *at && *at < known.to) {
+            let inside = spans
                 .counts
                 .iter()
-                .flat_map(|span| [span.from - 1, span.from, span.to - 1, span.to]);
-            let times = offsets.iter().map(|offset| from + offset).chain(ends);
-            for at in times.filter(|at| known.from <= *at && *at < known.to) {
-                let inside = spans
-                    .counts
-                    .iter()
-                    .any(|span| span.from <= at && at < span.to);
-                let unix = UnixMs(at.cast_unsigned() * 1_000);
-                let expected = if inside { Met::Yes } else { Met::No };
-                prop_assert_eq!(
-                    when.met(Some([unix; 2])),
-                    expected,
-                    "{} at {}",
-                    texts.join("; "),
-                    at
-                );
-            }
-            Ok(())
-        });
-    if let Err(failure) = outcome {
-        panic!("STAYHAND_SEED={seed}: {failure}");
-    }
+                .any(|span| span.from <= at && at < span.to);
+            let unix = UnixMs(at.cast_unsigned() * 1_000);
+            let expected = if inside { Met::Yes } else { Met::No };
+            prop_assert_eq!(
+                when.met(Some([unix; 2])),
+                expected,
+                "{} at {}",
+                texts.join("; "),
+                at
+            );
+        }
+        Ok(())
+    });
 }
 
 #[test]

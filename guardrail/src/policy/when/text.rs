@@ -91,7 +91,7 @@ fn period(words: &[&str]) -> Option<Period> {
             to: Moment::new(Day::named(last)?, clock(to)?),
         }),
         [first, from, "-", last, to] => Some(Period::Once {
-            from: date(first)?.to_datetime(time(from)?),
+            from: date(first)?.to_datetime(time(clock(from)?)?),
             to: date_time(last, clock(to)?)?,
         }),
         // Whole days, the last one among them.
@@ -137,8 +137,9 @@ fn clock(text: &str) -> Option<Clock> {
     Clock::new(two(hour)?, two(minute)?)
 }
 
-fn time(text: &str) -> Option<Time> {
-    let minutes = clock(text)?.minutes();
+/// Nothing for `24:00`, which no clock shows.
+fn time(at: Clock) -> Option<Time> {
+    let minutes = at.minutes();
     let (hour, minute) = (minutes / 60, minutes % 60);
     Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, 0, 0).ok()
 }
@@ -158,7 +159,7 @@ fn date_time(day: &str, at: Clock) -> Option<DateTime> {
     if at.minutes() == MINUTES_PER_DAY {
         return Some(day.tomorrow().ok()?.to_datetime(Time::midnight()));
     }
-    Some(day.to_datetime(time(&at.to_string())?))
+    Some(day.to_datetime(time(at)?))
 }
 
 /// A point in time as tests say it: `2026-11-27 18:00 Europe/Berlin`. One that a clock shows twice is the first of them.

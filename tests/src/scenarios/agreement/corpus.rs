@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::LazyLock};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use stayhand_agent_ebpf::{
-    abi::{code::op, image::NET_INTERNET},
+    abi::{code::op, net::NET_INTERNET},
     decide::{Attempt, Decision, Now},
 };
 use stayhand_guardrail::{

@@ -2,10 +2,8 @@
 
 use stayhand_agent_ebpf::abi::{
     code::op,
-    image::{
-        ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, NET_SPACE_BITS, NetBits,
-        Subject, SubjectKey,
-    },
+    image::{ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, Subject, SubjectKey},
+    net::{NET_SPACE_BITS, NetBits},
 };
 use stayhand_guardrail::{
     id::{Generation, GrantId},

@@ -8,8 +8,9 @@ use std::{
 use stayhand_agent_ebpf::abi::{
     image::{
         ACTIVE_ENTRIES, ArgStep, EdgeKey, Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow,
-        NetBits, Node, Range, Subject, SubjectKey,
+        Node, Range, Subject, SubjectKey,
     },
+    net::NetBits,
     schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
