@@ -24,6 +24,8 @@ use stayhand_agent_ebpf::abi::{
     task::{Identity, TaskState},
 };
 
+use crate::offsets::{Addr, OFF_TASK_STORAGE, load};
+
 /// `BPF_F_NO_PREALLOC`: memory on demand for maps that only the agent writes.
 const ON_DEMAND: usize = 1;
 /// Ring bytes: A about 220 records, B and C about as many; each is drained within milliseconds.
@@ -114,19 +116,31 @@ pub static TASKS: TaskStorage<TaskState> = TaskStorage {
 };
 
 /// State of `task`, null if it has none.
+///
+/// Most tasks of a host have no storage of anybody: of these a load tells what the helper would, which begins with the
+/// same load (kernel/bpf/bpf_task_storage.c, `task_storage_lookup`). Null there is never a pinned task: the kernel
+/// publishes the storage, with the state in it, before the call that makes the state returns (`bpf_local_storage_alloc`,
+/// by compare and exchange); a child's is made before the child runs; and it is taken away with its last state only.
+///
+/// # Safety
+/// `task` must be a typed task pointer.
 #[inline(always)]
-pub fn task_state(task: *const u8) -> *mut TaskState {
+pub unsafe fn task_state(task: Addr) -> *mut TaskState {
+    // SAFETY: typed by contract.
+    if unsafe { load::<u64>(task, &OFF_TASK_STORAGE) } == 0 {
+        return core::ptr::null_mut();
+    }
     storage(task, 0)
 }
 
 /// State of `task`, made and zeroed if need be; null if that failed.
 #[inline(always)]
-pub fn task_state_or_new(task: *const u8) -> *mut TaskState {
+pub fn task_state_or_new(task: Addr) -> *mut TaskState {
     storage(task, CREATE)
 }
 
 #[inline(always)]
-fn storage(task: *const u8, flags: u64) -> *mut TaskState {
+fn storage(task: Addr, flags: u64) -> *mut TaskState {
     let map = (&raw const TASKS).cast_mut().cast::<c_void>();
     // SAFETY: `task` is a task pointer typed by the verifier; the helper returns null or a whole value that
     // lives as long as the task, which is the current one or one under construction in our hands.

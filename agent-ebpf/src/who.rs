@@ -41,7 +41,8 @@ pub fn current_task() -> Addr {
 /// Who the current task is; pins it at first sight.
 #[inline(always)]
 pub fn who(task: Addr) -> Who {
-    let state = task_state(task);
+    // SAFETY: the current task, typed.
+    let state = unsafe { task_state(task) };
     if state.is_null() {
         return first_sight(task);
     }
@@ -79,7 +80,8 @@ fn first_sight(task: Addr) -> Who {
 /// A thread that was there before the agent takes over its leader's pin, which the scan set.
 #[inline(always)]
 fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
-    let state = task_state(leader);
+    // SAFETY: typed task pointer.
+    let state = unsafe { task_state(leader) };
     if state.is_null() {
         if auid == UNSET {
             return Who::Unguarded;

@@ -38,6 +38,8 @@ pub const MEMBERS: &[Member] = &[
     member("OFF_TASK_PID", "task_struct", &["pid"], 4),
     member("OFF_TASK_TGID", "task_struct", &["tgid"], 4),
     member("OFF_TASK_GROUP_LEADER", "task_struct", &["group_leader"], 8),
+    // There with `CONFIG_BPF_SYSCALL`, without which no kernel has LSM programs (kernel/bpf/bpf_task_storage.c).
+    member("OFF_TASK_STORAGE", "task_struct", &["bpf_storage"], 8),
     member("OFF_TASK_REAL_PARENT", "task_struct", &["real_parent"], 8),
     member("OFF_TASK_SIGNAL", "task_struct", &["signal"], 8),
     member("OFF_TASK_MM", "task_struct", &["mm"], 8),

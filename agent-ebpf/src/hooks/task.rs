@@ -25,7 +25,8 @@ pub fn task_alloc(ctx: LsmContext) -> i32 {
     };
     let child: Addr = ctx.arg(0);
     let flags: u64 = ctx.arg(1);
-    if !task_state(child).is_null() {
+    // SAFETY: typed hook argument.
+    if unsafe { !task_state(child).is_null() } {
         return 0; // a newer program has done it
     }
     let state = task_state_or_new(child);
