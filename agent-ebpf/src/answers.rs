@@ -7,7 +7,7 @@
 use core::ffi::{c_long, c_void};
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use stayhand_agent_ebpf::abi::task::{ANSWERS_MAX, Answered, TaskState};
+use stayhand_agent_ebpf::abi::task::{ANSWERS_MAX, Answered, Scratch};
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
@@ -18,34 +18,34 @@ const USED: u32 = 2;
 
 #[repr(C)]
 struct Scan {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 #[inline(always)]
-fn scan(state: *mut TaskState, each: Callback) -> u32 {
-    let mut context = Scan { state };
-    // SAFETY: the context outlives the loop; the state is live.
+fn scan(scratch: *mut Scratch, each: Callback) -> u32 {
+    let mut context = Scan { scratch };
+    // SAFETY: the context outlives the loop; the scratch is live.
     unsafe {
-        (*state).current.rounds.found = 0;
+        (*scratch).current.rounds.found = 0;
         bpf_loop(
             ANSWERS_MAX as u32,
             each as *mut c_void,
             (&raw mut context).cast(),
             0,
         );
-        core::ptr::read_volatile(&raw const (*state).current.rounds.found)
+        core::ptr::read_volatile(&raw const (*scratch).current.rounds.found)
     }
 }
 
 #[inline(always)]
-unsafe fn at(state: *mut TaskState, index: u64) -> Option<*mut Answered> {
+unsafe fn at(scratch: *mut Scratch, index: u64) -> Option<*mut Answered> {
     if index >= ANSWERS_MAX as u64 {
         return None;
     }
     // SAFETY: index checked; live by contract.
     unsafe {
         Some(
-            (&raw mut (*state).answered)
+            (&raw mut (*scratch).answered)
                 .cast::<Answered>()
                 .add(index as usize),
         )
@@ -54,11 +54,11 @@ unsafe fn at(state: *mut TaskState, index: u64) -> Option<*mut Answered> {
 
 /// Uses the answer to the current action, if this call has one. A used answer seen again empties the call.
 #[inline(always)]
-pub fn used_before(state: *mut TaskState) -> bool {
-    match scan(state, look) {
+pub fn used_before(scratch: *mut Scratch) -> bool {
+    match scan(scratch, look) {
         FOUND => true,
         USED => {
-            scan(state, forget);
+            scan(scratch, forget);
             false
         }
         _ => false,
@@ -66,49 +66,49 @@ pub fn used_before(state: *mut TaskState) -> bool {
 }
 
 unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `scan`'s; the state is live.
+    // SAFETY: the context is `scan`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else {
+        let scratch = (*context.cast::<Scan>()).scratch;
+        let Some(answered) = at(scratch, index) else {
             return 1;
         };
         if (*answered).hold == 0 {
             return 0;
         }
-        if (*state).current.now.boot_ns >= (*answered).boot_deadline_ns {
+        if (*scratch).current.now.boot_ns >= (*answered).boot_deadline_ns {
             (*answered).hold = 0;
             return 0;
         }
-        if (*answered).call != (*state).current.call {
+        if (*answered).call != (*scratch).current.call {
             if (*answered).seen != 0 {
                 (*answered).hold = 0; // used up by an earlier call
             }
             return 0;
         }
-        let same = ((*answered).digest[0] ^ (*state).current.digest[0])
-            | ((*answered).digest[1] ^ (*state).current.digest[1]);
+        let same = ((*answered).digest[0] ^ (*scratch).current.digest[0])
+            | ((*answered).digest[1] ^ (*scratch).current.digest[1]);
         if same != 0 {
             return 0;
         }
         if (*answered).seen != 0 {
-            (*state).current.rounds.found = USED;
+            (*scratch).current.rounds.found = USED;
             return 1;
         }
         (*answered).seen = 1;
-        (*state).current.hold = (*answered).hold;
-        (*state).current.rounds.found = FOUND;
+        (*scratch).current.hold = (*answered).hold;
+        (*scratch).current.rounds.found = FOUND;
     }
     1
 }
 
 unsafe extern "C" fn forget(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `scan`'s; the state is live.
+    // SAFETY: the context is `scan`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else {
+        let scratch = (*context.cast::<Scan>()).scratch;
+        let Some(answered) = at(scratch, index) else {
             return 1;
         };
-        if (*answered).call == (*state).current.call {
+        if (*answered).call == (*scratch).current.call {
             (*answered).hold = 0;
         }
     }
@@ -117,18 +117,18 @@ unsafe extern "C" fn forget(index: u64, context: *mut c_void) -> c_long {
 
 /// The attempt stops: what it used so far stays good for the restart of the same call.
 #[inline(never)]
-pub fn keep_for_restart(state: *mut TaskState) {
-    scan(state, rewind);
+pub fn keep_for_restart(scratch: *mut Scratch) {
+    scan(scratch, rewind);
 }
 
 unsafe extern "C" fn rewind(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `scan`'s; the state is live.
+    // SAFETY: the context is `scan`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else {
+        let scratch = (*context.cast::<Scan>()).scratch;
+        let Some(answered) = at(scratch, index) else {
             return 1;
         };
-        if (*answered).call == (*state).current.call {
+        if (*answered).call == (*scratch).current.call {
             (*answered).seen = 0;
         }
     }
@@ -138,24 +138,24 @@ unsafe extern "C" fn rewind(index: u64, context: *mut c_void) -> c_long {
 /// Keeps an approval for the rest of this call, used by this attempt. Without a free place the action goes on
 /// but a restart asks again.
 #[inline(always)]
-pub fn keep(state: *mut TaskState) {
-    scan(state, take);
+pub fn keep(scratch: *mut Scratch) {
+    scan(scratch, take);
 }
 
 unsafe extern "C" fn take(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `scan`'s; the state is live.
+    // SAFETY: the context is `scan`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Scan>()).state;
-        let Some(answered) = at(state, index) else {
+        let scratch = (*context.cast::<Scan>()).scratch;
+        let Some(answered) = at(scratch, index) else {
             return 1;
         };
         if (*answered).hold != 0 {
             return 0;
         }
-        (*answered).digest = (*state).current.digest;
-        (*answered).hold = (*state).current.hold;
-        (*answered).call = (*state).current.call;
-        (*answered).boot_deadline_ns = (*state).current.boot_deadline_ns;
+        (*answered).digest = (*scratch).current.digest;
+        (*answered).hold = (*scratch).current.hold;
+        (*answered).call = (*scratch).current.call;
+        (*answered).boot_deadline_ns = (*scratch).current.boot_deadline_ns;
         (*answered).seen = 1;
     }
     1

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use stayhand_agent_ebpf::{
     abi::{
         code::op,
-        task::{Strings, TaskState, compare},
+        task::{Scratch, Strings, compare},
     },
     siphash::{Sip, last_word},
     strings::{next_offset, vector_end},
@@ -27,23 +27,23 @@ const PIECES_MAX: u32 = 2_048;
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
-/// Puts the digest of the current action into the state; false if there is none. Only that of a `PROGRAM` has strings,
+/// Puts the digest of the current action into the scratch; false if there is none. Only that of a `PROGRAM` has strings,
 /// and only hooks of executions have the code for them: the verifier would go through it at every other one.
 #[inline(always)]
-pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call) -> bool {
+pub fn digest<const PROGRAM: bool>(scratch: *mut Scratch, task: Addr, call: Call) -> bool {
     let Some(settings) = settings() else {
         return false;
     };
-    // SAFETY: the state is live; typed current task, whose credentials are never null.
+    // SAFETY: the scratch is live; typed current task, whose credentials are never null.
     unsafe {
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         if (*current).unholdable != 0 {
             return false;
         }
-        let mut words = Words::new(state);
+        let mut words = Words::new(scratch);
         words.put(u64::from((*current).attempt.ops) | (u64::from((*current).open_flags) << 32));
         words.put((*current).decision.by.rule);
         words.put((*current).object.ino);
@@ -77,7 +77,7 @@ pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call
             let Some(vectors) = call.vectors() else {
                 return false;
             };
-            let Some(with_strings) = strings(state, sip, vectors) else {
+            let Some(with_strings) = strings(scratch, sip, vectors) else {
                 return false;
             };
             sip = with_strings;
@@ -89,12 +89,12 @@ pub fn digest<const PROGRAM: bool>(state: *mut TaskState, task: Addr, call: Call
 }
 
 #[inline(always)]
-fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
-    let mut context = Context { state };
+fn strings(scratch: *mut Scratch, sip: Sip, vectors: Vectors) -> Option<Sip> {
+    let mut context = Context { scratch };
     let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
-    // SAFETY: the context outlives the loop, which runs before this returns; the state is live.
+    // SAFETY: the context outlives the loop, which runs before this returns; the scratch is live.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         (*rounds).sip = sip;
         (*rounds).tail = Sip::narrow(settings()?.secret);
         (*rounds).vectors = [vectors.argv, vectors.envp];
@@ -118,12 +118,12 @@ fn strings(state: *mut TaskState, sip: Sip, vectors: Vectors) -> Option<Sip> {
 /// The strings that the last digest of an execution took in.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn digested(state: *mut TaskState) -> Strings {
+pub unsafe fn digested(scratch: *mut Scratch) -> Strings {
     // SAFETY: by contract.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         Strings {
             compare: compare::ALL,
             argc: (*rounds).counts[0],
@@ -137,8 +137,8 @@ pub unsafe fn digested(state: *mut TaskState) -> Strings {
 unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `strings`'s, on its stack; user memory is read by checked helpers only.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let walk = &raw mut (*state).current.rounds;
+        let scratch = (*context.cast::<Context>()).scratch;
+        let walk = &raw mut (*scratch).current.rounds;
         let vector = if (*walk).phase == 0 {
             (*walk).vectors[0]
         } else {
@@ -159,14 +159,14 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
             (*walk).index = 0;
             return c_long::from((*walk).phase >= 2);
         }
-        let Some(piece) = read(state, string.wrapping_add((*walk).offset)) else {
+        let Some(piece) = read(scratch, string.wrapping_add((*walk).offset)) else {
             (*walk).failed = 1;
             return 1;
         };
-        (*walk).sip = hashed(state, (*walk).sip, piece);
+        (*walk).sip = hashed(scratch, (*walk).sip, piece);
         // What a program is called by its caller is not what a script's loader gives it.
         if (*walk).phase != 0 || (*walk).index != 0 {
-            (*walk).tail = hashed(state, (*walk).tail, piece);
+            (*walk).tail = hashed(scratch, (*walk).tail, piece);
         }
         if piece.ends {
             (*walk).offset = 0;

@@ -15,7 +15,7 @@ use stayhand_agent_ebpf::abi::{
     code::{class, counter, op},
     image::ARG_PATTERN_BYTES,
     record::{ARGS_BYTES, COMM_BYTES, PATH_BYTES, Record, TTY_BYTES, record_flag},
-    task::{DEPTH_MAX, Level, NAME_MAX, Rounds, TaskState},
+    task::{DEPTH_MAX, Level, NAME_MAX, Rounds, Scratch},
 };
 
 use crate::{
@@ -56,23 +56,23 @@ pub fn reserve(class: u32) -> Option<RingBufEntry<Record>> {
 
 /// Fills and submits a reserved record.
 #[inline(always)]
-pub fn submit(state: *mut TaskState, mut room: RingBufEntry<Record>) {
-    fill(state, room.as_mut_ptr());
+pub fn submit(scratch: *mut Scratch, mut room: RingBufEntry<Record>) {
+    fill(scratch, room.as_mut_ptr());
     room.submit(0);
 }
 
 #[inline(always)]
-fn fill(state: *mut TaskState, record: *mut Record) {
-    // SAFETY: `record` is reserved ring memory of exactly this size, `state` is live.
+fn fill(scratch: *mut Scratch, record: *mut Record) {
+    // SAFETY: `record` is reserved ring memory of exactly this size, `scratch` is live.
     unsafe {
-        let current = &raw const (*state).current;
-        let said = &raw const (*state).current.said;
+        let current = &raw const (*scratch).current;
+        let said = &raw const (*scratch).current.said;
         (*record).version = ABI_VERSION;
         (*record).class = (*said).class as u16;
         (*record).len = size_of::<Record>() as u32;
         (*record).boot_ns = (*current).now.boot_ns;
         (*record).tai_ns = (*current).now.tai_ns;
-        (*record).generation = (*current).active >> 1;
+        (*record).generation = (*current).here.active >> 1;
         (*record).rule = (*current).decision.by.rule;
         (*record).permission = (*current).decision.by.permission;
         (*record).grant = (*current).decision.grant;
@@ -89,25 +89,25 @@ fn fill(state: *mut TaskState, record: *mut Record) {
         (*record).dest_addr = (*current).dest_addr;
         (*record).dest_port = (*current).attempt.port;
         (*record).protocol = (*current).attempt.protocol;
-        process(state, record);
-        let flags = path(state, record) | args(state, record);
+        process(scratch, record);
+        let flags = path(scratch, record) | args(scratch, record);
         (*record).flags = (*said).flags | flags;
     }
 }
 
 #[inline(always)]
-unsafe fn process(state: *mut TaskState, record: *mut Record) {
-    // SAFETY: typed current task; reserved record; live state.
+unsafe fn process(scratch: *mut Scratch, record: *mut Record) {
+    // SAFETY: typed current task; reserved record; live scratch.
     unsafe {
         let task = current_task();
-        (*record).task_cookie = (*state).task_cookie;
-        (*record).process_cookie = (*state).process_cookie;
+        (*record).task_cookie = (*scratch).task_cookie;
+        (*record).process_cookie = (*scratch).process_cookie;
         (*record).tgid = load(task, &OFF_TASK_TGID);
         (*record).tid = load(task, &OFF_TASK_PID);
         (*record).ppid = parent(task as u64).unwrap_or(0);
         (*record).uid = bpf_get_current_uid_gid() as u32;
-        (*record).auid = (*state).auid;
-        (*record).session = (*state).session;
+        (*record).auid = (*scratch).auid;
+        (*record).session = (*scratch).session;
         (*record).comm = [0; COMM_BYTES];
         bpf_get_current_comm((&raw mut (*record).comm).cast(), COMM_BYTES as u32);
         (*record).tty = [0; TTY_BYTES];
@@ -143,7 +143,7 @@ pub unsafe fn terminal(task: u64) -> Option<u64> {
 /// What the two copying loops work on; what they count is in `Rounds`.
 #[repr(C)]
 struct Copying {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     record: *mut Record,
 }
 
@@ -151,20 +151,20 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
 /// Copies the walk's components, object first; returns flags. The root, last of all, has no name.
 #[inline(always)]
-unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying { state, record };
-    // SAFETY: the context outlives the loop; state and record are live. A name's key has fewer bytes than a path.
+unsafe fn path(scratch: *mut Scratch, record: *mut Record) -> u32 {
+    let mut copying = Copying { scratch, record };
+    // SAFETY: the context outlives the loop; scratch and record are live. A name's key has fewer bytes than a path.
     unsafe {
-        let name_len = (*state).current.name_len;
+        let name_len = (*scratch).current.name_len;
         if name_len != 0 {
-            let key = (&raw const (*state).args.key.text).cast::<c_void>();
+            let key = (&raw const (*scratch).args.key.text).cast::<c_void>();
             let to = (&raw mut (*record).path).cast::<c_void>();
             bpf_probe_read_kernel(to, ARG_PATTERN_BYTES as u32, key);
             (*record).path_components = 0;
             (*record).path_len = name_len - 1;
             return record_flag::ABSTRACT;
         }
-        let rounds = components(&mut copying, (*state).current.depth, one_component);
+        let rounds = components(&mut copying, (*scratch).current.depth, one_component);
         (*record).path_components = (*rounds).count;
         (*record).path_len = (*rounds).at as u32;
         (*rounds).flags
@@ -173,9 +173,9 @@ unsafe fn path(state: *mut TaskState, record: *mut Record) -> u32 {
 
 #[inline(always)]
 unsafe fn components(copying: &mut Copying, depth: u32, each: Callback) -> *mut Rounds {
-    // SAFETY: the context outlives the loop; state and record are live.
+    // SAFETY: the context outlives the loop; scratch and record are live.
     unsafe {
-        let rounds = start(copying.state);
+        let rounds = start(copying.scratch);
         if depth > 1 {
             bpf_loop(
                 depth - 1,
@@ -191,12 +191,12 @@ unsafe fn components(copying: &mut Copying, depth: u32, each: Callback) -> *mut 
 /// Empties what the copying loops count.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn start(state: *mut TaskState) -> *mut Rounds {
+pub unsafe fn start(scratch: *mut Scratch) -> *mut Rounds {
     // SAFETY: live by contract.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         (*rounds).at = 0;
         (*rounds).count = 0;
         (*rounds).flags = 0;
@@ -210,7 +210,7 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `path`'s; the array has PATH_BYTES.
     unsafe {
         let target = (&raw mut (*(*copying).record).path).cast();
-        component((*copying).state, 0, index, target, record_flag::PATH_CUT)
+        component((*copying).scratch, 0, index, target, record_flag::PATH_CUT)
     }
 }
 
@@ -221,7 +221,13 @@ unsafe extern "C" fn one_component_of_other(index: u64, context: *mut c_void) ->
     unsafe {
         let target = (&raw mut (*(*copying).record).args).cast();
         let base = DEPTH_MAX as u64;
-        component((*copying).state, base, index, target, record_flag::ARGS_CUT)
+        component(
+            (*copying).scratch,
+            base,
+            index,
+            target,
+            record_flag::ARGS_CUT,
+        )
     }
 }
 
@@ -231,10 +237,10 @@ const _: () = assert!(PATH_BYTES == ARGS_BYTES);
 /// Copies one component of the walk that starts at level `base`.
 ///
 /// # Safety
-/// `place` must have [`PATH_BYTES`]; the state must be live.
+/// `place` must have [`PATH_BYTES`]; the scratch must be live.
 #[inline(always)]
 pub unsafe fn component(
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     base: u64,
     index: u64,
     place: *mut u8,
@@ -242,13 +248,13 @@ pub unsafe fn component(
 ) -> c_long {
     // SAFETY: bounds are checked against both arrays before each use.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         let at = (*rounds).at;
         if index >= DEPTH_MAX as u64 || at > (PATH_BYTES - PIECE) as u64 {
             (*rounds).flags = cut;
             return 1;
         }
-        let level = (&raw const (*state).levels)
+        let level = (&raw const (*scratch).levels)
             .cast::<Level>()
             .add((base + index) as usize);
         let (pointer, len) = ((*level).name_ptr, (*level).name_len);
@@ -271,18 +277,18 @@ pub unsafe fn component(
 
 /// Copies the arguments of an exec call from the caller's memory, or the path of the other end; returns flags.
 #[inline(always)]
-unsafe fn args(state: *mut TaskState, record: *mut Record) -> u32 {
-    let mut copying = Copying { state, record };
+unsafe fn args(scratch: *mut Scratch, record: *mut Record) -> u32 {
+    let mut copying = Copying { scratch, record };
     let callback: Callback = one_argument;
-    // SAFETY: the context outlives the loop; state and record are live.
+    // SAFETY: the context outlives the loop; scratch and record are live.
     unsafe {
-        let other_depth = (*state).current.other_depth;
+        let other_depth = (*scratch).current.other_depth;
         if other_depth != 0 {
             let rounds = components(&mut copying, other_depth, one_component_of_other);
             (*record).args_len = (*rounds).at as u32;
             return (*rounds).flags;
         }
-        let rounds = start(state);
+        let rounds = start(scratch);
         match Call::current(current_task()).vectors() {
             _ if (*record).op & op::EXEC == 0 => {}
             // Executed by a call whose arguments we cannot find (32-bit).
@@ -310,7 +316,7 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
     let copying = context.cast::<Copying>();
     // SAFETY: the context is `args`'s; user memory is read by checked helpers into a bounded place.
     unsafe {
-        let rounds = &raw mut (*(*copying).state).current.rounds;
+        let rounds = &raw mut (*(*copying).scratch).current.rounds;
         let mut string = 0u64;
         let slot = (*rounds).vectors[0].wrapping_add(index * 8);
         if bpf_probe_read_user((&raw mut string).cast(), 8, slot as *const c_void) != 0

@@ -20,7 +20,7 @@ use stayhand_agent_ebpf::{
         },
         image::{entry_flag, step_flag},
         record::record_flag,
-        task::{CallFacts, TaskState},
+        task::{CallFacts, Scratch},
     },
     args::met,
     siphash::{Sip, last_word},
@@ -50,19 +50,19 @@ const GAP_NS: u64 = 5_000_000_000;
 /// process nothing is known.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn about_files(state: *mut TaskState) -> bool {
+pub unsafe fn about_files(scratch: *mut Scratch) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let flags = image_flags(state);
-        (*state).args.known = 0;
-        (*state).args.count = 0;
-        (*state).args.flags = flags;
-        (*state).args.terminal = met::MAYBE;
-        (*state).descent.count = 0;
-        (*state).descent.parents = 0;
-        (*state).descent.flags = 0;
+        let flags = image_flags(scratch);
+        (*scratch).args.known = 0;
+        (*scratch).args.count = 0;
+        (*scratch).args.flags = flags;
+        (*scratch).args.terminal = met::MAYBE;
+        (*scratch).descent.count = 0;
+        (*scratch).descent.parents = 0;
+        (*scratch).descent.flags = 0;
         flags & u32::from(step_flag::OF_FILE) != 0
     }
 }
@@ -70,29 +70,29 @@ pub unsafe fn about_files(state: *mut TaskState) -> bool {
 /// Looks for what was told of the execution whose arguments were just read, or of a file without any.
 ///
 /// # Safety
-/// `state` must be live and `inode` a typed inode pointer.
+/// `scratch` must be live and `inode` a typed inode pointer.
 #[inline(always)]
-pub unsafe fn recall(state: *mut TaskState, inode: Addr) {
+pub unsafe fn recall(scratch: *mut Scratch, inode: Addr) {
     // SAFETY: by contract.
     unsafe {
-        let facts = &raw mut (*state).args.facts;
+        let facts = &raw mut (*scratch).args.facts;
         (*facts).open = 0;
         (*facts).untold = 0;
-        if (*state).args.flags & u32::from(step_flag::FACT) == 0 {
+        if (*scratch).args.flags & u32::from(step_flag::FACT) == 0 {
             return;
         }
         // A loader keeps writers away while it looks (a negative count), but for some kernels from 6.11 on.
         (*facts).written = u32::from(load::<i32>(inode, &OFF_INODE_WRITECOUNT) > 0);
-        look_up(state);
+        look_up(scratch);
     }
 }
 
 /// See [`recall`].
 #[inline(never)]
-fn look_up(state: *mut TaskState) {
-    // SAFETY: the state is live.
+fn look_up(scratch: *mut Scratch) {
+    // SAFETY: the scratch is live.
     unsafe {
-        let facts = &raw mut (*state).args.facts;
+        let facts = &raw mut (*scratch).args.facts;
         (*facts).known = FactBits::default();
         (*facts).unknown = FactBits::default();
         (*facts).wanted = FactBits::default();
@@ -100,11 +100,11 @@ fn look_up(state: *mut TaskState) {
         let Some(settings) = settings() else {
             return;
         };
-        (*facts).key.digest = digest(state, settings.secret);
+        (*facts).key.digest = digest(scratch, settings.secret);
         let Some(found) = FACT_ANSWERS.get_ptr(&(*facts).key) else {
             return;
         };
-        take(facts, found, (*state).current.now.boot_ns);
+        take(facts, found, (*scratch).current.now.boot_ns);
     }
 }
 
@@ -112,7 +112,7 @@ fn look_up(state: *mut TaskState) {
 /// and is compared behind everything else.
 #[inline(always)]
 unsafe fn take(facts: *mut CallFacts, found: *const Answer, now_ns: u64) {
-    // SAFETY: a live map value and a live state; each member is written in one piece.
+    // SAFETY: a live map value and a live scratch; each member is written in one piece.
     unsafe {
         let lasts = core::ptr::read_volatile(&raw const (*found).until_boot_ns) > now_ns;
         let working = core::ptr::read_volatile(&raw const (*found).working) != 0;
@@ -140,35 +140,36 @@ unsafe fn take(facts: *mut CallFacts, found: *const Answer, now_ns: u64) {
 
 /// Whether some fact of the image is about arguments, and they are known.
 #[inline(always)]
-unsafe fn about_arguments(state: *mut TaskState) -> bool {
-    // SAFETY: the state is live by contract.
+unsafe fn about_arguments(scratch: *mut Scratch) -> bool {
+    // SAFETY: the scratch is live by contract.
     unsafe {
-        (*state).args.known != 0 && (*state).args.flags & u32::from(step_flag::OF_ARGUMENTS) != 0
+        (*scratch).args.known != 0
+            && (*scratch).args.flags & u32::from(step_flag::OF_ARGUMENTS) != 0
     }
 }
 
 /// Number and hash of the arguments; none where no answer depends on them.
 #[inline(always)]
-unsafe fn given(state: *mut TaskState) -> (u64, u64) {
-    // SAFETY: the state is live by contract.
+unsafe fn given(scratch: *mut Scratch) -> (u64, u64) {
+    // SAFETY: the scratch is live by contract.
     unsafe {
-        if !about_arguments(state) {
+        if !about_arguments(scratch) {
             return (0, 0);
         }
-        ((*state).args.judged.argc, (*state).args.judged.hash)
+        ((*scratch).args.judged.argc, (*scratch).args.judged.hash)
     }
 }
 
 /// Over everything that an answer depends on.
 #[inline(always)]
-unsafe fn digest(state: *mut TaskState, secret: [u64; 2]) -> [u64; 2] {
-    // SAFETY: the state is live by contract.
+unsafe fn digest(scratch: *mut Scratch, secret: [u64; 2]) -> [u64; 2] {
+    // SAFETY: the scratch is live by contract.
     unsafe {
-        let current = &raw const (*state).current;
-        let facts = &raw const (*state).args.facts;
-        let args = given(state);
+        let current = &raw const (*scratch).current;
+        let facts = &raw const (*scratch).args.facts;
+        let args = given(scratch);
         let words: [u64; WORDS] = [
-            (*current).active,
+            (*current).here.active,
             (*current).object.ino,
             u64::from((*current).object.dev) | (u64::from((*current).object.igen) << 32),
             (*current).content[0],
@@ -179,7 +180,7 @@ unsafe fn digest(state: *mut TaskState, secret: [u64; 2]) -> [u64; 2] {
             args.1,
             u64::from((*facts).written),
         ];
-        let mut into = Words::new(state);
+        let mut into = Words::new(scratch);
         for word in words {
             into.put(word);
         }
@@ -191,52 +192,52 @@ unsafe fn digest(state: *mut TaskState, secret: [u64; 2]) -> [u64; 2] {
 
 /// Whether this call is to be issued again because somebody has yet to tell what a condition is about.
 #[inline(always)]
-pub fn ask(state: *mut TaskState, task: Addr, ops: u32) -> bool {
-    // SAFETY: the state is live.
+pub fn ask(scratch: *mut Scratch, task: Addr, ops: u32) -> bool {
+    // SAFETY: the scratch is live.
     unsafe {
-        let asked = &raw mut (*state).asked;
-        let facts = &raw const (*state).args.facts;
+        let asked = &raw mut (*scratch).asked;
+        let facts = &raw const (*scratch).args.facts;
         if core::ptr::read_volatile(&raw const (*facts).open) == 0 {
             if same(&(*asked).key, &(*facts).key) {
                 (*asked).call = 0;
             }
             if core::ptr::read_volatile(&raw const (*facts).untold) != 0 {
-                unknown(state);
+                unknown(scratch);
             }
             return false;
         }
         let (Some(call), Some(settings)) = (restartable(task, ops), settings()) else {
-            unanswered(state);
+            unanswered(scratch);
             return false;
         };
-        let call = call.identity(state, settings.secret);
-        (*state).current.call = call;
-        if !waits(state, call) {
-            unanswered(state);
+        let call = call.identity(scratch, settings.secret);
+        (*scratch).current.call = call;
+        if !waits(scratch, call) {
+            unanswered(scratch);
             return false;
         }
         if (*asked).written == 0 {
-            write(state);
+            write(scratch);
         }
-        keep_for_restart(state);
+        keep_for_restart(scratch);
     }
     again()
 }
 
 /// Nobody told in time.
 #[inline(always)]
-unsafe fn unanswered(state: *mut TaskState) {
+unsafe fn unanswered(scratch: *mut Scratch) {
     count(counter::UNANSWERED);
     // SAFETY: by contract.
-    unsafe { unknown(state) }
+    unsafe { unknown(scratch) }
 }
 
 /// What denies because of a fact that nobody told says so, instead of claiming to know.
 #[inline(always)]
-unsafe fn unknown(state: *mut TaskState) {
-    // SAFETY: the state is live by contract. Volatile: in memory all outcomes look alike to the verifier.
+unsafe fn unknown(scratch: *mut Scratch) {
+    // SAFETY: the scratch is live by contract. Volatile: in memory all outcomes look alike to the verifier.
     unsafe {
-        let decision = &raw mut (*state).current.decision;
+        let decision = &raw mut (*scratch).current.decision;
         let unsure = core::ptr::read_volatile(&raw const (*decision).by.flags) & entry_flag::UNSURE;
         let reason = core::ptr::read_volatile(&raw const (*decision).reason);
         if unsure != 0 && matches!(reason, reason::RULE_DENY | reason::NO_GRANT) {
@@ -247,12 +248,12 @@ unsafe fn unknown(state: *mut TaskState) {
 
 /// Whether the call still has time; a new one begins to have it.
 #[inline(always)]
-unsafe fn waits(state: *mut TaskState, call: u64) -> bool {
-    // SAFETY: the state is live by contract.
+unsafe fn waits(scratch: *mut Scratch, call: u64) -> bool {
+    // SAFETY: the scratch is live by contract.
     unsafe {
-        let asked = &raw mut (*state).asked;
-        let facts = &raw const (*state).args.facts;
-        let now_ns = (*state).current.now.boot_ns;
+        let asked = &raw mut (*scratch).asked;
+        let facts = &raw const (*scratch).args.facts;
+        let now_ns = (*scratch).current.now.boot_ns;
         let old = (*asked).call == call
             && same(&(*asked).key, &(*facts).key)
             && now_ns.wrapping_sub((*asked).last_boot_ns) < GAP_NS;
@@ -287,7 +288,7 @@ fn same(a: &FactKey, b: &FactKey) -> bool {
 
 #[repr(C)]
 struct Copying {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     question: *mut Question,
 }
 
@@ -295,39 +296,39 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
 /// Writes the question into the ring, or counts that there was no room: the next time round tries again.
 #[inline(always)]
-unsafe fn write(state: *mut TaskState) {
+unsafe fn write(scratch: *mut Scratch) {
     let Some(mut room) = QUESTIONS.reserve(0) else {
         count(counter::QUESTION_LOST);
         return;
     };
-    // SAFETY: the state is live by contract; reserved ring memory of exactly this size.
+    // SAFETY: the scratch is live by contract; reserved ring memory of exactly this size.
     unsafe {
-        fill(state, &mut room);
-        (*state).asked.written = 1;
+        fill(scratch, &mut room);
+        (*scratch).asked.written = 1;
     }
     room.submit(0);
 }
 
 #[inline(always)]
-unsafe fn fill(state: *mut TaskState, room: &mut RingBufEntry<Question>) {
+unsafe fn fill(scratch: *mut Scratch, room: &mut RingBufEntry<Question>) {
     let question = room.as_mut_ptr();
-    // SAFETY: the state is live by contract; reserved ring memory of exactly this size.
+    // SAFETY: the scratch is live by contract; reserved ring memory of exactly this size.
     unsafe {
-        let current = &raw const (*state).current;
-        let facts = &raw const (*state).args.facts;
+        let current = &raw const (*scratch).current;
+        let facts = &raw const (*scratch).args.facts;
         (*question).version = ABI_VERSION;
         (*question).pad = 0;
         (*question).key = (*facts).key;
-        (*question).active = (*current).active;
-        (*question).since_boot_ns = (*state).asked.since_boot_ns;
+        (*question).active = (*current).here.active;
+        (*question).since_boot_ns = (*scratch).asked.since_boot_ns;
         (*question).wanted = (*facts).wanted;
         (*question).object = (*current).object;
         (*question).content = (*current).content;
-        ((*question).argc, (*question).args_hash) = given(state);
-        (*question).auid = (*state).auid;
-        let mut copying = Copying { state, question };
+        ((*question).argc, (*question).args_hash) = given(scratch);
+        (*question).auid = (*scratch).auid;
+        let mut copying = Copying { scratch, question };
         let context = (&raw mut copying).cast::<c_void>();
-        let rounds = start(state);
+        let rounds = start(scratch);
         let (components, arguments): (Callback, Callback) = (one_component, one_argument);
         let depth = (*current).depth;
         if depth > 1 {
@@ -342,9 +343,9 @@ unsafe fn fill(state: *mut TaskState, room: &mut RingBufEntry<Question>) {
         if (*facts).written != 0 {
             flags |= question_flag::WRITTEN;
         }
-        start(state);
+        start(scratch);
         (*rounds).ended = 0;
-        if about_arguments(state)
+        if about_arguments(scratch)
             && let Some(vectors) = Call::current(current_task()).vectors()
         {
             (*rounds).vectors = [vectors.argv, vectors.envp];
@@ -364,7 +365,7 @@ unsafe extern "C" fn one_component(index: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `fill`'s; the array has as many bytes as a record's.
     unsafe {
         let target = (&raw mut (*(*copying).question).path).cast();
-        component((*copying).state, 0, index, target, record_flag::PATH_CUT)
+        component((*copying).scratch, 0, index, target, record_flag::PATH_CUT)
     }
 }
 
@@ -373,7 +374,7 @@ unsafe extern "C" fn one_argument(index: u64, context: *mut c_void) -> c_long {
     let copying = context.cast::<Copying>();
     // SAFETY: the context is `fill`'s; user memory is read by checked helpers into a bounded place.
     unsafe {
-        let rounds = &raw mut (*(*copying).state).current.rounds;
+        let rounds = &raw mut (*(*copying).scratch).current.rounds;
         let mut string = 0u64;
         let place = (*rounds).vectors[0].wrapping_add(index * 8);
         if bpf_probe_read_user((&raw mut string).cast(), 8, place as *const c_void) != 0 {

@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::abi::{
     code::{answer, class, counter, op, reason, verdict},
     hold::{HoldEntry, HoldKey},
     record::record_flag,
-    task::{Said, TaskState, plan},
+    task::{Said, Scratch, TaskState, plan},
 };
 
 use crate::{
@@ -19,8 +19,9 @@ use crate::{
     arch::Call,
     delay,
     digest::digest,
-    maps::{ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings},
+    maps::{ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings, task_scratch},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
+    who::own_state,
 };
 
 /// What a hook returns for a held call, `-ERESTARTNOINTR` (include/linux/errno.h): issue it again, always.
@@ -56,40 +57,40 @@ pub fn restartable(task: Addr, ops: u32) -> Option<Call> {
 
 /// Plans what to do about an action that a rule holds; changes nothing but what an answer or a deadline ends.
 #[inline(always)]
-pub fn hold<const PROGRAM: bool>(state: *mut TaskState, task: Addr) {
-    // SAFETY: the state is live.
-    let ops = unsafe { (*state).current.attempt.ops };
+pub fn hold<const PROGRAM: bool>(scratch: *mut Scratch, task: Addr) {
+    // SAFETY: the scratch is live.
+    let ops = unsafe { (*scratch).current.attempt.ops };
     let (Some(call), Some(settings)) = (restartable(task, ops), settings()) else {
-        return deny(state, reason::HOLD_UNAVAILABLE);
+        return deny(scratch, reason::HOLD_UNAVAILABLE);
     };
-    if !digest::<PROGRAM>(state, task, call) {
-        return deny(state, reason::HOLD_UNAVAILABLE);
+    if !digest::<PROGRAM>(scratch, task, call) {
+        return deny(scratch, reason::HOLD_UNAVAILABLE);
     }
-    // SAFETY: the state is live.
+    // SAFETY: the scratch is live.
     unsafe {
-        (*state).current.call = call.identity(state, settings.secret);
-        (*state).current.key = HoldKey {
-            task_cookie: (*state).task_cookie,
-            digest: (*state).current.digest,
+        (*scratch).current.call = call.identity(scratch, settings.secret);
+        (*scratch).current.key = HoldKey {
+            task_cookie: (*scratch).task_cookie,
+            digest: (*scratch).current.digest,
         };
-        if used_before(state) {
-            return plan(state, plan::GO_ON, Said::default());
+        if used_before(scratch) {
+            return plan(scratch, plan::GO_ON, Said::default());
         }
-        match HOLDS.get_ptr_mut(&(*state).current.key) {
-            Some(entry) if (*entry).call == (*state).current.call => {
-                reenter(state, entry, settings.restops_max);
+        match HOLDS.get_ptr_mut(&(*scratch).current.key) {
+            Some(entry) if (*entry).call == (*scratch).current.call => {
+                reenter(scratch, entry, settings.restops_max);
             }
-            Some(entry) => abandon(state, (*entry).hold),
-            None => quota(state, settings.holds_per_subject),
+            Some(entry) => abandon(scratch, (*entry).hold),
+            None => quota(scratch, settings.holds_per_subject),
         }
     }
 }
 
 /// Identity of the current call; 0 if there is no secret to make it with.
 #[inline(always)]
-pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
+pub fn identity_of_call(scratch: *mut Scratch, task: Addr) -> u64 {
     settings().map_or(0, |settings| {
-        Call::current(task).identity(state, settings.secret)
+        Call::current(task).identity(scratch, settings.secret)
     })
 }
 
@@ -97,12 +98,16 @@ pub fn identity_of_call(state: *mut TaskState, task: Addr) -> u64 {
 /// up yet. Once per call: what is unknown after a look-up does not exist (file systems that keep no dentry for
 /// that), and is judged.
 #[inline(always)]
-pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
+pub fn look_up_first(scratch: *mut Scratch, task: Addr) -> bool {
     let (Some(call), Some(settings)) = (restartable(task, op::CREATE), settings()) else {
         return false;
     };
-    let call = call.identity(state, settings.secret);
-    // SAFETY: the state is live.
+    let call = call.identity(scratch, settings.secret);
+    let state = own_state();
+    if state.is_null() {
+        return false;
+    }
+    // SAFETY: checked for null.
     unsafe {
         if (*state).looked_up == call {
             return false;
@@ -118,12 +123,17 @@ pub fn look_up_first(state: *mut TaskState, task: Addr) -> bool {
 pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
     // SAFETY: the state is live. Volatile: see `plan`.
     unsafe {
-        let given_up = &raw mut (*state).current.given_up;
+        let given_up = &raw mut (*state).given_up;
         core::ptr::write_volatile(given_up, 0);
-        if (*state).creation.task_cookie != 0
+        if (*state).creation.task_cookie == 0 {
+            return false;
+        }
+        // Who asked has one.
+        let scratch = task_scratch(task);
+        if !scratch.is_null()
             && let (Some(call), Some(settings)) = (restartable(task, op::CREATE), settings())
             && let Some(entry) = HOLDS.get_ptr(&(*state).creation)
-            && (*entry).call == call.identity(state, settings.secret)
+            && (*entry).call == call.identity(scratch, settings.secret)
         {
             core::ptr::write_volatile(given_up, 1);
         }
@@ -134,17 +144,22 @@ pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
 /// Ends the question that [`asked_about_creation`] found, if it did: it is void, and the call is issued again to
 /// ask what it is about now.
 #[inline(always)]
-pub fn end_question_about_creation(state: *mut TaskState) -> bool {
-    // SAFETY: the state is live. Volatile: see `plan`.
+pub fn end_question_about_creation(scratch: *mut Scratch) -> bool {
+    // SAFETY: the scratch is live. Volatile: see `plan`.
     unsafe {
-        if core::ptr::read_volatile(&raw const (*state).current.given_up) == 0 {
+        if core::ptr::read_volatile(&raw const (*scratch).current.given_up) == 0 {
             return false;
         }
-        core::ptr::write_volatile(&raw mut (*state).current.given_up, 0);
-        (*state).current.key = (*state).creation;
+        core::ptr::write_volatile(&raw mut (*scratch).current.given_up, 0);
+        let state = own_state();
+        if state.is_null() {
+            return false;
+        }
+        (*state).given_up = 0;
+        (*scratch).current.key = (*state).creation;
         (*state).creation.task_cookie = 0;
-        if let Some(entry) = HOLDS.get_ptr(&(*state).current.key) {
-            abandon(state, (*entry).hold);
+        if let Some(entry) = HOLDS.get_ptr(&(*scratch).current.key) {
+            abandon(scratch, (*entry).hold);
             return true;
         }
     }
@@ -153,58 +168,58 @@ pub fn end_question_about_creation(state: *mut TaskState) -> bool {
 
 /// Writes the plan where [`crate::hooks`] carries it out.
 #[inline(always)]
-pub fn plan(state: *mut TaskState, plan: u32, said: Said) {
-    // SAFETY: the state is live. Volatile: in memory all plans look alike to the verifier.
+pub fn plan(scratch: *mut Scratch, plan: u32, said: Said) {
+    // SAFETY: the scratch is live. Volatile: in memory all plans look alike to the verifier.
     unsafe {
-        core::ptr::write_volatile(&raw mut (*state).current.plan, plan);
-        core::ptr::write_volatile(&raw mut (*state).current.said.class, said.class);
-        core::ptr::write_volatile(&raw mut (*state).current.said.verdict, said.verdict);
-        core::ptr::write_volatile(&raw mut (*state).current.said.reason, said.reason);
-        core::ptr::write_volatile(&raw mut (*state).current.said.flags, said.flags);
+        core::ptr::write_volatile(&raw mut (*scratch).current.plan, plan);
+        core::ptr::write_volatile(&raw mut (*scratch).current.said.class, said.class);
+        core::ptr::write_volatile(&raw mut (*scratch).current.said.verdict, said.verdict);
+        core::ptr::write_volatile(&raw mut (*scratch).current.said.reason, said.reason);
+        core::ptr::write_volatile(&raw mut (*scratch).current.said.flags, said.flags);
     }
 }
 
 /// The call came back: answered, late, or continued by somebody else.
 #[inline(always)]
-fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
-    // SAFETY: live map value and state.
+fn reenter(scratch: *mut Scratch, entry: *mut HoldEntry, restops_max: u32) {
+    // SAFETY: live map value and scratch.
     unsafe {
         let hold = (*entry).hold;
-        (*state).current.hold = hold;
-        (*state).current.boot_deadline_ns = (*entry).boot_deadline_ns;
-        let late = (*state).current.now.boot_ns >= (*entry).boot_deadline_ns;
-        if let Some(answer) = answer_to(hold, state)
+        (*scratch).current.hold = hold;
+        (*scratch).current.boot_deadline_ns = (*entry).boot_deadline_ns;
+        let late = (*scratch).current.now.boot_ns >= (*entry).boot_deadline_ns;
+        if let Some(answer) = answer_to(hold, scratch)
             && !(late && answer == answer::APPROVED)
         {
-            return answered(state, answer);
+            return answered(scratch, answer);
         }
         if late {
-            return over(state, reason::HOLD_TIMED_OUT);
+            return over(scratch, reason::HOLD_TIMED_OUT);
         }
         if (*entry).restops >= restops_max {
-            return over(state, reason::HOLD_RESTOPS);
+            return over(scratch, reason::HOLD_RESTOPS);
         }
         delay::here(); // an answer may come now
         add32(&raw mut (*entry).restops, 1);
         count(counter::RESTOPPED);
         if bpf_send_signal_thread(SIGSTOP) != 0 {
-            return over(state, reason::HOLD_UNAVAILABLE);
+            return over(scratch, reason::HOLD_UNAVAILABLE);
         }
         delay::here(); // a SIGCONT may take the stop back now
-        keep_for_restart(state);
+        keep_for_restart(scratch);
     }
-    plan(state, plan::STOPPED, Said::default());
+    plan(scratch, plan::STOPPED, Said::default());
 }
 
 /// The hold under the current key is of a call that this task gave up: it is void, whatever its answer, and the
 /// present call is issued again to ask for itself.
 #[inline(always)]
-fn abandon(state: *mut TaskState, hold: u64) {
-    // SAFETY: the state is live.
-    unsafe { (*state).current.hold = hold };
-    let _agent_may_have_removed_it = close(state);
+fn abandon(scratch: *mut Scratch, hold: u64) {
+    // SAFETY: the scratch is live.
+    unsafe { (*scratch).current.hold = hold };
+    let _agent_may_have_removed_it = close(scratch);
     plan(
-        state,
+        scratch,
         plan::AGAIN,
         Said {
             class: A,
@@ -228,10 +243,10 @@ pub fn again() -> bool {
 /// The agent's answer to this hold. The hold's id is compared before and after: the place of an answer that is
 /// removed at this moment may be given to another one.
 #[inline(always)]
-fn answer_to(hold: u64, state: *mut TaskState) -> Option<u32> {
-    // SAFETY: the state is live; a live map value, each member of which is written in one piece.
+fn answer_to(hold: u64, scratch: *mut Scratch) -> Option<u32> {
+    // SAFETY: the scratch is live; a live map value, each member of which is written in one piece.
     unsafe {
-        let found = ANSWERS.get_ptr(&(*state).current.key)?;
+        let found = ANSWERS.get_ptr(&(*scratch).current.key)?;
         let before = core::ptr::read_volatile(&raw const (*found).hold);
         let answer = core::ptr::read_volatile(&raw const (*found).answer);
         let after = core::ptr::read_volatile(&raw const (*found).hold);
@@ -240,14 +255,14 @@ fn answer_to(hold: u64, state: *mut TaskState) -> Option<u32> {
 }
 
 #[inline(always)]
-fn answered(state: *mut TaskState, answer: u32) {
+fn answered(scratch: *mut Scratch, answer: u32) {
     match answer {
         // Only who really removes the hold has its answer: it may be withdrawn at this moment.
-        answer::APPROVED if !close(state) => over(state, reason::HOLD_CANCELLED),
+        answer::APPROVED if !close(scratch) => over(scratch, reason::HOLD_CANCELLED),
         answer::APPROVED => {
             let reason = reason::HOLD_APPROVED;
             plan(
-                state,
+                scratch,
                 plan::APPROVED,
                 Said {
                     class: A,
@@ -257,17 +272,17 @@ fn answered(state: *mut TaskState, answer: u32) {
                 },
             );
         }
-        answer::CANCELLED | answer::VOID => over(state, reason::HOLD_CANCELLED),
-        _ => over(state, reason::HOLD_REFUSED),
+        answer::CANCELLED | answer::VOID => over(scratch, reason::HOLD_CANCELLED),
+        _ => over(scratch, reason::HOLD_REFUSED),
     }
 }
 
 /// The hold ends without an approval; its outcome is class A.
 #[inline(always)]
-fn over(state: *mut TaskState, reason: u32) {
-    let _agent_may_have_removed_it = close(state);
+fn over(scratch: *mut Scratch, reason: u32) {
+    let _agent_may_have_removed_it = close(scratch);
     plan(
-        state,
+        scratch,
         plan::DENY,
         Said {
             class: A,
@@ -280,9 +295,9 @@ fn over(state: *mut TaskState, reason: u32) {
 
 /// Removes the hold and its answer; whoever really removes it, which it says, takes it off the subject's count.
 #[inline(never)]
-fn close(state: *mut TaskState) -> bool {
-    // SAFETY: the state is live.
-    let (key, auid) = unsafe { (&(*state).current.key, (*state).auid) };
+fn close(scratch: *mut Scratch) -> bool {
+    // SAFETY: the scratch is live.
+    let (key, auid) = unsafe { (&(*scratch).current.key, (*scratch).auid) };
     let removed = HOLDS.remove(key).is_ok();
     let _answer_may_be_missing = ANSWERS.remove(key);
     if removed && let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) {
@@ -293,23 +308,23 @@ fn close(state: *mut TaskState) -> bool {
 
 /// Room for one more hold of this subject?
 #[inline(always)]
-fn quota(state: *mut TaskState, quota: u32) {
-    // SAFETY: the state is live.
-    let auid = unsafe { (*state).auid };
+fn quota(scratch: *mut Scratch, quota: u32) {
+    // SAFETY: the scratch is live.
+    let auid = unsafe { (*scratch).auid };
     if HOLD_COUNTS.get_ptr_mut(auid).is_none() {
         let _lost_race_is_fine = HOLD_COUNTS.insert(auid, 0, u64::from(BPF_NOEXIST));
     }
     let Some(pending) = HOLD_COUNTS.get_ptr_mut(auid) else {
-        return deny(state, reason::HOLD_QUOTA);
+        return deny(scratch, reason::HOLD_QUOTA);
     };
     // SAFETY: live map value, changed by others while we look: the bound is approximate by the number of CPUs.
     let pending = unsafe { core::ptr::read_volatile(pending) };
     // Less than none, from a count that was set while it was changed, is none: the agent counts again.
     if pending >= quota && pending.cast_signed() >= 0 {
-        return deny(state, reason::HOLD_QUOTA);
+        return deny(scratch, reason::HOLD_QUOTA);
     }
     plan(
-        state,
+        scratch,
         plan::OPEN,
         Said {
             class: A,
@@ -320,20 +335,20 @@ fn quota(state: *mut TaskState, quota: u32) {
 
 /// Opens a new hold, its record being reserved: signal first, then publish. Says what the record is to say.
 #[inline(always)]
-pub fn open(state: *mut TaskState, task: Addr) {
+pub fn open(scratch: *mut Scratch, task: Addr) {
     let unavailable = Said {
         class: A,
         verdict: verdict::DENIED,
         reason: reason::HOLD_UNAVAILABLE,
         flags: 0,
     };
-    // SAFETY: live state, typed current task.
+    // SAFETY: live scratch, typed current task.
     unsafe {
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         let now_ns = (*current).now.boot_ns;
         let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * NS_PER_MS;
         if bpf_send_signal_thread(SIGSTOP) != 0 {
-            return plan(state, plan::DENY, unavailable);
+            return plan(scratch, plan::DENY, unavailable);
         }
         delay::here(); // a SIGCONT may take the stop back before anybody can know of the hold
         let hold = (u64::from(bpf_get_prandom_u32()) << 32) | u64::from(bpf_get_prandom_u32()) | 1;
@@ -344,12 +359,12 @@ pub fn open(state: *mut TaskState, task: Addr) {
             boot_deadline_ns: deadline_ns,
             opened_boot_ns: now_ns,
             rule: (*current).decision.by.rule,
-            process_cookie: (*state).process_cookie,
+            process_cookie: (*scratch).process_cookie,
             call: (*current).call,
             tgid: load(task, &OFF_TASK_TGID),
             tid: load(task, &OFF_TASK_PID),
-            auid: (*state).auid,
-            session: (*state).session,
+            auid: (*scratch).auid,
+            session: (*scratch).session,
             restops: 0,
             op: (*current).attempt.ops,
         };
@@ -359,7 +374,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
             count(counter::HOLD_UNPUBLISHED);
             let flags = record_flag::STOPPED_WITHOUT_HOLD;
             return plan(
-                state,
+                scratch,
                 plan::DENY,
                 Said {
                     flags,
@@ -367,14 +382,14 @@ pub fn open(state: *mut TaskState, task: Addr) {
                 },
             );
         }
-        if let Some(pending) = HOLD_COUNTS.get_ptr_mut((*state).auid) {
+        if let Some(pending) = HOLD_COUNTS.get_ptr_mut((*scratch).auid) {
             add32(pending, 1);
         }
-        keep_for_restart(state);
+        keep_for_restart(scratch);
     }
     let reason = reason::HOLD_PENDING;
     plan(
-        state,
+        scratch,
         plan::OPEN,
         Said {
             class: A,
@@ -387,9 +402,9 @@ pub fn open(state: *mut TaskState, task: Addr) {
 
 /// A denial of what never became a hold is class B.
 #[inline(always)]
-fn deny(state: *mut TaskState, reason: u32) {
+fn deny(scratch: *mut Scratch, reason: u32) {
     plan(
-        state,
+        scratch,
         plan::DENY,
         Said {
             class: class::B as u32,

@@ -12,7 +12,7 @@ use stayhand_agent_ebpf::{
             LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey, Token, slot_was_rebuilt,
         },
         schedule::SCHEDULES_PER_SLOT,
-        task::{PROGRAMS_MAX, RANGES_MAX, TOKENS_MAX, TaskState},
+        task::{PROGRAMS_MAX, RANGES_MAX, Scratch, TOKENS_MAX, TaskState},
     },
     args::{Arguments, Matcher, met},
     decide::{Attempt, Judge, Now, Tables, nothing_met, unjudged},
@@ -20,10 +20,12 @@ use stayhand_agent_ebpf::{
 };
 
 use crate::{
+    hold::EPERM,
     maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SCHEDULES, SUBJECTS, count},
     offsets::Addr,
-    places::{forget, unmet},
-    who::allowed,
+    places::{forget, look, seen, set_out, unmet_by_name},
+    walk::here,
+    who::{allowed, scratch_of},
 };
 
 /// Comparisons of arguments with steps, over all entries that one execution meets: some 64 rules with the words of a
@@ -138,9 +140,9 @@ impl Named {
     /// Begins an attempt: reads the clocks once.
     ///
     /// # Safety
-    /// `state` must be live.
+    /// `scratch` must be live.
     #[inline(always)]
-    pub unsafe fn begin(&self, state: *mut TaskState, hook: u16, ops: u32) {
+    pub unsafe fn begin(&self, scratch: *mut Scratch, hook: u16, ops: u32) {
         let attempt = Attempt {
             ops,
             port: 0,
@@ -148,23 +150,42 @@ impl Named {
             subjects: self.subject.sets,
         };
         // SAFETY: by contract.
-        unsafe { stamp(state, self.active, hook, attempt) }
+        unsafe { stamp(scratch, self.active, hook, attempt) }
     }
 }
 
-/// Begins an attempt that is not about one object. `None`: nothing names these operations for this subject.
+/// An attempt that is to be judged.
+pub struct Begun {
+    /// What it is judged with
+    pub scratch: *mut Scratch,
+    /// Whose it is
+    pub subject: Subject,
+}
+
+/// Begins an attempt that is not about one object. Else what the hook returns: nothing names these operations for this
+/// subject, or there is nothing to judge with.
 #[inline(always)]
-pub fn begin(state: *mut TaskState, hook: u16, ops: u32) -> Option<Subject> {
-    let named = concerned(state, ops)?;
-    // SAFETY: the state is live.
-    unsafe {
-        forget(state);
-        named.begin(state, hook, ops);
+pub fn begin(state: *mut TaskState, hook: u16, ops: u32) -> Result<Begun, i32> {
+    let Some(named) = concerned(state, ops) else {
+        return Err(0);
+    };
+    let scratch = scratch_of(state);
+    if scratch.is_null() {
+        return Err(EPERM);
     }
-    Some(named.subject)
+    // SAFETY: checked for null.
+    unsafe {
+        forget(here(scratch));
+        named.begin(scratch, hook, ops);
+    }
+    Ok(Begun {
+        scratch,
+        subject: named.subject,
+    })
 }
 
-/// As [`begin`], for what is attempted on one object. `None` also if no entry can be met there: it is allowed.
+/// As [`begin`], for what is attempted on one object. It is not begun either if no entry can be met there: it is allowed,
+/// with the task's small state alone.
 ///
 /// # Safety
 /// `dentry` must be a typed dentry pointer, and `anchor` a typed inode pointer of its file system.
@@ -175,29 +196,43 @@ pub unsafe fn begin_at(
     ops: u32,
     dentry: Addr,
     anchor: Addr,
-) -> Option<Subject> {
-    let named = concerned(state, ops)?;
-    // SAFETY: by contract; the state is live.
+) -> Result<Begun, i32> {
+    let Some(named) = concerned(state, ops) else {
+        return Err(0);
+    };
+    // SAFETY: by contract; the state is live, the scratch checked for null.
     unsafe {
-        if unmet(state, named.active, named.changes, dentry, anchor) {
-            allowed(state);
-            return None;
+        let seen = look(state, named.active, named.changes, dentry, anchor);
+        if seen == seen::UNMET {
+            return Err(allowed(state));
         }
-        named.begin(state, hook, ops);
+        let scratch = scratch_of(state);
+        if scratch.is_null() {
+            return Err(EPERM);
+        }
+        (*scratch).current.here = (*state).here;
+        if seen == seen::NEAR && unmet_by_name(scratch, dentry) {
+            return Err(allowed(state));
+        }
+        set_out(here(scratch), dentry);
+        named.begin(scratch, hook, ops);
+        Ok(Begun {
+            scratch,
+            subject: named.subject,
+        })
     }
-    Some(named.subject)
 }
 
-/// Puts the image, the clocks and the attempt into the state and empties what the attempt will fill.
+/// Puts the image, the clocks and the attempt into the scratch and empties what the attempt will fill.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn stamp(state: *mut TaskState, active: u64, hook: u16, attempt: Attempt) {
+pub unsafe fn stamp(scratch: *mut Scratch, active: u64, hook: u16, attempt: Attempt) {
     // SAFETY: live by contract.
     unsafe {
-        let current = &raw mut (*state).current;
-        (*current).active = active;
+        let current = &raw mut (*scratch).current;
+        (*current).here.active = active;
         (*current).now = Now {
             boot_ns: bpf_ktime_get_boot_ns(),
             tai_ns: bpf_ktime_get_tai_ns(),
@@ -236,56 +271,56 @@ pub fn guarded(state: *mut TaskState) -> bool {
     named(state).is_some_and(|named| named.subject.sets != 0 || named.subject.ops != 0)
 }
 
-/// Puts the decision over the collected ranges into the state.
+/// Puts the decision over the collected ranges into the scratch.
 #[inline(always)]
-pub fn judge(state: *mut TaskState, subject: Subject, walked: bool) {
-    // SAFETY: the state is live.
+pub fn judge(scratch: *mut Scratch, subject: Subject, walked: bool) {
+    // SAFETY: the scratch is live.
     unsafe {
-        let current = &raw mut (*state).current;
-        let readable = subject.sets != 0 && !stale((*current).active);
+        let current = &raw mut (*scratch).current;
+        let readable = subject.sets != 0 && !stale((*current).here.active);
         if walked && (*current).range_count == 0 && readable {
             (*current).decision = nothing_met();
             return;
         }
     }
-    start(state);
-    end(state, walked);
-    conclude(state, subject);
+    start(scratch);
+    end(scratch, walked);
+    conclude(scratch, subject);
 }
 
 /// Begins an attempt; then [`end`] for each of its ends, then [`conclude`].
 #[inline(always)]
-pub fn start(state: *mut TaskState) {
-    // SAFETY: the state is live.
+pub fn start(scratch: *mut Scratch) {
+    // SAFETY: the scratch is live.
     unsafe {
-        (*state).current.judge.restart();
-        (*state).current.unjudged = 0;
+        (*scratch).current.judge.restart();
+        (*scratch).current.unjudged = 0;
     }
 }
 
-/// As [`judge`], with the arguments and what else is known of the call in the state.
+/// As [`judge`], with the arguments and what else is known of the call in the scratch.
 #[inline(always)]
-pub fn judge_with_arguments(state: *mut TaskState, subject: Subject, walked: bool) {
-    start(state);
-    end_by(state, walked, one_entry::<true>, COMPARISONS_MAX);
-    conclude(state, subject);
+pub fn judge_with_arguments(scratch: *mut Scratch, subject: Subject, walked: bool) {
+    start(scratch);
+    end_by(scratch, walked, one_entry::<true>, COMPARISONS_MAX);
+    conclude(scratch, subject);
 }
 
 /// Judges the ranges that were collected at one end.
 #[inline(always)]
-pub fn end(state: *mut TaskState, walked: bool) {
+pub fn end(scratch: *mut Scratch, walked: bool) {
     let most = ENTRIES_PER_ATTEMPT_MAX + RANGES_MAX as u32 + 1;
-    end_by(state, walked, one_entry::<false>, most);
+    end_by(scratch, walked, one_entry::<false>, most);
 }
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
 /// Judges one end by at most as many rounds.
 #[inline(always)]
-fn end_by(state: *mut TaskState, walked: bool, callback: Callback, most: u32) {
-    // SAFETY: the state is live.
+fn end_by(scratch: *mut Scratch, walked: bool, callback: Callback, most: u32) {
+    // SAFETY: the scratch is live.
     unsafe {
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         let rounds = &raw mut (*current).rounds;
         (*rounds).range = 0;
         (*rounds).entry = 0;
@@ -296,7 +331,7 @@ fn end_by(state: *mut TaskState, walked: bool, callback: Callback, most: u32) {
             (*current).unjudged = 1;
             return;
         }
-        let mut context = Context { state };
+        let mut context = Context { scratch };
         bpf_loop(most, callback as *mut c_void, (&raw mut context).cast(), 0);
         if (*rounds).failed != 0 || (*rounds).ended == 0 {
             (*current).unjudged = 1;
@@ -305,18 +340,18 @@ fn end_by(state: *mut TaskState, walked: bool, callback: Callback, most: u32) {
     }
 }
 
-/// Puts the decision over everything that was judged into the state. What could not be judged is restricted if
+/// Puts the decision over everything that was judged into the scratch. What could not be judged is restricted if
 /// any enforced rule could restrict it for this subject.
 #[inline(always)]
-pub fn conclude(state: *mut TaskState, subject: Subject) {
-    // SAFETY: the state is live.
+pub fn conclude(scratch: *mut Scratch, subject: Subject) {
+    // SAFETY: the scratch is live.
     unsafe {
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         let failure = if subject.sets == 0 {
             reason::IMAGE_CHANGED
         } else if (*current).unjudged != 0 {
             reason::WALK_FAILED
-        } else if stale((*current).active) {
+        } else if stale((*current).here.active) {
             reason::IMAGE_CHANGED
         } else {
             (*current).decision = (*current).judge.finish();
@@ -351,21 +386,21 @@ pub fn stale(active: u64) -> bool {
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// One entry, one comparison of its condition, or the step to the next range; 1 ends the loop.
 unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `judge`'s, on its stack; the state is live.
+    // SAFETY: the context is `judge`'s, on its stack; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let cursor = &raw mut (*state).current.rounds;
+        let scratch = (*context.cast::<Context>()).scratch;
+        let cursor = &raw mut (*scratch).current.rounds;
         let index = (*cursor).range;
-        if index >= (*state).current.range_count || index >= RANGES_MAX as u32 {
+        if index >= (*scratch).current.range_count || index >= RANGES_MAX as u32 {
             (*cursor).ended = 1;
             return 1;
         }
-        let range = *(&raw const (*state).ranges)
+        let range = *(&raw const (*scratch).ranges)
             .cast::<Range>()
             .add(index as usize);
         if (*cursor).entry >= u32::from(range.len) {
@@ -374,7 +409,7 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             return 0;
         }
         let at = range.start.wrapping_add((*cursor).entry);
-        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
+        let slot = ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32;
         let found = if at < ENTRIES_PER_SLOT {
             ENTRIES.get_ptr(slot * ENTRIES_PER_SLOT + at)
         } else {
@@ -384,7 +419,7 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             (*cursor).failed = 1;
             return 1;
         };
-        let now = &raw const (*state).current.now;
+        let now = &raw const (*scratch).current.now;
         let counts_now = match (*entry).schedule {
             0 => met::YES,
             schedule => scheduled(slot, schedule, (*now).boot_ns, (*now).tai_ns),
@@ -397,7 +432,7 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             (*cursor).entry += 1;
             return 0;
         }
-        let met = condition::<ARGUMENTS>(state, entry, slot);
+        let met = condition::<ARGUMENTS>(scratch, entry, slot);
         match met {
             met::OPEN => return 0,
             met::FAILED => {
@@ -411,10 +446,10 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
         let met = core::ptr::read_volatile(of_all);
         (*cursor).entry += 1;
         let tables = Leases {
-            auid: (*state).auid,
+            auid: (*scratch).auid,
             slot,
         };
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         (*current)
             .judge
             .consider(&tables, &(*current).attempt, (*current).now, &*entry, met);
@@ -437,7 +472,7 @@ fn scheduled(slot: u32, schedule: u32, boot_ns: u64, tai_ns: u64) -> u32 {
 /// Whether the arguments meet the entry's condition, see [`met`]: one comparison at a time.
 #[inline(always)]
 unsafe fn condition<const ARGUMENTS: bool>(
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     entry: *const Entry,
     slot: u32,
 ) -> u32 {
@@ -449,11 +484,11 @@ unsafe fn condition<const ARGUMENTS: bool>(
         if !ARGUMENTS {
             return met::MAYBE;
         }
-        if !Judge::concerns(&(*state).current.attempt, &*entry) {
+        if !Judge::concerns(&(*scratch).current.attempt, &*entry) {
             return met::NO;
         }
-        let matcher = &raw mut (*state).current.rounds.matcher;
-        let call = CallArguments { state, slot };
+        let matcher = &raw mut (*scratch).current.rounds.matcher;
+        let call = CallArguments { scratch, slot };
         let met = (*matcher).advance(&call, (*entry).args_first, (*entry).args_len);
         if met != met::OPEN {
             *matcher = Matcher::default();
@@ -464,7 +499,7 @@ unsafe fn condition<const ARGUMENTS: bool>(
 
 /// The kernel's tables behind [`Arguments`].
 struct CallArguments {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     slot: u32,
 }
 
@@ -481,33 +516,33 @@ impl Arguments for CallArguments {
 
     #[inline(always)]
     fn token(&self, index: u32) -> Option<Token> {
-        // SAFETY: the state is live; the index is checked.
+        // SAFETY: the scratch is live; the index is checked.
         unsafe {
-            if index >= (*self.state).args.count || index >= TOKENS_MAX as u32 {
+            if index >= (*self.scratch).args.count || index >= TOKENS_MAX as u32 {
                 return None;
             }
-            let tokens = (&raw const (*self.state).args.tokens).cast::<Token>();
+            let tokens = (&raw const (*self.scratch).args.tokens).cast::<Token>();
             Some(*tokens.add(index as usize))
         }
     }
 
     #[inline(always)]
     fn known(&self) -> bool {
-        // SAFETY: the state is live. Volatile: in memory both answers look alike to the verifier.
-        unsafe { core::ptr::read_volatile(&raw const (*self.state).args.known) != 0 }
+        // SAFETY: the scratch is live. Volatile: in memory both answers look alike to the verifier.
+        unsafe { core::ptr::read_volatile(&raw const (*self.scratch).args.known) != 0 }
     }
 
     #[inline(always)]
     fn count(&self) -> u32 {
-        // SAFETY: the state is live. A call without any argument has none behind its name either.
-        unsafe { ((*self.state).args.judged.argc as u32).saturating_sub(1) }
+        // SAFETY: the scratch is live. A call without any argument has none behind its name either.
+        unsafe { ((*self.scratch).args.judged.argc as u32).saturating_sub(1) }
     }
 
     #[inline(always)]
     fn fact(&self, number: u32) -> u32 {
-        // SAFETY: the state is live.
+        // SAFETY: the scratch is live.
         unsafe {
-            let facts = &raw mut (*self.state).args.facts;
+            let facts = &raw mut (*self.scratch).args.facts;
             if (*facts).known.has(number) {
                 return if (*facts).so.has(number) {
                     met::YES
@@ -527,32 +562,32 @@ impl Arguments for CallArguments {
 
     #[inline(always)]
     fn terminal(&self) -> u32 {
-        // SAFETY: the state is live.
-        unsafe { (*self.state).args.terminal }
+        // SAFETY: the scratch is live.
+        unsafe { (*self.scratch).args.terminal }
     }
 
     #[inline(always)]
     fn program(&self, index: u32) -> Option<u32> {
-        // SAFETY: the state is live; the index is checked.
+        // SAFETY: the scratch is live; the index is checked.
         unsafe {
-            if index >= (*self.state).descent.count || index >= PROGRAMS_MAX as u32 {
+            if index >= (*self.scratch).descent.count || index >= PROGRAMS_MAX as u32 {
                 return None;
             }
-            let nodes = (&raw const (*self.state).descent.nodes).cast::<u32>();
+            let nodes = (&raw const (*self.scratch).descent.nodes).cast::<u32>();
             Some(*nodes.add(index as usize))
         }
     }
 
     #[inline(always)]
     fn parents(&self) -> u32 {
-        // SAFETY: the state is live.
-        unsafe { (*self.state).descent.parents }
+        // SAFETY: the scratch is live.
+        unsafe { (*self.scratch).descent.parents }
     }
 
     #[inline(always)]
     fn lineage(&self) -> u32 {
-        // SAFETY: the state is live.
-        unsafe { (*self.state).descent.flags }
+        // SAFETY: the scratch is live.
+        unsafe { (*self.scratch).descent.flags }
     }
 }
 
@@ -575,12 +610,12 @@ impl Tables for Leases {
     }
 }
 
-/// Verdict and reason of the decision in the state.
+/// Verdict and reason of the decision in the scratch.
 #[inline(always)]
-pub fn outcome(state: *mut TaskState) -> (u32, u32) {
-    // SAFETY: the state is live. Volatile: in memory all outcomes look alike to the verifier.
+pub fn outcome(scratch: *mut Scratch) -> (u32, u32) {
+    // SAFETY: the scratch is live. Volatile: in memory all outcomes look alike to the verifier.
     unsafe {
-        let decision = &raw const (*state).current.decision;
+        let decision = &raw const (*scratch).current.decision;
         let verdict = core::ptr::read_volatile(&raw const (*decision).verdict);
         (
             decode_verdict(verdict),

@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::abi::{
     image::{ACTIVE_SLOT_MASK, LabelKey},
     task::{
-        ANCESTORS_MAX, DESCENT_MAX, LINEAGE_WORDS, OWN_PROGRAMS, PROGRAMS_MAX, Program, TaskState,
+        ANCESTORS_MAX, DESCENT_MAX, OWN_PROGRAMS, PROGRAMS_MAX, Program, Scratch, TaskState,
         lineage,
     },
 };
@@ -23,13 +23,7 @@ use crate::{
         OFF_TASK_REAL_PARENT, load, peek,
     },
     walk::may_be_labelled,
-    who::current_task,
-};
-
-const NONE: Program = Program {
-    ino: 0,
-    dev: 0,
-    igen: 0,
+    who::{current_task, own_state},
 };
 
 #[repr(C)]
@@ -50,7 +44,7 @@ pub unsafe fn begin(state: *mut TaskState, bprm: Addr) {
     // SAFETY: by contract.
     unsafe {
         take(state, bprm);
-        (*state).descent.called = (*state).descent.taken;
+        (*state).growth.called = (*state).growth.taken;
     }
 }
 
@@ -65,11 +59,14 @@ pub unsafe fn executed(state: *mut TaskState, bprm: Addr) {
     // SAFETY: by contract.
     unsafe {
         take(state, bprm);
-        (*state).lineage.programs[1] = (*state).descent.taken;
+        (*state).lineage.programs[1] = (*state).growth.taken;
         insert(state);
-        (*state).descent.taken = (*state).descent.called;
-        (*state).lineage.programs[0] = (*state).descent.called;
-        insert(state);
+        let growth = &raw mut (*state).growth;
+        (*state).lineage.programs[0] = (*growth).called;
+        if !equal(&raw const (*growth).called, &raw const (*growth).taken) {
+            (*growth).taken = (*growth).called;
+            insert(state);
+        }
     }
 }
 
@@ -97,17 +94,44 @@ pub unsafe fn forked(child: *mut TaskState, parent: *mut TaskState, thread: bool
     }
 }
 
+/// Copies as many ancestors as there are. Written out: a round of a kernel loop costs more than what it would copy.
+///
 /// # Safety
 /// Both states must be live.
 #[inline(always)]
 unsafe fn copy(to: *mut TaskState, from: *mut TaskState) {
-    // SAFETY: by contract; both have that many words. Volatile, so that this becomes no call of `memcpy`.
+    // SAFETY: by contract; both have that many programs. Volatile, so that this becomes no call of `memcpy`.
     unsafe {
-        let from = (&raw const (*from).lineage).cast::<u64>();
-        let to = (&raw mut (*to).lineage).cast::<u64>();
-        for word in 0..LINEAGE_WORDS {
-            core::ptr::write_volatile(to.add(word), core::ptr::read_volatile(from.add(word)));
+        let count = &raw const (*from).lineage.count;
+        (*to).lineage.count = core::ptr::read_volatile(count);
+        (*to).lineage.flags = (*from).lineage.flags;
+        let from = (&raw const (*from).lineage.programs).cast::<u64>();
+        let to = (&raw mut (*to).lineage.programs).cast::<u64>();
+        for index in 0..PROGRAMS_MAX {
+            // Read in each round: the verifier is to see an end that it knows, not the lesser of two numbers.
+            let ancestor = index.wrapping_sub(2 * OWN_PROGRAMS);
+            if index >= 2 * OWN_PROGRAMS && ancestor as u32 >= core::ptr::read_volatile(count) {
+                break;
+            }
+            for word in [2 * index, 2 * index + 1] {
+                core::ptr::write_volatile(to.add(word), core::ptr::read_volatile(from.add(word)));
+            }
         }
+    }
+}
+
+/// Whether two programs are one. By words, and without a branch for each: the verifier would follow all of them.
+///
+/// # Safety
+/// Both must be live.
+#[inline(always)]
+unsafe fn equal(left: *const Program, right: *const Program) -> bool {
+    let (left, right) = (left.cast::<u64>(), right.cast::<u64>());
+    // SAFETY: live by contract, and of two words each.
+    unsafe {
+        (core::ptr::read_volatile(left) ^ core::ptr::read_volatile(right))
+            | (core::ptr::read_volatile(left.add(1)) ^ core::ptr::read_volatile(right.add(1)))
+            == 0
     }
 }
 
@@ -131,19 +155,19 @@ fn read_descent(state: *mut TaskState) {
     unsafe {
         let task = current_task();
         // A thread comes from where its process does, which may have lost its parent since that was read.
-        let leader = task_state(load(task, &OFF_TASK_GROUP_LEADER));
+        let leader = task_state(load::<Addr>(task, &OFF_TASK_GROUP_LEADER));
         if !leader.is_null() && (*leader).lineage.flags & lineage::KNOWN != 0 {
             copy(state, leader);
             return;
         }
-        core::ptr::write_volatile((&raw mut (*state).descent.at).cast::<Addr>(), task);
+        core::ptr::write_volatile((&raw mut (*state).growth.at).cast::<Addr>(), task);
         bpf_loop(
             DESCENT_MAX as u32,
             callback as *mut c_void,
             (&raw mut context).cast(),
             0,
         );
-        if (*state).descent.at != 0 {
+        if (*state).growth.at != 0 {
             (*state).lineage.flags |= lineage::MORE;
         }
         // At last: other threads go by it.
@@ -165,7 +189,7 @@ unsafe extern "C" fn one_process(index: u64, context: *mut c_void) -> c_long {
             (*state).lineage.flags |= lineage::MORE | of_parent;
             return 1;
         };
-        (*state).descent.at = next;
+        (*state).growth.at = next;
         c_long::from(next == 0)
     }
 }
@@ -176,12 +200,12 @@ unsafe extern "C" fn one_process(index: u64, context: *mut c_void) -> c_long {
 unsafe fn read_process(state: *mut TaskState, index: u64) -> Option<u64> {
     // SAFETY: live by contract.
     unsafe {
-        let at = (*state).descent.at;
+        let at = (*state).growth.at;
         let flags: u32 = peek(at, &OFF_TASK_FLAGS)?;
         if flags & PF_KTHREAD == 0 {
             let file: u64 = peek(peek(at, &OFF_TASK_MM)?, &OFF_MM_EXE_FILE)?;
             let inode: u64 = peek(file, &OFF_FILE_INODE)?;
-            let taken = &raw mut (*state).descent.taken;
+            let taken = &raw mut (*state).growth.taken;
             (*taken).ino = peek(inode, &OFF_INODE_INO)?;
             (*taken).igen = peek(inode, &OFF_INODE_GENERATION)?;
             (*taken).dev = peek(peek(inode, &OFF_INODE_SB)?, &OFF_SB_DEV)?;
@@ -205,7 +229,7 @@ unsafe fn take(state: *mut TaskState, bprm: Addr) {
         let file: Addr = load(bprm, &OFF_BPRM_FILE);
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let sb: Addr = load(inode, &OFF_INODE_SB);
-        (*state).descent.taken = Program {
+        (*state).growth.taken = Program {
             ino: load(inode, &OFF_INODE_INO),
             dev: load(sb, &OFF_SB_DEV),
             igen: load(inode, &OFF_INODE_GENERATION),
@@ -213,72 +237,59 @@ unsafe fn take(state: *mut TaskState, bprm: Addr) {
     }
 }
 
-/// Makes `taken` one of the ancestors.
+/// Makes `taken` one of the ancestors. Written out: see [`copy`].
 #[inline(always)]
 unsafe fn insert(state: *mut TaskState) {
-    let mut context = Context { state };
-    let callback: Callback = one_comparison;
-    // SAFETY: the context outlives the loop; the state is live by contract, the index checked.
+    // SAFETY: the state is live by contract; indexes are checked.
     unsafe {
-        let descent = &raw mut (*state).descent;
-        core::ptr::write_volatile(&raw mut (*descent).found, 0);
-        if (*descent).taken == NONE {
-            return;
-        }
-        bpf_loop(
-            ANCESTORS_MAX as u32,
-            callback as *mut c_void,
-            (&raw mut context).cast(),
-            0,
-        );
-        if core::ptr::read_volatile(&raw const (*descent).found) != 0 {
-            return;
-        }
+        let taken = &raw const (*state).growth.taken;
         let kept = &raw mut (*state).lineage;
-        let count = (*kept).count;
+        let ancestors = (&raw mut (*kept).programs)
+            .cast::<Program>()
+            .add(2 * OWN_PROGRAMS);
+        // Through memory: how the search ended is one number to the verifier, not one way for each round.
+        let found = &raw mut (*state).growth.found;
+        core::ptr::write_volatile(found, u64::from((*taken).ino == 0));
+        for index in 0..ANCESTORS_MAX {
+            if index as u32 >= core::ptr::read_volatile(&raw const (*kept).count) {
+                break;
+            }
+            if equal(ancestors.add(index), taken) {
+                core::ptr::write_volatile(found, 1);
+                break;
+            }
+        }
+        if core::ptr::read_volatile(found) != 0 {
+            return;
+        }
+        let count = core::ptr::read_volatile(&raw const (*kept).count);
         if count >= ANCESTORS_MAX as u32 {
             (*kept).flags |= lineage::MORE;
             return;
         }
-        *(&raw mut (*kept).programs)
-            .cast::<Program>()
-            .add(2 * OWN_PROGRAMS + count as usize) = (*descent).taken;
+        *ancestors.add(count as usize) = *taken;
         (*kept).count = count + 1;
     }
-}
-
-/// Whether one of the ancestors is `taken`; 1 ends the loop.
-unsafe extern "C" fn one_comparison(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `insert`'s; the state is live and the index checked.
-    unsafe {
-        let state = (*context.cast::<Context>()).state;
-        if index >= u64::from((*state).lineage.count) || index >= ANCESTORS_MAX as u64 {
-            return 1;
-        }
-        let kept = (&raw const (*state).lineage.programs)
-            .cast::<Program>()
-            .add(2 * OWN_PROGRAMS + index as usize);
-        if *kept != (*state).descent.taken {
-            return 0;
-        }
-        core::ptr::write_volatile(&raw mut (*state).descent.found, 1);
-    }
-    1
 }
 
 /// Looks up which of the programs the image at hand names.
 ///
 /// # Safety
-/// The state must be live.
+/// The scratch must be live.
 #[inline(never)]
-pub unsafe fn resolve(state: *mut TaskState) {
-    let mut context = Context { state };
+pub unsafe fn resolve(scratch: *mut Scratch) {
+    let state = own_state();
+    let mut context = Naming { scratch, state };
     let callback: Callback = one_program;
-    // SAFETY: the context outlives the loop; the state is live by contract.
+    // SAFETY: the context outlives the loop; the scratch is live by contract, the state checked for null.
     unsafe {
-        (*state).descent.count = 0;
-        (*state).descent.parents = 0;
-        (*state).descent.flags = (*state).lineage.flags;
+        (*scratch).descent.count = 0;
+        (*scratch).descent.parents = 0;
+        (*scratch).descent.flags = 0; // nobody looked
+        if state.is_null() {
+            return;
+        }
+        (*scratch).descent.flags = (*state).lineage.flags;
         bpf_loop(
             PROGRAMS_MAX as u32,
             callback as *mut c_void,
@@ -288,11 +299,21 @@ pub unsafe fn resolve(state: *mut TaskState) {
     }
 }
 
+#[repr(C)]
+struct Naming {
+    scratch: *mut Scratch,
+    state: *mut TaskState,
+}
+
 /// One program; 1 ends the loop.
 unsafe extern "C" fn one_program(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `resolve`'s; the state is live and both indexes checked; the label is copied at once.
+    // SAFETY: the context is `resolve`'s; scratch and state are live and both indexes checked; the label is copied at
+    // once.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
+        let (scratch, state) = {
+            let naming = context.cast::<Naming>();
+            ((*naming).scratch, (*naming).state)
+        };
         if index >= PROGRAMS_MAX as u64 {
             return 1;
         }
@@ -303,7 +324,7 @@ unsafe extern "C" fn one_program(index: u64, context: *mut c_void) -> c_long {
             ino: (*program).ino,
             dev: (*program).dev,
             igen: (*program).igen,
-            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            slot: ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32,
             pad: 0,
         };
         if key.ino == 0 || !may_be_labelled(&key) {
@@ -314,7 +335,7 @@ unsafe extern "C" fn one_program(index: u64, context: *mut c_void) -> c_long {
             return 0;
         }
         // Read where it is used: the verifier forgets a bound across a call.
-        let descent = &raw mut (*state).descent;
+        let descent = &raw mut (*scratch).descent;
         let count = core::ptr::read_volatile(&raw const (*descent).count);
         if count >= PROGRAMS_MAX as u32 {
             return 1;

@@ -21,7 +21,7 @@ use stayhand_agent_ebpf::abi::{
     place::{PLACES_MAX, Place},
     record::Record,
     schedule::{SCHEDULES_PER_SLOT, Schedule},
-    task::{Identity, TaskState},
+    task::{Identity, Scratch, TaskState},
 };
 
 use crate::offsets::{Addr, OFF_TASK_STORAGE, load};
@@ -115,6 +115,16 @@ pub static TASKS: TaskStorage<TaskState> = TaskStorage {
     map_flags: core::ptr::null(),
 };
 
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static SCRATCH: TaskStorage<Scratch> = TaskStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};
+
 /// State of `task`, null if it has none.
 ///
 /// Most tasks of a host have no storage of anybody: of these a load tells what the helper would, which begins with the
@@ -130,18 +140,30 @@ pub unsafe fn task_state(task: Addr) -> *mut TaskState {
     if unsafe { load::<u64>(task, &OFF_TASK_STORAGE) } == 0 {
         return core::ptr::null_mut();
     }
-    storage(task, 0)
+    storage(&TASKS, task, 0)
 }
 
 /// State of `task`, made and zeroed if need be; null if that failed.
 #[inline(always)]
 pub fn task_state_or_new(task: Addr) -> *mut TaskState {
-    storage(task, CREATE)
+    storage(&TASKS, task, CREATE)
+}
+
+/// What `task` is judged with, null if it never was.
+#[inline(always)]
+pub fn task_scratch(task: Addr) -> *mut Scratch {
+    storage(&SCRATCH, task, 0)
+}
+
+/// What `task` is judged with, made and zeroed if need be; null if that failed.
+#[inline(always)]
+pub fn task_scratch_or_new(task: Addr) -> *mut Scratch {
+    storage(&SCRATCH, task, CREATE)
 }
 
 #[inline(always)]
-fn storage(task: Addr, flags: u64) -> *mut TaskState {
-    let map = (&raw const TASKS).cast_mut().cast::<c_void>();
+fn storage<T>(map: &'static TaskStorage<T>, task: Addr, flags: u64) -> *mut T {
+    let map = (&raw const *map).cast_mut().cast::<c_void>();
     // SAFETY: `task` is a task pointer typed by the verifier; the helper returns null or a whole value that
     // lives as long as the task, which is the current one or one under construction in our hands.
     unsafe {

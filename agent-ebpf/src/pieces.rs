@@ -5,7 +5,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use stayhand_agent_ebpf::{
-    abi::task::TaskState,
+    abi::task::Scratch,
     siphash::{Sip, last_word},
     strings::{PIECE, head},
 };
@@ -24,12 +24,12 @@ pub struct Piece {
 /// Reads the piece at a user address; nothing if it cannot be read.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn read(state: *mut TaskState, source: u64) -> Option<Piece> {
+pub unsafe fn read(scratch: *mut Scratch, source: u64) -> Option<Piece> {
     // SAFETY: the buffer has a word more than a piece; user memory is read by checked helpers only.
     unsafe {
-        let buffer = (&raw mut (*state).name).cast::<c_void>();
+        let buffer = (&raw mut (*scratch).name).cast::<c_void>();
         let read = bpf_probe_read_user_str(buffer.cast(), PIECE, source as *const c_void);
         if read <= 0 {
             return None;
@@ -43,20 +43,20 @@ pub unsafe fn read(state: *mut TaskState, source: u64) -> Option<Piece> {
 /// Takes the piece in the scratch buffer into a hash, which need not be the one in `Rounds`.
 ///
 /// # Safety
-/// `state` must be live and the piece its last one.
+/// `scratch` must be live and the piece its last one.
 #[inline(always)]
-pub unsafe fn hashed(state: *mut TaskState, sip: Sip, piece: Piece) -> Sip {
+pub unsafe fn hashed(scratch: *mut Scratch, sip: Sip, piece: Piece) -> Sip {
     let (whole, rest) = (piece.len / 8, piece.len % 8);
     // SAFETY: live by contract. `whole` is at most 32 of the buffer's 33 words, 31 where there is a rest.
     unsafe {
-        let words = (&raw const (*state).name).cast::<u64>();
+        let words = (&raw const (*scratch).name).cast::<u64>();
         let last = core::ptr::read_volatile(words.add((whole & 31) as usize));
-        let place = &raw mut (*state).current.rounds.sip;
+        let place = &raw mut (*scratch).current.rounds.sip;
         let other = *place;
         *place = sip;
         (*place).word(head(piece.len, piece.ends));
         (*place).word(last & ((1u64 << (rest * 8)) - 1));
-        take_in(state, whole as u32);
+        take_in(scratch, whole as u32);
         let hashed = *place;
         *place = other;
         hashed

@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::{
     abi::{
         image::ACTIVE_SLOT_MASK,
         place::{Directory, PERIOD_SHIFT, place_of},
-        task::TaskState,
+        task::{Here, Scratch, TaskState},
     },
     path::States,
 };
@@ -23,7 +23,7 @@ use crate::{
         ADDR_RENAME_LOCK, Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN,
         OFF_DENTRY_PARENT, OFF_DENTRY_SB, OFF_INODE_GENERATION, OFF_INODE_INO, load,
     },
-    walk::{file_system_of, label, leads_on, same},
+    walk::{file_system_of, here, label, leads_on, may_lead_on, same},
 };
 
 /// What [`Directory::renames`] says if the counter is not known: odd, as while something is renamed.
@@ -48,108 +48,152 @@ fn renames() -> u32 {
 /// Whether nothing was renamed since the attempt's directory was noted. Renames are what the walk is looked over for
 /// a second time.
 #[inline(always)]
-pub fn quiet(state: *mut TaskState) -> bool {
-    // SAFETY: the state is live. Volatile: the number is to be read here, before the counter.
-    let before = unsafe { core::ptr::read_volatile(&raw const (*state).current.directory.renames) };
+pub fn quiet(here: *const Here) -> bool {
+    // SAFETY: live by contract of the callers. Volatile: the number is to be read here, before the counter.
+    let before = unsafe { core::ptr::read_volatile(&raw const (*here).directory.renames) };
     before & 1 == 0 && renames() == before
 }
 
 /// Notes that the attempt is not about one object in one directory; only what is renamed meanwhile is of interest.
 ///
 /// # Safety
-/// The state must be live.
+/// `here` must be live.
 #[inline(always)]
-pub unsafe fn forget(state: *mut TaskState) {
+pub unsafe fn forget(here: *mut Here) {
     // SAFETY: by contract.
     unsafe {
-        (*state).current.directory.inode = 0;
-        (*state).current.directory.renames = renames();
+        (*here).directory.inode = 0;
+        (*here).directory.renames = renames();
     }
 }
 
-/// Notes where the object is, before anything is read of its way up; true if nothing can be met there.
+/// What a look at the directory shows.
+pub mod seen {
+    /// Something may be met: the object is to be walked.
+    pub const OPEN: u32 = 0;
+    /// The directory is known, and only the whole name tells.
+    pub const NEAR: u32 = 1;
+    /// Nothing can be met by the object.
+    pub const UNMET: u32 = 2;
+}
+
+/// Notes where the object is, before anything is read of its way up; see [`seen`].
 ///
 /// # Safety
 /// `dentry` must be a typed dentry pointer, `anchor` a typed inode pointer of the file system that is meant, and the
 /// state live.
 #[inline(always)]
-pub unsafe fn unmet(
+pub unsafe fn look(
     state: *mut TaskState,
     active: u64,
     changes: u64,
     dentry: Addr,
     anchor: Addr,
-) -> bool {
+) -> u32 {
     // SAFETY: by contract.
     unsafe {
-        let directory = &raw mut (*state).current.directory;
+        let here = &raw mut (*state).here;
+        let directory = &raw mut (*here).directory;
         (*directory).inode = 0;
-        (*directory).renames = UNKNOWN;
-        (*state).current.active = active;
-        let sb = file_system_of(state, anchor);
+        (*here).active = active;
+        let sb = file_system_of(here, anchor);
         // An open question about this call ends only where it is judged.
-        if core::ptr::read_volatile(&raw const (*state).current.given_up) != 0 {
-            return false;
+        if core::ptr::read_volatile(&raw const (*state).given_up) != 0 {
+            return seen::OPEN;
         }
         let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
         let above: Addr = load(parent, &OFF_DENTRY_INODE);
         (*directory).igen = load(above, &OFF_INODE_GENERATION);
         let unfit = (*directory).igen == 0
-            || same(state, parent, dentry)
-            || !same(state, load(dentry, &OFF_DENTRY_SB), sb);
+            || same(here, parent, dentry)
+            || !same(here, load(dentry, &OFF_DENTRY_SB), sb);
         if unfit {
-            (*directory).renames = renames();
-            return false;
+            return seen::OPEN;
         }
         (*directory).ino = load(above, &OFF_INODE_INO);
-        (*directory).dev = (*state).current.dev;
+        (*directory).dev = (*here).dev;
         (*directory).active = active;
         (*directory).changes = changes;
         (*directory).period = (bpf_jiffies64() >> PERIOD_SHIFT) as u32;
         // Through memory, and volatile: from here on it is a number.
         core::ptr::write_volatile((&raw mut (*directory).inode).cast::<Addr>(), above);
-        if known(state, dentry, parent, active) {
-            return true;
-        }
-        // The walk begins: before its first look at the tree.
-        (*directory).renames = renames();
+        known(here, dentry, parent)
+    }
+}
+
+/// The walk begins: notes the counter of renames, before its first look at the tree.
+///
+/// # Safety
+/// `dentry` must be a typed dentry pointer and `here` live, after [`look`].
+#[inline(always)]
+pub unsafe fn set_out(here: *mut Here, dentry: Addr) {
+    // SAFETY: by contract. Through memory: what is read back is a number.
+    unsafe {
+        (*here).directory.renames = renames();
         // Whatever was renamed since the directory was looked up, it is another one's.
-        if !same(state, load(dentry, &OFF_DENTRY_PARENT), parent) {
-            (*directory).inode = 0;
+        let parent: Addr = load(dentry, &OFF_DENTRY_PARENT);
+        let number = &raw mut (*here).beginning;
+        core::ptr::write_volatile(number.cast::<Addr>(), load(parent, &OFF_DENTRY_INODE));
+        if core::ptr::read_volatile(number) != (*here).directory.inode {
+            (*here).directory.inode = 0;
         }
     }
-    false
 }
 
 /// Whether the directory is kept and nothing can be met in it by this object. The counter of renames is read last: if it
 /// is what it was when the directory was kept, then nothing was renamed between these two moments, in which lies
 /// everything that is looked at here.
 #[inline(always)]
-unsafe fn known(state: *mut TaskState, dentry: Addr, parent: Addr, active: u64) -> bool {
-    // SAFETY: by contract of `unmet`.
+unsafe fn known(here: *mut Here, dentry: Addr, parent: Addr) -> u32 {
+    // SAFETY: by contract of `look`.
     unsafe {
-        let Some((states, kept_at)) = kept(&raw const (*state).current.directory) else {
-            return false;
+        let active = (*here).active;
+        let Some((states, kept_at)) = kept(&raw const (*here).directory) else {
+            return seen::OPEN;
         };
         // Looked up before the directory was kept, perhaps.
-        if !same(state, load(dentry, &OFF_DENTRY_PARENT), parent) {
-            return false;
+        if !same(here, load(dentry, &OFF_DENTRY_PARENT), parent) {
+            return seen::OPEN;
         }
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
-        let slot = (active & ACTIVE_SLOT_MASK) as u32;
-        if !inode.is_null() && label(state, inode) != 0 {
-            return false;
+        if !inode.is_null() && label(here, inode) != 0 {
+            return seen::OPEN;
         }
         if states != States::default() {
+            let slot = (active & ACTIVE_SLOT_MASK) as u32;
             let (pointer, len): (u64, u32) = (
                 load(dentry, &OFF_DENTRY_NAME),
                 load(dentry, &OFF_DENTRY_NAME_LEN),
             );
-            if leads_on(state, states, slot, pointer, len) {
-                return false;
+            if may_lead_on(&raw mut (*here).beginning, states, slot, pointer, len) {
+                (*here).states = states;
+                (*here).kept_at = kept_at;
+                return seen::NEAR;
             }
         }
-        renames() == kept_at && !stale(active)
+        if renames() == kept_at && !stale(active) {
+            seen::UNMET
+        } else {
+            seen::OPEN
+        }
+    }
+}
+
+/// Whether nothing can be met by an object in a directory that is known, told by its whole name. Last of all the counter,
+/// as in [`known`].
+///
+/// # Safety
+/// `dentry` must be a typed dentry pointer and the scratch live, with what [`look`] saw.
+#[inline(always)]
+pub unsafe fn unmet_by_name(scratch: *mut Scratch, dentry: Addr) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        let here = here(scratch);
+        let (pointer, len): (u64, u32) = (
+            load(dentry, &OFF_DENTRY_NAME),
+            load(dentry, &OFF_DENTRY_NAME_LEN),
+        );
+        !leads_on(scratch, pointer, len) && renames() == (*here).kept_at && !stale((*here).active)
     }
 }
 
@@ -190,19 +234,19 @@ unsafe fn read<T: Copy>(from: *const T) -> T {
 /// second one is not kept.
 ///
 /// # Safety
-/// The state must be live.
+/// The scratch must be live.
 #[inline(always)]
-pub unsafe fn keep(state: *mut TaskState) {
+pub unsafe fn keep(scratch: *mut Scratch) {
     // SAFETY: live by contract; a live map value that only the holder of its odd version writes.
     unsafe {
-        let current = &raw const (*state).current;
-        let directory = &raw const (*current).directory;
+        let current = &raw const (*scratch).current;
+        let directory = &raw const (*current).here.directory;
         let inode = core::ptr::read_volatile(&raw const (*directory).inode);
         if inode == 0
             || (*current).depth < 2
             || (*current).met_above != 0
             || (*current).fickle != 0
-            || !quiet(state)
+            || !quiet(here(scratch))
             || stale((*directory).active)
         {
             return;

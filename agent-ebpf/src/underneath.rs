@@ -10,7 +10,7 @@ use core::ffi::{c_long, c_void};
 use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::abi::{
     image::{ACTIVE_SLOT_MASK, LabelKey},
-    task::{DEPTH_MAX, Level, TaskState},
+    task::{DEPTH_MAX, Level, Scratch},
 };
 
 use crate::{
@@ -27,18 +27,18 @@ type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// The way up from the first name of `inode` on its own file system, which was noted and has this root.
 ///
 /// # Safety
-/// `inode` must be a typed inode pointer and the state live.
+/// `inode` must be a typed inode pointer and the scratch live.
 #[inline(never)]
-pub unsafe fn climb(state: *mut TaskState, inode: Addr, root: Addr) -> bool {
+pub unsafe fn climb(scratch: *mut Scratch, inode: Addr, root: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         // Through memory: what is read back is a number, with which the verifier lets us reckon.
         core::ptr::write_volatile((&raw mut (*rounds).vectors[0]).cast::<Addr>(), root);
         core::ptr::write_volatile(
@@ -48,27 +48,27 @@ pub unsafe fn climb(state: *mut TaskState, inode: Addr, root: Addr) -> bool {
         if (*rounds).vectors[1] == 0 {
             return false;
         }
-        walk(state, one_level)
+        walk(scratch, one_level)
     }
 }
 
 /// Whether no dentry on that way changed.
 ///
 /// # Safety
-/// After [`climb`], with the same state.
+/// After [`climb`], with the same scratch.
 #[inline(never)]
-pub unsafe fn unchanged(state: *mut TaskState) -> bool {
+pub unsafe fn unchanged(scratch: *mut Scratch) -> bool {
     // SAFETY: by contract.
-    unsafe { walk(state, one_comparison) }
+    unsafe { walk(scratch, one_comparison) }
 }
 
 /// Runs `each` on every dentry from the first name up to the root; false if the root is not reached in time.
 #[inline(always)]
-unsafe fn walk(state: *mut TaskState, each: Callback) -> bool {
-    let mut context = Context { state };
-    // SAFETY: the context outlives the loop; the state is live by contract.
+unsafe fn walk(scratch: *mut Scratch, each: Callback) -> bool {
+    let mut context = Context { scratch };
+    // SAFETY: the context outlives the loop; the scratch is live by contract.
     unsafe {
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         (*rounds).at = (*rounds).vectors[1].wrapping_sub(u64::from(OFF_DENTRY_ALIAS.load()));
         (*rounds).ended = 0;
         bpf_loop(
@@ -82,51 +82,55 @@ unsafe fn walk(state: *mut TaskState, each: Callback) -> bool {
 }
 
 unsafe extern "C" fn one_level(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `walk`'s; the state is live.
+    // SAFETY: the context is `walk`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
+        let scratch = (*context.cast::<Context>()).scratch;
         // Without an answer the loop has not ended, which fails the walk.
-        c_long::from(read_level(state, index).unwrap_or(true))
+        c_long::from(read_level(scratch, index).unwrap_or(true))
     }
 }
 
 /// One dentry into its level; whether that was the last one.
 #[inline(always)]
-unsafe fn read_level(state: *mut TaskState, index: u64) -> Option<bool> {
+unsafe fn read_level(scratch: *mut Scratch, index: u64) -> Option<bool> {
     if index >= DEPTH_MAX as u64 {
         return None;
     }
     // SAFETY: index checked; live by contract.
     unsafe {
-        let level = (&raw mut (*state).levels)
+        let level = (&raw mut (*scratch).levels)
             .cast::<Level>()
             .add(index as usize);
-        let at = (*state).current.rounds.at;
+        let at = (*scratch).current.rounds.at;
         (*level).seq = peek(at, &OFF_DENTRY_SEQ)?;
         (*level).name_ptr = peek(at, &OFF_DENTRY_NAME)?;
         (*level).name_len = peek(at, &OFF_DENTRY_NAME_LEN)?;
         let inode: u64 = peek(at, &OFF_DENTRY_INODE)?;
-        (*level).label = if inode == 0 { 0 } else { label(state, inode)? };
+        (*level).label = if inode == 0 {
+            0
+        } else {
+            label(scratch, inode)?
+        };
         let parent: u64 = peek(at, &OFF_DENTRY_PARENT)?;
         if parent != at {
-            (*state).current.rounds.at = parent;
+            (*scratch).current.rounds.at = parent;
             return Some(false);
         }
-        (*state).current.depth = index as u32 + 1;
-        (*state).current.rounds.ended = u32::from(at == (*state).current.rounds.vectors[0]);
+        (*scratch).current.depth = index as u32 + 1;
+        (*scratch).current.rounds.ended = u32::from(at == (*scratch).current.rounds.vectors[0]);
         Some(true)
     }
 }
 
 #[inline(always)]
-unsafe fn label(state: *mut TaskState, inode: u64) -> Option<u32> {
+unsafe fn label(scratch: *mut Scratch, inode: u64) -> Option<u32> {
     // SAFETY: live by contract; the label is copied at once.
     unsafe {
         let key = LabelKey {
             ino: peek(inode, &OFF_INODE_INO)?,
-            dev: (*state).current.dev,
+            dev: (*scratch).current.here.dev,
             igen: peek(inode, &OFF_INODE_GENERATION)?,
-            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            slot: ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32,
             pad: 0,
         };
         if !may_be_labelled(&key) {
@@ -138,34 +142,34 @@ unsafe fn label(state: *mut TaskState, inode: u64) -> Option<u32> {
 
 /// The second look: whether a dentry on the way was renamed meanwhile ends the loop early, and so the walk.
 unsafe extern "C" fn one_comparison(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `walk`'s; the state is live.
+    // SAFETY: the context is `walk`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        c_long::from(compare_level(state, index).unwrap_or(true))
+        let scratch = (*context.cast::<Context>()).scratch;
+        c_long::from(compare_level(scratch, index).unwrap_or(true))
     }
 }
 
 #[inline(always)]
-unsafe fn compare_level(state: *mut TaskState, index: u64) -> Option<bool> {
+unsafe fn compare_level(scratch: *mut Scratch, index: u64) -> Option<bool> {
     if index >= DEPTH_MAX as u64 {
         return None;
     }
     // SAFETY: index checked; live by contract.
     unsafe {
-        let level = (&raw const (*state).levels)
+        let level = (&raw const (*scratch).levels)
             .cast::<Level>()
             .add(index as usize);
-        let at = (*state).current.rounds.at;
+        let at = (*scratch).current.rounds.at;
         let seq: u32 = peek(at, &OFF_DENTRY_SEQ)?;
         if seq != (*level).seq || seq & 1 != 0 {
             return None;
         }
         let parent: u64 = peek(at, &OFF_DENTRY_PARENT)?;
         if parent != at {
-            (*state).current.rounds.at = parent;
+            (*scratch).current.rounds.at = parent;
             return Some(false);
         }
-        (*state).current.rounds.ended = 1;
+        (*scratch).current.rounds.ended = 1;
         Some(true)
     }
 }

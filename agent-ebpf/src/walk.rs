@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::{
             ACTIVE_SLOT_MASK, EdgeKey, LabelKey, NODES_PER_SLOT, Node, ROOT_NODE, Range, label_bit,
             range_flag,
         },
-        task::{DEPTH_MAX, Level, NAME_MAX, RANGES_MAX, TaskState},
+        task::{DEPTH_MAX, Here, Level, NAME_MAX, RANGES_MAX, Scratch},
     },
     path::{Levels, States, name_bit, step},
     siphash::{Sip, last_word},
@@ -58,17 +58,24 @@ pub unsafe fn identity(inode: Addr, slot: u32) -> LabelKey {
     }
 }
 
+/// Image, file system and directory of the attempt at hand.
+#[inline(always)]
+pub fn here(scratch: *mut Scratch) -> *mut Here {
+    // SAFETY: the scratch is live.
+    unsafe { &raw mut (*scratch).current.here }
+}
+
 /// Notes the file system of `anchor`, and yields it. All that one attempt walks and binds an approval to is on it, so
 /// that nothing else has to be asked where it is.
 ///
 /// # Safety
-/// `anchor` must be a typed inode pointer and the state live.
+/// `anchor` must be a typed inode pointer and `here` live.
 #[inline(always)]
-pub unsafe fn file_system_of(state: *mut TaskState, anchor: Addr) -> Addr {
+pub unsafe fn file_system_of(here: *mut Here, anchor: Addr) -> Addr {
     // SAFETY: by contract; a superblock outlives its inodes.
     unsafe {
         let sb: Addr = load(anchor, &OFF_INODE_SB);
-        (*state).current.dev = load(sb, &OFF_SB_DEV);
+        (*here).dev = load(sb, &OFF_SB_DEV);
         sb
     }
 }
@@ -76,32 +83,32 @@ pub unsafe fn file_system_of(state: *mut TaskState, anchor: Addr) -> Addr {
 /// [`identity`] of an inode on the file system that was noted, for the image at hand.
 ///
 /// # Safety
-/// `inode` must be a typed inode pointer and the state live.
+/// `inode` must be a typed inode pointer and `here` live.
 #[inline(always)]
-pub unsafe fn identity_here(state: *mut TaskState, inode: Addr) -> LabelKey {
+pub unsafe fn identity_here(here: *const Here, inode: Addr) -> LabelKey {
     // SAFETY: by contract.
     unsafe {
         LabelKey {
             ino: load(inode, &OFF_INODE_INO),
-            dev: (*state).current.dev,
+            dev: (*here).dev,
             igen: load(inode, &OFF_INODE_GENERATION),
-            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            slot: ((*here).active & ACTIVE_SLOT_MASK) as u32,
             pad: 0,
         }
     }
 }
 
-/// Collects the entry ranges that `dentry` meets into the task's state; false if it cannot be judged.
+/// Collects the entry ranges that `dentry` meets into the task's scratch; false if it cannot be judged.
 ///
 /// # Safety
 /// `dentry` must be a typed dentry pointer and `anchor` a typed inode pointer.
 #[inline(always)]
-pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool {
+pub unsafe fn collect(scratch: *mut Scratch, dentry: Addr, anchor: Addr) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let walked = collect_end(state, dentry, anchor, 0);
+        let walked = collect_end(scratch, dentry, anchor, 0);
         if walked {
-            keep(state);
+            keep(scratch);
         }
         walked
     }
@@ -112,24 +119,24 @@ pub unsafe fn collect(state: *mut TaskState, dentry: Addr, anchor: Addr) -> bool
 /// # Safety
 /// As for [`collect`].
 #[inline(always)]
-pub unsafe fn collect_end(state: *mut TaskState, dentry: Addr, anchor: Addr, base: u32) -> bool {
+pub unsafe fn collect_end(scratch: *mut Scratch, dentry: Addr, anchor: Addr, base: u32) -> bool {
     // SAFETY: by contract.
     unsafe {
-        let sb = file_system_of(state, anchor);
+        let sb = file_system_of(here(scratch), anchor);
         let Some(root) = root_of(sb) else {
-            return nowhere(state);
+            return nowhere(scratch);
         };
-        (*state).current.base = base;
+        (*scratch).current.base = base;
         // Until 6.7 overlayfs opens the file underneath under the name above, which was judged before.
-        let foreign = u32::from(!same(state, load(dentry, &OFF_DENTRY_SB), sb));
+        let foreign = u32::from(!same(here(scratch), load(dentry, &OFF_DENTRY_SB), sb));
         let mut walk = Walk {
-            state,
+            scratch,
             dentry,
             anchor,
             root,
             foreign,
         };
-        let walked = &raw mut (*state).current.walked;
+        let walked = &raw mut (*scratch).current.walked;
         core::ptr::write_volatile(walked, 0);
         bpf_loop(
             ATTEMPTS,
@@ -147,7 +154,7 @@ const ATTEMPTS: u32 = 2;
 /// What is walked. In a kernel loop, because the verifier would go through each attempt that is written out.
 #[repr(C)]
 struct Walk {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     dentry: Addr,
     anchor: Addr,
     root: Addr,
@@ -160,30 +167,30 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `collect_end`'s; typed pointers by its contract.
     unsafe {
         let walk = context.cast::<Walk>();
-        let (state, dentry, anchor) = ((*walk).state, (*walk).dentry, (*walk).anchor);
+        let (scratch, dentry, anchor) = ((*walk).scratch, (*walk).dentry, (*walk).anchor);
         let foreign = (*walk).foreign != 0;
-        if foreign && (*state).current.base != 0 {
+        if foreign && (*scratch).current.base != 0 {
             return 1; // no file is opened at a second end
         }
         let climbed = if foreign {
-            underneath::climb(state, anchor, (*walk).root)
+            underneath::climb(scratch, anchor, (*walk).root)
         } else {
-            climb(state, dentry, (*walk).root)
+            climb(scratch, dentry, (*walk).root)
         };
-        if !climbed || !descend(state) {
+        if !climbed || !descend(scratch) {
             return 0;
         }
-        if !quiet(state) {
+        if !quiet(here(scratch)) {
             let unchanged = if foreign {
-                underneath::unchanged(state)
+                underneath::unchanged(scratch)
             } else {
-                unchanged(state, dentry)
+                unchanged(scratch, dentry)
             };
             if !unchanged {
                 return 0;
             }
         }
-        core::ptr::write_volatile(&raw mut (*state).current.walked, 1);
+        core::ptr::write_volatile(&raw mut (*scratch).current.walked, 1);
     }
     1
 }
@@ -191,17 +198,17 @@ unsafe extern "C" fn one_attempt(_: u64, context: *mut c_void) -> c_long {
 /// What no path leads to. A program in memory meets the entries on everything, so that it is no way around them; pipes and
 /// sockets are made by no path, and to open one again is to reach nothing new. False if the image is incomplete.
 #[inline(always)]
-unsafe fn nowhere(state: *mut TaskState) -> bool {
+unsafe fn nowhere(scratch: *mut Scratch) -> bool {
     // SAFETY: live by contract.
     unsafe {
-        (*state).current.range_count = 0;
-        (*state).current.conditions = 0;
-        let slot = ((*state).current.active & ACTIVE_SLOT_MASK) as u32;
-        let asks = core::ptr::read_volatile(&raw const (*state).current.hook);
+        (*scratch).current.range_count = 0;
+        (*scratch).current.conditions = 0;
+        let slot = ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32;
+        let asks = core::ptr::read_volatile(&raw const (*scratch).current.hook);
         if asks != u32::from(hook::EXEC) && asks != u32::from(hook::MMAP_FILE) {
             return true;
         }
-        let mut view = View { state, slot };
+        let mut view = View { scratch, slot };
         match view.node(ROOT_NODE) {
             Some(root) => root.below.len == 0 || view.matched(root.below),
             None => false,
@@ -225,7 +232,7 @@ unsafe fn root_of(sb: Addr) -> Option<Addr> {
 /// verifier types alike, so that its first round is every round (see ARCHITECTURE.md).
 #[repr(C)]
 struct Climb {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     at: Addr,
     root: Addr,
 }
@@ -239,9 +246,9 @@ unsafe fn each_level(
     first: impl FnOnce(*mut Climb, u64) -> c_long,
     others: unsafe extern "C" fn(u64, *mut c_void) -> c_long,
 ) -> bool {
-    // SAFETY: the context outlives the loop; the state is live.
+    // SAFETY: the context outlives the loop; the scratch is live.
     unsafe {
-        let ended = &raw mut (*climb.state).current.rounds.ended;
+        let ended = &raw mut (*climb.scratch).current.rounds.ended;
         core::ptr::write_volatile(ended, 0);
         if first(&raw mut climb, 0) == 0 {
             bpf_loop(
@@ -259,15 +266,15 @@ unsafe fn each_level(
 /// Up: names, labels and sequence numbers of every level. False if the root is not reached in time. A function of its
 /// own, as the second look is: the way down is deep, and the stack holds what both of them need at one time.
 #[inline(never)]
-unsafe fn climb(state: *mut TaskState, dentry: Addr, root: Addr) -> bool {
+unsafe fn climb(scratch: *mut Scratch, dentry: Addr, root: Addr) -> bool {
     let climb = Climb {
-        state,
+        scratch,
         at: dentry,
         root,
     };
-    // SAFETY: typed pointers by contract; `state` is live.
+    // SAFETY: typed pointers by contract; `scratch` is live.
     unsafe {
-        (*state).current.fickle = 0;
+        (*scratch).current.fickle = 0;
         each_level(
             climb,
             |climb, index| read_level(climb, index),
@@ -284,10 +291,10 @@ unsafe extern "C" fn one_level_above(round: u64, context: *mut c_void) -> c_long
 /// One dentry into its level; 1 after the last one.
 #[inline(always)]
 unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
-    // SAFETY: typed pointers by contract; the state is live.
+    // SAFETY: typed pointers by contract; the scratch is live.
     unsafe {
-        let (state, at) = ((*climb).state, (*climb).at);
-        let Some(level) = level_of(state, index as u32) else {
+        let (scratch, at) = ((*climb).scratch, (*climb).at);
+        let Some(level) = level_of(scratch, index as u32) else {
             return 1;
         };
         let inode: Addr = load(at, &OFF_DENTRY_INODE);
@@ -297,22 +304,22 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
         (*level).label = if inode.is_null() {
             0
         } else {
-            label(state, inode)
+            label(here(scratch), inode)
         };
         let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-        if !same(state, parent, at) {
+        if !same(here(scratch), parent, at) {
             if index != 0 {
                 // What a file system looks at again by itself may have moved on a server, without a rename here. By the
                 // flag that path walks go by: a file system clears it where its operation has nothing to look at. The
                 // root goes nowhere.
                 let flags: u32 = load(at, &OFF_DENTRY_FLAGS);
-                (*state).current.fickle |= flags & DCACHE_OP_REVALIDATE;
+                (*scratch).current.fickle |= flags & DCACHE_OP_REVALIDATE;
             }
             (*climb).at = parent;
             return 0;
         }
-        (*state).current.depth = index as u32 + 1;
-        (*state).current.rounds.ended = u32::from(same(state, at, (*climb).root));
+        (*scratch).current.depth = index as u32 + 1;
+        (*scratch).current.rounds.ended = u32::from(same(here(scratch), at, (*climb).root));
     }
     1
 }
@@ -320,12 +327,12 @@ unsafe fn read_level(climb: *mut Climb, index: u64) -> c_long {
 /// Compares two pointers through memory: left to itself LLVM compares by xor, which the verifier forbids.
 ///
 /// # Safety
-/// `state` must be live.
+/// `here` must be live.
 #[inline(always)]
-pub unsafe fn same(state: *mut TaskState, left: Addr, right: Addr) -> bool {
+pub unsafe fn same(here: *mut Here, left: Addr, right: Addr) -> bool {
     // SAFETY: live by contract.
     unsafe {
-        let equal = &raw mut (*state).current.equal;
+        let equal = &raw mut (*here).equal;
         if left == right {
             core::ptr::write_volatile(equal, 1);
         } else {
@@ -351,12 +358,12 @@ pub fn may_be_labelled(key: &LabelKey) -> bool {
 /// Node that labels an inode on the file system that was noted, 0 for none.
 ///
 /// # Safety
-/// `inode` must be a typed inode pointer and the state live.
+/// `inode` must be a typed inode pointer and `here` live.
 #[inline(always)]
-pub unsafe fn label(state: *mut TaskState, inode: Addr) -> u32 {
+pub unsafe fn label(here: *const Here, inode: Addr) -> u32 {
     // SAFETY: by contract; the value is read at once, never kept.
     unsafe {
-        let key = identity_here(state, inode);
+        let key = identity_here(here, inode);
         if !may_be_labelled(&key) {
             return 0;
         }
@@ -366,13 +373,13 @@ pub unsafe fn label(state: *mut TaskState, inode: Addr) -> u32 {
 
 /// The second look: no dentry on the way was renamed or replaced since the first one.
 #[inline(never)]
-unsafe fn unchanged(state: *mut TaskState, dentry: Addr) -> bool {
+unsafe fn unchanged(scratch: *mut Scratch, dentry: Addr) -> bool {
     let climb = Climb {
-        state,
+        scratch,
         at: dentry,
         root: dentry,
     };
-    // SAFETY: typed pointers by contract; `state` is live.
+    // SAFETY: typed pointers by contract; `scratch` is live.
     unsafe {
         each_level(
             climb,
@@ -390,10 +397,10 @@ unsafe extern "C" fn one_comparison_above(round: u64, context: *mut c_void) -> c
 /// Compares one dentry with its level; 1 after the last one and at the first one that changed.
 #[inline(always)]
 unsafe fn compare_level(climb: *mut Climb, index: u64) -> c_long {
-    // SAFETY: typed pointers by contract; the state is live.
+    // SAFETY: typed pointers by contract; the scratch is live.
     unsafe {
-        let (state, at) = ((*climb).state, (*climb).at);
-        let Some(level) = level_of(state, index as u32) else {
+        let (scratch, at) = ((*climb).scratch, (*climb).at);
+        let Some(level) = level_of(scratch, index as u32) else {
             return 1;
         };
         let seq: u32 = load(at, &OFF_DENTRY_SEQ);
@@ -401,26 +408,26 @@ unsafe fn compare_level(climb: *mut Climb, index: u64) -> c_long {
             return 1;
         }
         let parent: Addr = load(at, &OFF_DENTRY_PARENT);
-        if !same(state, parent, at) {
+        if !same(here(scratch), parent, at) {
             (*climb).at = parent;
             return 0;
         }
-        (*state).current.rounds.ended = 1;
+        (*scratch).current.rounds.ended = 1;
     }
     1
 }
 
 /// A level of the walk at hand.
 #[inline(always)]
-unsafe fn level_of(state: *mut TaskState, level: u32) -> Option<*mut Level> {
+unsafe fn level_of(scratch: *mut Scratch, level: u32) -> Option<*mut Level> {
     // SAFETY: live by contract; the index is checked.
     unsafe {
-        let index = level.wrapping_add((*state).current.base);
+        let index = level.wrapping_add((*scratch).current.base);
         if index >= 2 * DEPTH_MAX as u32 {
             return None;
         }
         Some(
-            (&raw mut (*state).levels)
+            (&raw mut (*scratch).levels)
                 .cast::<Level>()
                 .add(index as usize),
         )
@@ -429,53 +436,53 @@ unsafe fn level_of(state: *mut TaskState, level: u32) -> Option<*mut Level> {
 
 /// Down: the path automaton, one level per round, from the root to the object.
 #[inline(always)]
-fn descend(state: *mut TaskState) -> bool {
-    // SAFETY: `state` is live.
+fn descend(scratch: *mut Scratch) -> bool {
+    // SAFETY: `scratch` is live.
     unsafe {
-        (*state).current.range_count = 0;
-        (*state).current.states = States::default();
-        (*state).current.conditions = 0;
-        (*state).current.walk_failed = 0;
-        let mut context = Context { state };
+        (*scratch).current.range_count = 0;
+        (*scratch).current.states = States::default();
+        (*scratch).current.conditions = 0;
+        (*scratch).current.walk_failed = 0;
+        let mut context = Context { scratch };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_level;
-        let rounds = (*state).current.depth;
+        let rounds = (*scratch).current.depth;
         bpf_loop(
             rounds,
             callback as *mut c_void,
             (&raw mut context).cast(),
             0,
         );
-        (*state).current.walk_failed == 0
+        (*scratch).current.walk_failed == 0
     }
 }
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// One round of [`descend`]; 1 ends the loop.
 unsafe extern "C" fn one_level(round: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `descend`'s, on its stack; the state is live.
+    // SAFETY: the context is `descend`'s, on its stack; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let depth = (*state).current.depth;
+        let scratch = (*context.cast::<Context>()).scratch;
+        let depth = (*scratch).current.depth;
         let level = depth.wrapping_sub(1).wrapping_sub(round as u32);
         if level >= DEPTH_MAX as u32 {
             return 1;
         }
         if level == 0 {
-            (*state).current.above = (*state).current.states;
-            (*state).current.met_above = (*state).current.range_count;
+            (*scratch).current.above = (*scratch).current.states;
+            (*scratch).current.met_above = (*scratch).current.range_count;
         }
         let mut view = View {
-            state,
-            slot: ((*state).current.active & ACTIVE_SLOT_MASK) as u32,
+            scratch,
+            slot: ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32,
         };
-        match step(&mut view, (*state).current.states, level) {
-            Some(states) => (*state).current.states = states,
+        match step(&mut view, (*scratch).current.states, level) {
+            Some(states) => (*scratch).current.states = states,
             None => {
-                (*state).current.walk_failed = 1;
+                (*scratch).current.walk_failed = 1;
                 return 1;
             }
         }
@@ -485,22 +492,22 @@ unsafe extern "C" fn one_level(round: u64, context: *mut c_void) -> c_long {
 
 /// The kernel's tables behind [`Levels`].
 struct View {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     slot: u32,
 }
 
 impl View {
     #[inline(always)]
     fn level(&self, level: u32) -> Option<*mut Level> {
-        // SAFETY: the state is live.
-        unsafe { level_of(self.state, level) }
+        // SAFETY: the scratch is live.
+        unsafe { level_of(self.scratch, level) }
     }
 }
 
 impl Levels for View {
     #[inline(always)]
     fn label(&mut self, level: u32) -> u32 {
-        // SAFETY: points into the live state.
+        // SAFETY: points into the live scratch.
         self.level(level)
             .map_or(0, |level| unsafe { (*level).label })
     }
@@ -508,17 +515,19 @@ impl Levels for View {
     #[inline(always)]
     fn name_bit(&mut self, level: u32) -> Option<u64> {
         let level = self.level(level)?;
-        // SAFETY: points into the live state.
+        // SAFETY: points into the live scratch.
         let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
-        bit(self.state, pointer, len)
+        // SAFETY: the scratch is live.
+        let room = unsafe { (&raw mut (*self.scratch).name).cast() };
+        bit(room, pointer, len)
     }
 
     #[inline(always)]
     fn name_hash(&mut self, level: u32) -> Option<u64> {
         let level = self.level(level)?;
-        // SAFETY: points into the live state.
+        // SAFETY: points into the live scratch.
         let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
-        name_hash(self.state, pointer, len)
+        name_hash(self.scratch, pointer, len)
     }
 
     #[inline(always)]
@@ -538,73 +547,103 @@ impl Levels for View {
     #[inline(always)]
     fn wild(&mut self, node: u32, level: u32) -> Option<u32> {
         let level = self.level(level)?;
-        // SAFETY: points into the live state.
+        // SAFETY: points into the live scratch.
         let (pointer, len) = unsafe { ((*level).name_ptr, (*level).name_len) };
-        let found = wild_from(self.state, self.slot, node, pointer, len);
+        let found = wild_from(self.scratch, self.slot, node, pointer, len);
         (found != UNTOLD).then_some(found)
     }
 
     #[inline(always)]
     fn node(&mut self, node: u32) -> Option<Node> {
-        if node >= NODES_PER_SLOT {
-            return None;
-        }
-        NODES.get(self.slot * NODES_PER_SLOT + node).copied()
+        node_of(self.slot, node).copied()
     }
 
     #[inline(always)]
     fn matched(&mut self, range: Range) -> bool {
-        // SAFETY: the state is live; the index is checked.
+        // SAFETY: the scratch is live; the index is checked.
         unsafe {
-            let count = (*self.state).current.range_count;
+            let count = (*self.scratch).current.range_count;
             if count >= RANGES_MAX as u32 {
                 return false;
             }
-            *(&raw mut (*self.state).ranges)
+            *(&raw mut (*self.scratch).ranges)
                 .cast::<Range>()
                 .add(count as usize) = range;
-            (*self.state).current.range_count = count + 1;
-            (*self.state).current.conditions |= u32::from(range.flags & range_flag::CONDITIONS);
+            (*self.scratch).current.range_count = count + 1;
+            (*self.scratch).current.conditions |= u32::from(range.flags & range_flag::CONDITIONS);
         }
         true
     }
 }
 
-/// Whether the name leads from one of these states to another node, or cannot be told.
+/// Whether the name may lead from one of these states to another node, told by what it begins with, for which there
+/// must be room behind `first`.
 #[inline(always)]
-pub fn leads_on(state: *mut TaskState, states: States, slot: u32, pointer: u64, len: u32) -> bool {
-    let mut view = View { state, slot };
+pub fn may_lead_on(first: *mut u64, states: States, slot: u32, pointer: u64, len: u32) -> bool {
+    let (Some([above, beside]), Some(bit)) = (names(states, slot), bit(first, pointer, len)) else {
+        return true;
+    };
+    bit & (above | beside) != 0
+}
+
+/// Whether the name leads from one of the states that were noted to another node, or cannot be told. A function of its
+/// own, as far as the stack goes: few names in a known directory come here.
+#[inline(never)]
+pub fn leads_on(scratch: *mut Scratch, pointer: u64, len: u32) -> bool {
+    let Some(hash) = name_hash(scratch, pointer, len) else {
+        return true;
+    };
+    // SAFETY: the scratch is live.
+    let states = unsafe { (*here(scratch)).states };
+    leads(scratch, states.by_label, hash, pointer, len)
+        || leads(scratch, states.by_name, hash, pointer, len)
+}
+
+#[inline(always)]
+fn leads(scratch: *mut Scratch, node: u32, hash: u64, pointer: u64, len: u32) -> bool {
+    if node == 0 {
+        return false;
+    }
+    // SAFETY: the scratch is live.
+    let slot = unsafe { ((*here(scratch)).active & ACTIVE_SLOT_MASK) as u32 };
+    let Some(found) = node_of(slot, node) else {
+        return true;
+    };
+    let names = found.names;
+    View { scratch, slot }.edge(node, hash) != 0
+        || names == u64::MAX && wild_from(scratch, slot, node, pointer, len) != 0
+}
+
+/// Bits of the names that lead on from these states, see [`name_bit`].
+#[inline(always)]
+fn names(states: States, slot: u32) -> Option<[u64; 2]> {
     let names = [states.by_label, states.by_name].map(|node| {
         if node == 0 {
             Some(0)
         } else {
-            view.node(node).map(|node| node.names)
+            node_of(slot, node).map(|node| node.names)
         }
     });
-    let ([Some(above), Some(beside)], Some(bit)) = (names, bit(state, pointer, len)) else {
-        return true;
+    let [Some(above), Some(beside)] = names else {
+        return None;
     };
-    if bit & (above | beside) == 0 {
-        return false;
+    Some([above, beside])
+}
+
+#[inline(always)]
+fn node_of(slot: u32, node: u32) -> Option<&'static Node> {
+    if node >= NODES_PER_SLOT {
+        return None;
     }
-    let Some(hash) = name_hash(state, pointer, len) else {
-        return true;
-    };
-    let mut leads = |node: u32, names: u64| {
-        node != 0
-            && (view.edge(node, hash) != 0
-                || names == u64::MAX && wild_from(state, slot, node, pointer, len) != 0)
-    };
-    leads(states.by_label, above) || leads(states.by_name, beside)
+    NODES.get(slot * NODES_PER_SLOT + node)
 }
 
 /// See [`name_bit`]. `None` if the name is unreadable.
 #[inline(always)]
-fn bit(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
-    // SAFETY: the state is live. The helper checks the address; a shorter name is followed by other bytes of its
+fn bit(first: *mut u64, pointer: u64, len: u32) -> Option<u64> {
+    // SAFETY: room for a word. The helper checks the address; a shorter name is followed by other bytes of its
     // dentry, whose buffer has more than eight.
     unsafe {
-        let first = (&raw mut (*state).name).cast::<u64>();
         if bpf_probe_read_kernel(first.cast(), 8, pointer as *const c_void) != 0 {
             return None;
         }
@@ -618,15 +657,15 @@ fn bit(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
 
 /// Hash of a component, read by a checked helper. `None` if it is unreadable or longer than any name.
 #[inline(always)]
-pub fn name_hash(state: *mut TaskState, pointer: u64, len: u32) -> Option<u64> {
-    // SAFETY: the state is live. Volatile: kept in registers, it would be spilled to a stack that has no room.
-    hash_name(state, pointer, len)
-        .then(|| unsafe { core::ptr::read_volatile(&raw const (*state).current.rounds.hash) })
+pub fn name_hash(scratch: *mut Scratch, pointer: u64, len: u32) -> Option<u64> {
+    // SAFETY: the scratch is live. Volatile: kept in registers, it would be spilled to a stack that has no room.
+    hash_name(scratch, pointer, len)
+        .then(|| unsafe { core::ptr::read_volatile(&raw const (*scratch).current.rounds.hash) })
 }
 
-/// Leaves the name's hash in the state; false if there is none. A function of its own: see `count`.
+/// Leaves the name's hash in the scratch; false if there is none. A function of its own: see `count`.
 #[inline(never)]
-fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
+fn hash_name(scratch: *mut Scratch, pointer: u64, len: u32) -> bool {
     if len > NAME_MAX as u32 {
         return false;
     }
@@ -636,7 +675,7 @@ fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
     // SAFETY: the buffer has room for 264 bytes; the helper checks the kernel address. `whole` is at most 31 of its
     // 33 words.
     unsafe {
-        let words = (&raw mut (*state).name).cast::<u64>();
+        let words = (&raw mut (*scratch).name).cast::<u64>();
         let len = bounded(len);
         if bpf_probe_read_kernel(words.cast(), len, pointer as *const c_void) != 0 {
             return false;
@@ -645,10 +684,10 @@ fn hash_name(state: *mut TaskState, pointer: u64, len: u32) -> bool {
         let end = words.add((whole & 31) as usize);
         let tail = core::ptr::read_volatile(end) & ((1u64 << (rest * 8)) - 1);
         core::ptr::write_volatile(end, last_word(tail, u64::from(len)));
-        (*state).current.rounds.sip = Sip::narrow(settings.secret);
-        take_in(state, whole + 1);
-        let hash = (*state).current.rounds.sip.finish();
-        core::ptr::write_volatile(&raw mut (*state).current.rounds.hash, hash);
+        (*scratch).current.rounds.sip = Sip::narrow(settings.secret);
+        take_in(scratch, whole + 1);
+        let hash = (*scratch).current.rounds.sip.finish();
+        core::ptr::write_volatile(&raw mut (*scratch).current.rounds.hash, hash);
     }
     true
 }

@@ -8,11 +8,11 @@ use aya_ebpf::helpers::generated::{
 use stayhand_agent_ebpf::abi::{
     UNSET,
     code::counter,
-    task::{TaskState, pin},
+    task::{Scratch, TaskState, compare, pin},
 };
 
 use crate::{
-    maps::{count, task_state, task_state_or_new},
+    maps::{count, task_scratch_or_new, task_state, task_state_or_new},
     offsets::{
         Addr, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, PROGRAM_GENERATION,
         load,
@@ -165,4 +165,48 @@ pub fn allowed(state: *mut TaskState) -> i32 {
     // SAFETY: live state of the current task.
     unsafe { (*state).judged_by = PROGRAM_GENERATION.load() };
     0
+}
+
+/// The same where only the scratch is at hand: nothing that is judged carries a second pointer along, for which the
+/// stack below a walk has no room. Where the state is not given out at this moment (kernels before 6.2, see above), the
+/// older program judges once more.
+#[inline(never)]
+pub fn allowed_here() -> i32 {
+    let state = own_state();
+    if !state.is_null() {
+        allowed(state);
+    }
+    0
+}
+
+/// State of the current task, which is pinned, where only its scratch is at hand. Null may be: see [`allowed_here`].
+#[inline(always)]
+pub fn own_state() -> *mut TaskState {
+    // SAFETY: the current task, typed.
+    unsafe { task_state(current_task()) }
+}
+
+/// What the current task, which is pinned, is judged with: made where something of it is judged for the first time. Null
+/// if that failed, which is counted: whoever asks refuses.
+#[inline(never)]
+pub fn scratch_of(state: *mut TaskState) -> *mut Scratch {
+    let scratch = task_scratch_or_new(current_task());
+    if scratch.is_null() {
+        count(counter::STORAGE_FAILED);
+        return scratch;
+    }
+    // SAFETY: checked for null; both are the current task's, and nobody else writes them while it is in a hook.
+    unsafe {
+        (*scratch).auid = (*state).auid;
+        (*scratch).session = (*state).session;
+        (*scratch).task_cookie = (*state).task_cookie;
+        (*scratch).process_cookie = (*state).process_cookie;
+        (*scratch).current.given_up = (*state).given_up;
+        if (*state).compared == 0 {
+            // What an earlier execution had to be compared with.
+            (*scratch).args.judged.compare = compare::NOTHING;
+            (*scratch).args.approved.compare = compare::NOTHING;
+        }
+    }
+    scratch
 }

@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::{
     abi::{
         image::{EdgeKey, NODES_PER_SLOT, SHAPES_MAX, Shape},
-        task::{TaskState, Tried},
+        task::{Scratch, Tried},
     },
     path::{and_hash, wild_hash},
 };
@@ -24,16 +24,16 @@ pub const UNTOLD: u32 = u32::MAX;
 /// What is tried is in `Rounds`: the stack is deep here, and has no room.
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// Node reached from `node` by the patterns that a name matches, 0 for none, or [`UNTOLD`].
 #[inline(never)]
-pub fn wild_from(state: *mut TaskState, slot: u32, node: u32, pointer: u64, len: u32) -> u32 {
-    let mut context = Context { state };
-    // SAFETY: the context outlives the loop; the state is live.
+pub fn wild_from(scratch: *mut Scratch, slot: u32, node: u32, pointer: u64, len: u32) -> u32 {
+    let mut context = Context { scratch };
+    // SAFETY: the context outlives the loop; the scratch is live.
     unsafe {
-        let tried = &raw mut (*state).current.rounds.wild;
+        let tried = &raw mut (*scratch).current.rounds.wild;
         core::ptr::write_volatile(&raw mut (*tried).pointer, pointer);
         core::ptr::write_volatile(&raw mut (*tried).len, len);
         core::ptr::write_volatile(&raw mut (*tried).node, node);
@@ -51,10 +51,10 @@ pub fn wild_from(state: *mut TaskState, slot: u32, node: u32, pointer: u64, len:
 
 /// One shape; 1 after the last one.
 unsafe extern "C" fn one_shape(index: u64, context: *mut c_void) -> c_long {
-    // SAFETY: the context is `wild_from`'s; the state is live.
+    // SAFETY: the context is `wild_from`'s; the scratch is live.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let tried = &raw mut (*state).current.rounds.wild;
+        let scratch = (*context.cast::<Context>()).scratch;
+        let tried = &raw mut (*scratch).current.rounds.wild;
         let Some(shape) = shape(tried, index) else {
             return 1;
         };
@@ -62,13 +62,13 @@ unsafe extern "C" fn one_shape(index: u64, context: *mut c_void) -> c_long {
         if (*tried).len < start + end {
             return 0;
         }
-        let Some(before) = name_hash(state, (*tried).pointer, start) else {
+        let Some(before) = name_hash(scratch, (*tried).pointer, start) else {
             (*tried).found = UNTOLD;
             return 1;
         };
         core::ptr::write_volatile(&raw mut (*tried).start, before);
         let tail = (*tried).pointer + u64::from((*tried).len - end);
-        let Some(behind) = name_hash(state, tail, end) else {
+        let Some(behind) = name_hash(scratch, tail, end) else {
             (*tried).found = UNTOLD;
             return 1;
         };

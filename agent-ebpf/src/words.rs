@@ -5,18 +5,18 @@ use core::ffi::{c_long, c_void};
 
 use aya_ebpf::helpers::generated::bpf_loop;
 use stayhand_agent_ebpf::{
-    abi::task::{NAME_WORDS, TaskState},
+    abi::task::{NAME_WORDS, Scratch},
     siphash::Sip,
 };
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// Puts words into the scratch, in order, and counts them.
 pub struct Words {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     count: usize,
 }
 
@@ -24,10 +24,10 @@ impl Words {
     /// Begins at the start of the scratch.
     ///
     /// # Safety
-    /// `state` must be live for as long as words are put.
+    /// `scratch` must be live for as long as words are put.
     #[inline(always)]
-    pub unsafe fn new(state: *mut TaskState) -> Self {
-        Self { state, count: 0 }
+    pub unsafe fn new(scratch: *mut Scratch) -> Self {
+        Self { scratch, count: 0 }
     }
 
     /// One more word, of at most [`NAME_WORDS`].
@@ -35,7 +35,7 @@ impl Words {
     pub fn put(&mut self, word: u64) {
         // SAFETY: live by contract. Callers put fewer words than there are, a constant number that the verifier sees.
         unsafe {
-            let words = (&raw mut (*self.state).name).cast::<u64>();
+            let words = (&raw mut (*self.scratch).name).cast::<u64>();
             core::ptr::write_volatile(words.add(self.count), word);
         }
         self.count += 1;
@@ -46,9 +46,9 @@ impl Words {
     pub fn hashed(self, sip: Sip) -> Sip {
         // SAFETY: live by contract.
         unsafe {
-            (*self.state).current.rounds.sip = sip;
-            take_in(self.state, self.count as u32);
-            (*self.state).current.rounds.sip
+            (*self.scratch).current.rounds.sip = sip;
+            take_in(self.scratch, self.count as u32);
+            (*self.scratch).current.rounds.sip
         }
     }
 }
@@ -56,10 +56,10 @@ impl Words {
 /// Takes the first `count` words of the scratch into the hash in `Rounds`.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn take_in(state: *mut TaskState, count: u32) {
-    let mut context = Context { state };
+pub unsafe fn take_in(scratch: *mut Scratch, count: u32) {
+    let mut context = Context { scratch };
     let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_word;
     // SAFETY: the context outlives the loop; live by contract.
     unsafe {
@@ -74,10 +74,10 @@ unsafe extern "C" fn one_word(index: u64, context: *mut c_void) -> c_long {
     }
     // SAFETY: the context is `take_in`'s; index checked.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let words = (&raw const (*state).name).cast::<u64>();
+        let scratch = (*context.cast::<Context>()).scratch;
+        let words = (&raw const (*scratch).name).cast::<u64>();
         let word = core::ptr::read_volatile(words.add(index as usize));
-        (*state).current.rounds.sip.word(word);
+        (*scratch).current.rounds.sip.word(word);
     }
     0
 }

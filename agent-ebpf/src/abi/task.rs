@@ -1,4 +1,5 @@
-//! What the kernel keeps per guarded task: the pin, the answers of the current call, and scratch.
+//! What the kernel keeps per guarded task: the pin and the lineage of each; the answers of the current call, and room to
+//! judge in, of one that was judged once.
 //!
 //! Scratch lives here and never in per-CPU maps or on the 512-byte stack: LSM programs are preemptible, and
 //! another task on the same CPU could swap a buffer between its check and its use.
@@ -100,9 +101,9 @@ pub struct Lineage {
 /// Words of a [`Lineage`].
 pub const LINEAGE_WORDS: usize = size_of::<Lineage>() / 8;
 
-/// What is worked with where a lineage grows or is judged.
+/// What is worked with where a lineage grows.
 #[repr(C)]
-pub struct Descent {
+pub struct Growth {
     /// The file that the call at hand executes: what its caller named, before a loader put an interpreter in its place
     pub called: Program,
     /// Program that is taken in
@@ -110,13 +111,20 @@ pub struct Descent {
     /// Process on the way up
     pub at: u64,
     /// Not zero: `taken` is an ancestor already
-    pub found: u32,
+    pub found: u64,
+}
+
+/// What of a lineage an image names.
+#[repr(C)]
+pub struct Descent {
     /// Nodes of programs that conditions name
     pub count: u32,
     /// How many of them, the first ones, are those of whatever starts the program
     pub parents: u32,
     /// See [`lineage`]; zero where nobody looked
     pub flags: u32,
+    /// Zero
+    pub pad: u32,
     /// By [`Lineage::programs`], without those that have no label
     pub nodes: [u32; PROGRAMS_MAX],
 }
@@ -329,12 +337,34 @@ pub struct Strings {
     pub hash: u64,
 }
 
+/// Where the object of an attempt is. All that is needed to see that no entry can be met there.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Here {
+    /// `ACTIVE[ACTIVE_IMAGE]` when judging began
+    pub active: u64,
+    /// Its directory, as [`super::place`] knows it
+    pub directory: Directory,
+    /// What its name begins with
+    pub beginning: u64,
+    /// States of the path automaton in the directory, if it is known and the name may lead on from there
+    pub states: States,
+    /// The counter of renames when the directory was kept
+    pub kept_at: u32,
+    /// Device of its file system
+    pub dev: u32,
+    /// Scratch of pointer comparisons
+    pub equal: u32,
+    /// Zero
+    pub pad: u32,
+}
+
 /// What one hook works with while it judges. Meaningless between hooks.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Current {
-    /// `ACTIVE[ACTIVE_IMAGE]` when judging began
-    pub active: u64,
+    /// Image, file system and directory
+    pub here: Here,
     /// Both clocks when judging began
     pub now: Now,
     /// What is judged
@@ -376,20 +406,12 @@ pub struct Current {
     pub above: States,
     /// Ranges that were met above the object
     pub met_above: u32,
-    /// Device of the file system on which the object is
-    pub dev: u32,
-    /// Zero
-    pub dev_pad: u32,
     /// Not zero: what is above the object may change without a rename that this kernel knows of
     pub fickle: u32,
-    /// The object's directory, as [`super::place`] knows it
-    pub directory: Directory,
     /// Not zero: some entry that was met has a condition on arguments
     pub conditions: u32,
     /// Not zero: the walk cannot be judged
     pub walk_failed: u32,
-    /// Scratch of pointer comparisons
-    pub equal: u32,
     /// See [`plan`]
     pub plan: u32,
     /// Not zero: this call asked about a creation and finds the file there
@@ -404,6 +426,8 @@ pub struct Current {
     pub unholdable: u32,
     /// Not zero: the walk at hand stands
     pub walked: u32,
+    /// Zero
+    pub pad: u32,
     /// What the record will say
     pub said: Said,
     /// Key of the hold
@@ -416,7 +440,8 @@ pub struct Current {
     pub decision: Decision,
 }
 
-/// Per-task state; created at `task_alloc` or at first sight, zeroed by the kernel.
+/// Who a task is, what it comes from, and what the next hook has to know of the last one. Made at `task_alloc` or at
+/// first sight, zeroed by the kernel. Every fork makes one, so that it has nothing that only judging needs.
 #[repr(C)]
 pub struct TaskState {
     /// See [`pin`]
@@ -432,8 +457,12 @@ pub struct TaskState {
     pub task_cookie: u64,
     /// Unique per thread group on this boot
     pub process_cookie: u64,
-    /// Answers of the current call
-    pub answered: [Answered; ANSWERS_MAX],
+    /// What `ACTIVE[ACTIVE_IMAGE]` was when `subject` was read; 0 for never
+    pub subject_of: u64,
+    /// What `ACTIVE[ACTIVE_CHANGES]` was
+    pub subject_changes: u64,
+    /// What that image says of the task's subject
+    pub subject: Subject,
     /// Call (registers, hash) whose name was looked up before its creation is judged; 0 for none
     pub looked_up: u64,
     /// Hold that asks about a creation and is not answered; zero cookie for none
@@ -444,25 +473,43 @@ pub struct TaskState {
     pub created_name_hash: u64,
     /// Call (registers, hash) that creates it
     pub created_call: u64,
-    /// What `ACTIVE[ACTIVE_IMAGE]` was when `subject` was read; 0 for never
-    pub subject_of: u64,
-    /// What `ACTIVE[ACTIVE_CHANGES]` was
-    pub subject_changes: u64,
-    /// What that image says of the task's subject
-    pub subject: Subject,
-    /// Question about facts that the current call waits for
-    pub asked: Asked,
     /// File systems below the one on which the kernel has just opened a program (overlayfs); 0 for none
     pub program_depth: u32,
     /// Operations that a unix datagram is about: what the last call on a socket was, 0 for none so far
     pub datagram_ops: u32,
+    /// Not zero: this call asked about a creation and finds the file there
+    pub given_up: u32,
+    /// Not zero: the new program's arguments have to be what the scratch says, see [`CallArgs`]
+    pub compared: u32,
+    /// Scratch of a look at a directory
+    pub here: Here,
+    /// Scratch of the lineage
+    pub growth: Growth,
     /// Which programs the task comes from
     pub lineage: Lineage,
-    /// Scratch for that
+}
+
+/// What a task works with once something that it does is judged, and what was answered to it. Made at that moment, and
+/// kept: most processes of a build or a script end before anything of theirs was judged.
+#[repr(C)]
+pub struct Scratch {
+    /// [`TaskState::auid`] and those below, copied where an attempt begins
+    pub auid: u32,
+    /// See `auid`
+    pub session: u32,
+    /// See `auid`
+    pub task_cookie: u64,
+    /// See `auid`
+    pub process_cookie: u64,
+    /// Answers of the current call
+    pub answered: [Answered; ANSWERS_MAX],
+    /// Question about facts that the current call waits for
+    pub asked: Asked,
+    /// Programs of the task's lineage that the image names
     pub descent: Descent,
-    /// Scratch
+    /// What the hook at hand works with
     pub current: Current,
-    /// Walk scratch, for either end
+    /// Both ends of a walk
     pub levels: [Level; 2 * DEPTH_MAX],
     /// Arguments of an execution
     pub args: CallArgs,
@@ -473,6 +520,7 @@ pub struct TaskState {
 }
 
 const _: () = assert!(size_of::<TaskState>().is_multiple_of(8));
+const _: () = assert!(size_of::<Scratch>().is_multiple_of(8));
 const _: () = assert!(size_of::<Answered>() == 48);
 const _: () = assert!(size_of::<Program>() == 16);
 const _: () = assert!(size_of::<Lineage>() == 8 * LINEAGE_WORDS);

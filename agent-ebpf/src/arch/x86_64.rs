@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_task_pt_regs;
 use stayhand_agent_ebpf::{
-    abi::{calls::held_for, code::op, task::TaskState},
+    abi::{calls::held_for, code::op, task::Scratch},
     siphash::{Sip, last_word},
 };
 
@@ -220,11 +220,11 @@ impl Call {
         }
     }
 
-    /// Identity of the call: a restart has the same registers. Uses the scratch of `state`, which must be live.
+    /// Identity of the call: a restart has the same registers. Uses the scratch, which must be live.
     #[inline(always)]
-    pub fn identity(self, state: *mut TaskState, secret: [u64; 2]) -> u64 {
-        // SAFETY: the state is live.
-        let mut words = unsafe { Words::new(state) };
+    pub fn identity(self, scratch: *mut Scratch, secret: [u64; 2]) -> u64 {
+        // SAFETY: the scratch is live.
+        let mut words = unsafe { Words::new(scratch) };
         words.put(self.number() | (u64::from(self.compat) << 63));
         words.put(self.reg(IP));
         words.put(self.reg(SP));

@@ -9,15 +9,16 @@ use stayhand_agent_ebpf::abi::{
     code::protocol,
     image::{ACTIVE_SLOT_MASK, Range, Subject},
     net::{NET_BITS_V6, NET_INTERNET, NET_SPACE_BITS, NET_VSOCK, NetKey, net_bit, net_space},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use crate::{
+    hold::EPERM,
     hooks::{act, judged, unix},
     judge::{Named, concerned, judge, stale},
     maps::{NETS, UNRULED_NETS},
     offsets::{Addr, OFF_SOCK_FAMILY, OFF_SOCK_PROTOCOL, OFF_SOCKET_SK, OFF_SOCKET_TYPE, load},
-    who::allowed,
+    who::{allowed, scratch_of},
 };
 
 // include/linux/socket.h
@@ -173,17 +174,21 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
     let Some(named) = concerned(state, asked.ops) else {
         return 0;
     };
-    // SAFETY: the state is live and its scratch has 264 bytes; the address is kernel memory by now, read by a
+    let scratch = scratch_of(state);
+    if scratch.is_null() {
+        return EPERM;
+    }
+    // SAFETY: the scratch is live and its buffer has 264 bytes; the address is kernel memory by now, read by a
     // checked helper.
     let met = unsafe {
-        let raw = (&raw mut (*state).name).cast::<u32>();
+        let raw = (&raw mut (*scratch).name).cast::<u32>();
         let name = if is_local {
             unix::bound(raw, asked.address, asked.len)
         } else {
             None
         };
         if let Some(name) = name {
-            unix::meets(state, &named, asked.ops, name)
+            unix::meets(scratch, &named, asked.ops, name)
         } else {
             if asked.len < SOCKADDR_IN_LEN {
                 return 0;
@@ -196,10 +201,10 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
             if readable && !is_v4 && !is_v6 && family != AF_VSOCK {
                 return 0;
             }
-            meets(state, asked, &named, readable)
+            meets(scratch, asked, &named, readable)
         }
     };
-    finish(state, task, met.then_some(named.subject))
+    finish(state, scratch, task, met.then_some(named.subject))
 }
 
 /// A socket of IPv6 takes an address without a family for one of its own, where it takes it at all (`rawv6_sendmsg`,
@@ -221,29 +226,34 @@ unsafe fn take_for_own(raw: *mut u32, asked: &Asked) {
 
 /// What was met decides, in one place: the verifier goes through all that follows once for each.
 #[inline(always)]
-pub fn finish(state: *mut TaskState, task: Addr, met: Option<Subject>) -> i32 {
+pub fn finish(
+    state: *mut TaskState,
+    scratch: *mut Scratch,
+    task: Addr,
+    met: Option<Subject>,
+) -> i32 {
     let Some(subject) = met else {
         return allowed(state);
     };
-    // SAFETY: the state is live. Volatile: in memory both look alike to the verifier.
-    let readable = unsafe { core::ptr::read_volatile(&raw const (*state).current.walked) != 0 };
-    judge(state, subject, readable);
-    act(state, task)
+    // SAFETY: the scratch is live. Volatile: in memory both look alike to the verifier.
+    let readable = unsafe { core::ptr::read_volatile(&raw const (*scratch).current.walked) != 0 };
+    judge(scratch, subject, readable);
+    act(scratch, task)
 }
 
 /// Begins the attempt on the address in the scratch, as the kernel has it in a `struct sockaddr`, with the range that it
 /// is in, if it is in one or that cannot be told. Whether it can be is in `walked`.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable: bool) -> bool {
+pub unsafe fn meets(scratch: *mut Scratch, asked: Asked, named: &Named, readable: bool) -> bool {
     // SAFETY: live by contract; the trie's value is copied at once.
     unsafe {
-        let raw = (&raw mut (*state).name).cast::<u32>();
+        let raw = (&raw mut (*scratch).name).cast::<u32>();
         let first = core::ptr::read_volatile(raw);
         let family = first as u16;
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         let slot = (named.active & ACTIVE_SLOT_MASK) as u32;
         let kind = store(&raw mut (*current).dest_addr, family, raw, asked.any);
         let key = Key::new(
@@ -257,7 +267,7 @@ pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable
         if found.is_none() && readable && !stale(named.active) {
             return false;
         }
-        named.begin(state, asked.hook, asked.ops);
+        named.begin(scratch, asked.hook, asked.ops);
         store(&raw mut (*current).dest_addr, family, raw, asked.any);
         if kind == NET_VSOCK {
             (*current).family = u32::from(AF_VSOCK);
@@ -270,7 +280,7 @@ pub unsafe fn meets(state: *mut TaskState, asked: Asked, named: &Named, readable
             }
         }
         if let Some(range) = found {
-            *(&raw mut (*state).ranges).cast::<Range>() = range;
+            *(&raw mut (*scratch).ranges).cast::<Range>() = range;
             (*current).range_count = 1;
         }
         core::ptr::write_volatile(&raw mut (*current).walked, u32::from(readable));

@@ -9,18 +9,18 @@ use aya_ebpf::{
 };
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
-    task::{NAME_MAX, TaskState},
+    task::{NAME_MAX, Scratch, TaskState},
 };
 
 use crate::{
     hold::EPERM,
     hooks::{act, judged},
-    judge::{begin_at, judge},
+    judge::{Begun, begin_at, judge},
     offsets::{
         ARG_SETATTR_SHIFT, Addr, OFF_DENTRY_INODE, OFF_FILE_DENTRY, OFF_IATTR_ATIME, OFF_IATTR_GID,
         OFF_IATTR_MODE, OFF_IATTR_MTIME, OFF_IATTR_SIZE, OFF_IATTR_UID, OFF_IATTR_VALID, load,
     },
-    walk::{collect, identity_here, name_hash},
+    walk::{collect, here, identity_here, name_hash},
 };
 
 // `ia_valid` (include/linux/fs.h).
@@ -198,39 +198,41 @@ fn change(
     content: [u64; 4],
     with_name: u32,
 ) -> i32 {
-    // SAFETY: typed hook argument and the inode walked from it; the state is live.
+    // SAFETY: typed hook argument and the inode walked from it; the scratch is live.
     unsafe {
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         if inode.is_null() {
             return EPERM;
         }
-        let Some(subject) = begin_at(state, hook::INODE_ATTR, ops, dentry, inode) else {
-            return 0;
+        let Begun { scratch, subject } = match begin_at(state, hook::INODE_ATTR, ops, dentry, inode)
+        {
+            Ok(begun) => begun,
+            Err(verdict) => return verdict,
         };
-        (*state).current.object = identity_here(state, inode);
-        (*state).current.content = if with_name == 0 {
+        (*scratch).current.object = identity_here(here(scratch), inode);
+        (*scratch).current.content = if with_name == 0 {
             content
         } else {
-            attribute(state, content)
+            attribute(scratch, content)
         };
-        let walked = collect(state, dentry, inode);
-        judge(state, subject, walked);
+        let walked = collect(scratch, dentry, inode);
+        judge(scratch, subject, walked);
+        act(scratch, task)
     }
-    act(state, task)
 }
 
 /// Hash of an attribute's name. A longer name, or an unknown value, cannot be bound to an approval.
 #[inline(always)]
-unsafe fn attribute(state: *mut TaskState, content: [u64; 4]) -> [u64; 4] {
+unsafe fn attribute(scratch: *mut Scratch, content: [u64; 4]) -> [u64; 4] {
     let [name, unknown, ..] = content;
-    // SAFETY: the scratch buffer has 264 bytes; helpers check the address; the state is live.
+    // SAFETY: the scratch buffer has 264 bytes; helpers check the address; the scratch is live.
     unsafe {
-        let buffer = (&raw mut (*state).name).cast::<c_void>();
+        let buffer = (&raw mut (*scratch).name).cast::<c_void>();
         let len = bpf_probe_read_kernel_str(buffer, NAME_MAX as u32 + 1, name as *const c_void);
         if len <= 0 || len > NAME_MAX as i64 || unknown != 0 {
-            (*state).current.unholdable = 1;
+            (*scratch).current.unholdable = 1;
             return [0; 4];
         }
-        [name_hash(state, name, len as u32).unwrap_or(0), 1, 0, 0]
+        [name_hash(scratch, name, len as u32).unwrap_or(0), 1, 0, 0]
     }
 }

@@ -19,8 +19,8 @@ pub fn ask(ctx: &LsmContext, capability: u32, options: u32) -> i32 {
         return 0;
     }
     judged(ctx, "capable", |state, task| {
-        attempt(state, task, op, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op, |current, _| {
+            // SAFETY: live scratch.
             unsafe {
                 (*current).object.ino = match op {
                     op::MODULE => request::UNLOAD,

@@ -19,7 +19,7 @@ use crate::{
     judge::{guarded, stamp},
     maps::ACTIVE,
     trace::said,
-    who::{Who, current_task, who},
+    who::{Who, current_task, scratch_of, who},
 };
 
 /// `CAP_AUDIT_CONTROL` (include/uapi/linux/capability.h)
@@ -43,11 +43,15 @@ pub fn capable(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn refuse(state: *mut TaskState, options: u32) -> i32 {
     if options & CAP_OPT_NOAUDIT == 0 {
+        let scratch = scratch_of(state);
+        if scratch.is_null() {
+            return EPERM;
+        }
         let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
-        // SAFETY: the state is live.
+        // SAFETY: the scratch is live.
         unsafe {
             stamp(
-                state,
+                scratch,
                 active,
                 hook::CAPABLE,
                 Attempt {
@@ -57,11 +61,11 @@ fn refuse(state: *mut TaskState, options: u32) -> i32 {
                     subjects: 0,
                 },
             );
-            (*state).current.decision = unjudged(reason::CAP_AUDIT_CONTROL);
+            (*scratch).current.decision = unjudged(reason::CAP_AUDIT_CONTROL);
         }
         let (class, reason) = (u32::from(class::A), reason::CAP_AUDIT_CONTROL);
         plan(
-            state,
+            scratch,
             plan::DENY,
             Said {
                 class,
@@ -71,7 +75,7 @@ fn refuse(state: *mut TaskState, options: u32) -> i32 {
             },
         );
         if let Some(room) = reserve(class) {
-            submit(state, room);
+            submit(scratch, room);
         }
     }
     EPERM

@@ -7,15 +7,16 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, verdict},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use crate::{
     hold::{EPERM, RESTART, identity_of_call, look_up_first},
     hooks::{act, judged},
-    judge::{begin_at, judge, outcome},
+    judge::{Begun, begin_at, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
-    walk::{collect, identity_here, name_hash},
+    walk::{collect, here, identity_here, name_hash},
+    who::own_state,
 };
 
 #[lsm(hook = "inode_create")]
@@ -30,44 +31,52 @@ fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
     let ops = op::CREATE | op::WRITE;
     // SAFETY: typed hook arguments.
     let begun = unsafe { begin_at(state, hook::INODE_CREATE, ops, dentry, directory) };
-    let Some(subject) = begun else {
-        // SAFETY: the state is live.
-        unsafe { forget(state) };
-        return 0;
+    let Begun { scratch, subject } = match begun {
+        Ok(begun) => begun,
+        Err(verdict) => {
+            // SAFETY: the state is live.
+            unsafe { forget(state) };
+            return verdict;
+        }
     };
-    // SAFETY: typed hook arguments; the state is live and its first level was just walked.
+    // SAFETY: typed hook arguments; the scratch is live and its first level was just walked.
     let verdict = unsafe {
-        let current = &raw mut (*state).current;
-        (*current).object = identity_here(state, directory);
+        let current = &raw mut (*scratch).current;
+        (*current).object = identity_here(here(scratch), directory);
         // `umode_t`: the argument's other bits mean nothing.
         (*current).content = [u64::from(mode & 0xffff), 0, 0, 0];
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),
         );
-        let hash = name_hash(state, pointer, len);
+        let hash = name_hash(scratch, pointer, len);
         (*current).name_hash = hash.unwrap_or(0);
-        let walked = hash.is_some() && collect(state, dentry, directory);
-        judge(state, subject, walked);
-        if outcome(state).0 != verdict::ALLOWED
+        let walked = hash.is_some() && collect(scratch, dentry, directory);
+        judge(scratch, subject, walked);
+        if outcome(scratch).0 != verdict::ALLOWED
             && load::<u64>(dentry, &OFF_DENTRY_HASHED) == 0
-            && look_up_first(state, task)
+            && look_up_first(scratch, task)
         {
             return RESTART;
         }
-        act(state, task)
+        act(scratch, task)
     };
-    // SAFETY: the state is live.
+    let state = own_state();
+    if state.is_null() {
+        // Nothing is remembered: the file is judged again when it is opened, and a question about it ends by itself.
+        return verdict;
+    }
+    // SAFETY: live, or checked for null.
     unsafe {
         if verdict == RESTART {
-            (*state).creation = (*state).current.key;
+            (*state).creation = (*scratch).current.key;
             return RESTART;
         }
         forget(state);
         if verdict != 0 {
             return EPERM;
         }
-        remember(state, task);
+        remember(state, scratch, task);
     }
     0
 }
@@ -85,18 +94,18 @@ unsafe fn forget(state: *mut TaskState) {
 /// Keeps what this call creates for its `file_open`. Overlayfs makes the file a second time, on the file system
 /// underneath, before the first one is opened: the first one stays.
 #[inline(always)]
-unsafe fn remember(state: *mut TaskState, task: Addr) {
+unsafe fn remember(state: *mut TaskState, scratch: *mut Scratch, task: Addr) {
     // SAFETY: live by contract.
     unsafe {
-        let call = identity_of_call(state, task);
+        let call = identity_of_call(scratch, task);
         let underneath = (*state).created_in.ino != 0
             && (*state).created_call == call
-            && (*state).created_in.dev != (*state).current.object.dev;
+            && (*state).created_in.dev != (*scratch).current.object.dev;
         if underneath {
             return;
         }
-        (*state).created_in = (*state).current.object;
-        (*state).created_name_hash = (*state).current.name_hash;
+        (*state).created_in = (*scratch).current.object;
+        (*state).created_name_hash = (*scratch).current.name_hash;
         (*state).created_call = call;
     }
 }

@@ -41,8 +41,8 @@ fn becomes_root(ctx: &LsmContext, effective: &Global<u32>, files: &Global<u32>) 
 #[inline(always)]
 fn gain(ctx: &LsmContext, hook: &'static str, what: u64) -> i32 {
     judged(ctx, hook, |state, task| {
-        attempt(state, task, op::SETUID, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op::SETUID, |current, _| {
+            // SAFETY: live scratch.
             unsafe { (*current).object.ino = what };
         })
     })

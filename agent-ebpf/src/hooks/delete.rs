@@ -8,9 +8,9 @@ use stayhand_agent_ebpf::abi::{
 
 use crate::{
     hooks::{act, judged, named},
-    judge::{begin_at, judge},
+    judge::{Begun, begin_at, judge},
     offsets::{Addr, OFF_DENTRY_INODE, load},
-    walk::{collect, identity_here},
+    walk::{collect, here, identity_here},
 };
 
 #[lsm(hook = "inode_unlink")]
@@ -31,18 +31,19 @@ pub fn inode_rmdir(ctx: LsmContext) -> i32 {
 fn delete(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr) -> i32 {
     // SAFETY: typed hook arguments.
     let begun = unsafe { begin_at(state, hook::INODE_DELETE, op::DELETE, dentry, directory) };
-    let Some(subject) = begun else {
-        return 0;
+    let Begun { scratch, subject } = match begun {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
     // SAFETY: typed hook arguments and an inode walked from them; what is deleted has one.
     unsafe {
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         if !inode.is_null() {
-            (*state).current.object = identity_here(state, inode);
+            (*scratch).current.object = identity_here(here(scratch), inode);
         }
-        named(state, directory, dentry);
-        let walked = collect(state, dentry, directory);
-        judge(state, subject, walked);
+        named(scratch, directory, dentry);
+        let walked = collect(scratch, dentry, directory);
+        judge(scratch, subject, walked);
     }
-    act(state, task)
+    act(scratch, task)
 }

@@ -6,7 +6,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{hook, op, verdict},
         image::step_flag,
-        task::{TaskState, compare},
+        task::{Scratch, TaskState, compare},
     },
     args::met,
 };
@@ -18,14 +18,14 @@ use crate::{
     facts::{ask, recall},
     hold::RESTART,
     hooks::{act_on_program, judged},
-    judge::{begin_at, judge, judge_with_arguments},
+    judge::{Begun, begin_at, judge, judge_with_arguments},
     lineage::{begin, resolve},
     offsets::{
         Addr, OFF_BPRM_FILE, OFF_BPRM_FILENAME, OFF_BPRM_INTERP, OFF_FILE_DENTRY, OFF_FILE_INODE,
         OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC, OFF_INODE_SIZE, OFF_INODE_VERSION, load,
     },
     tokens::collect as collect_arguments,
-    walk::{collect, identity_here},
+    walk::{collect, here, identity_here},
 };
 
 #[lsm(hook = "bprm_check_security")]
@@ -43,50 +43,50 @@ fn execute(state: *mut TaskState, task: Addr, bprm: Addr) -> i32 {
         let file: Addr = load(bprm, &OFF_BPRM_FILE);
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let dentry: Addr = load(file, &OFF_FILE_DENTRY);
-        let Some(subject) = begin_at(state, hook::EXEC, op::EXEC, dentry, inode) else {
-            return 0;
+        let Begun { scratch, subject } = match begin_at(state, hook::EXEC, op::EXEC, dentry, inode)
+        {
+            Ok(begun) => begun,
+            Err(verdict) => return verdict,
         };
-        let current = &raw mut (*state).current;
-        (*current).object = identity_here(state, inode);
+        // Before anything is read that has to be compared: this cannot be forgotten.
+        (*state).compared = 1;
+        let current = &raw mut (*scratch).current;
+        (*current).object = identity_here(here(scratch), inode);
         (*current).content = [
             load::<u64>(inode, &OFF_INODE_SIZE),
             load::<u64>(inode, &OFF_INODE_CTIME_SEC),
             u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
-        let walked = collect(state, dentry, inode);
+        let walked = collect(scratch, dentry, inode);
         // Written out twice: left to itself LLVM would choose between the callbacks.
         if (*current).conditions == 0 {
-            judge(state, subject, walked);
+            judge(scratch, subject, walked);
         } else {
-            collect_arguments(state, Call::current(task));
-            collect_process(state, task);
-            recall(state, inode);
-            judge_with_arguments(state, subject, walked);
-            if ask(state, task, op::EXEC) {
+            collect_arguments(scratch, Call::current(task));
+            collect_process(scratch, task);
+            recall(scratch, inode);
+            judge_with_arguments(scratch, subject, walked);
+            if ask(scratch, task, op::EXEC) {
                 return RESTART;
             }
         }
-    }
-    let verdict = act_on_program(state, task);
-    // SAFETY: the state is live.
-    unsafe {
-        if verdict == 0 && (*state).current.decision.verdict == verdict::HELD {
-            approve(state);
+        let verdict = act_on_program(scratch, task);
+        if verdict == 0 && (*scratch).current.decision.verdict == verdict::HELD {
+            approve(scratch);
         }
+        verdict
     }
-    verdict
 }
 
-/// The first pass of a call begins without arguments, and with the program that the caller named: another one may have read some and then failed. Each loader that
-/// comes in puts its own interpreter in the name's place.
+/// The first pass of a call begins without arguments, and with the program that the caller named: another one may have
+/// read some and then failed. Each loader that comes in puts its own interpreter in the name's place.
 #[inline(always)]
 fn first_pass(state: *mut TaskState, bprm: Addr) {
     // SAFETY: typed hook argument; the state is live.
     unsafe {
         if load::<u64>(bprm, &OFF_BPRM_INTERP) == load::<u64>(bprm, &OFF_BPRM_FILENAME) {
-            (*state).args.judged.compare = compare::NOTHING;
-            (*state).args.approved.compare = compare::NOTHING;
+            (*state).compared = 0;
             begin(state, bprm);
         }
     }
@@ -95,19 +95,19 @@ fn first_pass(state: *mut TaskState, bprm: Addr) {
 /// What conditions ask of the process, as far as the image has such conditions: a terminal, and the programs that it
 /// comes from.
 #[inline(always)]
-unsafe fn collect_process(state: *mut TaskState, task: Addr) {
+unsafe fn collect_process(scratch: *mut Scratch, task: Addr) {
     // SAFETY: live and typed by contract; nothing is read of what the terminal's address points to.
     unsafe {
-        let asked = (*state).args.flags;
+        let asked = (*scratch).args.flags;
         if asked & u32::from(step_flag::TERMINAL) != 0 {
-            (*state).args.terminal = match terminal(task as u64) {
+            (*scratch).args.terminal = match terminal(task as u64) {
                 None => met::MAYBE,
                 Some(0) => met::NO,
                 Some(_) => met::YES,
             };
         }
         if asked & u32::from(step_flag::LINEAGE) != 0 {
-            resolve(state);
+            resolve(scratch);
         }
     }
 }
@@ -115,11 +115,11 @@ unsafe fn collect_process(state: *mut TaskState, task: Addr) {
 /// Keeps what an approval was for. Of two approvals in one call, for a script and its interpreter, both have to be for
 /// what the program gets: if they differ, nothing can be.
 #[inline(always)]
-unsafe fn approve(state: *mut TaskState) {
+unsafe fn approve(scratch: *mut Scratch) {
     // SAFETY: live by contract.
     unsafe {
-        let approved = &raw mut (*state).args.approved;
-        let now = digested(state);
+        let approved = &raw mut (*scratch).args.approved;
+        let now = digested(scratch);
         if (*approved).compare == compare::NOTHING {
             *approved = now;
         } else if (*approved).hash != now.hash {

@@ -19,8 +19,8 @@ const OPEN: u32 = 0;
 pub fn bpf_call(ctx: LsmContext) -> i32 {
     let command: u32 = ctx.arg(0);
     judged(&ctx, "bpf", |state, task| {
-        attempt(state, task, op::BPF, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op::BPF, |current, _| {
+            // SAFETY: live scratch.
             unsafe { (*current).object.ino = u64::from(command) };
         })
     })
@@ -47,7 +47,7 @@ pub fn perf_event_open(ctx: LsmContext) -> i32 {
         return 0;
     }
     judged(&ctx, "perf_event_open", |state, task| {
-        attempt(state, task, op::PERF_EVENT, |_| {})
+        attempt(state, task, op::PERF_EVENT, |_, _| {})
     })
 }
 
@@ -55,8 +55,8 @@ pub fn perf_event_open(ctx: LsmContext) -> i32 {
 #[lsm(hook = "userns_create")]
 pub fn userns_create(ctx: LsmContext) -> i32 {
     judged(&ctx, "userns_create", |state, task| {
-        attempt(state, task, op::NAMESPACE, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op::NAMESPACE, |current, _| {
+            // SAFETY: live scratch.
             unsafe { (*current).object.ino = request::USER_NAMESPACE };
         })
     })
@@ -67,8 +67,8 @@ pub fn userns_create(ctx: LsmContext) -> i32 {
 pub fn settime(ctx: LsmContext) -> i32 {
     let time: u64 = ctx.arg(0);
     judged(&ctx, "settime", |state, task| {
-        attempt(state, task, op::TIME, |current| {
-            // SAFETY: two words of the state's own; the helper checks the address and writes zeroes if it is none.
+        attempt(state, task, op::TIME, |current, _| {
+            // SAFETY: two words of the scratch's own; the helper checks the address and writes zeroes if it is none.
             unsafe {
                 let to = (&raw mut (*current).content).cast::<c_void>();
                 let read = bpf_probe_read_kernel(to, 16, time as *const c_void);

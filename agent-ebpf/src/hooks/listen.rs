@@ -6,17 +6,19 @@ use core::ffi::c_void;
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
-    task::TaskState,
+    task::Scratch,
 };
 
 use super::address::{AF_INET, AF_INET6, Any, Asked, finish, meets};
 use crate::{
+    hold::EPERM,
     hooks::judged_if_ruled,
     judge::concerned,
     offsets::{
         Addr, OFF_SOCK_ADDRESS, OFF_SOCK_ADDRESS6, OFF_SOCK_FAMILY, OFF_SOCK_PORT, OFF_SOCKET_SK,
         load,
     },
+    who::scratch_of,
 };
 
 // Families whose names are judged when they are taken (include/linux/socket.h).
@@ -39,14 +41,18 @@ pub fn socket_listen(ctx: LsmContext) -> i32 {
         let Some(named) = concerned(state, asked.ops) else {
             return 0;
         };
-        // SAFETY: typed hook argument; the state is live.
+        let scratch = scratch_of(state);
+        if scratch.is_null() {
+            return EPERM;
+        }
+        // SAFETY: typed hook argument; the scratch is live.
         let met = unsafe {
-            match local(state, asked.socket) {
+            match local(scratch, asked.socket) {
                 Local::IsNone => return 0,
-                known => meets(state, asked, &named, matches!(known, Local::IsKnown)),
+                known => meets(scratch, asked, &named, matches!(known, Local::IsKnown)),
             }
         };
-        finish(state, task, met.then_some(named.subject))
+        finish(state, scratch, task, met.then_some(named.subject))
     })
 }
 
@@ -62,11 +68,11 @@ enum Local {
 
 /// Reads the local address of a socket.
 #[inline(always)]
-unsafe fn local(state: *mut TaskState, socket: Addr) -> Local {
+unsafe fn local(scratch: *mut Scratch, socket: Addr) -> Local {
     // SAFETY: typed and live by contract; the scratch has 264 bytes.
     unsafe {
         let sock: Addr = load(socket, &OFF_SOCKET_SK);
-        let raw = (&raw mut (*state).name).cast::<u32>();
+        let raw = (&raw mut (*scratch).name).cast::<u32>();
         core::ptr::write_volatile(raw, 0);
         if sock.is_null() {
             return Local::IsUnknown;

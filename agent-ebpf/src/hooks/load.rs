@@ -37,8 +37,8 @@ pub fn kernel_read_file(ctx: LsmContext) -> i32 {
         return 0;
     }
     judged(&ctx, "kernel_read_file", |state, task| {
-        attempt(state, task, op, |current| {
-            // SAFETY: typed hook argument and what is walked from it; the state is live.
+        attempt(state, task, op, |current, scratch| {
+            // SAFETY: typed hook argument and what is walked from it; the scratch is live.
             unsafe {
                 let inode: Addr = load(file, &OFF_FILE_INODE);
                 (*current).object = identity(inode, 0);
@@ -49,7 +49,7 @@ pub fn kernel_read_file(ctx: LsmContext) -> i32 {
                     load::<u64>(inode, &OFF_INODE_VERSION),
                 ];
                 let dentry: Addr = load(file, &OFF_FILE_DENTRY);
-                let first = (&raw mut (*state).levels).cast::<Level>();
+                let first = (&raw mut (*scratch).levels).cast::<Level>();
                 (*first).name_ptr = load(dentry, &OFF_DENTRY_NAME);
                 (*first).name_len = load(dentry, &OFF_DENTRY_NAME_LEN);
                 // One name; the highest level has none.
@@ -67,8 +67,8 @@ pub fn kernel_load_data(ctx: LsmContext) -> i32 {
         return 0;
     }
     judged(&ctx, "kernel_load_data", |state, task| {
-        attempt(state, task, op, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op, |current, _| {
+            // SAFETY: live scratch.
             unsafe {
                 (*current).object.ino = request::FROM_MEMORY;
                 (*current).unholdable = 1;

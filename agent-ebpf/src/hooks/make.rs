@@ -6,14 +6,14 @@ use core::ffi::c_void;
 use aya_ebpf::{helpers::generated::bpf_probe_read_kernel_str, macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
-    task::{NAME_MAX, TaskState},
+    task::{NAME_MAX, Scratch, TaskState},
 };
 
 use crate::{
     hooks::{act, judged, named},
-    judge::{begin_at, judge},
+    judge::{Begun, begin_at, judge},
     offsets::Addr,
-    walk::{collect, identity_here, name_hash},
+    walk::{collect, here, identity_here, name_hash},
 };
 
 /// What is made, beyond its name; part of what an approval is bound to.
@@ -70,38 +70,39 @@ pub fn inode_symlink(ctx: LsmContext) -> i32 {
 fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: Made) -> i32 {
     // SAFETY: typed hook arguments.
     let begun = unsafe { begin_at(state, hook::INODE_MAKE, op::CREATE, dentry, directory) };
-    let Some(subject) = begun else {
-        return 0;
+    let Begun { scratch, subject } = match begun {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
-    // SAFETY: typed hook arguments; the state is live.
+    // SAFETY: typed hook arguments; the scratch is live.
     unsafe {
-        (*state).current.object = identity_here(state, directory);
-        let target = text_hash(state, made.target);
-        (*state).current.content = [made.mode, made.device, target, 0];
-        named(state, directory, dentry);
-        let walked = collect(state, dentry, directory);
-        judge(state, subject, walked);
+        (*scratch).current.object = identity_here(here(scratch), directory);
+        let target = text_hash(scratch, made.target);
+        (*scratch).current.content = [made.mode, made.device, target, 0];
+        named(scratch, directory, dentry);
+        let walked = collect(scratch, dentry, directory);
+        judge(scratch, subject, walked);
     }
-    act(state, task)
+    act(scratch, task)
 }
 
 /// Hash of a string in the kernel, 0 for none. One that is longer than a component cannot be bound to an approval.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub(super) unsafe fn text_hash(state: *mut TaskState, pointer: u64) -> u64 {
+pub(super) unsafe fn text_hash(scratch: *mut Scratch, pointer: u64) -> u64 {
     if pointer == 0 {
         return 0;
     }
     // SAFETY: the scratch buffer has 264 bytes; the helper checks the address.
     unsafe {
-        let buffer = (&raw mut (*state).name).cast::<c_void>();
+        let buffer = (&raw mut (*scratch).name).cast::<c_void>();
         let read = bpf_probe_read_kernel_str(buffer, NAME_MAX as u32 + 1, pointer as *const c_void);
         if read <= 0 || read > NAME_MAX as i64 {
-            (*state).current.unholdable = 1;
+            (*scratch).current.unholdable = 1;
             return 0;
         }
-        name_hash(state, pointer, read as u32).unwrap_or(0)
+        name_hash(scratch, pointer, read as u32).unwrap_or(0)
     }
 }

@@ -12,12 +12,12 @@ use crate::{
     facts::{about_files, ask, recall},
     hold::RESTART,
     hooks::{act, judged},
-    judge::{begin_at, judge, judge_with_arguments},
+    judge::{Begun, begin_at, judge, judge_with_arguments},
     offsets::{
         Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
         OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
     },
-    walk::{collect, identity_here},
+    walk::{collect, here, identity_here},
 };
 
 /// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h)
@@ -57,31 +57,33 @@ fn map(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     if Call::current(task).is_exec() {
         return 0;
     }
-    // SAFETY: a typed file and what is walked from it; the state is live.
+    // SAFETY: a typed file and what is walked from it; the scratch is live.
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let dentry: Addr = load(file, &OFF_FILE_DENTRY);
-        let Some(subject) = begin_at(state, hook::MMAP_FILE, op::MAP_EXEC, dentry, inode) else {
-            return 0;
-        };
-        (*state).current.object = identity_here(state, inode);
-        (*state).current.content = [
+        let Begun { scratch, subject } =
+            match begin_at(state, hook::MMAP_FILE, op::MAP_EXEC, dentry, inode) {
+                Ok(begun) => begun,
+                Err(verdict) => return verdict,
+            };
+        (*scratch).current.object = identity_here(here(scratch), inode);
+        (*scratch).current.content = [
             load::<u64>(inode, &OFF_INODE_SIZE),
             load::<u64>(inode, &OFF_INODE_CTIME_SEC),
             u64::from(load::<u32>(inode, &OFF_INODE_CTIME_NSEC)),
             load::<u64>(inode, &OFF_INODE_VERSION),
         ];
-        let walked = collect(state, dentry, inode);
+        let walked = collect(scratch, dentry, inode);
         // Written out twice: see `exec`.
-        if (*state).current.conditions == 0 || !about_files(state) {
-            judge(state, subject, walked);
+        if (*scratch).current.conditions == 0 || !about_files(scratch) {
+            judge(scratch, subject, walked);
         } else {
-            recall(state, inode);
-            judge_with_arguments(state, subject, walked);
-            if ask(state, task, op::MAP_EXEC) {
+            recall(scratch, inode);
+            judge_with_arguments(scratch, subject, walked);
+            if ask(scratch, task, op::MAP_EXEC) {
                 return RESTART;
             }
         }
+        act(scratch, task)
     }
-    act(state, task)
 }

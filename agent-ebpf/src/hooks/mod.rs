@@ -33,7 +33,7 @@ use stayhand_agent_ebpf::abi::{
     code::{class, reason, verdict},
     image::ACTIVE_SLOT_MASK,
     record::record_flag,
-    task::{Said, TaskState, plan},
+    task::{Said, Scratch, TaskState, plan},
 };
 
 use crate::{
@@ -43,8 +43,8 @@ use crate::{
     judge::{outcome, unruled},
     offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     trace::said,
-    walk::{identity_here, name_hash},
-    who::{Who, allowed, current_task, my_turn, who},
+    walk::{here, identity_here, name_hash},
+    who::{Who, allowed_here, current_task, my_turn, who},
 };
 
 /// Judges what a guarded task is about to do: everybody else is let through, and refused if it cannot be told who
@@ -81,54 +81,54 @@ fn judged_if_ruled(
 /// Slot of the image that the attempt is judged on.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-unsafe fn slot(state: *mut TaskState) -> u32 {
+unsafe fn slot(scratch: *mut Scratch) -> u32 {
     // SAFETY: live by contract.
-    unsafe { ((*state).current.active & ACTIVE_SLOT_MASK) as u32 }
+    unsafe { ((*scratch).current.here.active & ACTIVE_SLOT_MASK) as u32 }
 }
 
 /// Binds the attempt to the name that goes away or comes into being, and to its directory.
 ///
 /// # Safety
-/// Typed pointers, and a live state.
+/// Typed pointers, and a live scratch.
 #[inline(always)]
-unsafe fn named(state: *mut TaskState, directory: Addr, dentry: Addr) {
+unsafe fn named(scratch: *mut Scratch, directory: Addr, dentry: Addr) {
     // SAFETY: by contract.
     unsafe {
-        let current = &raw mut (*state).current;
-        (*current).other = identity_here(state, directory);
+        let current = &raw mut (*scratch).current;
+        (*current).other = identity_here(here(scratch), directory);
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),
         );
-        match name_hash(state, pointer, len) {
+        match name_hash(scratch, pointer, len) {
             Some(hash) => (*current).name_hash = hash,
             None => (*current).unholdable = 1,
         }
     }
 }
 
-/// Carries out the decision in the state: plans, records once, returns.
+/// Carries out the decision in the scratch: plans, records once, returns.
 #[inline(always)]
-fn act(state: *mut TaskState, task: Addr) -> i32 {
-    decided::<false>(state, task)
+fn act(scratch: *mut Scratch, task: Addr) -> i32 {
+    decided::<false>(scratch, task)
 }
 
 /// The same for what may be an execution.
 #[inline(always)]
-fn act_on_program(state: *mut TaskState, task: Addr) -> i32 {
-    decided::<true>(state, task)
+fn act_on_program(scratch: *mut Scratch, task: Addr) -> i32 {
+    decided::<true>(scratch, task)
 }
 
 #[inline(always)]
-fn decided<const PROGRAM: bool>(state: *mut TaskState, task: Addr) -> i32 {
-    let (verdict, reason) = outcome(state);
+fn decided<const PROGRAM: bool>(scratch: *mut Scratch, task: Addr) -> i32 {
+    let (verdict, reason) = outcome(scratch);
     match verdict {
-        verdict::ALLOWED => allow(state, reason),
-        verdict::HELD => hold::<PROGRAM>(state, task),
+        verdict::ALLOWED => allow(scratch, reason),
+        verdict::HELD => hold::<PROGRAM>(scratch, task),
         _ => plan(
-            state,
+            scratch,
             plan::DENY,
             Said {
                 class: class::B as u32,
@@ -138,16 +138,16 @@ fn decided<const PROGRAM: bool>(state: *mut TaskState, task: Addr) -> i32 {
             },
         ),
     }
-    carry_out(state, task)
+    carry_out(scratch, task)
 }
 
 #[inline(always)]
-fn allow(state: *mut TaskState, reason: u32) {
-    // SAFETY: the state is live.
-    let recorded = unsafe { (*state).current.decision.recorded } != 0;
+fn allow(scratch: *mut Scratch, reason: u32) {
+    // SAFETY: the scratch is live.
+    let recorded = unsafe { (*scratch).current.decision.recorded } != 0;
     if reason == reason::GRANT {
         plan(
-            state,
+            scratch,
             plan::GRANT,
             Said {
                 class: class::A as u32,
@@ -157,7 +157,7 @@ fn allow(state: *mut TaskState, reason: u32) {
             },
         );
     } else if reason == reason::DEFAULT || !recorded {
-        plan(state, plan::GO_ON, Said::default());
+        plan(scratch, plan::GO_ON, Said::default());
     } else {
         let flags = if reason == reason::WOULD_HAVE {
             record_flag::MONITOR
@@ -165,7 +165,7 @@ fn allow(state: *mut TaskState, reason: u32) {
             0
         };
         plan(
-            state,
+            scratch,
             plan::OBSERVE,
             Said {
                 class: class::C as u32,
@@ -179,39 +179,39 @@ fn allow(state: *mut TaskState, reason: u32) {
 
 /// The one place where records are reserved and filled.
 #[inline(always)]
-fn carry_out(state: *mut TaskState, task: Addr) -> i32 {
-    // SAFETY: the state is live. Volatile: see `plan`.
+fn carry_out(scratch: *mut Scratch, task: Addr) -> i32 {
+    // SAFETY: the scratch is live. Volatile: see `plan`.
     let (what, class) = unsafe {
         (
-            core::ptr::read_volatile(&raw const (*state).current.plan),
-            core::ptr::read_volatile(&raw const (*state).current.said.class),
+            core::ptr::read_volatile(&raw const (*scratch).current.plan),
+            core::ptr::read_volatile(&raw const (*scratch).current.said.class),
         )
     };
     match what {
-        plan::GO_ON => return allowed(state),
+        plan::GO_ON => return allowed_here(),
         plan::STOPPED => return RESTART,
         _ => {}
     }
     let Some(room) = reserve(class) else {
         return if what == plan::OBSERVE {
-            allowed(state)
+            allowed_here()
         } else {
             EPERM
         };
     };
     if what == plan::OPEN {
-        open(state, task);
+        open(scratch, task);
     }
-    submit(state, room);
+    submit(scratch, room);
     if what == plan::APPROVED {
-        keep(state);
+        keep(scratch);
     }
     if what == plan::AGAIN {
         return if again() { RESTART } else { EPERM };
     }
-    // SAFETY: the state is live.
-    match unsafe { core::ptr::read_volatile(&raw const (*state).current.said.verdict) } {
-        verdict::ALLOWED => allowed(state),
+    // SAFETY: the scratch is live.
+    match unsafe { core::ptr::read_volatile(&raw const (*scratch).current.said.verdict) } {
+        verdict::ALLOWED => allowed_here(),
         verdict::HELD => RESTART,
         _ => EPERM,
     }

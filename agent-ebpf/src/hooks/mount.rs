@@ -4,7 +4,7 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use super::make::text_hash;
@@ -12,9 +12,9 @@ use crate::{
     arch::Call,
     hold::EPERM,
     hooks::{act, judged},
-    judge::{begin, judge},
+    judge::{Begun, begin, judge},
     offsets::{Addr, OFF_DENTRY_INODE, OFF_PATH_DENTRY, OFF_SB_ROOT, OFF_VFSMOUNT_ROOT, load},
-    walk::{collect, file_system_of, identity_here},
+    walk::{collect, file_system_of, here, identity_here},
 };
 
 // Mount flags (include/uapi/linux/mount.h).
@@ -120,38 +120,39 @@ fn operation(flags: u64) -> u32 {
 
 #[inline(always)]
 fn at(state: *mut TaskState, task: Addr, dentry: Addr, ops: u32, asked: Asked) -> i32 {
-    let Some(subject) = begin(state, hook::MOUNT, ops) else {
-        return 0;
+    let Begun { scratch, subject } = match begin(state, hook::MOUNT, ops) {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
-    // SAFETY: a typed dentry and its inode; the state is live.
+    // SAFETY: a typed dentry and its inode; the scratch is live.
     unsafe {
         let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
         if inode.is_null() {
             return EPERM;
         }
-        file_system_of(state, inode);
-        (*state).current.object = identity_here(state, inode);
-        (*state).current.content = bound(state, asked);
-        let walked = collect(state, dentry, inode);
-        judge(state, subject, walked);
+        file_system_of(here(scratch), inode);
+        (*scratch).current.object = identity_here(here(scratch), inode);
+        (*scratch).current.content = bound(scratch, asked);
+        let walked = collect(scratch, dentry, inode);
+        judge(scratch, subject, walked);
     }
-    act(state, task)
+    act(scratch, task)
 }
 
 /// What an approval is bound to. Options that are a structure, and whatever is too long, cannot be.
 #[inline(always)]
-unsafe fn bound(state: *mut TaskState, asked: Asked) -> [u64; 4] {
+unsafe fn bound(scratch: *mut Scratch, asked: Asked) -> [u64; 4] {
     let [source, kind, options] = asked.texts;
-    // SAFETY: the state is live; the last text that was read lies in its buffer.
+    // SAFETY: the scratch is live; the last text that was read lies in its buffer.
     unsafe {
         let hashes = [
-            text_hash(state, source),
-            text_hash(state, kind),
-            text_hash(state, options),
+            text_hash(scratch, source),
+            text_hash(scratch, kind),
+            text_hash(scratch, options),
         ];
-        let first = core::ptr::read_volatile((&raw const (*state).name).cast::<u8>());
+        let first = core::ptr::read_volatile((&raw const (*scratch).name).cast::<u8>());
         if options != 0 && first < FIRST_OF_TEXT && first != 0 {
-            (*state).current.unholdable = 1;
+            (*scratch).current.unholdable = 1;
         }
         [asked.flags, hashes[0], hashes[1], hashes[2]]
     }

@@ -11,7 +11,7 @@ use stayhand_agent_ebpf::abi::{
 use crate::{
     hold::EPERM,
     hooks::{act, judged, slot},
-    judge::{begin, judge},
+    judge::{Begun, begin, judge},
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_MOUNT_PARENT, OFF_MOUNT_VFSMOUNT, OFF_PATH_DENTRY,
         OFF_PATH_MOUNT, load,
@@ -50,7 +50,7 @@ unsafe fn is_attached(state: *mut TaskState, path: Addr) -> bool {
     // SAFETY: typed hook argument; `struct mount` around it is read by a checked helper. Through memory, where an
     // address is a number: the verifier allows no way out of a structure.
     unsafe {
-        let place = (&raw mut (*state).name).cast::<u64>();
+        let place = &raw mut (*state).here.beginning;
         core::ptr::write_volatile(place, load(path, &OFF_PATH_MOUNT));
         let mount =
             core::ptr::read_volatile(place).wrapping_sub(u64::from(OFF_MOUNT_VFSMOUNT.load()));
@@ -63,10 +63,11 @@ unsafe fn is_attached(state: *mut TaskState, path: Addr) -> bool {
 
 #[inline(always)]
 fn moved(state: *mut TaskState, task: Addr, from: Addr, to: Addr, ops: u32) -> i32 {
-    let Some(subject) = begin(state, hook::MOUNT, ops) else {
-        return 0;
+    let Begun { scratch, subject } = match begin(state, hook::MOUNT, ops) {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
-    // SAFETY: typed hook arguments and what is walked from them; the state is live.
+    // SAFETY: typed hook arguments and what is walked from them; the scratch is live.
     unsafe {
         let (source, dentry): (Addr, Addr) =
             (load(from, &OFF_PATH_DENTRY), load(to, &OFF_PATH_DENTRY));
@@ -77,10 +78,10 @@ fn moved(state: *mut TaskState, task: Addr, from: Addr, to: Addr, ops: u32) -> i
         if mounted.is_null() || inode.is_null() {
             return EPERM;
         }
-        (*state).current.object = identity(inode, slot(state));
-        (*state).current.other = identity(mounted, slot(state));
-        let walked = collect(state, dentry, inode);
-        judge(state, subject, walked);
+        (*scratch).current.object = identity(inode, slot(scratch));
+        (*scratch).current.other = identity(mounted, slot(scratch));
+        let walked = collect(scratch, dentry, inode);
+        judge(scratch, subject, walked);
     }
-    act(state, task)
+    act(scratch, task)
 }

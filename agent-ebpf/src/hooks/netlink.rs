@@ -7,7 +7,7 @@ use aya_ebpf::{helpers::generated::bpf_probe_read_kernel, macros::lsm, programs:
 use stayhand_agent_ebpf::{
     abi::{
         code::{op, request},
-        task::TaskState,
+        place::Directory,
     },
     netlink::{HEADER_BYTES, Header, changes},
 };
@@ -27,7 +27,7 @@ pub fn netlink_send(ctx: LsmContext) -> i32 {
         if concerned(state, op::NETLINK).is_none() {
             return 0;
         }
-        // SAFETY: typed hook arguments; the state is live.
+        // SAFETY: typed hook arguments; the scratch is live.
         let (protocol, data, len) = unsafe {
             (
                 load::<u16>(sock, &OFF_SOCK_PROTOCOL),
@@ -35,19 +35,17 @@ pub fn netlink_send(ctx: LsmContext) -> i32 {
                 load::<u32>(packet, &OFF_PACKET_LEN),
             )
         };
-        // SAFETY: live state.
-        let header = unsafe { header(state, data, len) };
+        // SAFETY: a word and a half of the live state's own.
+        let header = unsafe { header(&raw mut (*state).here.directory, data, len) };
         if !changes(protocol, header, len) {
             return 0;
         }
-        // An approval is bound to the whole message, or not given: one beyond the scratch is not held.
-        // SAFETY: the helper checks the address.
-        let whole = name_hash(state, data, len);
-        attempt(state, task, op::NETLINK, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op::NETLINK, |current, scratch| {
+            // SAFETY: live scratch.
             unsafe {
                 (*current).object.ino = request::message(protocol, header.kind);
-                match whole {
+                // An approval is bound to the whole message, or not given: one beyond the scratch is not held.
+                match name_hash(scratch, data, len) {
                     Some(hash) => (*current).name_hash = hash,
                     None => (*current).unholdable = 1,
                 }
@@ -58,10 +56,11 @@ pub fn netlink_send(ctx: LsmContext) -> i32 {
 
 /// The first message's header; none that could be a read if there is none.
 #[inline(always)]
-unsafe fn header(state: *mut TaskState, data: u64, len: u32) -> Header {
-    // SAFETY: live by contract; the scratch has 264 bytes, and the helper checks the address.
+unsafe fn header(room: *mut Directory, data: u64, len: u32) -> Header {
+    const { assert!(size_of::<Directory>() >= HEADER_BYTES as usize) };
+    // SAFETY: live by contract, with room for a header; the helper checks the address.
     unsafe {
-        let words = (&raw mut (*state).name).cast::<u32>();
+        let words = room.cast::<u32>();
         let from = data as *const c_void;
         if len < HEADER_BYTES || bpf_probe_read_kernel(words.cast(), HEADER_BYTES, from) != 0 {
             return Header {

@@ -9,21 +9,21 @@
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op, reason, verdict},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use crate::{
     hold::{EPERM, asked_about_creation, end_question_about_creation},
     hooks::{act, carry_out, slot},
-    judge::{begin_at, judge, outcome},
-    maps::IDENTITY,
+    judge::{Begun, begin_at, judge, outcome},
+    maps::{IDENTITY, task_scratch},
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, OFF_DENTRY_PARENT,
         OFF_FILE_DENTRY, OFF_FILE_FLAGS, OFF_FILE_INODE, OFF_FILE_MODE, OFF_INODE_SB,
         OFF_SB_STACK_DEPTH, OFF_TASK_PID, load,
     },
     trace::said,
-    walk::{collect, identity, identity_here, name_hash},
+    walk::{collect, here, identity, identity_here, name_hash},
     who::{Who, allowed, current_task, my_turn, who},
 };
 
@@ -68,26 +68,28 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
     unsafe {
         let inode: Addr = load(file, &OFF_FILE_INODE);
         let dentry: Addr = load(file, &OFF_FILE_DENTRY);
-        let judged = mode & FMODE_CREATED != 0 && judged_at_creation(state, dentry);
+        let judged = mode & FMODE_CREATED != 0 && judged_at_creation(state, task, dentry);
         forget_creation(state);
         if judged {
             return allowed(state);
         }
-        let Some(subject) = begin_at(state, hook::FILE_OPEN, ops, dentry, inode) else {
-            return 0;
+        let Begun { scratch, subject } = match begin_at(state, hook::FILE_OPEN, ops, dentry, inode)
+        {
+            Ok(begun) => begun,
+            Err(verdict) => return verdict,
         };
-        let current = &raw mut (*state).current;
+        let current = &raw mut (*scratch).current;
         // A nameless file is new at every restart: it is known by its directory.
         (*current).object = if flags & TMPFILE != 0 {
-            identity(directory(dentry), slot(state))
+            identity(directory(dentry), slot(scratch))
         } else {
-            identity_here(state, inode)
+            identity_here(here(scratch), inode)
         };
         (*current).open_flags = flags;
-        let walked = collect(state, dentry, inode);
-        judge(state, subject, walked);
-        if end_question_about_creation(state) {
-            return carry_out(state, task);
+        let walked = collect(scratch, dentry, inode);
+        judge(scratch, subject, walked);
+        if end_question_about_creation(scratch) {
+            return carry_out(scratch, task);
         }
         // Read again: kept in a register, the verifier would follow each value through the whole walk.
         let (mode, flags): (u32, u32) = (load(file, &OFF_FILE_MODE), load(file, &OFF_FILE_FLAGS));
@@ -95,10 +97,10 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         // Arguments are compared with those of the program above, which alone is asked about.
         let program = core::ptr::read_volatile(&raw const (*current).attempt.ops) & op::EXEC != 0;
         if made || program {
-            never_held(state);
+            never_held(scratch);
         }
+        act(scratch, task)
     }
-    act(state, task)
 }
 
 /// The call opens a file: whatever it was about to create is made, or was there.
@@ -155,20 +157,27 @@ unsafe fn directory(dentry: Addr) -> Addr {
 
 /// Whether `inode_create` has just judged this creation together with this open; true once per creation.
 #[inline(always)]
-unsafe fn judged_at_creation(state: *mut TaskState, dentry: Addr) -> bool {
-    // SAFETY: typed dentry pointer by contract; the state is live.
+unsafe fn judged_at_creation(state: *mut TaskState, task: Addr, dentry: Addr) -> bool {
+    // SAFETY: typed pointers by contract; the state is live, the scratch checked for null.
     unsafe {
         let expected = (*state).created_in;
+        if expected.ino == 0 {
+            return false;
+        }
+        // Whoever was judged there has one.
+        let scratch = task_scratch(task);
+        if scratch.is_null() {
+            return false;
+        }
         let (pointer, len): (u64, u32) = (
             load(dentry, &OFF_DENTRY_NAME),
             load(dentry, &OFF_DENTRY_NAME_LEN),
         );
-        let Some(hash) = name_hash(state, pointer, len) else {
+        let Some(hash) = name_hash(scratch, pointer, len) else {
             return false;
         };
         let found = identity(directory(dentry), 0);
-        expected.ino != 0
-            && found.ino == expected.ino
+        found.ino == expected.ino
             && found.dev == expected.dev
             && found.igen == expected.igen
             && hash == (*state).created_name_hash
@@ -179,12 +188,12 @@ unsafe fn judged_at_creation(state: *mut TaskState, dentry: Addr) -> bool {
 /// opening), so that a restart would run into `EEXIST`; or it is a program underneath another one. What a rule holds is
 /// denied.
 #[inline(always)]
-fn never_held(state: *mut TaskState) {
-    if outcome(state).0 == verdict::HELD {
-        // SAFETY: the state is live.
+fn never_held(scratch: *mut Scratch) {
+    if outcome(scratch).0 == verdict::HELD {
+        // SAFETY: the scratch is live.
         unsafe {
-            (*state).current.decision.verdict = verdict::DENIED;
-            (*state).current.decision.reason = reason::HOLD_UNAVAILABLE;
+            (*scratch).current.decision.verdict = verdict::DENIED;
+            (*scratch).current.decision.reason = reason::HOLD_UNAVAILABLE;
         }
     }
 }

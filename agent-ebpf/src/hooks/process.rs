@@ -81,7 +81,7 @@ fn reach(state: *mut TaskState, task: Addr, target: Addr, op: u32, number: u64) 
     if unsafe { is_own(state, target) } {
         return 0;
     }
-    attempt(state, task, op, |current| {
+    attempt(state, task, op, |current, _| {
         // SAFETY: typed hook argument; the name is read by a checked helper into a place of its size.
         unsafe {
             (*current).object.ino = number;
@@ -106,7 +106,7 @@ unsafe fn is_own(state: *mut TaskState, target: Addr) -> bool {
         let auid = (*state).auid;
         let mut found = task_state(target);
         if found.is_null() {
-            found = task_state(load(target, &OFF_TASK_GROUP_LEADER));
+            found = task_state(load::<Addr>(target, &OFF_TASK_GROUP_LEADER));
         }
         if found.is_null() {
             return load::<u32>(target, &OFF_TASK_LOGINUID) == auid;

@@ -28,8 +28,8 @@ pub fn socket_create(ctx: LsmContext) -> i32 {
         return 0;
     }
     judged(&ctx, "socket_create", |state, task| {
-        attempt(state, task, op::RAW, |current| {
-            // SAFETY: live state.
+        attempt(state, task, op::RAW, |current, _| {
+            // SAFETY: live scratch.
             unsafe {
                 (*current).object.ino =
                     request::socket(family as u16, kind as u16, protocol as u16);

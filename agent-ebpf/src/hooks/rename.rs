@@ -6,15 +6,15 @@ use aya_ebpf::{macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::{
     code::{hook, op},
     image::Subject,
-    task::{DEPTH_MAX, TaskState},
+    task::{DEPTH_MAX, Scratch, TaskState},
 };
 
 use crate::{
     hold::EPERM,
     hooks::{act, judged, named},
-    judge::{begin, conclude, end, start},
+    judge::{Begun, begin, conclude, end, start},
     offsets::{Addr, OFF_DENTRY_INODE, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
-    walk::{collect_end, file_system_of, identity_here, name_hash},
+    walk::{collect_end, file_system_of, here, identity_here, name_hash},
 };
 
 const RENAMED_AWAY: u32 = op::RENAME | op::DELETE;
@@ -41,15 +41,16 @@ pub fn inode_link(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> i32 {
     let all = RENAMED_AWAY | RENAMED_HERE | REPLACED;
-    let Some(subject) = begin(state, hook::INODE_RENAME, all) else {
-        return 0;
+    let Begun { scratch, subject } = match begin(state, hook::INODE_RENAME, all) {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
-    // SAFETY: typed hook arguments and inodes walked from them; the state is live.
+    // SAFETY: typed hook arguments and inodes walked from them; the scratch is live.
     unsafe {
-        file_system_of(state, old[0]);
+        file_system_of(here(scratch), old[0]);
         let moved: Addr = load(old[1], &OFF_DENTRY_INODE);
         if !moved.is_null() {
-            (*state).current.object = identity_here(state, moved);
+            (*scratch).current.object = identity_here(here(scratch), moved);
         }
         let replaced: Addr = load(new[1], &OFF_DENTRY_INODE);
         let there = if replaced.is_null() {
@@ -57,34 +58,34 @@ fn rename(state: *mut TaskState, task: Addr, old: [Addr; 2], new: [Addr; 2]) -> 
         } else {
             RENAMED_HERE | REPLACED
         };
-        (*state).current.content = bound(state, old, replaced, there);
-        ends(state, old, new, RENAMED_AWAY, there, subject);
+        (*scratch).current.content = bound(scratch, old, replaced, there);
+        ends(scratch, old, new, RENAMED_AWAY, there, subject);
     }
-    act(state, task)
+    act(scratch, task)
 }
 
 /// What an approval of a rename is bound to beyond what is moved and its new name: the old name, of several that the
 /// file may have, and what it takes the place of. Both are on one file system.
 ///
 /// # Safety
-/// Typed pointers, `replaced` of an inode or null, and a live state.
+/// Typed pointers, `replaced` of an inode or null, and a live scratch.
 #[inline(always)]
-unsafe fn bound(state: *mut TaskState, old: [Addr; 2], replaced: Addr, there: u32) -> [u64; 4] {
+unsafe fn bound(scratch: *mut Scratch, old: [Addr; 2], replaced: Addr, there: u32) -> [u64; 4] {
     // SAFETY: by contract.
     unsafe {
         let (pointer, len): (u64, u32) = (
             load(old[1], &OFF_DENTRY_NAME),
             load(old[1], &OFF_DENTRY_NAME_LEN),
         );
-        let Some(name) = name_hash(state, pointer, len) else {
-            (*state).current.unholdable = 1;
+        let Some(name) = name_hash(scratch, pointer, len) else {
+            (*scratch).current.unholdable = 1;
             return [0; 4];
         };
-        let from = identity_here(state, old[0]).ino;
+        let from = identity_here(here(scratch), old[0]).ino;
         if replaced.is_null() {
             return [u64::from(there), 0, from, name];
         }
-        let over = identity_here(state, replaced);
+        let over = identity_here(here(scratch), replaced);
         [
             u64::from(there) | u64::from(over.igen) << 32,
             over.ino,
@@ -96,19 +97,20 @@ unsafe fn bound(state: *mut TaskState, old: [Addr; 2], replaced: Addr, there: u3
 
 #[inline(always)]
 fn link(state: *mut TaskState, task: Addr, old: Addr, new: [Addr; 2]) -> i32 {
-    let Some(subject) = begin(state, hook::INODE_LINK, op::LINK | op::CREATE) else {
-        return 0;
+    let Begun { scratch, subject } = match begin(state, hook::INODE_LINK, op::LINK | op::CREATE) {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
     };
-    // SAFETY: typed hook arguments and an inode walked from them; the state is live.
+    // SAFETY: typed hook arguments and an inode walked from them; the scratch is live.
     unsafe {
         let linked: Addr = load(old, &OFF_DENTRY_INODE);
         if linked.is_null() {
             return EPERM;
         }
-        file_system_of(state, linked);
-        (*state).current.object = identity_here(state, linked);
+        file_system_of(here(scratch), linked);
+        (*scratch).current.object = identity_here(here(scratch), linked);
         ends(
-            state,
+            scratch,
             [linked, old],
             new,
             op::LINK,
@@ -116,36 +118,36 @@ fn link(state: *mut TaskState, task: Addr, old: Addr, new: [Addr; 2]) -> i32 {
             subject,
         );
     }
-    act(state, task)
+    act(scratch, task)
 }
 
 /// Judges both ends, each an inode of its file system and a dentry.
 ///
 /// # Safety
-/// Typed pointers, and a live state.
+/// Typed pointers, and a live scratch.
 #[inline(always)]
 unsafe fn ends(
-    state: *mut TaskState,
+    scratch: *mut Scratch,
     old: [Addr; 2],
     new: [Addr; 2],
-    here: u32,
+    away: u32,
     there: u32,
     subject: Subject,
 ) {
     // SAFETY: by contract.
     unsafe {
-        let current = &raw mut (*state).current;
-        named(state, new[0], new[1]);
-        start(state);
+        let current = &raw mut (*scratch).current;
+        named(scratch, new[0], new[1]);
+        start(scratch);
         (*current).attempt.ops = there;
-        let walked = collect_end(state, new[1], new[0], DEPTH_MAX as u32);
+        let walked = collect_end(scratch, new[1], new[0], DEPTH_MAX as u32);
         (*current).other_depth = (*current).depth;
-        end(state, walked);
-        (*current).attempt.ops = here;
+        end(scratch, walked);
+        (*current).attempt.ops = away;
         (*current).depth = 0;
-        let walked = collect_end(state, old[1], old[0], 0);
-        end(state, walked);
-        (*current).attempt.ops = here | there;
-        conclude(state, subject);
+        let walked = collect_end(scratch, old[1], old[0], 0);
+        end(scratch, walked);
+        (*current).attempt.ops = away | there;
+        conclude(scratch, subject);
     }
 }

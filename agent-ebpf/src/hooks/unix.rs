@@ -16,19 +16,20 @@ use stayhand_agent_ebpf::abi::{
         ACTIVE_SLOT_MASK, ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, NAME_BYTES, NAME_LEN_AT,
         Range, arg_space,
     },
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use crate::{
     hold::EPERM,
     hooks::{address::finish, judged_if_ruled, slot},
-    judge::{Named, begin_at, concerned, stale},
+    judge::{Begun, Named, begin_at, concerned, stale},
     maps::NAMES,
     offsets::{
         Addr, OFF_DENTRY_INODE, OFF_SOCKET_SK, OFF_UNIX_ADDRESS, OFF_UNIX_ADDRESS_LEN,
         OFF_UNIX_ADDRESS_NAME, OFF_UNIX_DENTRY, OFF_UNIX_PEER, load,
     },
     walk::{bounded, collect, identity, name_hash, same},
+    who::scratch_of,
 };
 
 /// include/linux/socket.h
@@ -71,7 +72,8 @@ pub fn unix_may_send(ctx: LsmContext) -> i32 {
                     return EPERM; // neither can be: both are locked
                 }
                 let own = bpf_skc_to_unix_sock(own.cast_mut().cast()) as Addr;
-                if !own.is_null() && same(state, load(own, &OFF_UNIX_PEER), other) {
+                if !own.is_null() && same(&raw mut (*state).here, load(own, &OFF_UNIX_PEER), other)
+                {
                     return 0;
                 }
                 // `socket_connect` or `socket_sendmsg` came before, unless the kernel itself sends. Through memory, where
@@ -100,7 +102,7 @@ unsafe fn reach(state: *mut TaskState, task: Addr, other: Addr, ops: u32) -> i32
             return EPERM; // not a unix socket, at a hook of theirs
         }
         let dentry: Addr = load(other, &OFF_UNIX_DENTRY);
-        let met = if dentry.is_null() {
+        let (scratch, met) = if dentry.is_null() {
             let address: Addr = load(other, &OFF_UNIX_ADDRESS);
             if address.is_null() {
                 return 0; // nobody gave it a name that rules could have
@@ -108,22 +110,28 @@ unsafe fn reach(state: *mut TaskState, task: Addr, other: Addr, ops: u32) -> i32
             let len = load::<u32>(address, &OFF_UNIX_ADDRESS_LEN).wrapping_sub(BEFORE_NAME);
             let pointer =
                 address as u64 + u64::from(OFF_UNIX_ADDRESS_NAME.load()) + u64::from(BEFORE_NAME);
-            meets(state, &named, ops, Name { pointer, len }).then_some(named.subject)
+            let scratch = scratch_of(state);
+            if scratch.is_null() {
+                return EPERM;
+            }
+            let met = meets(scratch, &named, ops, Name { pointer, len });
+            (scratch, met.then_some(named.subject))
         } else {
             let inode: Addr = load(dentry, &OFF_DENTRY_INODE);
             if inode.is_null() {
                 return EPERM; // a bound socket's file has one, also without a name
             }
             // Of the image that it begins with, which may be a newer one.
-            let Some(subject) = begin_at(state, hook::UNIX, ops, dentry, inode) else {
-                return 0;
+            let Begun { scratch, subject } = match begin_at(state, hook::UNIX, ops, dentry, inode) {
+                Ok(begun) => begun,
+                Err(verdict) => return verdict,
             };
-            (*state).current.object = identity(inode, slot(state));
-            let walked = collect(state, dentry, inode);
-            core::ptr::write_volatile(&raw mut (*state).current.walked, u32::from(walked));
-            Some(subject)
+            (*scratch).current.object = identity(inode, slot(scratch));
+            let walked = collect(scratch, dentry, inode);
+            core::ptr::write_volatile(&raw mut (*scratch).current.walked, u32::from(walked));
+            (scratch, Some(subject))
         };
-        finish(state, task, met)
+        finish(state, scratch, task, met)
     }
 }
 
@@ -152,31 +160,31 @@ pub unsafe fn bound(scratch: *mut u32, address: u64, len: i32) -> Option<Name> {
 /// is in `walked`.
 ///
 /// # Safety
-/// `state` must be live.
+/// `scratch` must be live.
 #[inline(always)]
-pub unsafe fn meets(state: *mut TaskState, named: &Named, ops: u32, name: Name) -> bool {
+pub unsafe fn meets(scratch: *mut Scratch, named: &Named, ops: u32, name: Name) -> bool {
     // SAFETY: live by contract; the key has the layout of the map's; the value is copied at once.
     unsafe {
         let slot = (named.active & ACTIVE_SLOT_MASK) as u32;
-        let readable = key(state, slot, name);
-        let key = (&raw const (*state).args.key).cast::<Key<ArgKey>>();
+        let readable = key(scratch, slot, name);
+        let key = (&raw const (*scratch).args.key).cast::<Key<ArgKey>>();
         let found: Option<Range> = NAMES.get(&*key).copied();
         if found.is_none() && readable && !stale(named.active) {
             return false;
         }
-        named.begin(state, hook::UNIX, ops);
+        named.begin(scratch, hook::UNIX, ops);
         if readable {
-            (*state).current.name_len = name.len + 1;
+            (*scratch).current.name_len = name.len + 1;
         }
-        match name_hash(state, name.pointer, name.len) {
-            Some(hash) => (*state).current.name_hash = hash,
-            None => (*state).current.unholdable = 1,
+        match name_hash(scratch, name.pointer, name.len) {
+            Some(hash) => (*scratch).current.name_hash = hash,
+            None => (*scratch).current.unholdable = 1,
         }
         if let Some(range) = found {
-            *(&raw mut (*state).ranges).cast::<Range>() = range;
-            (*state).current.range_count = 1;
+            *(&raw mut (*scratch).ranges).cast::<Range>() = range;
+            (*scratch).current.range_count = 1;
         }
-        core::ptr::write_volatile(&raw mut (*state).current.walked, u32::from(readable));
+        core::ptr::write_volatile(&raw mut (*scratch).current.walked, u32::from(readable));
     }
     true
 }
@@ -186,11 +194,11 @@ const KEY_WORDS: usize = ARG_PATTERN_BYTES / 4;
 /// Makes the key of a whole name: behind it zeroes, and its length at the end, because it may have a NUL anywhere. False
 /// if it cannot be read or is longer than any.
 #[inline(always)]
-unsafe fn key(state: *mut TaskState, slot: u32, name: Name) -> bool {
-    // SAFETY: the state is live by contract; the text has room for a name, whose length is masked below 128 and then
+unsafe fn key(scratch: *mut Scratch, slot: u32, name: Name) -> bool {
+    // SAFETY: the scratch is live by contract; the text has room for a name, whose length is masked below 128 and then
     // compared.
     unsafe {
-        let key = &raw mut (*state).args.key;
+        let key = &raw mut (*scratch).args.key;
         (*key).bits = ARG_SPACE_BITS + 8 * ARG_PATTERN_BYTES as u32;
         (*key).space_be = arg_space(slot, false).to_be();
         let text = (&raw mut (*key).text).cast::<u32>();

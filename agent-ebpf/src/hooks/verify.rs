@@ -17,7 +17,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{class, hook, reason, verdict},
         image::ACTIVE_IMAGE,
-        task::{Said, Strings, TaskState, compare, plan},
+        task::{Said, Scratch, Strings, compare, plan},
     },
     decide::{Attempt, unjudged},
     siphash::Sip,
@@ -26,10 +26,10 @@ use stayhand_agent_ebpf::{
 
 use super::{carry_out, judged};
 use crate::{
-    hold::plan,
+    hold::{EPERM, plan},
     judge::stamp,
     lineage::executed,
-    maps::{ACTIVE, settings},
+    maps::{ACTIVE, settings, task_scratch},
     offsets::{Addr, OFF_BPRM_ARGC, OFF_BPRM_ENVC, OFF_BPRM_P, load},
     pieces::{ended, hashed, read},
     tokens::ARG_PIECES_MAX,
@@ -39,29 +39,45 @@ const SIGKILL: u32 = 9;
 
 #[lsm(hook = "bprm_committed_creds")]
 pub fn bprm_committed_creds(ctx: LsmContext) -> i32 {
-    judged(&ctx, "bprm_committed_creds", |state, task| {
-        // SAFETY: the state is live.
-        let (judged, approved) = unsafe { ((*state).args.judged, (*state).args.approved) };
+    let verdict = judged(&ctx, "bprm_committed_creds", |state, task| {
         let bprm: Addr = ctx.arg(0);
         // SAFETY: typed hook argument; the state is live.
-        unsafe { executed(state, bprm) };
-        if (judged.compare != compare::NOTHING && !same(state, bprm, judged))
-            || (approved.compare != compare::NOTHING && !same(state, bprm, approved))
+        let compared = unsafe {
+            executed(state, bprm);
+            (*state).compared
+        };
+        if compared == 0 {
+            return 0;
+        }
+        let scratch = task_scratch(task);
+        if scratch.is_null() {
+            return EPERM; // what was judged cannot be told
+        }
+        // SAFETY: checked for null.
+        let (judged, approved) = unsafe { ((*scratch).args.judged, (*scratch).args.approved) };
+        if (judged.compare != compare::NOTHING && !same(scratch, bprm, judged))
+            || (approved.compare != compare::NOTHING && !same(scratch, bprm, approved))
         {
-            return kill(state, task);
+            say(scratch, task);
+            return EPERM;
         }
         0
     });
+    if verdict != 0 {
+        // Nobody asks this hook whether. Killed before its first instruction, and so is what cannot be told from that.
+        // SAFETY: a helper without pointers.
+        unsafe { bpf_send_signal(SIGKILL) };
+    }
     0
 }
 
 /// Whether the end of what the new program got is what was read. What cannot be read is not the same.
 #[inline(always)]
-fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
+fn same(scratch: *mut Scratch, bprm: Addr, read: Strings) -> bool {
     let Some(settings) = settings() else {
         return false;
     };
-    // SAFETY: typed hook argument; the state is live.
+    // SAFETY: typed hook argument; the scratch is live.
     unsafe {
         let argc = u64::from(load::<u32>(bprm, &OFF_BPRM_ARGC));
         let envc = if read.compare == compare::ALL {
@@ -74,7 +90,7 @@ fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
         if argc < given || read.envc != envc {
             return false;
         }
-        let rounds = &raw mut (*state).current.rounds;
+        let rounds = &raw mut (*scratch).current.rounds;
         (*rounds).sip = Sip::narrow(settings.secret);
         // Where the strings are, how many there are, and how many of them were put before.
         (*rounds).vectors = [load::<u64>(bprm, &OFF_BPRM_P), argc + read.envc];
@@ -83,7 +99,7 @@ fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
         (*rounds).offset = 0;
         (*rounds).failed = 0;
         (*rounds).ended = 0;
-        let mut context = Context { state };
+        let mut context = Context { scratch };
         let callback: unsafe extern "C" fn(u64, *mut c_void) -> c_long = one_piece;
         bpf_loop(
             2 * ARG_PIECES_MAX,
@@ -97,25 +113,25 @@ fn same(state: *mut TaskState, bprm: Addr, read: Strings) -> bool {
 
 #[repr(C)]
 struct Context {
-    state: *mut TaskState,
+    scratch: *mut Scratch,
 }
 
 /// One piece of one string on the stack; 1 ends the loop.
 unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
     // SAFETY: the context is `same`'s, on its stack; user memory is read by checked helpers only.
     unsafe {
-        let state = (*context.cast::<Context>()).state;
-        let rounds = &raw mut (*state).current.rounds;
+        let scratch = (*context.cast::<Context>()).scratch;
+        let rounds = &raw mut (*scratch).current.rounds;
         if (*rounds).index >= (*rounds).vectors[1] {
             (*rounds).ended = 1;
             return 1;
         }
-        let Some(piece) = read(state, (*rounds).vectors[0].wrapping_add((*rounds).offset)) else {
+        let Some(piece) = read(scratch, (*rounds).vectors[0].wrapping_add((*rounds).offset)) else {
             (*rounds).failed = 1;
             return 1;
         };
         if (*rounds).index >= (*rounds).at {
-            (*rounds).sip = hashed(state, (*rounds).sip, piece);
+            (*rounds).sip = hashed(scratch, (*rounds).sip, piece);
         }
         if piece.ends {
             // The next string begins behind the NUL.
@@ -128,9 +144,9 @@ unsafe extern "C" fn one_piece(_round: u64, context: *mut c_void) -> c_long {
     0
 }
 
-/// Kills the program before its first instruction, and says so.
+/// Says why a program is killed.
 #[inline(always)]
-fn kill(state: *mut TaskState, task: Addr) -> i32 {
+fn say(scratch: *mut Scratch, task: Addr) {
     let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
     let attempt = Attempt {
         ops: 0,
@@ -138,14 +154,13 @@ fn kill(state: *mut TaskState, task: Addr) -> i32 {
         protocol: 0,
         subjects: 0,
     };
-    // SAFETY: the state is live; a helper without pointers.
+    // SAFETY: the scratch is live.
     unsafe {
-        bpf_send_signal(SIGKILL);
-        stamp(state, active, hook::EXEC_VERIFY, attempt);
-        (*state).current.decision = unjudged(reason::ARGS_CHANGED);
+        stamp(scratch, active, hook::EXEC_VERIFY, attempt);
+        (*scratch).current.decision = unjudged(reason::ARGS_CHANGED);
     }
     plan(
-        state,
+        scratch,
         plan::DENY,
         Said {
             class: u32::from(class::A),
@@ -154,5 +169,5 @@ fn kill(state: *mut TaskState, task: Addr) -> i32 {
             flags: 0,
         },
     );
-    carry_out(state, task)
+    carry_out(scratch, task);
 }

@@ -2,7 +2,7 @@
 //! wrapper for task storage.
 //!
 //! The key is a pidfd, never a number that may belong to somebody else by now. Only the first bytes of the value
-//! are user space's business; the rest is the hooks' scratch.
+//! are user space's business; the rest is the hooks'.
 #![expect(unsafe_code, reason = "bpf(2) has no safe wrapper for task storage")]
 
 use std::{

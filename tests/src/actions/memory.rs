@@ -9,7 +9,7 @@ use stayhand_agent_ebpf::abi::{
     },
     net::NetKey,
     place::{PLACES_MAX, Place},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 /// `struct htab_elem` of 64-bit kernels (kernel/bpf/hashtab.c), before key and value.
@@ -79,9 +79,11 @@ fn table() -> String {
     );
     writeln!(
         text,
-        "\nApart from images: {} KiB for known directories, {} bytes for a guarded task.",
+        "\nApart from images: {} KiB for known directories, {} bytes for a guarded task, and {} more for one of which \
+         something was judged.",
         (size_of::<Place>() * PLACES_MAX as usize) >> 10,
-        size_of::<TaskState>()
+        size_of::<TaskState>(),
+        size_of::<Scratch>()
     )
     .unwrap();
     text

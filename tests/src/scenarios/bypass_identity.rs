@@ -5,7 +5,7 @@ use std::{fs, os::fd::AsRawFd as _};
 use anyhow::{Context as _, Result, ensure};
 use stayhand_agent_ebpf::abi::{
     code::{counter, reason},
-    task::TaskState,
+    task::{Scratch, TaskState},
 };
 
 use crate::{
@@ -36,6 +36,11 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("a_fork_storm_keeps_the_pin", fork_storm).group("kernel"),
     Scenario::new("unguarded_people_and_daemons_are_not_noticed", unguarded).group("kernel"),
     Scenario::new(
+        "nobody_whom_no_policy_guards_gets_anything_to_be_judged_with",
+        without_scratch,
+    )
+    .group("kernel"),
+    Scenario::new(
         "processes_and_threads_from_before_the_agent_are_denied",
         before_the_agent,
     ),
@@ -63,6 +68,33 @@ fn without_pin(_: &mut Ctx) -> Result<()> {
         states.put(&process.as_raw_fd(), &[0; STATE_WORDS])?;
         let result = daemon.tell(&writing(&path))?;
         ensure!(result == EPERM && !changed(&path), "it gives {result}");
+        Ok(())
+    })
+}
+
+/// Words of what a task is judged with.
+const SCRATCH_WORDS: usize = size_of::<Scratch>() / 8;
+
+/// A pinned person whom no policy guards, and whoever starts for her, costs the kernel the small state alone.
+fn without_scratch(_: &mut Ctx) -> Result<()> {
+    rig::with(|_| {
+        let states: Map<i32, [u64; STATE_WORDS]> = Map::open("TASKS")?;
+        let scratches: Map<i32, [u64; SCRATCH_WORDS]> = Map::open("SCRATCH")?;
+        for (who, pinned, judged) in [
+            (DAEMON, false, false),
+            (BOB, true, false),
+            (ALICE, true, true),
+        ] {
+            let mut puppet = Puppet::start(who)?;
+            let path = file("denied/f")?;
+            let result = puppet.tell(&writing(&path))?;
+            ensure!((result == EPERM) == judged, "{who:?}: {result}");
+            ensure!(puppet.tell(&format!("exec|fork|{WORK}/bin/free"))? == PROGRAM_CODE);
+            let process = sys::pidfd(puppet.pid()).context("no descriptor of the puppet")?;
+            let key = process.as_raw_fd();
+            let found = (states.get(&key).is_some(), scratches.get(&key).is_some());
+            ensure!(found == (pinned, judged), "{who:?}: {found:?}");
+        }
         Ok(())
     })
 }
