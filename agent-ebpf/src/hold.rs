@@ -21,7 +21,6 @@ use crate::{
     digest::digest,
     maps::{ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings, task_scratch},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
-    who::own_state,
 };
 
 /// What a hook returns for a held call, `-ERESTARTNOINTR` (include/linux/errno.h): issue it again, always.
@@ -98,16 +97,12 @@ pub fn identity_of_call(scratch: *mut Scratch, task: Addr) -> u64 {
 /// up yet. Once per call: what is unknown after a look-up does not exist (file systems that keep no dentry for
 /// that), and is judged.
 #[inline(always)]
-pub fn look_up_first(scratch: *mut Scratch, task: Addr) -> bool {
+pub fn look_up_first(state: *mut TaskState, scratch: *mut Scratch, task: Addr) -> bool {
     let (Some(call), Some(settings)) = (restartable(task, op::CREATE), settings()) else {
         return false;
     };
     let call = call.identity(scratch, settings.secret);
-    let state = own_state();
-    if state.is_null() {
-        return false;
-    }
-    // SAFETY: checked for null.
+    // SAFETY: the state is live.
     unsafe {
         if (*state).looked_up == call {
             return false;
@@ -144,17 +139,13 @@ pub fn asked_about_creation(state: *mut TaskState, task: Addr) -> bool {
 /// Ends the question that [`asked_about_creation`] found, if it did: it is void, and the call is issued again to
 /// ask what it is about now.
 #[inline(always)]
-pub fn end_question_about_creation(scratch: *mut Scratch) -> bool {
-    // SAFETY: the scratch is live. Volatile: see `plan`.
+pub fn end_question_about_creation(state: *mut TaskState, scratch: *mut Scratch) -> bool {
+    // SAFETY: state and scratch are live. Volatile: see `plan`.
     unsafe {
         if core::ptr::read_volatile(&raw const (*scratch).current.given_up) == 0 {
             return false;
         }
         core::ptr::write_volatile(&raw mut (*scratch).current.given_up, 0);
-        let state = own_state();
-        if state.is_null() {
-            return false;
-        }
         (*state).given_up = 0;
         (*scratch).current.key = (*state).creation;
         (*state).creation.task_cookie = 0;

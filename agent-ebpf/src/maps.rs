@@ -137,10 +137,20 @@ pub static SCRATCH: TaskStorage<Scratch> = TaskStorage {
 #[inline(always)]
 pub unsafe fn task_state(task: Addr) -> *mut TaskState {
     // SAFETY: typed by contract.
-    if unsafe { load::<u64>(task, &OFF_TASK_STORAGE) } == 0 {
+    if unsafe { !has_storage(task) } {
         return core::ptr::null_mut();
     }
     storage(&TASKS, task, 0)
+}
+
+/// Whether a task has storage of anybody's.
+///
+/// # Safety
+/// As for [`task_state`].
+#[inline(always)]
+pub unsafe fn has_storage(task: Addr) -> bool {
+    // SAFETY: typed by contract.
+    unsafe { load::<u64>(task, &OFF_TASK_STORAGE) != 0 }
 }
 
 /// State of `task`, made and zeroed if need be; null if that failed.

@@ -159,27 +159,20 @@ pub fn my_turn(state: *mut TaskState) -> bool {
     true
 }
 
-/// Notes that this program judged and allowed, so that an older one behind it stands back.
+/// Passes on what a hook returns. Where it let the attempt go on, that is noted, so that an older program behind this one
+/// stands back.
 #[inline(always)]
-pub fn allowed(state: *mut TaskState) -> i32 {
+pub fn concluded(state: *mut TaskState, verdict: i32) -> i32 {
+    if verdict != 0 {
+        return verdict;
+    }
     // SAFETY: live state of the current task.
     unsafe { (*state).judged_by = PROGRAM_GENERATION.load() };
     0
 }
 
-/// The same where only the scratch is at hand: nothing that is judged carries a second pointer along, for which the
-/// stack below a walk has no room. Where the state is not given out at this moment (kernels before 6.2, see above), the
-/// older program judges once more.
-#[inline(never)]
-pub fn allowed_here() -> i32 {
-    let state = own_state();
-    if !state.is_null() {
-        allowed(state);
-    }
-    0
-}
-
-/// State of the current task, which is pinned, where only its scratch is at hand. Null may be: see [`allowed_here`].
+/// State of the current task, which is pinned, where only its scratch is at hand. Kernels before 6.2 may give none at
+/// this moment, see [`pin_new`].
 #[inline(always)]
 pub fn own_state() -> *mut TaskState {
     // SAFETY: the current task, typed.

@@ -18,7 +18,7 @@ use crate::{
     judge::{Named, concerned, judge, stale},
     maps::{NETS, UNRULED_NETS},
     offsets::{Addr, OFF_SOCK_FAMILY, OFF_SOCK_PROTOCOL, OFF_SOCKET_SK, OFF_SOCKET_TYPE, load},
-    who::{allowed, scratch_of},
+    who::scratch_of,
 };
 
 // include/linux/socket.h
@@ -204,7 +204,7 @@ fn judge_address(state: *mut TaskState, task: Addr, asked: Asked) -> i32 {
             meets(scratch, asked, &named, readable)
         }
     };
-    finish(state, scratch, task, met.then_some(named.subject))
+    finish(scratch, task, met.then_some(named.subject))
 }
 
 /// A socket of IPv6 takes an address without a family for one of its own, where it takes it at all (`rawv6_sendmsg`,
@@ -226,14 +226,9 @@ unsafe fn take_for_own(raw: *mut u32, asked: &Asked) {
 
 /// What was met decides, in one place: the verifier goes through all that follows once for each.
 #[inline(always)]
-pub fn finish(
-    state: *mut TaskState,
-    scratch: *mut Scratch,
-    task: Addr,
-    met: Option<Subject>,
-) -> i32 {
+pub fn finish(scratch: *mut Scratch, task: Addr, met: Option<Subject>) -> i32 {
     let Some(subject) = met else {
-        return allowed(state);
+        return 0;
     };
     // SAFETY: the scratch is live. Volatile: in memory both look alike to the verifier.
     let readable = unsafe { core::ptr::read_volatile(&raw const (*scratch).current.walked) != 0 };

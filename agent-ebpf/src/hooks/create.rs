@@ -16,7 +16,6 @@ use crate::{
     judge::{Begun, begin_at, judge, outcome},
     offsets::{Addr, OFF_DENTRY_HASHED, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     walk::{collect, here, identity_here, name_hash},
-    who::own_state,
 };
 
 #[lsm(hook = "inode_create")]
@@ -55,18 +54,13 @@ fn create(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, mode
         judge(scratch, subject, walked);
         if outcome(scratch).0 != verdict::ALLOWED
             && load::<u64>(dentry, &OFF_DENTRY_HASHED) == 0
-            && look_up_first(scratch, task)
+            && look_up_first(state, scratch, task)
         {
             return RESTART;
         }
         act(scratch, task)
     };
-    let state = own_state();
-    if state.is_null() {
-        // Nothing is remembered: the file is judged again when it is opened, and a question about it ends by itself.
-        return verdict;
-    }
-    // SAFETY: live, or checked for null.
+    // SAFETY: state and scratch are live.
     unsafe {
         if verdict == RESTART {
             (*state).creation = (*scratch).current.key;

@@ -52,7 +52,7 @@ pub fn socket_listen(ctx: LsmContext) -> i32 {
                 known => meets(scratch, asked, &named, matches!(known, Local::IsKnown)),
             }
         };
-        finish(state, scratch, task, met.then_some(named.subject))
+        finish(scratch, task, met.then_some(named.subject))
     })
 }
 

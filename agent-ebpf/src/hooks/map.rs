@@ -13,11 +13,13 @@ use crate::{
     hold::RESTART,
     hooks::{act, judged},
     judge::{Begun, begin_at, judge, judge_with_arguments},
+    maps::has_storage,
     offsets::{
         Addr, OFF_FILE_DENTRY, OFF_FILE_INODE, OFF_INODE_CTIME_NSEC, OFF_INODE_CTIME_SEC,
         OFF_INODE_SIZE, OFF_INODE_VERSION, OFF_VMA_FILE, load,
     },
     walk::{collect, here, identity_here},
+    who::current_task,
 };
 
 /// `PROT_EXEC` (include/uapi/asm-generic/mman-common.h)
@@ -28,6 +30,12 @@ const PROT_EXEC: u64 = 0x4;
 pub fn mmap_file(ctx: LsmContext) -> i32 {
     let prot: u64 = ctx.arg(2);
     if prot & PROT_EXEC == 0 {
+        return 0;
+    }
+    let task = current_task();
+    // Most of these are executions. Of somebody who may be pinned, that is seen before anything is looked up.
+    // SAFETY: the current task, typed.
+    if unsafe { has_storage(task) } && Call::current(task).is_exec() {
         return 0;
     }
     judged(&ctx, "mmap_file", |state, task| {

@@ -44,7 +44,7 @@ use crate::{
     offsets::{Addr, OFF_DENTRY_NAME, OFF_DENTRY_NAME_LEN, load},
     trace::said,
     walk::{here, identity_here, name_hash},
-    who::{Who, allowed_here, current_task, my_turn, who},
+    who::{Who, concluded, current_task, my_turn, who},
 };
 
 /// Judges what a guarded task is about to do: everybody else is let through, and refused if it cannot be told who
@@ -57,7 +57,9 @@ fn judged(
 ) -> i32 {
     let task = current_task();
     match who(task) {
-        Who::Pinned(state) if my_turn(state) => said(ctx, hook, attempt(state, task)),
+        Who::Pinned(state) if my_turn(state) => {
+            said(ctx, hook, concluded(state, attempt(state, task)))
+        }
         Who::Failed => EPERM,
         _ => 0,
     }
@@ -188,16 +190,12 @@ fn carry_out(scratch: *mut Scratch, task: Addr) -> i32 {
         )
     };
     match what {
-        plan::GO_ON => return allowed_here(),
+        plan::GO_ON => return 0,
         plan::STOPPED => return RESTART,
         _ => {}
     }
     let Some(room) = reserve(class) else {
-        return if what == plan::OBSERVE {
-            allowed_here()
-        } else {
-            EPERM
-        };
+        return if what == plan::OBSERVE { 0 } else { EPERM };
     };
     if what == plan::OPEN {
         open(scratch, task);
@@ -211,7 +209,7 @@ fn carry_out(scratch: *mut Scratch, task: Addr) -> i32 {
     }
     // SAFETY: the scratch is live.
     match unsafe { core::ptr::read_volatile(&raw const (*scratch).current.said.verdict) } {
-        verdict::ALLOWED => allowed_here(),
+        verdict::ALLOWED => 0,
         verdict::HELD => RESTART,
         _ => EPERM,
     }

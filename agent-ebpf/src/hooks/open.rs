@@ -24,7 +24,7 @@ use crate::{
     },
     trace::said,
     walk::{collect, here, identity, identity_here, name_hash},
-    who::{Who, allowed, current_task, my_turn, who},
+    who::{Who, concluded, current_task, my_turn, who},
 };
 
 // include/linux/fs.h, include/uapi/asm-generic/fcntl.h
@@ -42,7 +42,10 @@ pub fn file_open(ctx: LsmContext) -> i32 {
     let task = current_task();
     match who(task) {
         Who::Unguarded => 0,
-        Who::Pinned(state) => said(&ctx, "file_open", opened(state, task, ctx.arg(0))),
+        Who::Pinned(state) => {
+            let verdict = opened(state, task, ctx.arg(0));
+            said(&ctx, "file_open", concluded(state, verdict))
+        }
         Who::Agent => report(task, ctx.arg(0)),
         Who::Failed => EPERM,
     }
@@ -71,7 +74,7 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         let judged = mode & FMODE_CREATED != 0 && judged_at_creation(state, task, dentry);
         forget_creation(state);
         if judged {
-            return allowed(state);
+            return 0;
         }
         let Begun { scratch, subject } = match begin_at(state, hook::FILE_OPEN, ops, dentry, inode)
         {
@@ -88,7 +91,7 @@ fn opened(state: *mut TaskState, task: Addr, file: Addr) -> i32 {
         (*current).open_flags = flags;
         let walked = collect(scratch, dentry, inode);
         judge(scratch, subject, walked);
-        if end_question_about_creation(scratch) {
+        if end_question_about_creation(state, scratch) {
             return carry_out(scratch, task);
         }
         // Read again: kept in a register, the verifier would follow each value through the whole walk.

@@ -46,6 +46,10 @@ pub fn task_alloc(ctx: LsmContext) -> i32 {
         } else {
             cookie
         };
+        // An image says the same of both.
+        (*state).subject_of = (*parent).subject_of;
+        (*state).subject_changes = (*parent).subject_changes;
+        (*state).subject = (*parent).subject;
         forked(state, parent, thread);
         (*state).pin = pin::LOGIN;
     }

@@ -131,7 +131,7 @@ unsafe fn reach(state: *mut TaskState, task: Addr, other: Addr, ops: u32) -> i32
             core::ptr::write_volatile(&raw mut (*scratch).current.walked, u32::from(walked));
             (scratch, Some(subject))
         };
-        finish(state, scratch, task, met)
+        finish(scratch, task, met)
     }
 }
 
