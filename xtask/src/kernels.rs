@@ -147,12 +147,12 @@ impl Series {
         let dir = paths::cache_dir("kernels")?;
         let image = dir.join(format!("vmlinuz-{release}"));
         let mut packages = vec![package.clone()];
-        // From 7.2 on the image is in a package of its own that this one depends on.
-        packages.extend(
-            apt.depends(&package)?
-                .into_iter()
-                .filter(|d| d.starts_with("linux-binary-")),
-        );
+        // From 7.2 on image and modules are in packages of their own that this one depends on.
+        packages.extend(apt.depends(&package)?.into_iter().filter(|needed| {
+            ["linux-binary-", "linux-modules-"]
+                .iter()
+                .any(|prefix| needed.starts_with(prefix))
+        }));
         let names: Vec<&str> = packages.iter().map(String::as_str).collect();
         apt.download(&label, &names, &debs)?;
         let modules = dir.join(format!("modules-{release}"));
