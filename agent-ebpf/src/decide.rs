@@ -1,7 +1,8 @@
 //! `decide()`: the one decision function of kernel, compiled-image evaluator and tests.
 //!
-//! Order (DESIGN 4): `deny` → a lease that covers the action → `require-grant` → `hold` → `alert` → `allow` →
-//! default. It reads tables through [`Tables`], knows no clock and has no loop of its own, because the kernel
+//! Order (DESIGN 4): `deny` → a lease that covers the action → `require-grant` → `hold` → `throttle` → `alert` → `allow` →
+//! default. A default restricts those operations of which no rule says anything else. Rates are only named: what counts
+//! them has the last word. It reads tables through [`Tables`], knows no clock and has no loop of its own, because the kernel
 //! drives it from a bounded loop: `Judge::consider` once per entry, `Judge::end` between the ends of an attempt
 //! that has two, then `Judge::finish`.
 
@@ -9,6 +10,7 @@ use crate::{
     abi::{
         code::{decode_effect, effect, op, protocol, reason, verdict},
         image::{Entry, LeaseRow, entry_flag},
+        rate::{RATES_PER_SLOT, Rate},
     },
     args::met,
 };
@@ -58,7 +60,9 @@ pub struct Matched {
     /// Hold time-out
     pub timeout_ms: u32,
     /// Flags of the entry
-    pub flags: u32,
+    pub flags: u16,
+    /// Zero
+    pub pad: u16,
 }
 
 const NOTHING: Matched = Matched {
@@ -68,6 +72,7 @@ const NOTHING: Matched = Matched {
     order: u32::MAX,
     timeout_ms: 0,
     flags: 0,
+    pad: 0,
 };
 
 /// The outcome.
@@ -85,6 +90,12 @@ pub struct Decision {
     pub grant: [u64; 2],
     /// 1 if this decision is recorded
     pub recorded: u32,
+    /// Zero
+    pub pad: u32,
+    /// Rates that have the last word, as bits by their rows
+    pub rates: u64,
+    /// The same in monitor mode
+    pub would_rates: u64,
 }
 
 /// Collects entries one by one; all fields are scalars so that the verifier can follow them.
@@ -102,9 +113,12 @@ pub struct Judge {
     allow: Matched,
     would: Matched,
     covered_rule: Matched,
+    rest: Matched,
     end: End,
     permission: u64,
     grant: [u64; 2],
+    rates: u64,
+    would_rates: u64,
 }
 
 /// What was met at the current end.
@@ -113,29 +127,159 @@ pub struct Judge {
 struct End {
     grant_rule: Matched,
     hold: Matched,
+    throttle: Matched,
     would: Matched,
+    /// The strictest default
+    rest: Matched,
+    would_rest: Matched,
     permission: u64,
     grant: [u64; 2],
+    rates: u64,
+    would_rates: u64,
     /// Operations of the attempt that a require-grant or hold entry names
     restricted: u32,
     /// The same in monitor mode
     would_restrict: u32,
     /// Operations of the attempt that a live lease covers
     covered: u32,
+    /// Operations that a throttle entry names
+    throttled: u32,
+    would_throttle: u32,
+    /// Operations that go on because an alert or allow entry says so
+    permitted: u32,
+    would_permit: u32,
+    /// Operations that a default is about
+    rest_ops: u32,
+    would_rest_ops: u32,
     pad: u32,
 }
 
 const NEW_END: End = End {
     grant_rule: NOTHING,
     hold: NOTHING,
+    throttle: NOTHING,
     would: NOTHING,
+    rest: NOTHING,
+    would_rest: NOTHING,
     permission: 0,
     grant: [0; 2],
+    rates: 0,
+    would_rates: 0,
     restricted: 0,
     would_restrict: 0,
     covered: 0,
+    throttled: 0,
+    would_throttle: 0,
+    permitted: 0,
+    would_permit: 0,
+    rest_ops: 0,
+    would_rest_ops: 0,
     pad: 0,
 };
+
+impl End {
+    /// Operations that no live lease covers. Whoever may make a file may also write it in the same call.
+    #[inline(always)]
+    const fn open(&self) -> u32 {
+        let implied = if self.covered & op::CREATE == 0 {
+            0
+        } else {
+            op::WRITE
+        };
+        !(self.covered | implied)
+    }
+
+    /// Operations of which no rule that counts says anything.
+    #[inline(always)]
+    const fn unsaid(&self) -> u32 {
+        !(self.restricted | self.throttled | self.permitted)
+    }
+
+    /// Operations that go on because of a lease, if it covers them. Of an end that a lease lets through, a rate that it
+    /// does not cover still counts.
+    #[inline(always)]
+    const fn needed(&self) -> u32 {
+        let needed = self.restricted | self.rest_ops & self.unsaid();
+        if needed == 0 { self.throttled } else { needed }
+    }
+
+    #[inline(always)]
+    fn restrict(&mut self, matched: &Matched, ops: u32, rate: u16, surely: bool) {
+        match matched.effect {
+            effect::REQUIRE_GRANT => {
+                self.restricted |= ops;
+                keep_first(&mut self.grant_rule, matched);
+            }
+            effect::HOLD => {
+                self.restricted |= ops;
+                keep_first(&mut self.hold, matched);
+            }
+            effect::THROTTLE => {
+                self.throttled |= ops;
+                self.rates |= bit_of(rate);
+                keep_first(&mut self.throttle, matched);
+            }
+            effect::DEFAULT_DENY | effect::DEFAULT_HOLD => {
+                self.rest_ops |= ops;
+                keep_stricter(&mut self.rest, matched);
+            }
+            effect::ALERT | effect::ALLOW if surely => self.permitted |= ops,
+            _ => {}
+        }
+    }
+
+    /// The same in monitor mode, which restricts nothing and permits nothing that is restricted elsewhere.
+    #[inline(always)]
+    fn watch(&mut self, matched: &Matched, ops: u32, rate: u16, surely: bool) {
+        match matched.effect {
+            effect::DENY | effect::REQUIRE_GRANT | effect::HOLD => {
+                self.would_restrict |= ops;
+                keep_stricter(&mut self.would, matched);
+            }
+            effect::THROTTLE => {
+                self.would_throttle |= ops;
+                self.would_rates |= bit_of(rate);
+            }
+            effect::DEFAULT_DENY | effect::DEFAULT_HOLD => {
+                self.would_rest_ops |= ops;
+                keep_stricter(&mut self.would_rest, matched);
+            }
+            effect::ALERT | effect::ALLOW if surely => self.would_permit |= ops,
+            _ => {}
+        }
+    }
+
+    #[inline(always)]
+    fn clear(&mut self) {
+        self.grant_rule.order = u32::MAX;
+        self.hold.order = u32::MAX;
+        self.throttle.order = u32::MAX;
+        self.would.order = u32::MAX;
+        self.rest.order = u32::MAX;
+        self.would_rest.order = u32::MAX;
+        self.permission = 0;
+        self.grant = [0; 2];
+        self.rates = 0;
+        self.would_rates = 0;
+        self.restricted = 0;
+        self.would_restrict = 0;
+        self.covered = 0;
+        self.throttled = 0;
+        self.would_throttle = 0;
+        self.permitted = 0;
+        self.would_permit = 0;
+        self.rest_ops = 0;
+        self.would_rest_ops = 0;
+    }
+}
+
+/// A row that no image has is bit 63, whose row restricts if it is empty.
+#[inline(always)]
+const fn bit_of(rate: u16) -> u64 {
+    let last = RATES_PER_SLOT - 1;
+    let rate = rate as u32;
+    1 << (if rate > last { last } else { rate } & last)
+}
 
 impl Default for Judge {
     fn default() -> Self {
@@ -155,9 +299,12 @@ impl Judge {
             allow: NOTHING,
             would: NOTHING,
             covered_rule: NOTHING,
+            rest: NOTHING,
             end: NEW_END,
             permission: 0,
             grant: [0; 2],
+            rates: 0,
+            would_rates: 0,
         }
     }
 
@@ -246,22 +393,17 @@ impl Judge {
             order: entry.order,
             timeout_ms: entry.timeout_ms,
             flags: entry.flags | unsure,
+            pad: 0,
         };
-        let restricts = matches!(effect, effect::DENY | effect::REQUIRE_GRANT | effect::HOLD);
-        if restricts && entry.flags & entry_flag::MONITOR != 0 {
-            self.end.would_restrict |= ops;
-            keep_stricter(&mut self.end.would, &matched);
-            return;
+        if entry.flags & entry_flag::MONITOR != 0 {
+            self.end.watch(&matched, ops, entry.rate, surely);
+        } else {
+            self.end.restrict(&matched, ops, entry.rate, surely);
         }
+        // Wherever they are from, they decide what is recorded of what goes on.
         match effect {
-            effect::DENY => keep_first(&mut self.deny, &matched),
-            effect::REQUIRE_GRANT => {
-                self.end.restricted |= ops;
-                keep_first(&mut self.end.grant_rule, &matched);
-            }
-            effect::HOLD => {
-                self.end.restricted |= ops;
-                keep_first(&mut self.end.hold, &matched);
+            effect::DENY if entry.flags & entry_flag::MONITOR == 0 => {
+                keep_first(&mut self.deny, &matched);
             }
             effect::ALERT => keep_first(&mut self.alert, &matched),
             effect::ALLOW => keep_first(&mut self.allow, &matched),
@@ -274,44 +416,52 @@ impl Judge {
     pub fn end(&mut self) {
         // By reference: copies of it do not fit on the kernel's 512-byte stack.
         let end = &self.end;
-        // Whoever may make a file may also write it in the same call.
-        let implied = if end.covered & op::CREATE == 0 {
-            0
-        } else {
-            op::WRITE
-        };
-        let open = !(end.covered | implied);
+        let open = end.open();
+        let left = end.rest_ops & end.unsaid() & open;
         if end.restricted & open != 0 {
             keep_first(&mut self.grant_rule, &end.grant_rule);
             keep_first(&mut self.hold, &end.hold);
-        } else if end.restricted != 0 && self.covered_rule.order == u32::MAX {
+        }
+        if left != 0 {
+            keep_stricter(&mut self.rest, &end.rest);
+        }
+        if end.throttled & open != 0 {
+            self.rates |= end.rates;
+        }
+        let needed = end.needed();
+        if needed != 0 && needed & open == 0 && self.covered_rule.order == u32::MAX {
             self.grant = end.grant;
             self.permission = end.permission;
-            self.covered_rule = if end.grant_rule.order == u32::MAX {
-                end.hold
-            } else {
+            self.covered_rule = if end.grant_rule.order != u32::MAX {
                 end.grant_rule
+            } else if end.hold.order != u32::MAX {
+                end.hold
+            } else if end.throttle.order != u32::MAX {
+                end.throttle
+            } else {
+                end.rest
             };
         }
+        self.end_watched(open);
+        self.end.clear();
+    }
+
+    /// What monitor mode would have restricted at this end.
+    #[inline(always)]
+    fn end_watched(&mut self, open: u32) {
+        let end = &self.end;
         if end.would.order != u32::MAX
             && (end.would.effect == effect::DENY || end.would_restrict & open != 0)
         {
             keep_stricter(&mut self.would, &end.would);
         }
-        self.new_end();
-    }
-
-    #[inline(always)]
-    fn new_end(&mut self) {
-        let end = &mut self.end;
-        end.grant_rule.order = u32::MAX;
-        end.hold.order = u32::MAX;
-        end.would.order = u32::MAX;
-        end.permission = 0;
-        end.grant = [0; 2];
-        end.restricted = 0;
-        end.would_restrict = 0;
-        end.covered = 0;
+        let said = end.would_restrict | end.would_throttle | end.would_permit;
+        if end.would_rest_ops & end.unsaid() & !said & open != 0 {
+            keep_stricter(&mut self.would, &end.would_rest);
+        }
+        if end.would_throttle & open != 0 {
+            self.would_rates |= end.would_rates;
+        }
     }
 
     /// Starts again, in place: a whole [`Judge`] does not fit on the kernel's stack beside anything else.
@@ -324,9 +474,12 @@ impl Judge {
         clear(&mut self.allow);
         self.would.order = u32::MAX;
         self.covered_rule.order = u32::MAX;
+        self.rest.order = u32::MAX;
         self.permission = 0;
         self.grant = [0; 2];
-        self.new_end();
+        self.rates = 0;
+        self.would_rates = 0;
+        self.end.clear();
     }
 
     /// Gives the decision over everything that was considered.
@@ -339,9 +492,25 @@ impl Judge {
         if self.grant_rule.order != u32::MAX {
             return decision(verdict::DENIED, reason::NO_GRANT, self.grant_rule);
         }
+        let rest = self.rest.order != u32::MAX;
+        if rest && self.rest.effect == effect::DEFAULT_DENY {
+            return decision(verdict::DENIED, reason::NOT_ALLOWED, self.rest);
+        }
         if self.hold.order != u32::MAX {
             return decision(verdict::HELD, reason::HOLD_PENDING, self.hold);
         }
+        if rest {
+            return decision(verdict::HELD, reason::HOLD_PENDING, self.rest);
+        }
+        Decision {
+            rates: self.rates,
+            would_rates: self.would_rates,
+            ..self.unheld()
+        }
+    }
+
+    #[inline(always)]
+    fn unheld(&self) -> Decision {
         if self.covered_rule.order != u32::MAX {
             let by = Matched {
                 permission: self.permission,
@@ -376,6 +545,61 @@ impl Judge {
     }
 }
 
+/// Stands for none of the rates.
+pub const NO_RATE: u32 = u32::MAX;
+
+/// What was found out about the rates of a [`Decision`], each by its row.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// First one that is used up, [`NO_RATE`] for none
+    pub used_up: u32,
+    /// First one that is enforced
+    pub first: u32,
+    /// First one of monitor mode that is used up
+    pub would: u32,
+}
+
+impl Decision {
+    /// Gives rates the last word.
+    #[inline(always)]
+    pub fn settle(&mut self, counted: Counted, rate: impl Fn(u32) -> Rate) {
+        self.rates = 0;
+        self.would_rates = 0;
+        if counted.used_up != NO_RATE {
+            let rate = rate(counted.used_up);
+            // Whatever does not say that it is held is denied.
+            if rate.effect == effect::HOLD {
+                self.say(verdict::HELD, reason::HOLD_PENDING, &rate);
+            } else {
+                self.say(verdict::DENIED, reason::RATE_EXCEEDED, &rate);
+            }
+        } else if self.reason == reason::GRANT {
+            // The grant is what is recorded.
+        } else if counted.first != NO_RATE {
+            self.say(verdict::ALLOWED, reason::WITHIN_RATE, &rate(counted.first));
+        } else if counted.would != NO_RATE && self.reason != reason::WOULD_HAVE {
+            self.say(verdict::ALLOWED, reason::WOULD_HAVE, &rate(counted.would));
+        }
+    }
+
+    #[inline(always)]
+    fn say(&mut self, verdict: u32, reason: u32, rate: &Rate) {
+        self.verdict = verdict;
+        self.reason = reason;
+        self.by = Matched {
+            rule: rate.rule,
+            permission: rate.permission,
+            effect: rate.effect,
+            order: rate.order,
+            timeout_ms: rate.timeout_ms,
+            flags: rate.flags,
+            pad: 0,
+        };
+        self.grant = [0; 2];
+        self.recorded = 1;
+    }
+}
+
 #[inline(always)]
 fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
     Decision {
@@ -384,6 +608,9 @@ fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
         by,
         grant: [0; 2],
         recorded: 1,
+        pad: 0,
+        rates: 0,
+        would_rates: 0,
     }
 }
 
@@ -427,7 +654,8 @@ fn clear(matched: &mut Matched) {
     matched.flags = 0;
 }
 
-/// Among would-have entries the one that would have decided: deny, then require-grant, then hold.
+/// Of what restricts, or would have, the one that decides: deny, require-grant, a default that denies, hold, a default
+/// that holds.
 #[inline(always)]
 fn keep_stricter(kept: &mut Matched, candidate: &Matched) {
     let (old, new) = (strictness(kept), strictness(candidate));
@@ -440,8 +668,10 @@ fn keep_stricter(kept: &mut Matched, candidate: &Matched) {
 fn strictness(matched: &Matched) -> u32 {
     match matched.effect {
         _ if matched.order == u32::MAX => 0,
-        effect::DENY => 3,
-        effect::REQUIRE_GRANT => 2,
+        effect::DENY => 5,
+        effect::REQUIRE_GRANT => 4,
+        effect::DEFAULT_DENY => 3,
+        effect::HOLD => 2,
         _ => 1,
     }
 }
@@ -489,6 +719,7 @@ mod tests {
             order: 0,
             timeout_ms: 0,
             flags: 0,
+            rate: 0,
             port_first: 0,
             port_last: u16::MAX,
             args_first: 0,

@@ -24,6 +24,7 @@ use crate::{
     maps::{ACTIVE, ARG_STEPS, ENTRIES, LEASES, SCHEDULES, SUBJECTS, count},
     offsets::Addr,
     places::{forget, look, seen, set_out, unmet_by_name},
+    rates::settle,
     walk::here,
     who::scratch_of,
 };
@@ -344,10 +345,16 @@ fn end_by(scratch: *mut Scratch, walked: bool, callback: Callback, most: u32) {
 /// any enforced rule could restrict it for this subject.
 #[inline(always)]
 pub fn conclude(scratch: *mut Scratch, subject: Subject) {
+    decided(scratch, subject.sets, subject.restricted_ops);
+}
+
+/// A function of its own: a whole decision does not fit on the stack beside what a hook has there.
+#[inline(never)]
+fn decided(scratch: *mut Scratch, sets: u64, restricted_ops: u32) {
     // SAFETY: the scratch is live.
     unsafe {
         let current = &raw mut (*scratch).current;
-        let failure = if subject.sets == 0 {
+        let failure = if sets == 0 {
             reason::IMAGE_CHANGED
         } else if (*current).unjudged != 0 {
             reason::WALK_FAILED
@@ -357,7 +364,7 @@ pub fn conclude(scratch: *mut Scratch, subject: Subject) {
             (*current).decision = (*current).judge.finish();
             return;
         };
-        if subject.restricted_ops & (*current).attempt.ops != 0 {
+        if restricted_ops & (*current).attempt.ops != 0 {
             (*current).decision = unjudged(failure);
         } else {
             (*current).judge.restart();
@@ -610,9 +617,10 @@ impl Tables for Leases {
     }
 }
 
-/// Verdict and reason of the decision in the scratch.
+/// Verdict and reason of the decision in the scratch, which is final: rates are counted now.
 #[inline(always)]
 pub fn outcome(scratch: *mut Scratch) -> (u32, u32) {
+    settle(scratch);
     // SAFETY: the scratch is live. Volatile: in memory all outcomes look alike to the verifier.
     unsafe {
         let decision = &raw const (*scratch).current.decision;

@@ -10,6 +10,7 @@ pub mod args;
 pub mod decide;
 pub mod netlink;
 pub mod path;
+pub mod rate;
 pub mod schedule;
 pub mod siphash;
 pub mod strings;

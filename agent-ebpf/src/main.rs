@@ -42,6 +42,8 @@ mod pieces;
 #[cfg(target_arch = "bpf")]
 mod places;
 #[cfg(target_arch = "bpf")]
+mod rates;
+#[cfg(target_arch = "bpf")]
 mod tokens;
 #[cfg(target_arch = "bpf")]
 mod trace;

@@ -19,6 +19,7 @@ use stayhand_agent_ebpf::abi::{
     },
     net::{NETS_MAX, NetBits, NetKey},
     place::{PLACES_MAX, Place},
+    rate::{BUCKETS_MAX, Bucket, BucketKey, RATES_PER_SLOT, Rate},
     record::Record,
     schedule::{SCHEDULES_PER_SLOT, Schedule},
     task::{Identity, Scratch, TaskState},
@@ -66,6 +67,11 @@ pub static ARGS: LpmTrie<ArgKey, u32, { ARG_PATTERNS_MAX as usize }> = LpmTrie::
 pub static ARG_STEPS: Array<ArgStep, { 2 * ARG_STEPS_PER_SLOT as usize }> = Array::new();
 #[btf_map]
 pub static SCHEDULES: Array<Schedule, { 2 * SCHEDULES_PER_SLOT as usize }> = Array::new();
+#[btf_map]
+pub static RATES: Array<Rate, { 2 * RATES_PER_SLOT as usize }> = Array::new();
+#[btf_map]
+pub static BUCKETS: HashMap<BucketKey, Bucket, { BUCKETS_MAX as usize }, ON_DEMAND> =
+    HashMap::new();
 #[btf_map]
 pub static HOLDS: HashMap<HoldKey, HoldEntry, { HOLDS_MAX as usize }> = HashMap::new();
 #[btf_map]

@@ -44,6 +44,11 @@ key!(
     PermissionKey, "permission", PermissionName
 );
 
+/// Key of what counts a rate: a rule that says another rate counts anew.
+pub(crate) fn bucket_key(policy: &PolicyName, rule: &RuleId, rate: &str) -> u64 {
+    derive("rate", policy.as_str(), &format!("{rule}\0{rate}"))
+}
+
 /// First eight bytes of SHA-256 over `tag NUL policy NUL id`. Names cannot contain NUL, so no two pairs collide
 /// by concatenation; 0 would read as none in the kernel.
 fn derive(tag: &str, policy: &str, id: &str) -> u64 {

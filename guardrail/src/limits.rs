@@ -57,6 +57,12 @@ pub const REASON_BYTES_MAX: usize = 1_000;
 pub const HOLD_TIMEOUT_MIN: DurationMs = DurationMs::from_secs(1);
 /// Longest hold: a process that is stopped for more than a day has lost its connections and its caller.
 pub const HOLD_TIMEOUT_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// What a rate counts at once at most: beyond it, nobody would call it a rate.
+pub const RATE_LIMIT_MAX: u32 = 100_000;
+/// Shortest time in which a rate refills: below it a rate says how fast a machine may be.
+pub const RATE_PER_MIN: DurationMs = DurationMs::from_secs(1);
+/// Longest one: buckets do not outlive a boot, and few hosts run for longer than a month.
+pub const RATE_PER_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
 /// Hold that says nothing about time.
 pub const HOLD_TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(300);
 

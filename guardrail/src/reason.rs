@@ -53,8 +53,14 @@ pub enum Effect {
     Deny,
     /// Only with a live grant
     RequireGrant,
+    /// A policy's default: never, unless a rule says that it goes on or a grant covers it
+    DefaultDeny,
     /// Stop until somebody decides, unless a grant covers it
     Hold,
+    /// A policy's default: stop, unless a rule says that it goes on or a grant covers it
+    DefaultHold,
+    /// So many times within so much time, unless a grant covers it
+    Throttle,
     /// Record and go on
     Alert,
     /// Go on
@@ -63,10 +69,23 @@ pub enum Effect {
 
 impl Effect {
     /// All of them, strictest first.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
+        Self::Deny,
+        Self::RequireGrant,
+        Self::DefaultDeny,
+        Self::Hold,
+        Self::DefaultHold,
+        Self::Throttle,
+        Self::Alert,
+        Self::Allow,
+    ];
+
+    /// Those that a rule can have.
+    pub const OF_RULES: [Self; 6] = [
         Self::Deny,
         Self::RequireGrant,
         Self::Hold,
+        Self::Throttle,
         Self::Alert,
         Self::Allow,
     ];
@@ -76,7 +95,10 @@ impl Effect {
         match self {
             Self::Deny => "deny",
             Self::RequireGrant => "require-grant",
+            Self::DefaultDeny => "default-deny",
             Self::Hold => "hold",
+            Self::DefaultHold => "default-hold",
+            Self::Throttle => "throttle",
             Self::Alert => "alert",
             Self::Allow => "allow",
         }
@@ -84,7 +106,17 @@ impl Effect {
 
     /// Whether it can keep an action from happening.
     pub fn restricts(self) -> bool {
-        matches!(self, Self::Deny | Self::RequireGrant | Self::Hold)
+        !matches!(self, Self::Alert | Self::Allow)
+    }
+
+    /// Whether it is what a policy says of everything that its rules do not speak of.
+    pub fn is_default(self) -> bool {
+        matches!(self, Self::DefaultDeny | Self::DefaultHold)
+    }
+
+    /// Whether an action can be let through by a grant in spite of it.
+    pub fn is_grantable(self) -> bool {
+        self.restricts() && self != Self::Deny
     }
 
     /// The kernel's number.
@@ -92,7 +124,10 @@ impl Effect {
         match self {
             Self::Deny => code::effect::DENY,
             Self::RequireGrant => code::effect::REQUIRE_GRANT,
+            Self::DefaultDeny => code::effect::DEFAULT_DENY,
             Self::Hold => code::effect::HOLD,
+            Self::DefaultHold => code::effect::DEFAULT_HOLD,
+            Self::Throttle => code::effect::THROTTLE,
             Self::Alert => code::effect::ALERT,
             Self::Allow => code::effect::ALLOW,
         }
@@ -174,6 +209,12 @@ reasons! {
     ArgsChanged = "args-changed", number::ARGS_CHANGED;
     /// The rule asks for a fact that nobody told in time, or that nobody can tell
     FactUnknown = "fact-unknown", number::FACT_UNKNOWN;
+    /// The rate of the rule is used up
+    RateExceeded = "rate-exceeded", number::RATE_EXCEEDED;
+    /// A rule counts it, and its rate is not used up
+    WithinRate = "within-rate", number::WITHIN_RATE;
+    /// No rule and no grant lets it through, and the policy's default denies that
+    NotAllowed = "not-allowed", number::NOT_ALLOWED;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }

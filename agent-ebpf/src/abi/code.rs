@@ -105,9 +105,25 @@ pub mod effect {
     pub const ALLOW: u32 = 0x9658_2ae1;
     /// Not a rule: the entry only says that this object belongs to a permission.
     pub const PERMISSION: u32 = 0x5ac3_3396;
+    /// So many times within so much time, see [`super::super::rate`]; what is more is denied or held.
+    pub const THROTTLE: u32 = 0x2f91_f0c5;
+    /// A policy's default: never, unless a rule says that it goes on or a lease covers it.
+    pub const DEFAULT_DENY: u32 = 0xc8d3_ec62;
+    /// The same, but stop until somebody decides.
+    pub const DEFAULT_HOLD: u32 = 0xca2e_b949;
 
-    /// The five effects and the permission marker.
-    pub const ALL: [u32; 6] = [DENY, REQUIRE_GRANT, HOLD, ALERT, ALLOW, PERMISSION];
+    /// The effects of rules, the permission marker, and what defaults demand.
+    pub const ALL: [u32; 9] = [
+        DENY,
+        REQUIRE_GRANT,
+        HOLD,
+        ALERT,
+        ALLOW,
+        PERMISSION,
+        THROTTLE,
+        DEFAULT_DENY,
+        DEFAULT_HOLD,
+    ];
 }
 
 /// What became of one attempt. Zero and every unlisted value read as [`verdict::DENIED`].
@@ -179,6 +195,12 @@ pub mod reason {
     pub const ARGS_CHANGED: u32 = 19;
     /// The rule asks for a fact that nobody told in time, or that nobody can tell.
     pub const FACT_UNKNOWN: u32 = 20;
+    /// The rate of a rule of effect throttle is used up, and the rule says that the rest is denied.
+    pub const RATE_EXCEEDED: u32 = 21;
+    /// A rule of effect throttle counts it, and its rate is not used up.
+    pub const WITHIN_RATE: u32 = 22;
+    /// No rule and no lease lets it through, and a policy's default denies that.
+    pub const NOT_ALLOWED: u32 = 23;
 }
 
 /// The hook that judged.
@@ -293,8 +315,11 @@ pub mod counter {
     pub const QUESTION_LOST: u32 = 10;
     /// Questions about facts that nobody answered in time: what they are about restricts.
     pub const UNANSWERED: u32 = 11;
+    /// Rates that could not be counted, because there was no room or others counted at the same moment; they restrict as
+    /// if they were used up.
+    pub const UNCOUNTED: u32 = 12;
     /// Number of counters.
-    pub const COUNT: u32 = 12;
+    pub const COUNT: u32 = 13;
 }
 
 /// Reads a verdict; everything that is not exactly a known constant is a denial.
@@ -316,6 +341,9 @@ pub const fn decode_effect(raw: u32) -> u32 {
         effect::ALERT => effect::ALERT,
         effect::ALLOW => effect::ALLOW,
         effect::PERMISSION => effect::PERMISSION,
+        effect::THROTTLE => effect::THROTTLE,
+        effect::DEFAULT_DENY => effect::DEFAULT_DENY,
+        effect::DEFAULT_HOLD => effect::DEFAULT_HOLD,
         _ => effect::DENY,
     }
 }

@@ -248,7 +248,9 @@ pub struct Entry {
     /// How long a hold waits
     pub timeout_ms: u32,
     /// Bits of [`entry_flag`]
-    pub flags: u32,
+    pub flags: u16,
+    /// Of effect throttle: its rate's row, which is also its bit
+    pub rate: u16,
     /// First port, 0 with `port_last` 65535 for any
     pub port_first: u16,
     /// Last port, inclusive
@@ -266,11 +268,11 @@ pub struct Entry {
 /// Flags of an [`Entry`].
 pub mod entry_flag {
     /// The policy is in monitor mode: record, never restrict.
-    pub const MONITOR: u32 = 1 << 0;
+    pub const MONITOR: u16 = 1 << 0;
     /// Record an allow, too.
-    pub const RECORD: u32 = 1 << 1;
+    pub const RECORD: u16 = 1 << 1;
     /// Of what was matched, never of an entry: its condition only may be met.
-    pub const UNSURE: u32 = 1 << 2;
+    pub const UNSURE: u16 = 1 << 2;
 }
 
 /// Longest pattern of an argument, in bytes with the NUL that ends a literal one.

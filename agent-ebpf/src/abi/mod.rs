@@ -11,6 +11,7 @@ pub mod image;
 pub mod net;
 pub mod offsets;
 pub mod place;
+pub mod rate;
 pub mod record;
 pub mod schedule;
 pub mod task;

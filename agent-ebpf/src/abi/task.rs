@@ -226,6 +226,14 @@ pub struct Rounds {
     pub scheduled: u32,
     /// Whether all that it asks for is so
     pub met: u32,
+    /// First rate that is used up, all ones for none
+    pub rate: u32,
+    /// The same in monitor mode
+    pub would_rate: u32,
+    /// First rate that is enforced
+    pub first_rate: u32,
+    /// Not zero: one is taken out of each bucket
+    pub taking: u32,
 }
 
 /// A name that is tried with the patterns of one directory.

@@ -28,6 +28,8 @@ pub struct Counters {
     pub question_lost: u64,
     /// Questions about facts that nobody answered in time
     pub unanswered: u64,
+    /// Rates that restricted because they could not be counted
+    pub uncounted: u64,
 }
 
 /// The map.
@@ -55,6 +57,7 @@ impl CounterMap {
             restopped: self.map.sum(counter::RESTOPPED)?,
             question_lost: self.map.sum(counter::QUESTION_LOST)?,
             unanswered: self.map.sum(counter::UNANSWERED)?,
+            uncounted: self.map.sum(counter::UNCOUNTED)?,
         })
     }
 

@@ -119,6 +119,7 @@ impl Answers {
             ("restopped", found.restopped),
             ("question-lost", found.question_lost),
             ("unanswered", found.unanswered),
+            ("uncounted", found.uncounted),
         ]
         .map(|(name, count)| (name.to_owned(), count))
         .into();

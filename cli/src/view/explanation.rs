@@ -129,6 +129,11 @@ fn what_happened(reason: &str, verdict: &str) -> &'static str {
     match reason {
         "rule-deny" => "was denied: a rule never permits it",
         "no-grant" => "was denied: it needs a grant, and you have none that covers it",
+        "not-allowed" => {
+            "was denied: no rule and no grant lets it through, and the rest is denied here"
+        }
+        "rate-exceeded" => "was denied: it was done as often as it may be",
+        "within-rate" => "went on, and was counted",
         "hold-pending" => "is held until somebody approves it",
         "hold-approved" => "was held, approved, and went on",
         "hold-refused" => "was held, and somebody refused it",
@@ -159,6 +164,10 @@ fn usual_advice(reason: &str) -> &'static str {
         "no-grant" => {
             "ask an operator for a grant and try again once they tell you that it is enforced"
         }
+        "not-allowed" => {
+            "ask an operator for a grant that covers it, or who owns the policy for a rule"
+        }
+        "rate-exceeded" => "wait, and try again",
         "hold-pending" => "leave the program as it is: it goes on by itself once somebody approves",
         "hold-refused" => "talk to whoever refused before you try again",
         "hold-timed-out" => "agree with an approver first, then start the program again",

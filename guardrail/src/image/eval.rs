@@ -16,7 +16,7 @@ use stayhand_agent_ebpf::{
         task::{DEPTH_MAX, RANGES_MAX},
     },
     args::met,
-    decide::{Attempt, Decision, Judge, Now, Tables, nothing_met, unjudged},
+    decide::{Attempt, Counted, Decision, Judge, NO_RATE, Now, Tables, nothing_met, unjudged},
     path::{Levels, States, bit_of, step},
     schedule::{both, counts},
 };
@@ -31,6 +31,8 @@ pub struct Beside {
     pub leases: BTreeMap<u64, LeaseRow>,
     /// See `abi::image::Entry::schedule`
     pub schedules: Vec<Schedule>,
+    /// Rates that are used up, as bits by their rows
+    pub used_up: u64,
 }
 
 impl Tables for Beside {
@@ -47,6 +49,29 @@ impl Beside {
         }
         let schedule = self.schedules.get(entry.schedule as usize);
         schedule.map_or(met::MAYBE, |schedule| counts(schedule, now))
+    }
+
+    /// With what rates say of it.
+    fn settled(&self, image: &Image, mut decision: Decision) -> Decision {
+        let (rates, would) = (decision.rates, decision.would_rates);
+        if rates | would == 0 {
+            return decision;
+        }
+        let first = |bits: u64| match bits {
+            0 => NO_RATE,
+            bits => bits.trailing_zeros(),
+        };
+        let counted = Counted {
+            used_up: first(rates & self.used_up),
+            first: first(rates),
+            would: first(would & !rates & self.used_up),
+        };
+        let row = |index: u32| {
+            let rate = image.rates.get(index as usize);
+            rate.copied().unwrap_or_default()
+        };
+        decision.settle(counted, row);
+        decision
     }
 }
 
@@ -78,7 +103,7 @@ pub fn judge_paths(
         }
         judge.end();
     }
-    judge.finish()
+    beside.settled(image, judge.finish())
 }
 
 /// The ranges that an object meets; nothing if it cannot be judged.
@@ -161,7 +186,7 @@ fn judge_range(
     let mut judge = Judge::new();
     let (ranges, none): (Vec<Range>, _) = (range.into_iter().collect(), Call::UNKNOWN);
     if consider(&mut judge, image, &ranges, attempt, none, now, beside) {
-        judge.finish()
+        beside.settled(image, judge.finish())
     } else {
         unjudged(reason::WALK_FAILED)
     }

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use stayhand_agent_ebpf::abi::{
     image::{EDGES_MAX, Entry, LABELS_MAX, NAMES_MAX, NODES_PER_SLOT, Node, Range, range_flag},
     net::NETS_MAX,
+    rate::Rate,
 };
 
 use crate::{
@@ -47,6 +48,8 @@ pub struct Image {
     pub arguments: args::Arguments,
     /// When entries count that do not always, see `abi::image::Entry::schedule`: the first one is 1
     pub schedules: Vec<When>,
+    /// Rates of rules of effect throttle, in the order of the rules; see `abi::image::Entry::rate`
+    pub rates: Vec<Rate>,
     /// Entries that have no object, see `abi::image::SYSTEM_NODE`
     pub system: Range,
     /// By bit in `Entry::subjects`
@@ -126,6 +129,8 @@ pub struct RuleInfo {
     pub permission: Option<PermissionRef>,
     /// How long a hold waits
     pub timeout: DurationMs,
+    /// Of a throttle: how often
+    pub rate: Option<crate::policy::Rate>,
     /// Whether its policy only records
     pub monitor: bool,
     /// When it counts; always if it says nothing
@@ -133,14 +138,17 @@ pub struct RuleInfo {
 }
 
 impl RuleInfo {
-    /// What the guarded person is told: the policy's message, and when the rule counts if it does not always.
+    /// What the guarded person is told: the policy's message, how often it lets through what it counts, and when the rule
+    /// counts if it does not always.
     pub fn told(&self) -> Option<String> {
-        let Some(when) = &self.when else {
-            return self.message.clone();
-        };
-        let message = self.message.as_deref();
-        let before = message.map_or_else(String::new, |message| format!("{message}; "));
-        Some(format!("{before}this rule counts {when}"))
+        let rate = self
+            .rate
+            .map(|rate| format!("this rule lets through {rate}"));
+        let when = self.when.as_ref();
+        let when = when.map(|when| format!("this rule counts {when}"));
+        let each = [self.message.clone(), rate, when].into_iter().flatten();
+        let all: Vec<String> = each.collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// `policy/rule`.

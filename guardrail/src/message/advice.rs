@@ -21,6 +21,13 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
                 "no grant can cover it, because no permission names it; ask the policy's owner",
             ),
         },
+        Reason::NotAllowed => plain(
+            "nothing names it, and what nothing names is denied here; ask an operator for a grant whose permission covers \
+             it, or the policy's owner for a rule",
+        ),
+        Reason::RateExceeded => {
+            plain("wait, and run the same command again; a grant is not counted")
+        }
         Reason::HoldPending => match &event.hold {
             Some(hold) => (
                 "it goes on by itself once an operator approves; Ctrl-C gives up:".to_owned(),
@@ -63,7 +70,8 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
         | Reason::WouldHave
         | Reason::Default
         | Reason::RuleAlert
-        | Reason::RuleAllow => plain("nothing to do"),
+        | Reason::RuleAllow
+        | Reason::WithinRate => plain("nothing to do"),
     }
 }
 

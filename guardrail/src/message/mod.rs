@@ -124,6 +124,8 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
     match event.reason {
         Reason::RuleDeny => format!("denied: {action} ({rule})"),
         Reason::NoGrant => format!("denied: {action} needs a grant ({rule})"),
+        Reason::NotAllowed => format!("denied: no rule allows {action} ({rule})"),
+        Reason::RateExceeded => format!("denied: {action} was done as often as it may be ({rule})"),
         Reason::HoldPending => format!("held: {action} waits for approval ({rule})"),
         Reason::HoldApproved => format!("approved: {action} goes on ({rule})"),
         Reason::HoldRefused => format!("refused: {action} ({rule})"),
@@ -155,7 +157,7 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
         Reason::WouldHave => {
             format!("allowed, monitor mode: {action} would have been restricted ({rule})")
         }
-        Reason::Default | Reason::RuleAlert | Reason::RuleAllow => {
+        Reason::Default | Reason::RuleAlert | Reason::RuleAllow | Reason::WithinRate => {
             format!("{}: {action} ({rule})", event.verdict)
         }
     }

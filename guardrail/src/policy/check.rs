@@ -19,6 +19,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(cannot_be_granted(policy, rule));
         warnings.extend(cannot_be_held(policy, rule));
         warnings.extend(stops_libraries(policy, rule));
+        warnings.extend(lets_nothing_start(policy, rule));
     }
     warnings.extend(
         policy
@@ -82,6 +83,43 @@ fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
         warning.suggest("name the programs, or their directory, without the libraries")
     })
+}
+
+/// Programs read their libraries and map them; what no rule allows is not to be forgotten there, of all places.
+fn lets_nothing_start(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    if !rule.effect.is_default() {
+        return None;
+    }
+    let operations = policy.targets(rule).iter();
+    let operations = operations.fold(0, |bits, target| bits | target.operations());
+    let needed = operations & (Operation::MapExec.bit() | Operation::Read.bit());
+    let permits = |rule: &&Rule| matches!(rule.effect, Effect::Allow | Effect::Alert);
+    let mut permitted = 0;
+    for target in policy
+        .rules
+        .iter()
+        .filter(permits)
+        .flat_map(|rule| policy.targets(rule))
+    {
+        if let Target::Exec { paths, .. } | Target::File { paths, .. } = target
+            && paths
+                .iter()
+                .any(|path| LIBRARIES.iter().any(|library| path.matches(library, 0)))
+        {
+            permitted |= target.operations();
+        }
+    }
+    let missing = [Operation::MapExec, Operation::Read]
+        .into_iter()
+        .find(|operation| needed & operation.bit() & !permitted != 0)?;
+    let message = format!(
+        "no rule allows to `{missing}` libraries: with `{}` no dynamically linked program starts",
+        rule.id
+    );
+    let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+    Some(warning.suggest(
+        "allow `file: { ops: [read, map-exec], path: [/usr/lib/**, /usr/lib64/**] }`, and what else they need",
+    ))
 }
 
 fn unknown_of_a_mapping(args: &ArgCondition) -> bool {
@@ -208,7 +246,7 @@ pub const NEVER_HELD: [Operation; 6] = [
 
 /// What is held and cannot be is denied.
 fn cannot_be_held(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
-    if rule.effect != Effect::Hold {
+    if !rule.holds() {
         return None;
     }
     let held = policy
@@ -280,7 +318,10 @@ fn shadowed(policy: &Policy) -> Vec<Diagnostic> {
     let mut left = COMPARISONS_MAX;
     for (index, rule) in policy.rules.iter().enumerate() {
         for (other_index, other) in policy.rules.iter().enumerate() {
-            let first = other.effect == rule.effect && other_index < index;
+            // Every rate counts, and a default is what is left.
+            let first = other.effect == rule.effect
+                && other.effect != Effect::Throttle
+                && other_index < index;
             let stricter = other.effect == Effect::Deny && rule.effect != Effect::Deny;
             let always = other.when.is_none() || other.when == rule.when;
             if !always || !(first || stricter) {

@@ -4,13 +4,13 @@
 //! means something.
 
 use super::{
-    Mode, Rule, Versioned,
+    Mode, Rule, Then, Versioned,
     args::{Call, Met},
 };
 use crate::{
     action::{Object, Operation},
     event::RuleRef,
-    id::{GrantId, GroupName, UserName},
+    id::{GrantId, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     reason::{Effect, Reason, Verdict},
     time::{DurationMs, UnixMs},
@@ -78,6 +78,8 @@ pub struct Question<'a> {
     pub tai_ns: u64,
     /// The wall clock's time by either of them, if it is known
     pub unix: Option<[UnixMs; 2]>,
+    /// Rules of effect throttle whose rates are used up for this user
+    pub used_up: &'a [(PolicyName, RuleId)],
 }
 
 /// The answer.
@@ -129,8 +131,23 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         })
     };
     let anywhere = |_: &AtEnd<'_>| true;
-    let open = |end: &AtEnd<'_>| !end.passes(Mode::Enforce);
-    let would_be_open = |end: &AtEnd<'_>| !end.passes(Mode::Monitor);
+    let open = |end: &AtEnd<'_>| end.open(end.restricted(Mode::Enforce));
+    let would_be_open = |end: &AtEnd<'_>| end.open(end.restricted(Mode::Monitor));
+    let counted = |end: &AtEnd<'_>| end.open(end.throttled(Mode::Enforce));
+    let would_be_counted = |end: &AtEnd<'_>| end.open(end.throttled(Mode::Monitor));
+    let left = |end: &AtEnd<'_>| end.open(end.unsaid(Mode::Enforce));
+    let would_be_left = |end: &AtEnd<'_>| end.open(end.unsaid(Mode::Monitor));
+    let used_up = |mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
+        let rules = rules_of(&policies);
+        rules.into_iter().find(|(one, rule)| {
+            let named =
+                |(policy, id): &(PolicyName, RuleId)| *policy == one.policy.name && *id == rule.id;
+            one.policy.mode == mode
+                && rule.effect == Effect::Throttle
+                && question.used_up.iter().any(named)
+                && ends.iter().any(|end| counts(end) && end.has(one, rule))
+        })
+    };
 
     if let Some(by) = first(Effect::Deny, Mode::Enforce, &anywhere) {
         return answer(Verdict::Denied, Reason::RuleDeny, Some(by), vec![]);
@@ -138,18 +155,42 @@ pub fn explain(question: &Question<'_>) -> Explanation {
     if let Some(by) = first(Effect::RequireGrant, Mode::Enforce, &open) {
         return answer(Verdict::Denied, Reason::NoGrant, Some(by), vec![]);
     }
-    if let Some(by) = first(Effect::Hold, Mode::Enforce, &open) {
-        return answer(Verdict::Held, Reason::HoldPending, Some(by), vec![]);
+    if let Some(by) = first(Effect::DefaultDeny, Mode::Enforce, &left) {
+        return answer(Verdict::Denied, Reason::NotAllowed, Some(by), vec![]);
     }
-    if let Some(end) = ends.iter().find(|end| end.restricted(Mode::Enforce) != 0) {
-        let by = end
-            .first(Effect::RequireGrant)
-            .or_else(|| end.first(Effect::Hold));
+    let held = first(Effect::Hold, Mode::Enforce, &open)
+        .or_else(|| first(Effect::DefaultHold, Mode::Enforce, &left));
+    if held.is_some() {
+        return answer(Verdict::Held, Reason::HoldPending, held, vec![]);
+    }
+    if let Some(by) = used_up(Mode::Enforce, &counted) {
+        let denies = by.1.rate.is_none_or(|rate| rate.then == Then::Deny);
+        return if denies {
+            answer(Verdict::Denied, Reason::RateExceeded, Some(by), vec![])
+        } else {
+            answer(Verdict::Held, Reason::HoldPending, Some(by), vec![])
+        };
+    }
+    if let Some(end) = ends.iter().find(|end| end.lets_through()) {
+        let effects = [
+            Effect::RequireGrant,
+            Effect::Hold,
+            Effect::Throttle,
+            Effect::DefaultDeny,
+            Effect::DefaultHold,
+        ];
+        let by = effects.into_iter().find_map(|effect| end.first(effect));
         return answer(Verdict::Allowed, Reason::Grant, by, end.covering.clone());
+    }
+    if let Some(by) = first(Effect::Throttle, Mode::Enforce, &counted) {
+        return answer(Verdict::Allowed, Reason::WithinRate, Some(by), vec![]);
     }
     let would_have = first(Effect::Deny, Mode::Monitor, &anywhere)
         .or_else(|| first(Effect::RequireGrant, Mode::Monitor, &would_be_open))
-        .or_else(|| first(Effect::Hold, Mode::Monitor, &would_be_open));
+        .or_else(|| first(Effect::DefaultDeny, Mode::Monitor, &would_be_left))
+        .or_else(|| first(Effect::Hold, Mode::Monitor, &would_be_open))
+        .or_else(|| first(Effect::DefaultHold, Mode::Monitor, &would_be_left))
+        .or_else(|| used_up(Mode::Monitor, &would_be_counted));
     if would_have.is_some() {
         return answer(Verdict::Allowed, Reason::WouldHave, would_have, vec![]);
     }
@@ -192,8 +233,8 @@ fn shared(targets: &[super::Target], end: &End<'_>, least: Met) -> u32 {
 
 /// What one end meets.
 struct AtEnd<'a> {
-    /// In document order, with the operations that the rule shares with the attempt
-    rules: Vec<(Found<'a>, u32)>,
+    /// In document order, with the operations that the rule shares with the attempt, and those that it does surely
+    rules: Vec<(Found<'a>, u32, u32)>,
     /// Live leases that cover something here, and through which permission
     covering: Vec<(GrantId, PermissionRef)>,
     /// Operations that they cover
@@ -212,15 +253,17 @@ impl<'a> AtEnd<'a> {
             };
             let when = rule.when.as_ref();
             let now = when.map_or(Met::Yes, |when| when.met(question.unix));
-            let bits = if now >= least {
-                shared(one.policy.targets(rule), end, least)
-            } else {
-                0
+            let bits = |least: Met| {
+                if now >= least {
+                    shared(one.policy.targets(rule), end, least)
+                } else {
+                    0
+                }
             };
-            ((one, rule), bits)
+            ((one, rule), bits(least), bits(Met::Yes))
         });
         let mut met = Self {
-            rules: with_bits.filter(|(_, bits)| *bits != 0).collect(),
+            rules: with_bits.filter(|(_, bits, _)| *bits != 0).collect(),
             covering: vec![],
             covered: 0,
         };
@@ -248,37 +291,80 @@ impl<'a> AtEnd<'a> {
     fn has(&self, one: &Versioned, rule: &Rule) -> bool {
         self.rules
             .iter()
-            .any(|((by, found), _)| std::ptr::eq(*by, one) && std::ptr::eq(*found, rule))
+            .any(|((by, found), ..)| std::ptr::eq(*by, one) && std::ptr::eq(*found, rule))
     }
 
     fn first(&self, effect: Effect) -> Option<Found<'a>> {
         let enforced = |one: &Versioned| one.policy.mode == Mode::Enforce;
         self.rules
             .iter()
-            .map(|(found, _)| *found)
+            .map(|(found, ..)| *found)
             .find(|(one, rule)| rule.effect == effect && enforced(one))
+    }
+
+    /// Operations that rules of these effects name, as they are enforced or only watched.
+    fn named(&self, mode: Mode, effects: &[Effect]) -> u32 {
+        let of =
+            |(one, rule): &Found<'_>| one.policy.mode == mode && effects.contains(&rule.effect);
+        let bits = self
+            .rules
+            .iter()
+            .filter(|(found, ..)| of(found))
+            .map(|(_, bits, _)| *bits);
+        bits.fold(0, |all, bits| all | bits)
     }
 
     /// Operations that need a grant or an approval here.
     fn restricted(&self, mode: Mode) -> u32 {
-        let restricts = |(one, rule): &Found<'_>| {
-            one.policy.mode == mode && matches!(rule.effect, Effect::RequireGrant | Effect::Hold)
-        };
-        let bits = self
-            .rules
-            .iter()
-            .filter(|(found, _)| restricts(found))
-            .map(|(_, bits)| *bits);
-        bits.fold(0, |all, bits| all | bits)
+        self.named(mode, &[Effect::RequireGrant, Effect::Hold])
     }
 
-    /// Whether leases cover all of them. Whoever may make a file may also write it in the same call.
-    fn passes(&self, mode: Mode) -> bool {
+    /// Operations that are counted here.
+    fn throttled(&self, mode: Mode) -> u32 {
+        self.named(mode, &[Effect::Throttle])
+    }
+
+    /// Operations that a default is about and no rule: what only may be allowed, or is allowed by a policy that only
+    /// watches, is not.
+    fn unsaid(&self, mode: Mode) -> u32 {
+        let said = |mode: Mode| {
+            let permits = |(one, rule): &Found<'_>| {
+                one.policy.mode == mode && matches!(rule.effect, Effect::Alert | Effect::Allow)
+            };
+            let permitted = self
+                .rules
+                .iter()
+                .filter(|(found, ..)| permits(found))
+                .fold(0, |all, (_, _, surely)| all | surely);
+            self.restricted(mode) | self.throttled(mode) | permitted
+        };
+        let watched = if mode == Mode::Monitor {
+            said(Mode::Monitor)
+        } else {
+            0
+        };
+        self.named(mode, &[Effect::DefaultDeny, Effect::DefaultHold])
+            & !(said(Mode::Enforce) | watched)
+    }
+
+    /// Whether leases leave some of these open. Whoever may make a file may also write it in the same call.
+    fn open(&self, operations: u32) -> bool {
         let mut covered = self.covered;
         if covered & Operation::Create.bit() != 0 {
             covered |= Operation::Write.bit();
         }
-        self.restricted(mode) & !covered == 0
+        operations & !covered != 0
+    }
+
+    /// Whether it goes on here because of a lease.
+    fn lets_through(&self) -> bool {
+        let needed = self.restricted(Mode::Enforce) | self.unsaid(Mode::Enforce);
+        let needed = if needed == 0 {
+            self.throttled(Mode::Enforce)
+        } else {
+            needed
+        };
+        needed != 0 && !self.open(needed)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod explain;
 pub mod net;
 mod parse;
 pub mod path;
+pub mod rate;
 #[cfg(test)]
 mod tests;
 pub mod when;
@@ -29,6 +30,7 @@ pub use diagnostic::{Diagnostic, Place, Severity};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
+pub use rate::{Rate, Then};
 pub use when::When;
 
 use args::{Call, Met};
@@ -56,7 +58,7 @@ pub struct Policy {
     pub calendar: Vec<Periods>,
     /// In document order
     pub permissions: Vec<Permission>,
-    /// In document order
+    /// In document order; what the policy says of everything else comes last
     pub rules: Vec<Rule>,
     /// In document order; no host looks at them
     pub tests: Vec<Case>,
@@ -166,6 +168,8 @@ pub struct Rule {
     pub message: Option<String>,
     /// How long a hold waits
     pub timeout: DurationMs,
+    /// Of a throttle: how often
+    pub rate: Option<Rate>,
     /// Whether an allow is recorded
     pub record: bool,
     /// When it counts; always if it says nothing
@@ -181,6 +185,8 @@ pub enum Scope {
     Inline(Target),
     /// Those of a permission of the same policy
     Permission(PermissionName),
+    /// All of a class: the policy's default for it
+    All(Vec<Target>),
 }
 
 /// A set of actions of one class.
@@ -325,6 +331,7 @@ impl Policy {
     pub fn targets<'p>(&'p self, rule: &'p Rule) -> &'p [Target] {
         match &rule.scope {
             Scope::Inline(target) => std::slice::from_ref(target),
+            Scope::All(targets) => targets,
             Scope::Permission(name) => self
                 .permission(name)
                 .map_or(&[], |permission| &permission.targets),
@@ -340,11 +347,17 @@ impl Policy {
 }
 
 impl Rule {
+    /// Whether it can have an action wait for an answer.
+    pub fn holds(&self) -> bool {
+        matches!(self.effect, Effect::Hold | Effect::DefaultHold)
+            || self.rate.is_some_and(|rate| rate.then == Then::Hold)
+    }
+
     /// The permission that it names.
     pub fn permission(&self) -> Option<&PermissionName> {
         match &self.scope {
             Scope::Permission(name) => Some(name),
-            Scope::Inline(_) => None,
+            Scope::Inline(_) | Scope::All(_) => None,
         }
     }
 }

@@ -37,6 +37,12 @@ pub enum CidrError {
 }
 
 impl Cidr {
+    /// Every address.
+    pub const EVERY: Self = Self {
+        network: 0,
+        bits: 0,
+    };
+
     /// Reads a range.
     pub fn parse(text: &str) -> Result<Self, CidrError> {
         let (address, bits) = text
@@ -188,6 +194,12 @@ pub enum NameError {
 }
 
 impl NamePattern {
+    /// Every name.
+    pub const EVERY: Self = Self {
+        bytes: vec![],
+        whole: false,
+    };
+
     /// Reads a name, or a beginning with `*`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let (name, whole) = match text.strip_suffix('*') {
@@ -241,6 +253,12 @@ pub struct VsockRange {
 }
 
 impl VsockRange {
+    /// Every port of every machine.
+    pub const EVERY: Self = Self {
+        cid: None,
+        port: None,
+    };
+
     /// Whether it has this address.
     pub fn contains(&self, cid: u32, port: u32) -> bool {
         self.cid.is_none_or(|own| own == cid) && self.port.is_none_or(|own| own == port)

@@ -90,6 +90,14 @@ impl PathPattern {
         Ok(Self { components, below })
     }
 
+    /// All objects: the root directory, which no policy can write, and everything below it.
+    pub fn everything() -> [Self; 2] {
+        [false, true].map(|below| Self {
+            components: vec![],
+            below,
+        })
+    }
+
     /// The components from the root down.
     pub fn components(&self) -> &[Component] {
         &self.components
@@ -157,6 +165,9 @@ impl PathPattern {
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.components.is_empty() && !self.below {
+            return f.write_str("/");
+        }
         for component in &self.components {
             write!(f, "/{}", crate::text::safe(&component.to_string()))?;
         }

@@ -47,6 +47,14 @@ impl Node {
         }
     }
 
+    /// Items of a list; none of anything else.
+    pub(super) fn len(&self) -> usize {
+        match &self.value {
+            Value::List(items) => items.len(),
+            Value::Scalar { .. } | Value::Map(_) => 0,
+        }
+    }
+
     /// Something of it to show.
     pub(super) fn excerpt(&self) -> &str {
         match &self.value {

@@ -43,6 +43,18 @@ pub const BOB: As = As {
     uid: 1002,
     groups: &[1002],
 };
+/// Erin, who may do what is written and nothing else.
+pub const ERIN: As = As {
+    login: Some(1005),
+    uid: 1005,
+    groups: &[1005],
+};
+/// Frank, who is only watched.
+pub const FRANK: As = As {
+    login: Some(1006),
+    uid: 1006,
+    groups: &[1006],
+};
 /// Root's daemons: nobody's login.
 pub const DAEMON: As = As {
     login: None,

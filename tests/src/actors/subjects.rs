@@ -32,12 +32,13 @@ use crate::{
 const POLICIES: &str = include_str!("../../fixtures/system.yaml");
 /// Where mounts are tried.
 pub const PLACES: &str = "/srv/m";
-const LOGINS: [(&str, u32); 5] = [
+const LOGINS: [(&str, u32); 6] = [
     ("alice", 1001),
     ("bob", 1002),
     ("carol", 1003),
     ("dave", 1004),
     ("erin", 1005),
+    ("frank", 1006),
 ];
 /// What carol is granted.
 const GRANTED: [&str; 2] = ["granted/system", "places/vault"];

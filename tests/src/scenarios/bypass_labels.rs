@@ -22,7 +22,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "a_moved_object_keeps_its_rule_for_as_long_as_it_lives",
         moved,
     )
-    .limit(LIMIT_LONG),
+    .limit(LIMIT_LONG)
+    .on_any_kernel(),
     Scenario::new(
         "a_lease_does_not_open_what_is_mounted_or_linked_below_its_directory",
         shown_elsewhere,

@@ -9,6 +9,7 @@ mod bypass_identity;
 mod bypass_labels;
 mod bypass_net;
 mod bypass_paths;
+mod defaults;
 mod exec_args;
 mod facts;
 pub mod filesystems;
@@ -34,6 +35,7 @@ mod not_enforced;
 mod open_names;
 mod overlay;
 mod places;
+mod rates;
 mod schedules;
 mod service;
 mod service_agent;
@@ -74,6 +76,8 @@ const LISTS: &[&[Scenario]] = &[
     acceptance::SCENARIOS,
     places::SCENARIOS,
     schedules::SCENARIOS,
+    rates::SCENARIOS,
+    defaults::SCENARIOS,
     sockets::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,

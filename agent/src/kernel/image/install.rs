@@ -179,6 +179,7 @@ impl Installer {
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
         self.tables.put_unruled(&rows)?;
+        self.tables.clear_buckets(&rows)?;
         self.kept.prune(&mut graph);
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
         self.installed = Some((desired, rows));

@@ -16,6 +16,7 @@ use stayhand_agent_ebpf::{
             Subject, SubjectKey, arg_space, entry_flag,
         },
         net::{NET_INTERNET, NET_SPACE_BITS, NetBits, NetKey, net_space},
+        rate::Rate,
         schedule::Schedule,
     },
     path::{and_hash, wild_hash},
@@ -62,6 +63,8 @@ pub struct Rows {
     pub arg_steps: Vec<ArgStep>,
     /// By index
     pub schedules: Vec<Schedule>,
+    /// By index
+    pub rates: Vec<Rate>,
 }
 
 impl Rows {
@@ -104,6 +107,7 @@ impl Rows {
             args: args(&desired.image.arguments, slot),
             arg_steps: automaton.steps.clone(),
             schedules: wall.rows(&desired.image.schedules),
+            rates: desired.image.rates.clone(),
         })
     }
 
@@ -135,6 +139,7 @@ impl Rows {
             (self.args == other.args, "ARGS"),
             (self.arg_steps == other.arg_steps, "ARG_STEPS"),
             (self.schedules == other.schedules, "SCHEDULES"),
+            (self.rates == other.rates, "RATES"),
         ];
         equal
             .into_iter()
@@ -200,7 +205,12 @@ fn subjects(desired: &Desired, entries: &[Entry], slot: u32) -> BTreeMap<Subject
 fn restricts(entry: &Entry) -> bool {
     let restricting = matches!(
         decode_effect(entry.effect),
-        effect::DENY | effect::REQUIRE_GRANT | effect::HOLD
+        effect::DENY
+            | effect::REQUIRE_GRANT
+            | effect::HOLD
+            | effect::THROTTLE
+            | effect::DEFAULT_DENY
+            | effect::DEFAULT_HOLD
     );
     restricting && entry.flags & entry_flag::MONITOR == 0
 }

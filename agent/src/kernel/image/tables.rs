@@ -12,6 +12,7 @@ use stayhand_agent_ebpf::abi::{
         Subject, SubjectKey,
     },
     net::NetBits,
+    rate::{Bucket, BucketKey, RATES_PER_SLOT, Rate},
     schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
@@ -80,6 +81,10 @@ pub struct Tables {
     pub arg_steps: Boxed<u32, ArgStep>,
     /// Both slots' schedules
     pub schedules: Boxed<u32, Schedule>,
+    /// Both slots' rates
+    pub rates: Boxed<u32, Rate>,
+    /// What counts them
+    pub buckets: Boxed<BucketKey, Bucket>,
 }
 
 impl Tables {
@@ -100,10 +105,12 @@ impl Tables {
             args: Box::new(Prefixes::open(pins, "ARGS")?),
             arg_steps: Box::new(Slots::open(pins, "ARG_STEPS")?),
             schedules: Box::new(Slots::open(pins, "SCHEDULES")?),
+            rates: Box::new(Slots::open(pins, "RATES")?),
+            buckets: Box::new(Hash::open(pins, "BUCKETS")?),
         })
     }
 
-    /// Removes every row of a slot that can be reached. Nodes, entries, steps and schedules stay until they are overwritten:
+    /// Removes every row of a slot that can be reached. Nodes, entries, steps, schedules and rates stay until they are overwritten:
     /// nothing leads to them any more.
     pub fn clear(&mut self, slot: u32) -> Result<(), TableError> {
         // What leads to others goes first.
@@ -128,6 +135,7 @@ impl Tables {
             slot * SCHEDULES_PER_SLOT,
             &rows.schedules,
         )?;
+        write_array(self.rates.as_mut(), slot * RATES_PER_SLOT, &rows.rates)?;
         write(self.args.as_mut(), &rows.args)?;
         write_array(
             self.entries.as_mut(),
@@ -144,7 +152,7 @@ impl Tables {
         write(self.subjects.as_mut(), &rows.subjects)
     }
 
-    /// Reads a slot: as many nodes, entries, steps and schedules as `like` has, and every other row that is there.
+    /// Reads a slot: as many nodes, entries, steps, schedules and rates as `like` has, and every other row that is there.
     pub fn read(&self, slot: u32, like: &Rows) -> Result<Rows, TableError> {
         Ok(Rows {
             nodes: read_array(self.nodes.as_ref(), slot * NODES_PER_SLOT, like.nodes.len())?,
@@ -172,7 +180,18 @@ impl Tables {
                 slot * SCHEDULES_PER_SLOT,
                 like.schedules.len(),
             )?,
+            rates: read_array(self.rates.as_ref(), slot * RATES_PER_SLOT, like.rates.len())?,
         })
+    }
+
+    /// Removes what counts no rate of these rows: its rule is gone, or says another rate.
+    pub fn clear_buckets(&mut self, rows: &Rows) -> Result<(), TableError> {
+        for key in self.buckets.keys()? {
+            if rows.rates.iter().all(|rate| rate.bucket != key.bucket) {
+                self.buckets.remove(&key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Has the kernel forget what it keeps of images and labels.

@@ -6,7 +6,7 @@ mod action;
 mod told;
 
 use stayhand_guardrail::{
-    id::{GroupName, PermissionName, UserName},
+    id::{GroupName, PermissionName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{Versioned, case::Situation, when::point},
     text::safe,
@@ -45,6 +45,9 @@ pub(crate) struct Explain {
     /// A permission that a live grant carries: NAME, or POLICY/NAME where several policies have that name; repeatable
     #[arg(long = "grant", value_name = "PERMISSION")]
     grants: Vec<String>,
+    /// A rule of effect `throttle` whose rate is used up: ID, or POLICY/ID where several policies have that id; repeatable
+    #[arg(long = "used-up", value_name = "RULE")]
+    used_up: Vec<String>,
     /// When, as `2026-11-27 18:00 Europe/Berlin`; without it, rules that do not always count may count
     #[arg(long, value_name = "TIME", value_parser = point)]
     at: Option<UnixMs>,
@@ -70,12 +73,17 @@ pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
     let grants: Vec<PermissionRef> = each
         .map(|text| permission(text, &host))
         .collect::<Result<_, _>>()?;
+    let each = explain.used_up.iter();
+    let used_up: Vec<(PolicyName, RuleId)> = each
+        .map(|text| throttle(text, &host))
+        .collect::<Result<_, _>>()?;
     let situation = Situation {
         policies: &host,
         user: &explain.user,
         groups: &explain.groups,
         attempt: &attempt,
         grants: &grants,
+        used_up: &used_up,
         time: explain.at,
     };
     let account = situation.account();
@@ -113,22 +121,54 @@ fn permission(text: &str, host: &[Versioned]) -> Result<PermissionRef, Failure> 
         all
     };
     let all: Vec<PermissionRef> = host.iter().flat_map(of_policy).collect();
-    let found: Vec<&PermissionRef> = match text.parse::<PermissionName>() {
-        Ok(name) => all.iter().filter(|one| one.permission == name).collect(),
-        Err(_) => all.iter().filter(|one| one.to_string() == text).collect(),
+    let plain = text.parse::<PermissionName>().is_ok();
+    let is_meant = |one: &PermissionRef| {
+        if plain {
+            one.permission.as_str() == text
+        } else {
+            one.to_string() == text
+        }
     };
+    one_of("permission", text, &all, is_meant, ToString::to_string)
+}
+
+/// A rule of effect `throttle`, by its id or by `policy/id`.
+fn throttle(text: &str, host: &[Versioned]) -> Result<(PolicyName, RuleId), Failure> {
+    let of_policy = |one: &Versioned| {
+        let name = one.policy.name.clone();
+        let throttles = one.policy.rules.iter().filter(|rule| rule.rate.is_some());
+        let all: Vec<(PolicyName, RuleId)> = throttles
+            .map(|rule| (name.clone(), rule.id.clone()))
+            .collect();
+        all
+    };
+    let all: Vec<(PolicyName, RuleId)> = host.iter().flat_map(of_policy).collect();
+    let shown = |(policy, rule): &(PolicyName, RuleId)| format!("{policy}/{rule}");
+    let is_meant = |one: &(PolicyName, RuleId)| one.1.as_str() == text || shown(one) == text;
+    one_of("rule of effect `throttle`", text, &all, is_meant, shown)
+}
+
+/// The one of `all` that is meant.
+fn one_of<T: Clone>(
+    what: &str,
+    text: &str,
+    all: &[T],
+    is_meant: impl Fn(&T) -> bool,
+    name: impl Fn(&T) -> String,
+) -> Result<T, Failure> {
+    let found: Vec<&T> = all.iter().filter(|one| is_meant(one)).collect();
     let shown = safe(text);
-    let names = |of: &[&PermissionRef]| {
-        let names: Vec<String> = of.iter().map(ToString::to_string).collect();
+    let names = |of: &[&T]| {
+        let names: Vec<String> = of.iter().map(|one| name(one)).collect();
         names.join(", ")
     };
     match found.as_slice() {
         [one] => Ok((*one).clone()),
         [] if all.is_empty() => Err(Failure::general(format!(
-            "no permission `{shown}`: these policies define none"
+            "no {what} `{shown}`: these policies define none"
         ))),
         [] => Err(
-            Failure::general(format!("no permission `{shown}`")).hint(format!(
+            Failure::general(format!("no {what} `{shown}`")).hint(format!(
                 "there is {}",
                 names(&all.iter().collect::<Vec<_>>())
             )),

@@ -61,7 +61,9 @@ fn allowed(reason: Reason) -> Control {
 
 fn denied(reason: Reason) -> Control {
     let (disposition, severity) = match reason {
-        Reason::NoGrant | Reason::HoldTimedOut => (disposition::UNAUTHORIZED, severity::MEDIUM),
+        Reason::NoGrant | Reason::NotAllowed | Reason::HoldTimedOut => {
+            (disposition::UNAUTHORIZED, severity::MEDIUM)
+        }
         Reason::HoldRefused => (disposition::REJECTED, severity::MEDIUM),
         Reason::HoldCancelled => (disposition::BLOCKED, severity::LOW),
         Reason::NoRecord

@@ -7,6 +7,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{protocol, reason},
         net::{NET_INTERNET, NET_VSOCK},
+        rate::Rate,
     },
     decide::{Attempt, Decision, Now},
 };
@@ -70,7 +71,19 @@ fn beside(image: &Image, case: &Case, tried: &Tried) -> Beside {
             .map(|((_, permission), row)| (permission.get(), row))
             .collect::<BTreeMap<_, _>>(),
         schedules: wall.rows(&image.schedules),
+        used_up: used_up(image, case),
     }
+}
+
+fn used_up(image: &Image, case: &Case) -> u64 {
+    let is_used_up = |row: &Rate| {
+        let rule = image.rule(row.rule).unwrap();
+        let named = (rule.policy.clone(), rule.rule.clone());
+        case.used_up.contains(&named)
+    };
+    let bits = image.rates.iter().enumerate();
+    bits.filter(|(_, row)| is_used_up(row))
+        .fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
 fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
@@ -230,6 +243,7 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
         boot_ns: NOW_NS,
         tai_ns: NOW_NS,
         unix: Some(case.unix),
+        used_up: &case.used_up,
     })
 }
 
@@ -363,6 +377,9 @@ fn generated_cases_reach_every_reason() {
         Reason::RuleAlert,
         Reason::RuleAllow,
         Reason::WouldHave,
+        Reason::RateExceeded,
+        Reason::WithinRate,
+        Reason::NotAllowed,
     ];
     println!("attempts by reason: {:?}", seen.borrow());
     for reason in wanted {

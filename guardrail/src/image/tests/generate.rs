@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::{
     action::{Class, Operation},
-    id::{GrantId, GroupName, Revision, UserName},
+    id::{GrantId, GroupName, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     policy::{Versioned, explain::TimedLease, parse},
     time::UnixMs,
@@ -67,6 +67,8 @@ pub(super) struct Case {
     pub(super) attempts: Vec<Tried>,
     /// The wall clock by the boot clock and by TAI
     pub(super) unix: [UnixMs; 2],
+    /// Rules whose rates are used up, if they have one
+    pub(super) used_up: Vec<(PolicyName, RuleId)>,
 }
 
 /// One attempt.
@@ -143,6 +145,11 @@ fn origin() -> impl Strategy<Value = Origin> {
 pub(super) fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(&NAMES[..]), 1..5)
         .prop_map(|names| format!("/{}", names.join("/")))
+}
+
+/// Something that is attempted; the root directory, too.
+fn place() -> impl Strategy<Value = String> {
+    prop_oneof![15 => path(), 1 => Just("/".to_owned())]
 }
 
 /// A path of a rule in which components may be open.
@@ -416,10 +423,22 @@ fn socket_ops(count: usize) -> impl Strategy<Value = String> {
 }
 const SETS: &str = "  sets:\n    wide: { cidr: [10.0.0.0/8, \"2001:db8::/32\"] }\n    near: { cidr: 10.1.2.0/24 }\n    \
                     web: { cidr: [10.1.0.0/16], ports: [80, 443] }\n";
-const EFFECTS: [&str; 6] = [
+const DEFAULTS: [&str; 8] = [
+    "",
+    "",
+    "",
+    "  default: allow\n",
+    "  default: deny\n",
+    "  default: hold\n",
+    "  default: { exec: deny, file: hold }\n",
+    "  default: { net: deny, system: hold, timeout: 2m, message: not here }\n",
+];
+const EFFECTS: [&str; 8] = [
     "deny",
     "require-grant",
     "hold",
+    "throttle, rate: { limit: 3, per: 1m, then: deny }",
+    "throttle, rate: { limit: 1, per: 1d, then: hold }, timeout: 1m",
     "alert",
     "allow",
     "allow, record: true",
@@ -439,9 +458,10 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let rules = prop::collection::vec((effect, scope, 0..4usize, when), 1..6);
     let subjects = prop::sample::select(&SUBJECTS[..]);
     let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
-    (subjects, mode, permissions, rules).prop_map(move |(subjects, mode, permissions, rules)| {
+    let default = prop::sample::select(&DEFAULTS[..]);
+    (subjects, mode, default, permissions, rules).prop_map(move |(subjects, mode, default, permissions, rules)| {
         let mut text = format!(
-            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{SETS}{CALENDAR}"
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{default}{SETS}{CALENDAR}"
         );
         for (index, target) in permissions.iter().enumerate() {
             let head = if index == 0 { "  permissions:\n" } else { "" };
@@ -537,7 +557,7 @@ fn attempt() -> impl Strategy<Value = Tried> {
     ];
     let port = prop::sample::select(&[22u16, 70, 80, 90, 91, 443, 500, 8080][..]);
     let what = prop_oneof![
-        3 => (operations, path(), args(), prop::option::of(1u8..4), origin())
+        3 => (operations, place(), args(), prop::option::of(1u8..4), origin())
             .prop_map(|(operations, path, args, sha256, origin)| What::Path {
                 operations,
                 path,
@@ -585,26 +605,39 @@ pub(super) fn case(moving: bool) -> impl Strategy<Value = Case> {
         renames,
         prop::collection::vec(attempt(), 1..8),
         wall_clocks(),
+        used_up(),
     )
-        .prop_map(|(sources, leases, existing, renames, attempts, unix)| {
-            let read = |source: &String| {
-                parse(source).unwrap_or_else(|findings| panic!("{findings:?}\n{source}"))
-            };
-            let number = |(index, policy)| Versioned {
-                revision: Revision(index),
-                policy,
-            };
-            let policies = (1u64..).zip(sources.iter().map(read)).map(number).collect();
-            Case {
-                sources,
-                policies,
-                leases,
-                existing,
-                renames,
-                attempts,
-                unix,
-            }
-        })
+        .prop_map(
+            |(sources, leases, existing, renames, attempts, unix, used_up)| {
+                let read = |source: &String| {
+                    parse(source).unwrap_or_else(|findings| panic!("{findings:?}\n{source}"))
+                };
+                let number = |(index, policy)| Versioned {
+                    revision: Revision(index),
+                    policy,
+                };
+                let policies = (1u64..).zip(sources.iter().map(read)).map(number).collect();
+                Case {
+                    sources,
+                    policies,
+                    leases,
+                    existing,
+                    renames,
+                    attempts,
+                    unix,
+                    used_up,
+                }
+            },
+        )
+}
+
+/// Some of the rules that policies can have.
+fn used_up() -> impl Strategy<Value = Vec<(PolicyName, RuleId)>> {
+    let rule = (0..4u8, 0..6u8).prop_map(|(policy, rule)| {
+        let policy: PolicyName = format!("p{policy}").parse().unwrap();
+        (policy, format!("r{rule}").parse().unwrap())
+    });
+    prop::collection::vec(rule, 0..16)
 }
 
 /// By two clocks, which mostly agree.

@@ -2,9 +2,9 @@
 //!
 //! Every answer in it is the reference evaluator's; this only asks it more often.
 
-use super::{Attempt, Outcome, ask, ask::Lineage};
+use super::{Attempt, Beside, Outcome, ask, ask::Lineage};
 use crate::{
-    id::{GroupName, UserName},
+    id::{GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
         Mode, Permission, Policy, Rule, Target, Versioned,
@@ -28,6 +28,8 @@ pub struct Situation<'a> {
     pub attempt: &'a Attempt,
     /// What live grants carry
     pub grants: &'a [PermissionRef],
+    /// Rules whose rates are used up
+    pub used_up: &'a [(PolicyName, RuleId)],
     /// When, if it is known
     pub time: Option<UnixMs>,
 }
@@ -99,7 +101,12 @@ impl<'a> Situation<'a> {
 
     fn with(&self, grants: &[PermissionRef]) -> Explanation {
         let (user, groups) = (self.user, self.groups);
-        ask(self.policies, user, groups, self.attempt, grants, self.time)
+        let beside = Beside {
+            grants,
+            used_up: self.used_up,
+            time: self.time,
+        };
+        ask(self.policies, user, groups, self.attempt, beside)
     }
 
     fn guarding(&self) -> impl Iterator<Item = &'a Policy> {
@@ -213,7 +220,7 @@ fn needed(
 }
 
 fn goes_on(explanation: &Explanation) -> bool {
-    matches!(Outcome::of(explanation), Outcome::Allow | Outcome::Alert)
+    !matches!(Outcome::of(explanation), Outcome::Deny | Outcome::Hold)
 }
 
 /// Strictest first.
@@ -236,7 +243,13 @@ impl Account<'_> {
         let Some(by) = &self.by else {
             return "it restricts nothing here".to_owned();
         };
-        let grantable = matches!(effect, Effect::RequireGrant | Effect::Hold);
+        if effect.is_default()
+            && !by.rule.effect.is_default()
+            && self.explanation.reason != Reason::Grant
+        {
+            return "a rule says what becomes of it".to_owned();
+        }
+        let grantable = effect.is_grantable();
         let passed = self.explanation.reason == Reason::Grant || effect_before(effect, by);
         if grantable && passed {
             return "a grant covers it".to_owned();

@@ -3,7 +3,7 @@
 use super::{Attempt, Execution};
 use crate::{
     action::{Object, Operation},
-    id::{GrantId, GroupName, UserName},
+    id::{GrantId, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
         Versioned,
@@ -13,15 +13,26 @@ use crate::{
     time::UnixMs,
 };
 
-/// What becomes of an attempt at that time, if it is known, while these permissions are granted.
+/// What counts at the moment of an attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// What live grants carry
+    pub grants: &'a [PermissionRef],
+    /// Rules whose rates are used up
+    pub used_up: &'a [(PolicyName, RuleId)],
+    /// The time, if it is known
+    pub time: Option<UnixMs>,
+}
+
+/// What becomes of an attempt.
 pub fn ask(
     policies: &[Versioned],
     user: &UserName,
     groups: &[GroupName],
     attempt: &Attempt,
-    grants: &[PermissionRef],
-    time: Option<UnixMs>,
+    beside: Beside<'_>,
 ) -> Explanation {
+    let grants = beside.grants;
     let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
         grant,
         user: user.clone(),
@@ -53,7 +64,8 @@ pub fn ask(
         ends: &ends,
         boot_ns: 0,
         tai_ns: 0,
-        unix: time.map(|time| [time; 2]),
+        unix: beside.time.map(|time| [time; 2]),
+        used_up: beside.used_up,
     })
 }
 

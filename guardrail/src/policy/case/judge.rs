@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Case, Outcome, ask};
+use super::{Beside, Case, Outcome, ask};
 use crate::{
-    id::{Revision, RuleId},
+    id::{PolicyName, Revision, RuleId},
     key::PermissionRef,
     limits::{DIAGNOSTICS_MAX, EXCERPT_BYTES_MAX},
     policy::{Diagnostic, Mode, Policy, Rule, Severity, Versioned, explain::Explanation},
@@ -58,7 +58,17 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
             })
             .collect();
         let (user, groups) = (&case.user, &case.groups);
-        let explanation = ask(&host, user, groups, &case.attempt, &grants, case.time);
+        let used_up: Vec<(PolicyName, RuleId)> = case
+            .used_up
+            .iter()
+            .map(|rule| (policy.name.clone(), rule.clone()))
+            .collect();
+        let beside = Beside {
+            grants: &grants,
+            used_up: &used_up,
+            time: case.time,
+        };
+        let explanation = ask(&host, user, groups, &case.attempt, beside);
         Judged {
             case,
             outcome: Outcome::of(&explanation),
@@ -79,6 +89,7 @@ impl Outcome {
             Verdict::Denied => Self::Deny,
             Verdict::Held => Self::Hold,
             Verdict::Allowed if explanation.reason == Reason::RuleAlert => Self::Alert,
+            Verdict::Allowed if explanation.reason == Reason::WithinRate => Self::Throttle,
             Verdict::Allowed => Self::Allow,
         }
     }
@@ -86,11 +97,17 @@ impl Outcome {
     /// Whether a rule of this effect can decide so.
     pub(in crate::policy) fn can_come_of(self, effect: Effect) -> bool {
         match self {
-            Self::Deny => matches!(effect, Effect::Deny | Effect::RequireGrant),
-            Self::Hold => effect == Effect::Hold,
+            Self::Deny => matches!(
+                effect,
+                Effect::Deny | Effect::RequireGrant | Effect::DefaultDeny | Effect::Throttle
+            ),
+            Self::Hold => matches!(
+                effect,
+                Effect::Hold | Effect::DefaultHold | Effect::Throttle
+            ),
+            Self::Throttle => effect == Effect::Throttle,
             Self::Alert => effect == Effect::Alert,
-            // A grant passes the two in the middle.
-            Self::Allow => matches!(effect, Effect::RequireGrant | Effect::Hold | Effect::Allow),
+            Self::Allow => effect.is_grantable() || effect == Effect::Allow,
         }
     }
 }
@@ -127,6 +144,7 @@ impl Judged<'_> {
         let rule = format!("{}/{}", by.policy, by.rule);
         match explanation.reason {
             Reason::NoGrant => format!("{rule}, without a grant"),
+            Reason::RateExceeded => format!("{rule}, whose rate is used up"),
             Reason::WouldHave => format!("{rule}, in monitor mode"),
             Reason::Grant => match explanation.covering.first() {
                 Some((_, permission)) => format!("{rule}, with a grant of {permission}"),

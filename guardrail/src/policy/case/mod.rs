@@ -9,7 +9,7 @@ mod judge;
 mod tests;
 
 pub use account::{Account, Meeting, Situation, Way};
-pub use ask::ask;
+pub use ask::{Beside, ask};
 pub use judge::{Judged, alone, failures, judge, problems, uncovered, unreached};
 
 use std::fmt;
@@ -35,6 +35,8 @@ pub struct Case {
     pub attempt: Attempt,
     /// Permissions of this policy that a live grant carries
     pub grants: Vec<PermissionName>,
+    /// Rules of this policy whose rates are used up
+    pub used_up: Vec<RuleId>,
     /// When; a rule that does not always count may count if nothing is said
     pub time: Option<UnixMs>,
     /// What has to become of it
@@ -52,6 +54,8 @@ pub enum Outcome {
     Deny,
     /// The process stops until somebody answers
     Hold,
+    /// It goes on and is counted, by a rule of effect `throttle` whose rate is not used up
+    Throttle,
     /// It goes on, and a rule of effect `alert` decides that it is recorded
     Alert,
     /// It goes on by itself, by an `allow`, or because a grant covers it
@@ -60,13 +64,20 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Deny, Self::Hold, Self::Alert, Self::Allow];
+    pub const ALL: [Self; 5] = [
+        Self::Deny,
+        Self::Hold,
+        Self::Throttle,
+        Self::Alert,
+        Self::Allow,
+    ];
 
     /// As policies write it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deny => "deny",
             Self::Hold => "hold",
+            Self::Throttle => "throttle",
             Self::Alert => "alert",
             Self::Allow => "allow",
         }

@@ -14,11 +14,12 @@ use stayhand_agent_ebpf::abi::{
     image::{
         ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, Entry, Range, SUBJECT_SETS_MAX, entry_flag,
     },
+    rate,
     schedule::SCHEDULES_PER_SLOT,
 };
 
 use super::{
-    Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rule, Scope, Target,
+    Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rate, Rule, Scope, Target,
     Versioned, When,
 };
 use crate::{
@@ -29,8 +30,7 @@ use crate::{
         some_rules,
         trie::Trie,
     },
-    key::{PermissionKey, PermissionRef, RuleKey},
-    reason::Effect,
+    key::{PermissionKey, PermissionRef, RuleKey, bucket_key},
 };
 
 /// Compiles every policy of one host.
@@ -63,6 +63,7 @@ struct Compiler {
     names: Prefixes<NamePattern>,
     conditions: Conditions,
     schedules: Vec<When>,
+    rates: Vec<rate::Rate>,
     /// Entries that have no object
     system: Vec<Entry>,
     rules: BTreeMap<RuleKey, RuleInfo>,
@@ -131,7 +132,7 @@ impl Compiler {
                 policy: policy.name.clone(),
                 permission: name.clone(),
             }),
-            Scope::Inline(_) => None,
+            Scope::Inline(_) | Scope::All(_) => None,
         };
         let info = RuleInfo {
             policy: policy.name.clone(),
@@ -141,6 +142,7 @@ impl Compiler {
             message: rule.message.clone(),
             permission: permission.clone(),
             timeout: rule.timeout,
+            rate: rule.rate,
             monitor: policy.mode == Mode::Monitor,
             when: rule.when.clone(),
         };
@@ -156,14 +158,36 @@ impl Compiler {
             order: self.order,
             timeout_ms: hold_ms(rule),
             flags: flags(policy, rule),
+            rate: 0,
             schedule: rule.when.as_ref().map_or(0, |when| self.schedule(when)),
             ..EMPTY
+        };
+        let entry = Entry {
+            rate: rule
+                .rate
+                .map_or(0, |rate| self.rate(&rate, one, rule, &entry)),
+            ..entry
         };
         // Cannot reach the end: 64 policies of 2,000 rules.
         self.order = self.order.saturating_add(1);
         for target in policy.targets(rule) {
             self.target(target, entry);
         }
+    }
+
+    /// Row of a rate. Every rule has its own, so that rows are in the order of rules.
+    fn rate(&mut self, rate: &Rate, one: &Versioned, rule: &Rule, entry: &Entry) -> u16 {
+        let row = u16::try_from(self.rates.len()).unwrap_or(u16::MAX);
+        self.rates.push(rate::Rate {
+            rule: entry.rule,
+            permission: entry.permission,
+            bucket: bucket_key(&one.policy.name, &rule.id, &rate.to_string()),
+            order: entry.order,
+            timeout_ms: entry.timeout_ms,
+            flags: entry.flags,
+            ..rate.row()
+        });
+        row
     }
 
     /// Number of a schedule, from 1; equal ones are one.
@@ -283,6 +307,11 @@ impl Compiler {
             "different `when`s",
             SCHEDULES_PER_SLOT as usize - 1,
         ));
+        self.errors.extend(too_large(
+            self.rates.len(),
+            "rules of effect `throttle`",
+            rate::RATES_PER_SLOT as usize,
+        ));
         let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries, &edges);
         self.errors.extend(errors);
         if !self.errors.is_empty() {
@@ -293,6 +322,7 @@ impl Compiler {
             permissions,
             subject_sets,
             schedules,
+            rates,
             ..
         } = self;
         Ok(Image {
@@ -303,6 +333,7 @@ impl Compiler {
             names,
             arguments,
             schedules,
+            rates,
             system,
             subject_sets,
             rules,
@@ -347,6 +378,7 @@ const EMPTY: Entry = Entry {
     order: u32::MAX - 1,
     timeout_ms: 0,
     flags: 0,
+    rate: 0,
     port_first: PortRange::ANY.first,
     port_last: PortRange::ANY.last,
     args_first: 0,
@@ -356,14 +388,14 @@ const EMPTY: Entry = Entry {
 };
 
 fn hold_ms(rule: &Rule) -> u32 {
-    if rule.effect == Effect::Hold {
+    if rule.holds() {
         u32::try_from(rule.timeout.0).unwrap_or(u32::MAX)
     } else {
         0
     }
 }
 
-fn flags(policy: &Policy, rule: &Rule) -> u32 {
+fn flags(policy: &Policy, rule: &Rule) -> u16 {
     let monitor = if policy.mode == Mode::Monitor {
         entry_flag::MONITOR
     } else {

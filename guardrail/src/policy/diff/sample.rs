@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use stayhand_agent_ebpf::abi::schedule::SCHEDULES_PER_SLOT;
 
 use super::super::{
-    Attempt, Outcome, Policy, Subjects, Versioned, When, case::ask, explain::Explanation,
+    Attempt, Outcome, Policy, Subjects, Versioned, When,
+    case::{Beside, ask},
+    explain::Explanation,
 };
 use crate::{
     id::{GroupName, Revision, UserName},
@@ -130,7 +132,12 @@ impl Side {
     ) -> (Outcome, Option<String>) {
         let grants = if granted { self.grants.as_slice() } else { &[] };
         let (user, groups) = (&kin.user, &kin.groups);
-        let answer = ask(&self.host, user, groups, attempt, grants, time);
+        let beside = Beside {
+            grants,
+            time,
+            ..Beside::default()
+        };
+        let answer = ask(&self.host, user, groups, attempt, beside);
         (Outcome::of(&answer), by(&answer))
     }
 }

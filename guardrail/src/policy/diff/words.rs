@@ -9,7 +9,6 @@ use crate::{
         PortRange, Ranges, Rule, Target, VsockRange,
         args::{ArgCondition, ArgPattern, Clause, Fact},
     },
-    reason::Effect,
     text::{safe, safe_args},
 };
 
@@ -54,9 +53,9 @@ pub(super) fn atoms(target: &Target) -> BTreeSet<String> {
 }
 
 /// What a rule says beside its actions, as name and text; empty where it says nothing.
-pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 6] {
-    let holds = rule.effect == Effect::Hold;
-    let timeout = holds.then(|| rule.timeout.to_string());
+pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 7] {
+    let rate = rule.rate.map(|rate| rate.to_string());
+    let timeout = rule.holds().then(|| rule.timeout.to_string());
     let record = rule.record.then(|| "true".to_owned());
     let when = rule.when.as_ref().map(ToString::to_string);
     let permission = rule.permission().map(ToString::to_string);
@@ -65,6 +64,7 @@ pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 6] {
         ("effect", rule.effect.to_string()),
         ("permission", permission.unwrap_or_default()),
         ("when", when.unwrap_or_default()),
+        ("rate", rate.unwrap_or_default()),
         ("timeout", timeout.unwrap_or_default()),
         ("record", record.unwrap_or_default()),
         ("message", message.unwrap_or_default()),

@@ -5,42 +5,23 @@
 use super::{attempt, fields::Fields, names, reader::Reader};
 use crate::{
     id::{PermissionName, RuleId},
-    limits::{RULES_MAX, TEST_NAME_BYTES_MAX, TESTS_MAX},
+    limits::{TEST_NAME_BYTES_MAX, TESTS_MAX},
     policy::{
-        Case, Diagnostic, Outcome, Permission, Rule,
-        diagnostic::nearest,
-        when::point,
-        yaml::{Node, Value},
+        Case, Diagnostic, Outcome, Permission, Rule, diagnostic::nearest, when::point, yaml::Node,
     },
     time::UnixMs,
 };
 
 const KNOWN: [&str; 6] = ["name", "as", "groups", "at", "expect", "rule"];
 const GRANTS: &str = "grants";
+const USED_UP: &str = "usedUp";
 
 /// What a test can name.
 pub(super) struct Names<'p> {
-    permissions: &'p [Permission],
+    /// Of the policy
+    pub(super) permissions: &'p [Permission],
     /// None where some rule could not be read: it may be the one that is named
-    rules: Option<&'p [Rule]>,
-}
-
-impl<'p> Names<'p> {
-    /// Of what was read from the list `node`.
-    pub(super) fn of(
-        permissions: &'p [Permission],
-        rules: Option<&'p [Rule]>,
-        node: Option<&Node>,
-    ) -> Self {
-        let written = match node.map(|node| &node.value) {
-            Some(Value::List(items)) => items.len().min(RULES_MAX),
-            _ => 0,
-        };
-        Self {
-            permissions,
-            rules: rules.filter(|rules| rules.len() == written),
-        }
-    }
+    pub(super) rules: Option<&'p [Rule]>,
 }
 
 /// Reads the list.
@@ -72,7 +53,7 @@ pub(super) fn cases(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Case>
 fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let keys = [
         KNOWN.as_slice(),
-        &[GRANTS],
+        &[GRANTS, USED_UP],
         &attempt::CLASSES,
         &attempt::OF_EXEC,
     ]
@@ -89,6 +70,9 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let grants = fields
         .take(GRANTS)
         .map_or_else(Vec::new, |node| grants(r, node, known.permissions));
+    let used_up = fields
+        .take(USED_UP)
+        .map_or_else(Vec::new, |node| used_up(r, node, known));
     let time = fields.take("at").map(|node| time(r, node));
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let expect = fields
@@ -101,6 +85,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         groups,
         attempt: attempt?,
         grants,
+        used_up,
         time: time.map_or(Some(None), |time| time.map(Some))?,
         expect: expect?,
         rule: rule.map_or(Some(None), |rule| rule.map(Some))?,
@@ -161,6 +146,29 @@ fn grants(r: &mut Reader, node: &Node, known: &[Permission]) -> Vec<PermissionNa
             r.report(match nearest(name.as_str(), known) {
                 Some(near) => error.suggest(format!("did you mean `{near}`?")),
                 None => error.suggest("a test's grants carry permissions of its own policy"),
+            });
+        }
+    }
+    list
+}
+
+/// Rules whose rates are used up; only those of effect `throttle` have one.
+fn used_up(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<RuleId> {
+    let list: Vec<RuleId> = names(r, node, USED_UP);
+    let Some(rules) = known.rules else {
+        return list;
+    };
+    let throttles = || {
+        let with_rates = rules.iter().filter(|rule| rule.rate.is_some());
+        with_rates.map(|rule| rule.id.as_str())
+    };
+    for id in &list {
+        if throttles().all(|one| one != id.as_str()) {
+            let message = format!("the policy has no rule `{id}` of effect `throttle`");
+            let error = Diagnostic::error(node.at, id.as_str(), message);
+            r.report(match nearest(id.as_str(), throttles()) {
+                Some(near) => error.suggest(format!("did you mean `{near}`?")),
+                None => error.suggest("only rules of effect `throttle` have a rate to use up"),
             });
         }
     }

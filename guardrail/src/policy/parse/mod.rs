@@ -6,6 +6,7 @@
 mod args;
 mod attempt;
 mod case;
+mod default;
 mod fields;
 mod net;
 mod reader;
@@ -104,9 +105,6 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
         Some(node) => r.word(node, "mode", &modes, &[]),
         None => Some(Mode::Enforce),
     };
-    if let Some(node) = fields.take("default") {
-        r.word(node, "default", &[("allow", ())], &["deny", "hold"]);
-    }
     let subjects = fields
         .require(r, "subjects")
         .and_then(|node| subjects(r, node));
@@ -120,10 +118,19 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let permissions = fields
         .take("permissions")
         .map_or_else(Vec::new, |node| permissions(r, node));
-    let rules = fields
-        .require(r, "rules")
-        .and_then(|node| rules(r, node, &permissions));
-    let names = case::Names::of(&permissions, rules.as_deref(), fields.take("rules"));
+    let written = fields.require(r, "rules");
+    let rules = written.and_then(|node| rules(r, node, &permissions));
+    let complete = rules
+        .as_ref()
+        .is_some_and(|rules| written.is_some_and(|node| rules.len() == node.len()));
+    let mut rules = rules;
+    if let Some(node) = fields.take("default") {
+        default::defaults(r, node, rules.get_or_insert_default());
+    }
+    let names = case::Names {
+        permissions: &permissions,
+        rules: rules.as_deref().filter(|_| complete),
+    };
     let tests = fields
         .take("tests")
         .map_or_else(Vec::new, |node| case::cases(r, node, &names));

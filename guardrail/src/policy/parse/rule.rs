@@ -2,14 +2,20 @@
 
 use super::{
     fields::Fields,
+    net,
     reader::{Reader, either},
     target::{self, TARGETS},
     when::when,
 };
 use crate::{
     id::{PermissionName, RuleId},
-    limits::{HOLD_TIMEOUT_DEFAULT, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, MESSAGE_BYTES_MAX},
-    policy::{Diagnostic, Permission, Place, Rule, Scope, diagnostic::nearest, yaml::Node},
+    limits::{
+        HOLD_TIMEOUT_DEFAULT, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, MESSAGE_BYTES_MAX,
+        RATE_LIMIT_MAX, RATE_PER_MAX, RATE_PER_MIN,
+    },
+    policy::{
+        Diagnostic, Permission, Place, Rate, Rule, Scope, Then, diagnostic::nearest, yaml::Node,
+    },
     reason::Effect,
     time::DurationMs,
 };
@@ -24,23 +30,22 @@ const KNOWN: &[&str] = &[
     "permission",
     "message",
     "timeout",
+    "rate",
     "record",
     "when",
 ];
 /// Keys of the language that later builds enforce.
-const LATER: &[&str] = &[
-    "approval", "rate", "flags", "hosts", "subjects", "then", "windows",
-];
+const LATER: &[&str] = &["approval", "flags", "hosts", "subjects", "windows"];
 
 pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
     let mut fields = Fields::of(r, node, "a rule", KNOWN, LATER)?;
     let id: Option<RuleId> = fields
         .require(r, "id")
         .and_then(|node| r.parsed(node, "id"));
-    let effects = Effect::ALL.map(|effect| (effect.as_str(), effect));
+    let effects = Effect::OF_RULES.map(|effect| (effect.as_str(), effect));
     let effect = fields
         .require(r, "effect")
-        .and_then(|node| r.word(node, "effect", &effects, &["throttle"]));
+        .and_then(|node| r.word(node, "effect", &effects, &[]));
     let scope = scope(r, node.at, &mut fields, permissions);
     let message = fields.take("message").and_then(|node| message(r, node));
     let timeout = fields.take("timeout").map(|node| (node, timeout(r, node)));
@@ -48,9 +53,25 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         .take("record")
         .map(|node| (node, r.flag(node, "record")));
     let when = fields.take("when").map(|node| when(r, node));
+    let rate = fields.take("rate").map(|node| (node, rate(r, node)));
     let effect = effect?;
+    if rate.is_none() && effect == Effect::Throttle {
+        let error = Diagnostic::error(node.at, "", "a rule of effect `throttle` has no `rate`");
+        r.report(error.suggest("say how often: `rate: { limit: 3, per: 10m, then: hold }`"));
+        return None;
+    }
+    if let Some((node, _)) = rate
+        && effect != Effect::Throttle
+    {
+        only(r, node, "rate", Effect::Throttle, effect);
+    }
+    let holds = match &rate {
+        // One that could not be read has a finding, and may hold.
+        Some((_, rate)) => rate.is_none_or(|rate| rate.then == Then::Hold),
+        None => effect == Effect::Hold,
+    };
     if let Some((node, _)) = timeout
-        && effect != Effect::Hold
+        && !holds
     {
         only(r, node, "timeout", Effect::Hold, effect);
     }
@@ -67,6 +88,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         scope: scope?,
         message,
         timeout: timeout?,
+        rate: rate.map_or(Some(None), |(_, rate)| rate.map(Some))?,
         record: record?,
         when: when.map_or(Some(None), |when| when.map(Some))?,
         at: node.at,
@@ -131,7 +153,44 @@ fn permission(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option
     Some(name)
 }
 
-fn message(r: &mut Reader, node: &Node) -> Option<String> {
+/// How often: `{ limit: 3, per: 10m, then: hold }`.
+fn rate(r: &mut Reader, node: &Node) -> Option<Rate> {
+    let mut fields = Fields::of(r, node, "a rate", &["limit", "per", "then"], &[])?;
+    let limit = fields.require(r, "limit").and_then(|node| limit(r, node));
+    let per = fields.require(r, "per").and_then(|node| per(r, node));
+    let words = Then::ALL.map(|then| (then.as_str(), then));
+    let then = fields
+        .require(r, "then")
+        .and_then(|node| r.word(node, "then", &words, &[]));
+    Some(Rate {
+        limit: limit?,
+        per: per?,
+        then: then?,
+    })
+}
+
+fn limit(r: &mut Reader, node: &Node) -> Option<u32> {
+    let limit = net::number(r, node, "a limit is a number")?;
+    if limit == 0 || limit > RATE_LIMIT_MAX {
+        let message = format!("a limit is from 1 to {RATE_LIMIT_MAX}, not {limit}");
+        let error = Diagnostic::error(node.at, node.excerpt(), message);
+        r.report(error.suggest("to let nothing through, use effect `deny` or `hold`"));
+        return None;
+    }
+    Some(limit)
+}
+
+fn per(r: &mut Reader, node: &Node) -> Option<DurationMs> {
+    let per: DurationMs = r.parsed(node, "per")?;
+    if per < RATE_PER_MIN || per > RATE_PER_MAX {
+        let message = format!("a rate is counted in {RATE_PER_MIN} to {RATE_PER_MAX}, not {per}");
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+        return None;
+    }
+    Some(per)
+}
+
+pub(super) fn message(r: &mut Reader, node: &Node) -> Option<String> {
     let text = r.text(node, "message")?.trim();
     if text.is_empty() || text.len() > MESSAGE_BYTES_MAX {
         let message = format!(
@@ -153,7 +212,7 @@ fn message(r: &mut Reader, node: &Node) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn timeout(r: &mut Reader, node: &Node) -> Option<DurationMs> {
+pub(super) fn timeout(r: &mut Reader, node: &Node) -> Option<DurationMs> {
     let timeout: DurationMs = r.parsed(node, "timeout")?;
     if timeout < HOLD_TIMEOUT_MIN || timeout > HOLD_TIMEOUT_MAX {
         let message =

@@ -2,7 +2,9 @@
 
 mod cases;
 mod conditions;
+mod defaults;
 mod net;
+mod rates;
 mod when;
 
 use std::path::Path;
@@ -343,10 +345,6 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         spec("onLoss: {}"),
         spec("profiles: []"),
         spec("approvals: []"),
-        spec("default: deny"),
-        spec("default: hold"),
-        with_rules(&["{ id: a, effect: throttle, exec: { path: /a } }"]),
-        rule("rate: {}"),
         rule("when: { flags: [x] }"),
         rule("flags: []"),
         rule("approval: x"),

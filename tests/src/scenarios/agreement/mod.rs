@@ -5,6 +5,7 @@ mod corpus;
 mod root;
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::{
         fd::OwnedFd,
@@ -29,7 +30,7 @@ use self::{
 };
 use crate::{
     actors::{
-        client::{ALICE, BOB, Puppet},
+        client::{ALICE, As, BOB, ERIN, FRANK, Puppet},
         elf,
         rig::write_executable,
         standin::StandIn,
@@ -47,6 +48,13 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::new(
 )];
 
 const ROOT: &str = "/srv/agree";
+/// Who tries what root need not.
+const PEOPLE: [(&str, As); 4] = [
+    ("alice", ALICE),
+    ("bob", BOB),
+    ("erin", ERIN),
+    ("frank", FRANK),
+];
 /// Exit code of every program of the corpus.
 const CODE: u8 = 7;
 
@@ -64,20 +72,18 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         policies,
         ..Config::default()
     })?;
-    for name in GRANTED {
-        let words = grant_create("alice", name, "1h", "corpus");
-        host.cli(&words)?.ok()?;
+    for (user, names) in GRANTED {
+        for name in names {
+            host.cli(&grant_create(user, name, "1h", "corpus"))?.ok()?;
+        }
     }
     let mut kernel = StandIn::take_over(&mut host)?;
     let mut untried = 0;
-    let mut puppets = [Puppet::start(ALICE)?, Puppet::start(BOB)?];
+    let mut puppets: BTreeMap<&str, Puppet> = BTreeMap::new();
+    for (name, who) in PEOPLE {
+        puppets.insert(name, Puppet::start(who)?);
+    }
     for case in cases()? {
-        let [alice, bob] = &mut puppets;
-        let puppet = if case.user.as_str() == "alice" {
-            alice
-        } else {
-            bob
-        };
         drop(kernel.records());
         let verdict = if root::is_for_root(&case) {
             let Some(tried) = root.attempt(&case)? else {
@@ -89,7 +95,8 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
             verdict
         } else {
             files(&case)?;
-            came_of(attempt(&case)?, puppet, &kernel)
+            let puppet = puppets.get_mut(case.user.as_str());
+            came_of(attempt(&case)?, puppet.context("no puppet")?, &kernel)
         };
         let verdict = verdict.with_context(|| case.line.to_owned())?;
         let records = kernel.records();
@@ -272,11 +279,8 @@ fn files(case: &Case) -> Result<()> {
             replaces: false,
         } => (vec![from], vec![to]),
     };
-    let owner = if case.user.as_str() == "alice" {
-        ALICE
-    } else {
-        BOB
-    };
+    let owner = PEOPLE.iter().find(|(name, _)| *name == case.user.as_str());
+    let (_, owner) = owner.context("nobody's case")?;
     for path in there {
         if !Path::new(path).exists() {
             write_executable(path, &elf::exit64(CODE))?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     actors::{
-        client::{As, Puppet},
+        client::{As, ERIN, FRANK, Puppet},
         subjects::{Bystander, users},
         sys::{self, Ret},
     },
@@ -74,6 +74,8 @@ impl Root {
                 "alice" => 1001,
                 "bob" => 1002,
                 "carol" => 1003,
+                "erin" => ERIN.uid,
+                "frank" => FRANK.uid,
                 _ => 1004,
             };
             let puppet = Puppet::start(As {

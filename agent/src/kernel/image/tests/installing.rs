@@ -67,7 +67,7 @@ fn a_full_map_leaves_the_active_image_untouched_and_makes_room_again() {
 
 #[test]
 fn rows_that_do_not_read_back_are_not_flipped_to() {
-    for which in 0..12 {
+    for which in 0..13 {
         let (maps, disk) = ready();
         let mut installer = installer(&maps, &disk);
         match which {
@@ -82,6 +82,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             8 => maps.label_bits.deafen(),
             9 => maps.names.deafen(),
             10 => maps.schedules.deafen(),
+            11 => maps.rates.deafen(),
             _ => maps.leases.deafen(),
         }
         let mut wanted = desired(
@@ -89,6 +90,7 @@ fn rows_that_do_not_read_back_are_not_flipped_to() {
             &[
                 &deny("a", "/usr/bin/nc"),
                 "{ id: n, effect: deny, net: { ops: [connect], cidr: 10.0.0.0/8 } }",
+                "{ id: t, effect: throttle, system: { ops: [signal] }, rate: { limit: 3, per: 1m, then: deny } }",
                 "{ id: u, effect: deny, net: { ops: [connect], abstract: [a, \"b*\"] } }",
                 "{ id: c, effect: deny, exec: { path: /usr/bin/kubectl, anyArg: [scale], }, when: { windows: \"daily 01:00-02:00 UTC\" } }",
             ],

@@ -11,6 +11,7 @@ use stayhand_agent_ebpf::abi::{
         Node, Range, Subject, SubjectKey,
     },
     net::NetBits,
+    rate::{Bucket, BucketKey, RATES_PER_SLOT, Rate},
     schedule::{SCHEDULES_PER_SLOT, Schedule},
 };
 
@@ -115,6 +116,8 @@ pub(super) struct Maps {
     pub(super) args: Shared<ArgPrefix, u32>,
     pub(super) arg_steps: Shared<u32, ArgStep>,
     pub(super) schedules: Shared<u32, Schedule>,
+    pub(super) rates: Shared<u32, Rate>,
+    pub(super) buckets: Shared<BucketKey, Bucket>,
     pub(super) log: Log,
 }
 
@@ -136,6 +139,8 @@ impl Maps {
             args: Shared::new("ARGS", 1_000, &log),
             arg_steps: Shared::new("ARG_STEPS", 100_000, &log),
             schedules: Shared::new("SCHEDULES", 2 * SCHEDULES_PER_SLOT as usize, &log),
+            rates: Shared::new("RATES", 2 * RATES_PER_SLOT as usize, &log),
+            buckets: Shared::new("BUCKETS", 1_000, &log),
             log,
         }
     }
@@ -156,6 +161,8 @@ impl Maps {
             args: Box::new(self.args.clone()),
             arg_steps: Box::new(self.arg_steps.clone()),
             schedules: Box::new(self.schedules.clone()),
+            rates: Box::new(self.rates.clone()),
+            buckets: Box::new(self.buckets.clone()),
         }
     }
 

@@ -43,6 +43,7 @@ fn asked(action: &str, grants: &[&str]) -> Asked {
         groups: &case.groups,
         attempt: &case.attempt,
         grants: &grants,
+        used_up: &[],
         time: None,
     }
     .account();

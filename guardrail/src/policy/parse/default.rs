@@ -1,0 +1,151 @@
+//! `default`: what becomes of everything that no rule speaks of, by class of actions.
+
+use super::{fields::Fields, reader::Reader, rule, target::TARGETS};
+use crate::{
+    action::{Class, Operation},
+    id::RuleId,
+    limits::HOLD_TIMEOUT_DEFAULT,
+    policy::{
+        ArgCondition, Cidr, Diagnostic, NamePattern, PathPattern, Place, PortRange, Ranges, Rule,
+        Scope, Target, VsockRange,
+        yaml::{Node, Value},
+    },
+    reason::Effect,
+    time::DurationMs,
+};
+
+/// What the words of `default` mean; nothing restricts what nobody speaks of.
+const WORDS: [(&str, Option<Effect>); 3] = [
+    ("allow", None),
+    ("deny", Some(Effect::DefaultDeny)),
+    ("hold", Some(Effect::DefaultHold)),
+];
+/// What everybody is told whom the policy tells nothing else.
+const MESSAGE: &str = "no rule allows it";
+
+/// Reads it: one word for all classes, or a word for each. Adds a rule for each class that is restricted.
+pub(super) fn defaults(r: &mut Reader, node: &Node, rules: &mut Vec<Rule>) {
+    for rule in read(r, node).unwrap_or_default() {
+        if let Some(other) = rules.iter().find(|other| other.id == rule.id) {
+            let message = format!(
+                "`{}` is the name of what `default` says, and of a rule in line {}",
+                rule.id, other.at.line
+            );
+            let error = Diagnostic::error(node.at, rule.id.as_str(), message);
+            r.report(error.suggest("give the rule another id"));
+        }
+        rules.push(rule);
+    }
+}
+
+fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
+    if let Value::Scalar { .. } = node.value {
+        let effect = r.word(node, "default", &WORDS, &[])?;
+        let each = effect.map(|effect| TARGETS.map(|class| (class, node.at, effect)));
+        return rules(each.into_iter().flatten(), MESSAGE, HOLD_TIMEOUT_DEFAULT);
+    }
+    let known = [TARGETS.as_slice(), &["message", "timeout"]].concat();
+    let mut fields = Fields::of(r, node, "default", &known, &[])?;
+    let mut each = Vec::new();
+    for class in TARGETS {
+        if let Some(node) = fields.take(class)
+            && let Some(effect) = r.word(node, class, &WORDS, &[])?
+        {
+            each.push((class, node.at, effect));
+        }
+    }
+    let message = match fields.take("message") {
+        Some(node) => rule::message(r, node)?,
+        None => MESSAGE.to_owned(),
+    };
+    let timeout = match fields.take("timeout") {
+        Some(node)
+            if each
+                .iter()
+                .all(|(_, _, effect)| *effect != Effect::DefaultHold) =>
+        {
+            let message = "`timeout` says how long a hold waits, and nothing is held by default";
+            r.report(Diagnostic::error(node.at, node.excerpt(), message));
+            return None;
+        }
+        Some(node) => rule::timeout(r, node)?,
+        None => HOLD_TIMEOUT_DEFAULT,
+    };
+    rules(each, &message, timeout)
+}
+
+fn rules(
+    each: impl IntoIterator<Item = (&'static str, Place, Effect)>,
+    message: &str,
+    timeout: DurationMs,
+) -> Option<Vec<Rule>> {
+    let rule = |(class, at, effect): (&str, Place, Effect)| {
+        let id: RuleId = format!("default-{class}").parse().ok()?;
+        Some(Rule {
+            id,
+            effect,
+            scope: Scope::All(everything(class)),
+            message: Some(message.to_owned()),
+            timeout,
+            rate: None,
+            record: false,
+            when: None,
+            at,
+        })
+    };
+    each.into_iter().map(rule).collect()
+}
+
+/// Every action of a class.
+fn everything(class: &str) -> Vec<Target> {
+    let of_class = |class: Class| {
+        let all = Operation::ALL.into_iter();
+        all.filter(|operation| operation.class() == class).collect()
+    };
+    match class {
+        "exec" => vec![Target::Exec {
+            paths: PathPattern::everything().into(),
+            args: ArgCondition::default(),
+        }],
+        "file" => vec![Target::File {
+            operations: of_class(Class::File),
+            paths: PathPattern::everything().into(),
+        }],
+        "system" => vec![Target::System {
+            operations: of_class(Class::System),
+        }],
+        _ => sockets(),
+    }
+}
+
+/// Every kind of socket, each with what can be done with it.
+fn sockets() -> Vec<Target> {
+    use Operation::{Bind, Connect, Listen, Netlink, Raw, Send};
+    vec![
+        Target::Net {
+            operations: vec![Connect, Send, Bind, Listen],
+            ranges: vec![Ranges {
+                cidrs: vec![Cidr::EVERY],
+                ports: vec![PortRange::ANY],
+            }],
+            protocols: vec![],
+        },
+        Target::Unix {
+            operations: vec![Connect, Send],
+            paths: PathPattern::everything().into(),
+            names: vec![NamePattern::EVERY],
+        },
+        Target::Unix {
+            operations: vec![Bind],
+            paths: vec![],
+            names: vec![NamePattern::EVERY],
+        },
+        Target::Vsock {
+            operations: vec![Connect, Send, Bind],
+            ranges: vec![VsockRange::EVERY],
+        },
+        Target::System {
+            operations: vec![Raw, Netlink],
+        },
+    ]
+}
