@@ -227,6 +227,7 @@ impl Shared {
             version,
             kernel_release: kernel_release(),
             boot_id,
+            labels: config.labels.clone(),
             hooks,
         });
         Ok(Self {

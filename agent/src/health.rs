@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use stayhand_guardrail::{id::Generation, time::UnixMs};
+use stayhand_guardrail::{id::Generation, policy::HostLabels, time::UnixMs};
 use uuid::Uuid;
 
 /// What never changes while the agent runs.
@@ -17,6 +17,8 @@ pub struct Facts {
     pub kernel_release: String,
     /// The running boot
     pub boot_id: Uuid,
+    /// What the host is, as it is configured
+    pub labels: HostLabels,
     /// Attached hooks and how many instructions the verifier walked, where the kernel says so
     pub hooks: Vec<(String, Option<u32>)>,
 }

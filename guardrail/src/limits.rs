@@ -37,6 +37,8 @@ pub const SAMPLES_MAX: usize = 5_000;
 pub const TIMES_MAX: usize = 16;
 /// Bytes of a test's name: one terminal line.
 pub const TEST_NAME_BYTES_MAX: usize = 100;
+/// Labels of one host, and labels that one policy asks for: environment, region, role, tier and the like.
+pub const LABELS_MAX: usize = 32;
 /// Items of one list: paths, groups, users, ranges, ports.
 pub const LIST_MAX: usize = 256;
 /// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.

@@ -4,6 +4,7 @@ use stayhand_guardrail::{
     hold::Hold,
     host::{Ack, HostState},
     id::Generation,
+    policy::HostLabels,
     time::UnixMs,
 };
 use uuid::Uuid;
@@ -21,6 +22,8 @@ pub struct Hello {
     pub hooks: Vec<String>,
     /// What the kernel enforces; 0 for nothing
     pub enforced_generation: Generation,
+    /// What the host is
+    pub labels: HostLabels,
 }
 
 /// From an agent.

@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     grant::{Grant, HostEnforcement},
     id::{Generation, HostId, PolicyName, Revision, UserName},
+    policy::HostLabels,
     time::UnixMs,
 };
 use uuid::Uuid;
@@ -75,4 +76,6 @@ pub struct HostView {
     pub hooks_gone: Vec<String>,
     /// What is wrong, as it said last
     pub problems: Vec<String>,
+    /// What it is
+    pub labels: HostLabels,
 }

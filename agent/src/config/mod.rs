@@ -19,7 +19,7 @@ pub use print::print;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stayhand_guardrail::{id::HostId, redact::Pattern, time::DurationMs};
+use stayhand_guardrail::{id::HostId, policy::HostLabels, redact::Pattern, time::DurationMs};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ use stayhand_guardrail::{id::HostId, redact::Pattern, time::DurationMs};
 pub struct Config {
     /// Under which name this host reports; the host name where it is not set
     pub host: Option<HostId>,
+    /// What this host is: policies name the hosts on which they count by these
+    pub labels: HostLabels,
     /// What is loaded into the kernel
     pub kernel: Kernel,
     /// Bounds of holds

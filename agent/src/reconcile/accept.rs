@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stayhand_guardrail::{
     host::{HostState, PolicyRevision},
     image::Image,
-    policy::{self, Versioned},
+    policy::{self, HostLabels, Versioned},
     text::cut,
 };
 use stayhand_proto::limits::SOURCES_BYTES_MAX;
@@ -24,8 +24,9 @@ pub struct Accepted {
     pub image: Arc<Image>,
 }
 
-/// Parses and compiles every policy of a state.
-pub fn accept(state: HostState) -> Result<Accepted, Vec<String>> {
+/// Parses every policy of a state and compiles those that count on a host with these labels. One that does not count
+/// here has to be readable all the same: what it says of hosts is part of it.
+pub fn accept(state: HostState, labels: &HostLabels) -> Result<Accepted, Vec<String>> {
     let bytes: usize = state
         .policies
         .iter()
@@ -47,6 +48,7 @@ pub fn accept(state: HostState) -> Result<Accepted, Vec<String>> {
     if !reasons.is_empty() {
         return Err(shown(reasons));
     }
+    policies.retain(|one| one.policy.hosts.selects(labels));
     match policy::compile(&policies) {
         Ok(image) => Ok(Accepted {
             state,
@@ -91,4 +93,56 @@ fn shown(mut reasons: Vec<String>) -> Vec<String> {
         shown.push(format!("and {more} more"));
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use stayhand_guardrail::id::{Generation, Revision};
+
+    use super::*;
+
+    fn state(policies: &[(&str, &str)]) -> HostState {
+        let policies = policies.iter().map(|(name, hosts)| PolicyRevision {
+            name: name.parse().unwrap(),
+            revision: Revision(1),
+            source: format!(
+                "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  hosts: {hosts}\n  subjects: {{ users: \
+                 [alice] }}\n  rules:\n    - {{ id: a, effect: deny, exec: {{ path: /a }} }}\n"
+            ),
+        });
+        HostState {
+            generation: Generation(1),
+            policies: policies.collect(),
+            ..HostState::default()
+        }
+    }
+
+    #[test]
+    fn a_policy_of_other_hosts_is_no_part_of_the_image() {
+        let state = state(&[
+            ("here", "{ env: prod }"),
+            ("there", "{ env: staging }"),
+            ("nowhere", "{ env: prod, role: db }"),
+        ]);
+        let guarded = |labels: &[&str]| -> Vec<String> {
+            let labels = labels.iter().map(|one| one.parse().unwrap()).collect();
+            let image = accept(state.clone(), &labels).unwrap().image;
+            let sets = image.subject_sets.iter();
+            sets.map(|set| set.policy.to_string()).collect()
+        };
+        assert_eq!(guarded(&["env=prod"]), ["here"]);
+        assert_eq!(guarded(&["env=prod", "role=db"]), ["here", "nowhere"]);
+        assert!(guarded(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_refused_wherever_it_is_meant() {
+        let state = state(&[("here", "{ env: prod }"), ("there", "[staging]")]);
+        let labels = ["env=prod"]
+            .map(|one| one.parse().unwrap())
+            .into_iter()
+            .collect();
+        let reasons = accept(state, &labels).unwrap_err();
+        assert!(reasons[0].contains("policy there@1:"), "{reasons:?}");
+    }
 }

@@ -133,7 +133,7 @@ impl<I: Images> Reconciler<I> {
         let any = !states.is_empty();
         for state in states {
             let generation = state.generation;
-            match accept(state)
+            match accept(state, &self.out.health.facts().labels)
                 .map_err(|reasons| reasons.join("; "))
                 .and_then(|accepted| self.install(accepted, now))
             {
@@ -222,7 +222,7 @@ impl<I: Images> Reconciler<I> {
                 state,
                 image: Arc::clone(&current.accepted.image),
             }),
-            _ => accept(state),
+            _ => accept(state, &self.out.health.facts().labels),
         }
     }
 

@@ -225,6 +225,7 @@ impl Uplink {
             boot_id: facts.boot_id,
             hooks: self.state().hooks,
             enforced_generation: self.health.now().generation,
+            labels: facts.labels.clone(),
         }
     }
 

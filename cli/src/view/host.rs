@@ -11,6 +11,8 @@ use crate::{render::View, time::Moment};
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Host {
     pub(crate) id: String,
+    /// What it is, as NAME=VALUE
+    pub(crate) labels: Vec<String>,
     pub(crate) online: bool,
     /// Every hook is attached, as the host said last; without them nothing is enforced, whatever the generation says.
     pub(crate) enforced: bool,
@@ -35,6 +37,7 @@ impl Host {
     pub(crate) fn of(wire: v1::Host) -> Self {
         Self {
             id: parts::bare(&wire.name, "hosts/"),
+            labels: wire.labels,
             online: wire.online,
             enforced: !wire.hooks.is_empty() && wire.hooks_gone.is_empty(),
             hooks: wire.hooks,
@@ -134,6 +137,7 @@ impl View for Host {
         let reasons: Vec<String> = reasons.map(|reason| safe(reason)).collect();
         vec![
             ("host", safe(&self.id)),
+            ("labels", safe_all(&self.labels).join(", ")),
             ("online", if self.online { "yes" } else { "no" }.into()),
             ("state", self.state()),
             ("generation", self.generations()),

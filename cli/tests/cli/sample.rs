@@ -146,6 +146,7 @@ pub(crate) fn host(id: &str) -> v1::Host {
         events_missing: 0,
         hooks_gone: vec![],
         problems: vec![],
+        labels: vec!["env=prod".into()],
     }
 }
 

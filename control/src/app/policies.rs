@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use stayhand_guardrail::{
     id::{PolicyName, Revision, UserName},
-    policy::{self, Diagnostic, Policy, Versioned},
+    policy::{self, Diagnostic, HostSelector, Policy, Versioned},
     text::safe,
 };
 use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
@@ -148,7 +148,10 @@ impl App {
         let hosts = self.all_hosts().await?;
         let stored = self.store().policies().await?;
         let views = stored.into_iter().map(|one| {
-            let enforcement = view::enforcement(&hosts, one.generation, false, |_| true);
+            let counts = self.hosts_of(&one);
+            let enforcement = view::enforcement(&hosts, one.generation, false, |host| {
+                counts.selects(&host.labels)
+            });
             let mut shown = view::policy(one, enforcement);
             shown.source = String::new();
             shown
@@ -182,8 +185,24 @@ impl App {
 
     async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
         let hosts = self.all_hosts().await?;
-        let enforcement = view::enforcement(&hosts, stored.generation, false, |_| true);
+        let counts = self.hosts_of(&stored);
+        let enforcement = view::enforcement(&hosts, stored.generation, false, |host| {
+            counts.selects(&host.labels)
+        });
         Ok(view::policy(stored, enforcement))
+    }
+
+    /// Where a revision counts; one that cannot be read any more, everywhere.
+    fn hosts_of(&self, stored: &StoredPolicy) -> HostSelector {
+        let set = self.policies();
+        let newest = set
+            .0
+            .iter()
+            .find(|one| one.policy.name == stored.name && one.revision == stored.revision);
+        if let Some(newest) = newest {
+            return newest.policy.hosts.clone();
+        }
+        policy::parse(&stored.source).map_or_else(|_| HostSelector::default(), |one| one.hosts)
     }
 }
 

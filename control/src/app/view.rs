@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     grant::{GrantState, HostEnforcement},
-    id::{Generation, HostId},
+    id::Generation,
 };
 use stayhand_proto::view::{EnforcementView, GrantView, HostView, PolicyView};
 
@@ -30,9 +30,9 @@ pub(super) fn enforcement(
     hosts: &[Seen],
     generation: Generation,
     removes: bool,
-    is_for: impl Fn(&HostId) -> bool,
+    is_for: impl Fn(&StoredHost) -> bool,
 ) -> Vec<EnforcementView> {
-    let concerned = hosts.iter().filter(|(host, _)| is_for(&host.id));
+    let concerned = hosts.iter().filter(|(host, _)| is_for(host));
     concerned
         .map(|(host, online)| on_host(host, *online, generation, removes))
         .collect()
@@ -60,7 +60,7 @@ fn on_host(
 pub(super) fn grant(stored: StoredGrant, hosts: &[Seen]) -> GrantView {
     let removes = stored.grant.state != GrantState::Active;
     let enforcement = enforcement(hosts, stored.generation, removes, |host| {
-        stored.grant.is_for(host)
+        stored.grant.is_for(&host.id)
     });
     GrantView {
         grant: stored.grant,
@@ -106,5 +106,6 @@ pub(super) fn host((host, online): Seen) -> HostView {
         events_missing: host.events_missing,
         hooks_gone: host.hooks_gone,
         problems: host.problems,
+        labels: host.labels,
     }
 }

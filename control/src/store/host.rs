@@ -4,6 +4,7 @@ use sqlx::FromRow;
 use stayhand_guardrail::{
     host::{Ack, HostState, Phase, PolicyRevision},
     id::{Generation, HostId},
+    policy::{HostLabels, Label},
     time::UnixMs,
 };
 use stayhand_proto::message::{Hello, HostHealth};
@@ -28,6 +29,8 @@ pub struct StoredHost {
     pub hooks_gone: Vec<String>,
     /// What is wrong, as it said last
     pub problems: Vec<String>,
+    /// What it is
+    pub labels: HostLabels,
     /// When it was last heard of
     pub last_seen: UnixMs,
     /// Recorded decisions that left no event, as its loss records or its heartbeat count them
@@ -85,6 +88,7 @@ struct HostRow {
     hooks: String,
     hooks_gone: String,
     problems: String,
+    labels: String,
     last_seen_time: i64,
     events_lost: i64,
     stream_lost: i64,
@@ -109,6 +113,7 @@ impl HostRow {
             hooks: unlist("host", &self.hooks)?,
             hooks_gone: unlist("host", &self.hooks_gone)?,
             problems: unlist("host", &self.problems)?,
+            labels: unlist::<Label>("host", &self.labels)?.into_iter().collect(),
             last_seen: UnixMs(unsigned(self.last_seen_time)),
             events_lost: unsigned(self.events_lost.max(self.stream_lost)),
             events_through: unsigned(self.stream_through),
@@ -150,16 +155,18 @@ impl Write<'_> {
             boot_id,
             hooks,
             enforced_generation,
+            labels,
         } = hello;
+        let labels: Vec<String> = labels.shown().collect();
         let generation = self.generation().await?;
         sqlx::query(
             "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
-                 desired_generation, enforced_generation)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 desired_generation, enforced_generation, labels)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
                  last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
-                 hooks_gone = '[]', problems = '[]'",
+                 hooks_gone = '[]', problems = '[]', labels = excluded.labels",
         )
         .bind(host.as_str())
         .bind(agent_version)
@@ -169,6 +176,7 @@ impl Write<'_> {
         .bind(number(now.0)?)
         .bind(number(generation.0)?)
         .bind(number(enforced_generation.0)?)
+        .bind(list(&labels))
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;

@@ -79,6 +79,7 @@ pub(crate) fn hello(enforced: u64) -> Hello {
         boot_id: Uuid::from_u128(1),
         hooks: vec!["file_open".into()],
         enforced_generation: stayhand_guardrail::id::Generation(enforced),
+        labels: stayhand_guardrail::policy::HostLabels::default(),
     }
 }
 

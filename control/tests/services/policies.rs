@@ -3,7 +3,10 @@
 use stayhand_proto::v1::{ApplyPolicyRequest, GetPolicyRequest, ListPoliciesRequest, event::Kind};
 use tonic::Code;
 
-use crate::world::{PROD, World, failed, other_policy};
+use crate::{
+    agent::{HostStream, hello},
+    world::{PROD, World, failed, other_policy},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_policy_is_refused_with_line_and_suggestion() {
@@ -261,4 +264,38 @@ async fn a_policy_that_passes_its_tests_counts_and_what_others_change_of_them_is
     );
     let applied = world.apply(&with_test("expect: deny")).await.unwrap();
     assert!(applied.warnings.is_empty(), "{:?}", applied.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_enforced_on_the_hosts_that_have_its_labels_and_waits_for_no_others() {
+    let world = World::new().await;
+    let labels = ["env=prod", "role=web"].map(|one| one.parse().unwrap());
+    let greeting = stayhand_proto::message::Hello {
+        labels: labels.into_iter().collect(),
+        ..hello(0)
+    };
+    let mut stream = HostStream::open(world.host_channel().await, greeting).await;
+    stream.state().await;
+    for (hosts, expected) in [
+        ("{ env: prod }", 1),
+        ("{ env: staging }", 0),
+        ("{ env: prod, tier: one }", 0),
+    ] {
+        let source = PROD.replace("spec:\n", &format!("spec:\n  hosts: {hosts}\n"));
+        assert_ne!(source, PROD);
+        let applied = world.apply(&source).await.unwrap();
+        assert_eq!(
+            applied.policy.unwrap().enforcement.len(),
+            expected,
+            "{hosts}"
+        );
+        let listed = world
+            .policies()
+            .await
+            .list_policies(ListPoliciesRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        assert_eq!(listed.policies[0].enforcement.len(), expected, "{hosts}");
+    }
 }

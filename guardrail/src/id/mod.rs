@@ -178,6 +178,14 @@ text_id!(
     PeriodName, "period name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// What a label of a host is about: `env`.
+    LabelName, "label name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
+    /// What a label of a host says: `prod`.
+    LabelValue, "label value", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// A host, by the name under which its agent enrolled.
     HostId, "host id", HOST_BYTES_MAX, HOST_RULE, is_host
 );

@@ -12,6 +12,7 @@ pub mod component;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod hosts;
 pub mod net;
 mod parse;
 pub mod path;
@@ -27,6 +28,7 @@ pub use check::check;
 pub use compile::compile;
 pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
+pub use hosts::{HostLabels, HostSelector, Label};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
@@ -50,6 +52,8 @@ pub struct Policy {
     pub name: PolicyName,
     /// Whether it restricts
     pub mode: Mode,
+    /// Where it counts
+    pub hosts: HostSelector,
     /// Whom it guards
     pub subjects: Subjects,
     /// In document order

@@ -6,7 +6,7 @@ use super::{
     Invalid,
     invalid::message,
     name,
-    scalar::{text, texts, time, timestamp, uuid},
+    scalar::{host_labels, text, texts, time, timestamp, uuid},
 };
 use crate::{v1, view::HostView};
 
@@ -27,6 +27,7 @@ impl From<HostView> for v1::Host {
             events_missing,
             hooks_gone,
             problems,
+            labels,
         } = view;
         Self {
             name: name::host(&id),
@@ -43,6 +44,7 @@ impl From<HostView> for v1::Host {
             events_missing,
             hooks_gone,
             problems,
+            labels: labels.shown().collect(),
         }
     }
 }
@@ -65,6 +67,7 @@ impl TryFrom<v1::Host> for HostView {
             events_missing,
             hooks_gone,
             problems,
+            labels,
         } = wire;
         Ok(Self {
             id: name::parse("name", name::HOSTS, &name)?,
@@ -81,6 +84,7 @@ impl TryFrom<v1::Host> for HostView {
             events_missing,
             hooks_gone: texts("hooks_gone", hooks_gone)?,
             problems: texts("problems", problems)?,
+            labels: host_labels(labels)?,
         })
     }
 }

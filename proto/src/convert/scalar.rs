@@ -2,7 +2,11 @@
 
 use std::str::FromStr;
 
-use stayhand_guardrail::time::{DurationMs, UnixMs};
+use stayhand_guardrail::{
+    limits::LABELS_MAX,
+    policy::{HostLabels, Label},
+    time::{DurationMs, UnixMs},
+};
 use uuid::Uuid;
 
 use super::invalid::{Invalid, leaf};
@@ -118,6 +122,24 @@ pub(super) fn texts(field: &str, items: Vec<String>) -> Result<Vec<String>, Inva
         .enumerate()
         .map(|(at, item)| text(&format!("{field}[{at}]"), item))
         .collect()
+}
+
+/// Labels of a host, each once.
+pub(super) fn host_labels(items: Vec<String>) -> Result<HostLabels, Invalid> {
+    const FIELD: &str = "labels";
+    let items = bounded(FIELD, items, LABELS_MAX)?;
+    let count = items.len();
+    let labels: HostLabels = items
+        .iter()
+        .enumerate()
+        .map(|(at, item)| leaf(&format!("{FIELD}[{at}]"), item.parse::<Label>()))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .collect();
+    if labels.0.len() < count {
+        return Err(Invalid::new(FIELD, "a label is there twice"));
+    }
+    Ok(labels)
 }
 
 /// An identifier.

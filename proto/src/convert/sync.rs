@@ -10,7 +10,7 @@ use super::{
     Invalid,
     invalid::inside,
     name,
-    scalar::{bounded, id, ids, text, texts, time, timestamp, uuid},
+    scalar::{bounded, host_labels, id, ids, text, texts, time, timestamp, uuid},
 };
 use crate::{
     limits::STATE_ITEMS_MAX,
@@ -98,6 +98,7 @@ impl From<Hello> for v1::Hello {
             boot_id,
             hooks,
             enforced_generation,
+            labels,
         } = hello;
         Self {
             agent_version,
@@ -105,6 +106,7 @@ impl From<Hello> for v1::Hello {
             boot_id: boot_id.to_string(),
             hooks,
             enforced_generation: enforced_generation.0,
+            labels: labels.shown().collect(),
         }
     }
 }
@@ -118,6 +120,7 @@ impl TryFrom<v1::Hello> for Hello {
             boot_id,
             hooks,
             enforced_generation,
+            labels,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -125,6 +128,7 @@ impl TryFrom<v1::Hello> for Hello {
             boot_id: uuid("boot_id", &boot_id)?,
             hooks: texts("hooks", hooks)?,
             enforced_generation: Generation(enforced_generation),
+            labels: host_labels(labels)?,
         })
     }
 }

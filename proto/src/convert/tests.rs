@@ -524,6 +524,10 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         boot_id: Uuid::from_u128(4),
         hooks: vec!["file_open".into()],
         enforced_generation: Generation(0),
+        labels: ["env=prod", "region=eu"]
+            .map(|one| one.parse().unwrap())
+            .into_iter()
+            .collect(),
     };
     for up in [
         FromHost::Hello(hello),

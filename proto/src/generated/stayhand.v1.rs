@@ -2395,6 +2395,9 @@ pub struct Host {
     /// What is wrong, as the host said last.
     #[prost(string, repeated, tag = "14")]
     pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it is, as NAME=VALUE.
+    #[prost(string, repeated, tag = "15")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListHostsRequest {
@@ -3367,6 +3370,9 @@ pub struct Hello {
     /// What the kernel enforces now; 0 for nothing.
     #[prost(uint64, tag = "5")]
     pub enforced_generation: u64,
+    /// What the host is, as NAME=VALUE; policies name the hosts on which they count by these.
+    #[prost(string, repeated, tag = "6")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {

@@ -24,23 +24,29 @@ pub const SCENARIOS: &[Scenario] = &[
         "a_database_may_be_queried_and_not_exported_or_dropped",
         database,
     )
-    .group("acceptance").on_any_kernel(),
+    .group("acceptance")
+    .on_any_kernel(),
     Scenario::new(
         "scaling_up_waits_for_an_approval_wherever_the_flags_stand",
         scaling,
     )
-    .group("acceptance").on_any_kernel(),
-    Scenario::new("a_production_session_does_not_reach_staging", environments).group("acceptance").on_any_kernel(),
+    .group("acceptance")
+    .on_any_kernel(),
+    Scenario::new("a_production_session_does_not_reach_staging", environments)
+        .group("acceptance")
+        .on_any_kernel(),
     Scenario::new(
         "destruction_is_denied_by_its_effect_and_not_by_a_name",
         destruction,
     )
-    .group("acceptance").on_any_kernel(),
+    .group("acceptance")
+    .on_any_kernel(),
     Scenario::new(
         "what_an_ai_agent_starts_waits_or_is_denied_and_its_user_goes_on",
         ai_agent,
     )
-    .group("acceptance").on_any_kernel(),
+    .group("acceptance")
+    .on_any_kernel(),
 ];
 
 const POLICIES: [&str; 5] = [

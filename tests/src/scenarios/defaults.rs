@@ -46,7 +46,7 @@ spec:
   subjects: { users: [frank] }
   default: { exec: hold, timeout: 2m }
   rules:
-    - { id: itself, effect: allow, exec: { path: /usr/lib/stayhand/stayhand-guest } }
+    - { id: itself, effect: allow, exec: { path: [/usr/lib/stayhand/stayhand-guest, /usr/lib/**, /usr/lib64/**, /lib/**, /lib64/**] } }
 ";
 
 fn host() -> Result<Host> {

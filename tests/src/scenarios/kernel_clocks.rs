@@ -21,8 +21,7 @@ use crate::{
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("a_grant_ends_when_the_wall_clock_is_set_forward", forward)
-        .on_any_kernel(),
+    Scenario::new("a_grant_ends_when_the_wall_clock_is_set_forward", forward).on_any_kernel(),
     Scenario::new(
         "a_grant_does_not_outlive_its_time_when_the_wall_clock_is_set_back",
         back,

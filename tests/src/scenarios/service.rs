@@ -29,6 +29,7 @@ pub const SCENARIOS: &[Scenario] = &[
         future_path,
     )
     .on_any_kernel(),
+    Scenario::new("a_policy_counts_on_hosts_that_have_its_labels", labels).on_any_kernel(),
     Scenario::new(
         "doctor_says_not_enforced_after_uninstall_and_nothing_is_left",
         uninstall,
@@ -47,6 +48,42 @@ pub(super) fn programs() -> Result<()> {
     }
     for program in ["/opt/demo/forbidden", "/opt/demo/deploy"] {
         fs::copy("/usr/bin/echo", program).with_context(|| format!("cannot make {program}"))?;
+    }
+    Ok(())
+}
+
+/// One policy is for this host, the other for hosts that this one is none of.
+fn labels(_: &mut Ctx) -> Result<()> {
+    programs()?;
+    let mut config = Config::default();
+    config.agent.push_str("\n[labels]\nenv = \"prod\"\n");
+    let policy = |name: &str, env: &str, program: &str| {
+        format!(
+            "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  hosts: {{ env: {env} }}\n  subjects: {{ users: \
+             [alice] }}\n  rules:\n    - {{ id: no, effect: deny, exec: {{ path: {program} }} }}\n"
+        )
+    };
+    config.policies = vec![
+        policy("here", "prod", "/opt/demo/forbidden"),
+        policy("elsewhere", "[staging, test]", "/opt/demo/deploy"),
+    ];
+    let host = Host::boot(&config)?;
+    let mut session = Session::login("alice")?;
+    denied(&mut session)?;
+    let output = session.run("/opt/demo/deploy it ran")?;
+    ensure!(
+        output.code == 0,
+        "the other policy counts here: {}",
+        output.stderr
+    );
+    let hosts = host.json(&["host", "ls"])?.to_string();
+    ensure!(hosts.contains("env=prod"), "{hosts}");
+    for (name, count) in [("here", 1), ("elsewhere", 0)] {
+        let shown = host.json(&["policy", "show", name])?;
+        let on = shown
+            .pointer("/enforcement")
+            .and_then(serde_json::Value::as_array);
+        ensure!(on.is_some_and(|on| on.len() == count), "{name}: {shown}");
     }
     Ok(())
 }

@@ -293,6 +293,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         boot_id: "00000000-0000-4000-8000-000000000000".into(),
         hooks: vec!["file_open".into()],
         enforced_generation: 0,
+        labels: vec![],
     };
     let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
     let ahead = Hello {
@@ -301,6 +302,10 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
     };
     let nowhere = Hello {
         boot_id: "a\n\u{1b}[2J".into(),
+        ..hello.clone()
+    };
+    let labelled = Hello {
+        labels: vec!["env=prod".into(), "env=a\n\u{1b}[2J".into()],
         ..hello.clone()
     };
     let beyond = Acknowledgement {
@@ -322,6 +327,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
             true,
             vec![Message::Heartbeat(Heartbeat::default())],
         ),
+        ("a label that is none", true, vec![Message::Hello(labelled)]),
         (
             "a generation from the future",
             true,

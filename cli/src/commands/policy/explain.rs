@@ -8,7 +8,11 @@ mod told;
 use stayhand_guardrail::{
     id::{GroupName, PermissionName, PolicyName, RuleId, UserName},
     key::PermissionRef,
-    policy::{Versioned, case::Situation, when::point},
+    policy::{
+        Label, Versioned,
+        case::{Situation, on_host},
+        when::point,
+    },
     text::safe,
     time::UnixMs,
 };
@@ -48,6 +52,9 @@ pub(crate) struct Explain {
     /// A rule of effect `throttle` whose rate is used up: ID, or POLICY/ID where several policies have that id; repeatable
     #[arg(long = "used-up", value_name = "RULE")]
     used_up: Vec<String>,
+    /// A label of the host, as NAME=VALUE; repeatable. Without any, every policy counts there
+    #[arg(long = "on", value_name = "LABEL")]
+    on: Vec<Label>,
     /// When, as `2026-11-27 18:00 Europe/Berlin`; without it, rules that do not always count may count
     #[arg(long, value_name = "TIME", value_parser = point)]
     at: Option<UnixMs>,
@@ -77,8 +84,13 @@ pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
     let used_up: Vec<(PolicyName, RuleId)> = each
         .map(|text| throttle(text, &host))
         .collect::<Result<_, _>>()?;
+    let there = if explain.on.is_empty() {
+        host.clone()
+    } else {
+        on_host(&host, &explain.on.iter().cloned().collect())
+    };
     let situation = Situation {
-        policies: &host,
+        policies: &there,
         user: &explain.user,
         groups: &explain.groups,
         attempt: &attempt,

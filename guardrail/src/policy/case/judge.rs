@@ -7,7 +7,9 @@ use crate::{
     id::{PolicyName, Revision, RuleId},
     key::PermissionRef,
     limits::{DIAGNOSTICS_MAX, EXCERPT_BYTES_MAX},
-    policy::{Diagnostic, Mode, Policy, Rule, Severity, Versioned, explain::Explanation},
+    policy::{
+        Diagnostic, HostLabels, Mode, Policy, Rule, Severity, Versioned, explain::Explanation,
+    },
     reason::{Effect, Reason, Verdict},
     text::cut,
 };
@@ -68,18 +70,26 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
             used_up: &used_up,
             time: case.time,
         };
-        let explanation = ask(&host, user, groups, &case.attempt, beside);
+        let of_host = case.host.as_ref().map(|labels| on_host(&host, labels));
+        let there = of_host.as_deref().unwrap_or(&host);
+        let explanation = ask(there, user, groups, &case.attempt, beside);
         Judged {
             case,
             outcome: Outcome::of(&explanation),
             explanation,
             policy,
-            guarded: host
+            guarded: there
                 .iter()
                 .any(|one| one.policy.subjects.include(&case.user, &case.groups)),
         }
     });
     judged.collect()
+}
+
+/// Those of these policies that count on a host with these labels.
+pub fn on_host(policies: &[Versioned], labels: &HostLabels) -> Vec<Versioned> {
+    let counts = |one: &&Versioned| one.policy.hosts.selects(labels);
+    policies.iter().filter(counts).cloned().collect()
 }
 
 impl Outcome {

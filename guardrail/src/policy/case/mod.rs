@@ -10,11 +10,11 @@ mod tests;
 
 pub use account::{Account, Meeting, Situation, Way};
 pub use ask::{Beside, ask};
-pub use judge::{Judged, alone, failures, judge, problems, uncovered, unreached};
+pub use judge::{Judged, alone, failures, judge, on_host, problems, uncovered, unreached};
 
 use std::fmt;
 
-use super::{Place, args::Sha256};
+use super::{HostLabels, Place, args::Sha256};
 use crate::{
     action::{Object, Operation},
     id::{GroupName, PermissionName, RuleId, UserName},
@@ -37,6 +37,8 @@ pub struct Case {
     pub grants: Vec<PermissionName>,
     /// Rules of this policy whose rates are used up
     pub used_up: Vec<RuleId>,
+    /// Labels of the host, if they are known; else every policy counts there
+    pub host: Option<HostLabels>,
     /// When; a rule that does not always count may count if nothing is said
     pub time: Option<UnixMs>,
     /// What has to become of it

@@ -44,6 +44,10 @@ pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     let of_policy = [
         ("name", turned("", old.name.as_str(), new.name.as_str())),
         ("mode", turned("", mode(old.mode), mode(new.mode))),
+        (
+            "hosts",
+            turned("", &old.hosts.to_string(), &new.hosts.to_string()),
+        ),
         ("subjects", guarded),
     ];
     for (subject, lines) in of_policy.into_iter().filter(|(_, lines)| !lines.is_empty()) {

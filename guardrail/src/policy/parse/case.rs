@@ -2,7 +2,7 @@
 //!
 //! Runs nothing: whether the policy does what its tests say is `policy::case`'s question.
 
-use super::{attempt, fields::Fields, names, reader::Reader};
+use super::{attempt, fields::Fields, hosts, names, reader::Reader};
 use crate::{
     id::{PermissionName, RuleId},
     limits::{TEST_NAME_BYTES_MAX, TESTS_MAX},
@@ -15,6 +15,7 @@ use crate::{
 const KNOWN: [&str; 6] = ["name", "as", "groups", "at", "expect", "rule"];
 const GRANTS: &str = "grants";
 const USED_UP: &str = "usedUp";
+const HOST: &str = "host";
 
 /// What a test can name.
 pub(super) struct Names<'p> {
@@ -53,12 +54,12 @@ pub(super) fn cases(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Case>
 fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let keys = [
         KNOWN.as_slice(),
-        &[GRANTS, USED_UP],
+        &[GRANTS, USED_UP, HOST],
         &attempt::CLASSES,
         &attempt::OF_EXEC,
     ]
     .concat();
-    let mut fields = Fields::of(r, node, "a test", &keys, &["hosts", "flags"])?;
+    let mut fields = Fields::of(r, node, "a test", &keys, &["flags"])?;
     let name = fields.take("name").map(|node| name(r, node));
     let user = fields
         .require(r, "as")
@@ -73,6 +74,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let used_up = fields
         .take(USED_UP)
         .map_or_else(Vec::new, |node| used_up(r, node, known));
+    let host = fields.take(HOST).map(|node| hosts::labels(r, node));
     let time = fields.take("at").map(|node| time(r, node));
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let expect = fields
@@ -86,6 +88,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         attempt: attempt?,
         grants,
         used_up,
+        host,
         time: time.map_or(Some(None), |time| time.map(Some))?,
         expect: expect?,
         rule: rule.map_or(Some(None), |rule| rule.map(Some))?,

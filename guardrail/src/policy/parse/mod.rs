@@ -8,6 +8,7 @@ mod attempt;
 mod case;
 mod default;
 mod fields;
+mod hosts;
 mod net;
 mod reader;
 mod rule;
@@ -16,7 +17,7 @@ mod when;
 
 use self::{fields::Fields, reader::Reader};
 use super::{
-    Case, Diagnostic, Mode, Permission, Policy, Rule, Subjects,
+    Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects,
     yaml::{self, Node},
 };
 use crate::{
@@ -57,10 +58,11 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let spec = fields.require(r, "spec").and_then(|node| spec(r, node));
     version.flatten()?;
     kind.flatten()?;
-    let (mode, subjects, permissions, rules, tests) = spec?;
+    let (mode, hosts, subjects, permissions, rules, tests) = spec?;
     Some(Policy {
         name: name?,
         mode,
+        hosts,
         subjects,
         sets: std::mem::take(&mut r.sets),
         calendar: std::mem::take(&mut r.calendar),
@@ -76,21 +78,22 @@ fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {
     r.parsed(name, "name")
 }
 
-type Spec = (Mode, Subjects, Vec<Permission>, Vec<Rule>, Vec<Case>);
+type Spec = (
+    Mode,
+    HostSelector,
+    Subjects,
+    Vec<Permission>,
+    Vec<Rule>,
+    Vec<Case>,
+);
 
 /// Keys of the language that later builds enforce.
-const SPEC_LATER: &[&str] = &[
-    "hosts",
-    "onLoss",
-    "profiles",
-    "approvals",
-    "extends",
-    "flags",
-];
+const SPEC_LATER: &[&str] = &["onLoss", "profiles", "approvals", "extends", "flags"];
 
 fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let known = [
         "mode",
+        "hosts",
         "subjects",
         "default",
         "sets",
@@ -105,6 +108,9 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
         Some(node) => r.word(node, "mode", &modes, &[]),
         None => Some(Mode::Enforce),
     };
+    let hosts = fields
+        .take("hosts")
+        .map_or_else(HostSelector::default, |node| hosts::selector(r, node));
     let subjects = fields
         .require(r, "subjects")
         .and_then(|node| subjects(r, node));
@@ -134,7 +140,7 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let tests = fields
         .take("tests")
         .map_or_else(Vec::new, |node| case::cases(r, node, &names));
-    Some((mode?, subjects?, permissions, rules?, tests))
+    Some((mode?, hosts, subjects?, permissions, rules?, tests))
 }
 
 fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {

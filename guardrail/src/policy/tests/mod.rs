@@ -3,6 +3,7 @@
 mod cases;
 mod conditions;
 mod defaults;
+mod hosts;
 mod net;
 mod rates;
 mod when;
@@ -341,7 +342,6 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         ))
     };
     let sources = [
-        spec("hosts: {}"),
         spec("onLoss: {}"),
         spec("profiles: []"),
         spec("approvals: []"),
