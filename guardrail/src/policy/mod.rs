@@ -12,6 +12,8 @@ pub mod component;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod net;
 mod parse;
 pub mod path;

@@ -78,7 +78,7 @@ pub(super) fn read(source: &str) -> Result<Node, Diagnostic> {
     let mut parser = Parser::new_from_str(source);
     let mut builder = Builder::default();
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| syntax(&error))?;
+        let (event, span) = next.map_err(|error| syntax(&error, source))?;
         builder.take(event, place(span))?;
     }
     builder
@@ -94,10 +94,33 @@ fn place(span: Span) -> Place {
     }
 }
 
-fn syntax(error: &ScanError) -> Diagnostic {
-    let at = place(Span::empty(*error.marker()));
+fn syntax(error: &ScanError, source: &str) -> Diagnostic {
+    let at = within(source, place(Span::empty(*error.marker())));
     let message = format!("not YAML: {}", crate::text::safe(error.info()));
     Diagnostic::error(at, "", message).suggest("check indentation, colons and quotes around here")
+}
+
+/// As YAML tells them: by `\n`, `\r\n` and `\r`.
+pub(super) fn lines(source: &str) -> impl DoubleEndedIterator<Item = &str> + Clone {
+    source.split('\n').flat_map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.split('\r')
+    })
+}
+
+/// The parser's place of what is missing at the end is a line further than there is one.
+fn within(source: &str, at: Place) -> Place {
+    let mut lines = lines(source);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let count = number(lines.clone().count());
+    if at.line <= count {
+        return at;
+    }
+    let last = lines.next_back().unwrap_or_default();
+    Place {
+        line: count,
+        column: number(last.chars().count().saturating_add(1)),
+    }
 }
 
 #[derive(Default)]

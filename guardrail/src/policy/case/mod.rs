@@ -9,6 +9,8 @@ mod judge;
 mod tests;
 
 pub use account::{Account, Meeting, Situation, Way};
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use ask::Lineage;
 pub use ask::ask;
 pub use judge::{Judged, alone, failures, judge, problems, uncovered, unreached};
 

@@ -2,6 +2,7 @@
 
 mod cases;
 mod conditions;
+pub(super) mod corpus;
 mod net;
 mod when;
 
