@@ -14,9 +14,11 @@ pub mod diff;
 pub mod explain;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod language;
 pub mod net;
 mod parse;
 pub mod path;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod when;
@@ -31,6 +33,7 @@ pub use diagnostic::{Diagnostic, Place, Severity};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
+pub use schema::schema;
 pub use when::When;
 
 use args::{Call, Met};

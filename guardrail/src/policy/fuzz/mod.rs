@@ -22,7 +22,7 @@ use crate::{
 pub use mutate::mutated;
 pub use random::Random;
 #[cfg(test)]
-pub(in crate::policy) use tree::Tree;
+pub(in crate::policy) use {mutate::change, tree::Tree};
 
 /// Rules up to which a policy is also compiled, explained and compared: beyond, one document takes so long that a fuzzer
 /// tries too few others, and more rules show nothing that these do not.

@@ -9,13 +9,13 @@ use crate::{
     policy::{
         Case, Diagnostic, Outcome, Permission, Rule,
         diagnostic::nearest,
+        language,
         when::point,
         yaml::{Node, Value},
     },
     time::UnixMs,
 };
 
-const KNOWN: [&str; 6] = ["name", "as", "groups", "at", "expect", "rule"];
 const GRANTS: &str = "grants";
 
 /// What a test can name.
@@ -70,14 +70,7 @@ pub(super) fn cases(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Case>
 }
 
 fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
-    let keys = [
-        KNOWN.as_slice(),
-        &[GRANTS],
-        &attempt::CLASSES,
-        &attempt::OF_EXEC,
-    ]
-    .concat();
-    let mut fields = Fields::of(r, node, "a test", &keys, &["hosts", "flags"])?;
+    let mut fields = Fields::of(r, node, &language::TEST)?;
     let name = fields.take("name").map(|node| name(r, node));
     let user = fields
         .require(r, "as")

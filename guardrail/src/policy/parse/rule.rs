@@ -3,37 +3,24 @@
 use super::{
     fields::Fields,
     reader::{Reader, either},
-    target::{self, TARGETS},
+    target,
     when::when,
 };
 use crate::{
     id::{PermissionName, RuleId},
     limits::{HOLD_TIMEOUT_DEFAULT, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, MESSAGE_BYTES_MAX},
-    policy::{Diagnostic, Permission, Place, Rule, Scope, diagnostic::nearest, yaml::Node},
+    policy::{
+        Diagnostic, Permission, Place, Rule, Scope,
+        diagnostic::nearest,
+        language::{self, CLASSES},
+        yaml::Node,
+    },
     reason::Effect,
     time::DurationMs,
 };
 
-const KNOWN: &[&str] = &[
-    "id",
-    "effect",
-    "exec",
-    "file",
-    "net",
-    "system",
-    "permission",
-    "message",
-    "timeout",
-    "record",
-    "when",
-];
-/// Keys of the language that later builds enforce.
-const LATER: &[&str] = &[
-    "approval", "rate", "flags", "hosts", "subjects", "then", "windows",
-];
-
 pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
-    let mut fields = Fields::of(r, node, "a rule", KNOWN, LATER)?;
+    let mut fields = Fields::of(r, node, &language::RULE)?;
     let id: Option<RuleId> = fields
         .require(r, "id")
         .and_then(|node| r.parsed(node, "id"));
@@ -85,7 +72,7 @@ fn scope(
     fields: &mut Fields<'_>,
     permissions: &[Permission],
 ) -> Option<Scope> {
-    let choices = [TARGETS.as_slice(), &["permission"]].concat();
+    let choices = [CLASSES.as_slice(), &["permission"]].concat();
     let given: Vec<&str> = choices
         .iter()
         .copied()

@@ -4,6 +4,7 @@ mod cases;
 mod conditions;
 pub(super) mod corpus;
 mod net;
+mod schema;
 mod when;
 
 use std::path::Path;
