@@ -11,6 +11,7 @@ use crate::{
         image::{Entry, LeaseRow, entry_flag},
     },
     args::met,
+    deadline::is_over,
 };
 
 /// One attempt as far as rules look at it.
@@ -222,8 +223,8 @@ impl Judge {
         let end = &mut self.end;
         for lease in &row.leases {
             if end.covered & ops != ops
-                && lease.boot_deadline_ns > now.boot_ns
-                && lease.tai_deadline_ns > now.tai_ns
+                && !is_over(lease.boot_deadline_ns, now.boot_ns)
+                && !is_over(lease.tai_deadline_ns, now.tai_ns)
             {
                 // The first one is named.
                 if end.covered == 0 {
@@ -465,6 +466,10 @@ pub fn decide<'e, T: Tables>(
     }
     judge.finish()
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod exhaustive;
 
 #[cfg(test)]
 mod tests {

@@ -7,11 +7,14 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::generated::{bpf_get_prandom_u32, bpf_send_signal_thread},
 };
-use stayhand_agent_ebpf::abi::{
-    code::{answer, class, counter, op, reason, verdict},
-    hold::{HoldEntry, HoldKey},
-    record::record_flag,
-    task::{Said, TaskState, plan},
+use stayhand_agent_ebpf::{
+    abi::{
+        code::{answer, class, counter, op, reason, verdict},
+        hold::{HoldEntry, HoldKey},
+        record::record_flag,
+        task::{Said, TaskState, plan},
+    },
+    deadline,
 };
 
 use crate::{
@@ -34,7 +37,6 @@ const A: u32 = class::A as u32;
 /// `-ERESTARTNOINTR` to the program instead of issuing the call again. The whole group stops all the same.
 const SIGSTOP: u32 = 19;
 const SIGCONT: u32 = 18;
-const NS_PER_MS: u64 = 1_000_000;
 
 // Task flags (include/linux/sched.h) of contexts that cannot be stopped and restarted.
 const PF_EXITING: u32 = 0x4;
@@ -172,7 +174,7 @@ fn reenter(state: *mut TaskState, entry: *mut HoldEntry, restops_max: u32) {
         let hold = (*entry).hold;
         (*state).current.hold = hold;
         (*state).current.boot_deadline_ns = (*entry).boot_deadline_ns;
-        let late = (*state).current.now.boot_ns >= (*entry).boot_deadline_ns;
+        let late = deadline::is_over((*entry).boot_deadline_ns, (*state).current.now.boot_ns);
         if let Some(answer) = answer_to(hold, state)
             && !(late && answer == answer::APPROVED)
         {
@@ -331,7 +333,7 @@ pub fn open(state: *mut TaskState, task: Addr) {
     unsafe {
         let current = &raw mut (*state).current;
         let now_ns = (*current).now.boot_ns;
-        let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * NS_PER_MS;
+        let deadline_ns = deadline::after(now_ns, (*current).decision.by.timeout_ms);
         if bpf_send_signal_thread(SIGSTOP) != 0 {
             return plan(state, plan::DENY, unavailable);
         }
