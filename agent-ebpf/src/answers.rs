@@ -7,7 +7,10 @@
 use core::ffi::{c_long, c_void};
 
 use aya_ebpf::helpers::generated::bpf_loop;
-use stayhand_agent_ebpf::abi::task::{ANSWERS_MAX, Answered, Scratch};
+use stayhand_agent_ebpf::{
+    abi::task::{ANSWERS_MAX, Answered, Scratch},
+    deadline::is_over,
+};
 
 type Callback = unsafe extern "C" fn(u64, *mut c_void) -> c_long;
 
@@ -75,7 +78,7 @@ unsafe extern "C" fn look(index: u64, context: *mut c_void) -> c_long {
         if (*answered).hold == 0 {
             return 0;
         }
-        if (*scratch).current.now.boot_ns >= (*answered).boot_deadline_ns {
+        if is_over((*answered).boot_deadline_ns, (*scratch).current.now.boot_ns) {
             (*answered).hold = 0;
             return 0;
         }

@@ -13,6 +13,7 @@ use crate::{
         rate::{RATES_PER_SLOT, Rate},
     },
     args::met,
+    deadline::is_over,
 };
 
 /// One attempt as far as rules look at it.
@@ -369,8 +370,8 @@ impl Judge {
         let end = &mut self.end;
         for lease in &row.leases {
             if end.covered & ops != ops
-                && lease.boot_deadline_ns > now.boot_ns
-                && lease.tai_deadline_ns > now.tai_ns
+                && !is_over(lease.boot_deadline_ns, now.boot_ns)
+                && !is_over(lease.tai_deadline_ns, now.tai_ns)
             {
                 // The first one is named.
                 if end.covered == 0 {
@@ -695,6 +696,10 @@ pub fn decide<'e, T: Tables>(
     }
     judge.finish()
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod exhaustive;
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use stayhand_agent_ebpf::{
         task::{CallFacts, Scratch},
     },
     args::met,
+    deadline,
     siphash::{Sip, last_word},
 };
 
@@ -114,7 +115,8 @@ fn look_up(scratch: *mut Scratch) {
 unsafe fn take(facts: *mut CallFacts, found: *const Answer, now_ns: u64) {
     // SAFETY: a live map value and a live scratch; each member is written in one piece.
     unsafe {
-        let lasts = core::ptr::read_volatile(&raw const (*found).until_boot_ns) > now_ns;
+        let until_ns = core::ptr::read_volatile(&raw const (*found).until_boot_ns);
+        let lasts = !deadline::is_over(until_ns, now_ns);
         let working = core::ptr::read_volatile(&raw const (*found).working) != 0;
         for word in 0..(*facts).known.words.len() {
             let known = core::ptr::read_volatile(&raw const (*found).known.words[word]);
@@ -256,7 +258,7 @@ unsafe fn waits(scratch: *mut Scratch, call: u64) -> bool {
         let now_ns = (*scratch).current.now.boot_ns;
         let old = (*asked).call == call
             && same(&(*asked).key, &(*facts).key)
-            && now_ns.wrapping_sub((*asked).last_boot_ns) < GAP_NS;
+            && deadline::lasts((*asked).last_boot_ns, now_ns, GAP_NS);
         if !old {
             *asked = Asked {
                 call,
@@ -273,7 +275,7 @@ unsafe fn waits(scratch: *mut Scratch, call: u64) -> bool {
         } else {
             WAIT_LONG_NS
         };
-        if now_ns.wrapping_sub((*asked).since_boot_ns) < most {
+        if deadline::lasts((*asked).since_boot_ns, now_ns, most) {
             return true;
         }
         (*asked).call = 0;

@@ -7,11 +7,14 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::generated::{bpf_get_prandom_u32, bpf_send_signal_thread},
 };
-use stayhand_agent_ebpf::abi::{
-    code::{answer, class, counter, op, reason, verdict},
-    hold::{HoldEntry, HoldKey},
-    record::record_flag,
-    task::{Said, Scratch, TaskState, plan},
+use stayhand_agent_ebpf::{
+    abi::{
+        code::{answer, class, counter, op, reason, verdict},
+        hold::{HoldEntry, HoldKey},
+        record::record_flag,
+        task::{Said, Scratch, TaskState, plan},
+    },
+    deadline,
 };
 
 use crate::{
@@ -34,7 +37,6 @@ const A: u32 = class::A as u32;
 /// `-ERESTARTNOINTR` to the program instead of issuing the call again. The whole group stops all the same.
 const SIGSTOP: u32 = 19;
 const SIGCONT: u32 = 18;
-const NS_PER_MS: u64 = 1_000_000;
 
 // Task flags (include/linux/sched.h) of contexts that cannot be stopped and restarted.
 const PF_EXITING: u32 = 0x4;
@@ -178,7 +180,7 @@ fn reenter(scratch: *mut Scratch, entry: *mut HoldEntry, restops_max: u32) {
         let hold = (*entry).hold;
         (*scratch).current.hold = hold;
         (*scratch).current.boot_deadline_ns = (*entry).boot_deadline_ns;
-        let late = (*scratch).current.now.boot_ns >= (*entry).boot_deadline_ns;
+        let late = deadline::is_over((*entry).boot_deadline_ns, (*scratch).current.now.boot_ns);
         if let Some(answer) = answer_to(hold, scratch)
             && !(late && answer == answer::APPROVED)
         {
@@ -337,7 +339,7 @@ pub fn open(scratch: *mut Scratch, task: Addr) {
     unsafe {
         let current = &raw mut (*scratch).current;
         let now_ns = (*current).now.boot_ns;
-        let deadline_ns = now_ns + u64::from((*current).decision.by.timeout_ms) * NS_PER_MS;
+        let deadline_ns = deadline::after(now_ns, (*current).decision.by.timeout_ms);
         if bpf_send_signal_thread(SIGSTOP) != 0 {
             return plan(scratch, plan::DENY, unavailable);
         }

@@ -7,6 +7,7 @@
 
 pub mod abi;
 pub mod args;
+pub mod deadline;
 pub mod decide;
 pub mod netlink;
 pub mod path;

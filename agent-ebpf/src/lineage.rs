@@ -104,7 +104,10 @@ unsafe fn copy(to: *mut TaskState, from: *mut TaskState) {
     unsafe {
         let count = &raw const (*from).lineage.count;
         (*to).lineage.count = core::ptr::read_volatile(count);
-        (*to).lineage.flags = (*from).lineage.flags;
+        let flags = (
+            &raw const (*from).lineage.flags,
+            &raw mut (*to).lineage.flags,
+        );
         let from = (&raw const (*from).lineage.programs).cast::<u64>();
         let to = (&raw mut (*to).lineage.programs).cast::<u64>();
         for index in 0..PROGRAMS_MAX {
@@ -117,6 +120,8 @@ unsafe fn copy(to: *mut TaskState, from: *mut TaskState) {
                 core::ptr::write_volatile(to.add(word), core::ptr::read_volatile(from.add(word)));
             }
         }
+        // At last: other threads go by it.
+        core::ptr::write_volatile(flags.1, core::ptr::read_volatile(flags.0));
     }
 }
 

@@ -129,4 +129,90 @@ mod tests {
         assert_eq!(counts(&all, now(u64::MAX, u64::MAX)), met::MAYBE);
         assert_eq!(counts(&all, now(0, 5)), met::MAYBE);
     }
+
+    /// Both ends of what a clock and its offset can say, the last time there is, and what lies beside each.
+    const TIMES: [u64; 9] = [
+        0,
+        1,
+        1_000,
+        NEVER_NS - 1,
+        NEVER_NS,
+        NEVER_NS + 1,
+        u64::MAX - 1_000,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+
+    /// What one clock says: nothing where it is not known, else whether an odd number of edges has passed, counted one by one.
+    fn said(schedule: &Schedule, clock_ns: u64, ahead_ns: u64) -> Option<bool> {
+        let at = (u128::from(clock_ns) + u128::from(ahead_ns)) % (1 << 64);
+        let known = u128::from(schedule.known_from_ns)..u128::from(schedule.known_to_ns);
+        if !known.contains(&at) || at >= u128::from(NEVER_NS) {
+            return None;
+        }
+        // The last place is not used.
+        let edges = schedule.edges_ns.iter().take(EDGES - 1);
+        Some(edges.filter(|edge| u128::from(**edge) <= at).count() % 2 == 1)
+    }
+
+    #[test]
+    fn at_every_end_of_the_clocks_a_rule_counts_as_they_say_and_may_count_where_they_do_not() {
+        let edges: [&[u64]; 6] = [
+            &[],
+            &[0, 1],
+            &[1, NEVER_NS - 1],
+            &[0, NEVER_NS],
+            &[0, 1, 2, 1_000],
+            &[NEVER_NS - 2, NEVER_NS - 1],
+        ];
+        let mut seen = std::collections::BTreeMap::new();
+        for edges in edges {
+            for known_from_ns in TIMES {
+                for known_to_ns in TIMES {
+                    for boot_to_wall_ns in TIMES {
+                        let mut schedule = Schedule {
+                            known_from_ns,
+                            known_to_ns,
+                            boot_to_wall_ns,
+                            tai_to_wall_ns: 1_000,
+                            ..Schedule::default()
+                        };
+                        schedule.set(edges.iter().copied());
+                        for boot_ns in TIMES {
+                            for tai_ns in TIMES {
+                                let by_boot = said(&schedule, boot_ns, boot_to_wall_ns);
+                                let by_tai = said(&schedule, tai_ns, 1_000);
+                                let wanted = match (by_boot, by_tai) {
+                                    (Some(true), Some(true)) => met::YES,
+                                    (Some(false), Some(false)) => met::NO,
+                                    _ => met::MAYBE,
+                                };
+                                let now = now(boot_ns, tai_ns);
+                                let found = counts(&schedule, now);
+                                assert_eq!(found, wanted, "{edges:?} {schedule:?} {now:?}");
+                                *seen.entry(wanted).or_insert(0) += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(
+            seen.len() == 3 && seen.values().all(|count| *count > 1_000),
+            "{seen:?}"
+        );
+    }
+
+    #[test]
+    fn two_conditions_are_met_only_if_both_are_and_an_unknown_word_never_counts_for_sure() {
+        let words = (0..=0xff).chain([1 << 31, u32::MAX]);
+        for one in words.clone() {
+            for other in words.clone() {
+                let found = both(one, other);
+                assert_eq!(found == met::YES, one == met::YES && other == met::YES);
+                assert_eq!(found == met::NO, one == met::NO || other == met::NO);
+                assert!(matches!(found, met::NO | met::MAYBE | met::YES));
+            }
+        }
+    }
 }

@@ -7,17 +7,23 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
+/// The seed that is given, or a new one.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("STAYHAND_SEED").ok();
+    let seed = given
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    println!("seed: STAYHAND_SEED={seed}");
+    seed
+}
+
 /// Fails with the seed and the smallest case that was found.
 pub(crate) fn over<S: Strategy>(
     cases: u32,
     strategy: &S,
     property: impl Fn(S::Value) -> Result<(), TestCaseError>,
 ) {
-    let given = std::env::var("STAYHAND_SEED").ok();
-    let seed = given
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| RandomState::new().build_hasher().finish());
-    println!("seed: STAYHAND_SEED={seed}");
+    let seed = seed();
     let mut bytes = [0u8; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

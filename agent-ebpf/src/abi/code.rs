@@ -393,4 +393,34 @@ mod tests {
         ];
         assert!(spread(&answers) >= 8, "answers: {}", spread(&answers));
     }
+
+    /// All numbers that differ from these in up to four bits, and all of the lowest and of the highest 16 bits.
+    #[test]
+    fn no_number_is_taken_for_a_listed_one_however_it_was_damaged() {
+        let bits = || (0..32).map(|bit| 1u32 << bit).chain([0]);
+        let listed = effect::ALL.into_iter().chain(verdict::ALL);
+        let mut damages = Vec::new();
+        for a in bits() {
+            for b in bits() {
+                for c in bits() {
+                    damages.extend(bits().map(|d| a | b | c | d));
+                }
+            }
+        }
+        damages.sort_unstable();
+        damages.dedup();
+        assert_eq!(damages.len(), 1 + 32 + 496 + 4_960 + 35_960);
+        let near = listed.chain([0, u32::MAX]);
+        let near = near.flat_map(|from| damages.iter().map(move |damage| from ^ damage));
+        let rest = (0..1 << 16).flat_map(|half| [half, half << 16]);
+        for raw in near.chain(rest) {
+            let effects = effect::ALL.contains(&raw);
+            let verdicts = verdict::ALL.contains(&raw);
+            assert_eq!(decode_effect(raw), if effects { raw } else { effect::DENY });
+            assert_eq!(
+                decode_verdict(raw),
+                if verdicts { raw } else { verdict::DENIED }
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `stayhand policy`: check, test, explain, compare, apply, take back and show policies.
+//! `stayhand policy`: check, test, explain, compare, apply, take back and show policies, and print their schema.
 
 mod annotate;
 mod apply;
@@ -9,6 +9,7 @@ mod files;
 mod findings;
 mod plan;
 mod rollback;
+mod schema;
 mod show;
 mod test;
 
@@ -24,7 +25,7 @@ use crate::{
     view::Policy,
 };
 
-/// Check, test, explain, compare, apply, take back and show policies
+/// Check, test, explain, compare, apply, take back and show policies, and print their schema
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     Apply(apply::Apply),
     Rollback(rollback::Rollback),
     Show(show::Show),
+    Schema(schema::Schema),
 }
 
 pub(crate) async fn run(
@@ -50,6 +52,7 @@ pub(crate) async fn run(
         Command::Plan(arguments) => plan::run(arguments, global, screen).await,
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
+        Command::Schema(_) => schema::run(screen),
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }
 }

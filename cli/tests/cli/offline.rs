@@ -21,6 +21,12 @@ fn the_version_is_printed_in_every_format() {
 }
 
 #[test]
+fn the_schema_of_policies_is_the_one_that_is_published() {
+    let published = include_str!("../../../docs/policy.schema.json");
+    assert_eq!(alone(&["policy", "schema"]).exits(0).out, published);
+}
+
+#[test]
 fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         alone(&["completions", shell]).exits(0).prints("approve");

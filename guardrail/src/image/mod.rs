@@ -7,7 +7,7 @@ pub mod leases;
 pub(crate) mod nets;
 pub mod schedules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod trie;
 
 use std::collections::BTreeMap;

@@ -12,11 +12,15 @@ pub mod component;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod hosts;
+mod language;
 pub mod net;
 mod parse;
 pub mod path;
 pub mod rate;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 pub mod when;
@@ -33,6 +37,7 @@ pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
 pub use rate::{Rate, Then};
+pub use schema::schema;
 pub use when::When;
 
 use args::{Call, Met};

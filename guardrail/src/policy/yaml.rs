@@ -83,11 +83,12 @@ pub(super) fn read(source: &str) -> Result<Node, Diagnostic> {
         );
         return Err(Diagnostic::error(Place { line: 1, column: 1 }, "", message));
     }
+    let end = end(source);
     let mut parser = Parser::new_from_str(source);
     let mut builder = Builder::default();
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| syntax(&error))?;
-        builder.take(event, place(span))?;
+        let (event, span) = next.map_err(|error| syntax(&error, end))?;
+        builder.take(event, place(span).min(end))?;
     }
     builder
         .root
@@ -102,10 +103,28 @@ fn place(span: Span) -> Place {
     }
 }
 
-fn syntax(error: &ScanError) -> Diagnostic {
-    let at = place(Span::empty(*error.marker()));
+fn syntax(error: &ScanError, end: Place) -> Diagnostic {
+    let at = place(Span::empty(*error.marker())).min(end);
     let message = format!("not YAML: {}", crate::text::safe(error.info()));
     Diagnostic::error(at, "", message).suggest("check indentation, colons and quotes around here")
+}
+
+/// As YAML tells them: by `\n`, `\r\n` and `\r`.
+pub(super) fn lines(source: &str) -> impl DoubleEndedIterator<Item = &str> {
+    source.split('\n').flat_map(|line| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.split('\r')
+    })
+}
+
+/// The end of the document: the parser's place of what is missing there is a line further than there is one.
+fn end(source: &str) -> Place {
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let last = lines(source).next_back().unwrap_or_default();
+    Place {
+        line: number(lines(source).count()),
+        column: number(last.chars().count().saturating_add(1)),
+    }
 }
 
 #[derive(Default)]

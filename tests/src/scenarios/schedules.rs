@@ -107,12 +107,15 @@ fn alone(ctx: &mut Ctx) -> Result<()> {
     let before = [case.is_denied("FROZEN")?, case.is_denied("WEEK")?];
     ensure!(wall_s()? < FREEZE_S, "too slow: the freeze has begun");
     ensure!(before == [false, true], "before the freeze: {before:?}");
-    let events = case.host.events()?;
     let told = "this rule counts outside of Fri 16:00 - Mon 08:00 Europe/Berlin";
-    ensure!(
-        events.iter().any(|event| event.to_string().contains(told)),
-        "no event says `{told}`"
-    );
+    wait::until_ok(
+        wait::SOON,
+        "an event that says when the rule counts",
+        || {
+            let mut events = case.host.events()?.into_iter();
+            Ok(events.find(|event| event.to_string().contains(told)))
+        },
+    )?;
     case.host.kill_agent()?;
     case.host.kill_control()?;
     ctx.step("nobody is alive but the kernel; waiting for Friday, 16:00");

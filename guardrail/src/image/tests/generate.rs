@@ -58,8 +58,8 @@ const PORTS: [&str; 5] = [
 
 /// One case.
 #[derive(Debug, Clone)]
-pub(super) struct Case {
-    pub(super) sources: Vec<String>,
+pub(crate) struct Case {
+    pub(crate) sources: Vec<String>,
     pub(super) policies: Vec<Versioned>,
     pub(super) leases: Vec<TimedLease>,
     pub(super) existing: Vec<String>,
@@ -585,7 +585,7 @@ fn attempt() -> impl Strategy<Value = Tried> {
 }
 
 /// Whole cases. `moving` says whether directories are renamed after the image was installed.
-pub(super) fn case(moving: bool) -> impl Strategy<Value = Case> {
+pub(crate) fn case(moving: bool) -> impl Strategy<Value = Case> {
     let policies = (
         policy("p0"),
         policy("p1"),

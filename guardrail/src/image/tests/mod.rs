@@ -3,4 +3,4 @@
 mod agreement;
 mod bounds;
 mod disk;
-mod generate;
+pub(crate) mod generate;

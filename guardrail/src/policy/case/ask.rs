@@ -71,7 +71,7 @@ pub fn ask(
 
 impl Attempt {
     /// Operations and object at each end, as the kernel judges them: a rename takes a name away and makes one.
-    pub(super) fn ends(&self) -> Vec<(u32, Object)> {
+    pub(in crate::policy) fn ends(&self) -> Vec<(u32, Object)> {
         let bits = |operations: &[Operation]| operations.iter().fold(0, |all, one| all | one.bit());
         let path = |path: &str| Object::Path {
             bytes: path.as_bytes().to_vec(),
@@ -96,13 +96,13 @@ impl Attempt {
 }
 
 /// What an execution descends from, in the form in which the evaluator takes it.
-pub(super) struct Lineage<'a> {
+pub(in crate::policy) struct Lineage<'a> {
     execution: Option<&'a Execution>,
     ancestors: Vec<String>,
 }
 
 impl<'a> Lineage<'a> {
-    pub(super) fn of(attempt: &'a Attempt) -> Self {
+    pub(in crate::policy) fn of(attempt: &'a Attempt) -> Self {
         let execution = match attempt {
             Attempt::Exec { execution, .. } => Some(execution),
             Attempt::Ends { .. } | Attempt::One { .. } => None,
@@ -117,7 +117,7 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    pub(super) fn call(&'a self) -> Call<'a> {
+    pub(in crate::policy) fn call(&'a self) -> Call<'a> {
         let Some(known) = self.execution else {
             return Call::UNKNOWN;
         };

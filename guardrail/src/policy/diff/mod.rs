@@ -10,6 +10,8 @@ mod words;
 
 use std::collections::BTreeSet;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use sample::witnesses;
 pub use sample::{Outcomes, Sample, samples};
 
 use super::{Mode, Permission, Policy, Rule, Subjects};

@@ -18,7 +18,7 @@ use crate::{
     reason::Reason,
     time::UnixMs,
 };
-use witness::witnesses;
+pub(in crate::policy) use witness::witnesses;
 
 /// What becomes of all samples.
 #[derive(Clone, Debug)]

@@ -8,29 +8,10 @@ use super::{
 use crate::policy::{
     Diagnostic, PathPattern,
     args::{ArgCondition, ArgPattern, Clause, Fact},
+    language::{CLAUSES_MAX, EXACT_MAX},
     yaml::{Node, Value},
 };
 
-/// Keys of `exec` that are conditions.
-pub(super) const KEYS: [&str; 12] = [
-    "args",
-    "anyArg",
-    "allArgs",
-    "subcommand",
-    "option",
-    "regex",
-    "lineRegex",
-    "sha256",
-    "notSha256",
-    "terminal",
-    "parent",
-    "ancestor",
-];
-
-/// Clauses of one condition; the kernel compares each with every argument.
-const CLAUSES_MAX: usize = 8;
-/// Arguments of a whole list: the kernel keeps no more of one call.
-const EXACT_MAX: usize = 32;
 /// Words of one subcommand.
 const WORDS_MAX: usize = 8;
 

@@ -7,21 +7,20 @@ mod net;
 use super::{
     fields::Fields,
     reader::{Reader, either},
-    target::{self, TARGETS, list_of},
+    target::{self, list_of},
 };
 use crate::{
     action::{Object, Operation},
     policy::{
         Attempt, Diagnostic, Place,
         case::Execution,
+        language::{self, CLASSES},
         yaml::{Node, Value},
     },
 };
 
-/// The classes, of which a test has one.
-pub(super) const CLASSES: [&str; 4] = TARGETS;
 /// What can be said of an execution beside its arguments.
-pub(super) const OF_EXEC: [&str; 4] = ["parent", "ancestors", "terminal", "sha256"];
+const OF_EXEC: [&str; 4] = ["parent", "ancestors", "terminal", "sha256"];
 
 /// The one action of a test.
 pub(super) fn attempt(r: &mut Reader, at: Place, fields: &mut Fields<'_>) -> Option<Attempt> {
@@ -48,7 +47,7 @@ pub(super) fn attempt(r: &mut Reader, at: Place, fields: &mut Fields<'_>) -> Opt
         "exec" => exec(r, node, fields),
         "file" => file(r, node),
         "system" => {
-            let mut inside = Fields::of(r, node, "system", &["op"], &[])?;
+            let mut inside = Fields::of(r, node, &language::TEST_SYSTEM)?;
             let operation = inside
                 .require(r, "op")
                 .and_then(|node| target::system_operation(r, node))?;
@@ -136,7 +135,7 @@ pub(super) fn one_path(r: &mut Reader, node: &Node) -> Option<String> {
 }
 
 fn file(r: &mut Reader, node: &Node) -> Option<Attempt> {
-    let mut fields = Fields::of(r, node, "file", &["op", "ops", "path", "to"], &[])?;
+    let mut fields = Fields::of(r, node, &language::TEST_FILE)?;
     let operations = operations(r, node, &mut fields, target::file_operation);
     let path = fields.require(r, "path").and_then(|node| one_path(r, node));
     let to = fields.take("to").map(|node| (node.at, one_path(r, node)));

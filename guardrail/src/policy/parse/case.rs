@@ -7,12 +7,12 @@ use crate::{
     id::{PermissionName, RuleId},
     limits::{TEST_NAME_BYTES_MAX, TESTS_MAX},
     policy::{
-        Case, Diagnostic, Outcome, Permission, Rule, diagnostic::nearest, when::point, yaml::Node,
+        Case, Diagnostic, Outcome, Permission, Rule, diagnostic::nearest, language, when::point,
+        yaml::Node,
     },
     time::UnixMs,
 };
 
-const KNOWN: [&str; 6] = ["name", "as", "groups", "at", "expect", "rule"];
 const GRANTS: &str = "grants";
 const USED_UP: &str = "usedUp";
 const HOST: &str = "host";
@@ -52,14 +52,7 @@ pub(super) fn cases(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Case>
 }
 
 fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
-    let keys = [
-        KNOWN.as_slice(),
-        &[GRANTS, USED_UP, HOST],
-        &attempt::CLASSES,
-        &attempt::OF_EXEC,
-    ]
-    .concat();
-    let mut fields = Fields::of(r, node, "a test", &keys, &["flags"])?;
+    let mut fields = Fields::of(r, node, &language::TEST)?;
     let name = fields.take("name").map(|node| name(r, node));
     let user = fields
         .require(r, "as")

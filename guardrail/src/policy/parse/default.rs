@@ -1,6 +1,6 @@
 //! `default`: what becomes of everything that no rule speaks of, by class of actions.
 
-use super::{fields::Fields, reader::Reader, rule, target::TARGETS};
+use super::{fields::Fields, reader::Reader, rule};
 use crate::{
     action::{Class, Operation},
     id::RuleId,
@@ -8,6 +8,7 @@ use crate::{
     policy::{
         ArgCondition, Cidr, Diagnostic, NamePattern, PathPattern, Place, PortRange, Ranges, Rule,
         Scope, Target, VsockRange,
+        language::{CLASSES, DEFAULT},
         yaml::{Node, Value},
     },
     reason::Effect,
@@ -41,13 +42,12 @@ pub(super) fn defaults(r: &mut Reader, node: &Node, rules: &mut Vec<Rule>) {
 fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
     if let Value::Scalar { .. } = node.value {
         let effect = r.word(node, "default", &WORDS, &[])?;
-        let each = effect.map(|effect| TARGETS.map(|class| (class, node.at, effect)));
+        let each = effect.map(|effect| CLASSES.map(|class| (class, node.at, effect)));
         return rules(each.into_iter().flatten(), MESSAGE, HOLD_TIMEOUT_DEFAULT);
     }
-    let known = [TARGETS.as_slice(), &["message", "timeout"]].concat();
-    let mut fields = Fields::of(r, node, "default", &known, &[])?;
+    let mut fields = Fields::of(r, node, &DEFAULT)?;
     let mut each = Vec::new();
-    for class in TARGETS {
+    for class in CLASSES {
         if let Some(node) = fields.take(class)
             && let Some(effect) = r.word(node, class, &WORDS, &[])?
         {

@@ -4,6 +4,7 @@ use super::{
     super::{
         Diagnostic,
         diagnostic::nearest,
+        language::Mapping,
         yaml::{Node, Value},
     },
     reader::{Reader, either},
@@ -17,15 +18,11 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// Checks the keys: unknown and repeated ones are findings, those of `later` say that this build cannot
+    /// Checks the keys: unknown and repeated ones are findings, those of later builds say that this one cannot
     /// enforce them.
-    pub(super) fn of(
-        r: &mut Reader,
-        node: &'n Node,
-        what: &'static str,
-        known: &[&str],
-        later: &[&str],
-    ) -> Option<Self> {
+    pub(super) fn of(r: &mut Reader, node: &'n Node, mapping: &'static Mapping) -> Option<Self> {
+        let Mapping { what, later, .. } = mapping;
+        let known = mapping.known();
         let Value::Map(map) = &node.value else {
             r.wrong_type(node, what, "a mapping");
             return None;
@@ -43,7 +40,7 @@ impl<'n> Fields<'n> {
                     "take it out: a policy that is accepted is enforced as it is written",
                 ));
             } else if !known.contains(&name) {
-                r.report(unknown_key(key, name, what, known));
+                r.report(unknown_key(key, name, what, &known));
             } else if pairs.iter().any(|(earlier, _)| *earlier == name) {
                 r.report(Diagnostic::error(
                     key.at,

@@ -18,17 +18,13 @@ mod when;
 use self::{fields::Fields, reader::Reader};
 use super::{
     Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects,
+    language::{self, API_VERSION, KIND},
     yaml::{self, Node},
 };
 use crate::{
     id::{GroupName, PermissionName, PolicyName, UserName},
     limits::{PERMISSIONS_MAX, RULES_MAX},
 };
-
-/// The version of the language.
-const API_VERSION: &str = "stayhand/v1";
-/// The kind of document.
-const KIND: &str = "Policy";
 
 /// Reads a policy document. Either the policy, or every finding in the order of the document.
 pub fn parse(source: &str) -> Result<Policy, Vec<Diagnostic>> {
@@ -39,13 +35,7 @@ pub fn parse(source: &str) -> Result<Policy, Vec<Diagnostic>> {
 }
 
 fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
-    let mut fields = Fields::of(
-        r,
-        root,
-        "a policy",
-        &["apiVersion", "kind", "metadata", "spec"],
-        &[],
-    )?;
+    let mut fields = Fields::of(r, root, &language::DOCUMENT)?;
     let version = fields
         .require(r, "apiVersion")
         .map(|node| r.word(node, "apiVersion", &[(API_VERSION, ())], &[]));
@@ -73,7 +63,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
 }
 
 fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {
-    let mut fields = Fields::of(r, node, "metadata", &["name"], &["labels", "annotations"])?;
+    let mut fields = Fields::of(r, node, &language::METADATA)?;
     let name = fields.require(r, "name")?;
     r.parsed(name, "name")
 }
@@ -87,22 +77,8 @@ type Spec = (
     Vec<Case>,
 );
 
-/// Keys of the language that later builds enforce.
-const SPEC_LATER: &[&str] = &["onLoss", "profiles", "approvals", "extends", "flags"];
-
 fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
-    let known = [
-        "mode",
-        "hosts",
-        "subjects",
-        "default",
-        "sets",
-        "calendar",
-        "permissions",
-        "rules",
-        "tests",
-    ];
-    let mut fields = Fields::of(r, node, "spec", &known, SPEC_LATER)?;
+    let mut fields = Fields::of(r, node, &language::SPEC)?;
     let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
     let mode = match fields.take("mode") {
         Some(node) => r.word(node, "mode", &modes, &[]),
@@ -144,8 +120,7 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
 }
 
 fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {
-    let later = ["services", "uids", "cgroups", "hosts", "all"];
-    let mut fields = Fields::of(r, node, "subjects", &["groups", "users"], &later)?;
+    let mut fields = Fields::of(r, node, &language::SUBJECTS)?;
     let groups: Vec<GroupName> = fields
         .take("groups")
         .map_or_else(Vec::new, |node| names(r, node, "groups"));

@@ -11,12 +11,12 @@ use crate::{
     limits::SETS_MAX,
     policy::{
         Cidr, Diagnostic, NamePattern, NamedSet, PortRange, Protocol, Ranges, Target, VsockRange,
-        diagnostic::nearest, net::CidrError, yaml::Node,
+        diagnostic::nearest,
+        language::{self, OF_NET},
+        net::CidrError,
+        yaml::Node,
     },
 };
-
-/// Keys of the language that later builds enforce.
-const LATER: [&str; 5] = ["host", "hosts", "dns", "domain", "uid"];
 
 /// Reads `sets` into the reader, where [`target`] finds them.
 pub(super) fn sets(r: &mut Reader, node: &Node) {
@@ -43,7 +43,7 @@ pub(super) fn sets(r: &mut Reader, node: &Node) {
 }
 
 fn set(r: &mut Reader, node: &Node) -> Option<Ranges> {
-    let mut fields = Fields::of(r, node, "a set", &["cidr", "ports"], &LATER)?;
+    let mut fields = Fields::of(r, node, &language::SET)?;
     let cidrs = fields
         .require(r, "cidr")
         .map(|node| list_of(r, node, "cidr", cidr));
@@ -69,8 +69,7 @@ const UNIX: [&str; 2] = ["path", "abstract"];
 
 /// The set of actions.
 pub(super) fn target(r: &mut Reader, node: &Node) -> Option<Target> {
-    let known = [["ops"].as_slice(), &INTERNET, &UNIX, &["vsock"]].concat();
-    let mut fields = Fields::of(r, node, "net", &known, &LATER)?;
+    let mut fields = Fields::of(r, node, &language::NET)?;
     let operations = fields
         .require(r, "ops")
         .map(|node| (node, list_of(r, node, "ops", operation)));
@@ -98,15 +97,7 @@ pub(super) fn target(r: &mut Reader, node: &Node) -> Option<Target> {
 }
 
 pub(super) fn operation(r: &mut Reader, node: &Node) -> Option<Operation> {
-    let known = [
-        Operation::Connect,
-        Operation::Send,
-        Operation::Bind,
-        Operation::Listen,
-        Operation::Raw,
-        Operation::Netlink,
-    ]
-    .map(|operation| (operation.as_str(), operation));
+    let known = OF_NET.map(|operation| (operation.as_str(), operation));
     r.word(node, "operation", &known, &["accept"])
 }
 
@@ -250,7 +241,7 @@ const ANY: &str = "any";
 
 /// Machines by number, and ports of them.
 fn vsock(r: &mut Reader, node: &Node) -> Option<Vec<VsockRange>> {
-    let mut fields = Fields::of(r, node, "vsock", &["cid", "ports"], &[])?;
+    let mut fields = Fields::of(r, node, &language::VSOCK)?;
     let cids = fields.require(r, "cid").map(|node| {
         list_of(r, node, "cid", |r, node| match node.text() {
             Some(ANY) => Some(None),

@@ -4,7 +4,7 @@ use super::{
     fields::Fields,
     net,
     reader::{Reader, either},
-    target::{self, TARGETS},
+    target,
     when::when,
 };
 use crate::{
@@ -14,31 +14,17 @@ use crate::{
         RATE_LIMIT_MAX, RATE_PER_MAX, RATE_PER_MIN,
     },
     policy::{
-        Diagnostic, Permission, Place, Rate, Rule, Scope, Then, diagnostic::nearest, yaml::Node,
+        Diagnostic, Permission, Place, Rate, Rule, Scope, Then,
+        diagnostic::nearest,
+        language::{self, CLASSES},
+        yaml::Node,
     },
     reason::Effect,
     time::DurationMs,
 };
 
-const KNOWN: &[&str] = &[
-    "id",
-    "effect",
-    "exec",
-    "file",
-    "net",
-    "system",
-    "permission",
-    "message",
-    "timeout",
-    "rate",
-    "record",
-    "when",
-];
-/// Keys of the language that later builds enforce.
-const LATER: &[&str] = &["approval", "flags", "hosts", "subjects", "windows"];
-
 pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Rule> {
-    let mut fields = Fields::of(r, node, "a rule", KNOWN, LATER)?;
+    let mut fields = Fields::of(r, node, &language::RULE)?;
     let id: Option<RuleId> = fields
         .require(r, "id")
         .and_then(|node| r.parsed(node, "id"));
@@ -107,7 +93,7 @@ fn scope(
     fields: &mut Fields<'_>,
     permissions: &[Permission],
 ) -> Option<Scope> {
-    let choices = [TARGETS.as_slice(), &["permission"]].concat();
+    let choices = [CLASSES.as_slice(), &["permission"]].concat();
     let given: Vec<&str> = choices
         .iter()
         .copied()
@@ -155,7 +141,7 @@ fn permission(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option
 
 /// How often: `{ limit: 3, per: 10m, then: hold }`.
 fn rate(r: &mut Reader, node: &Node) -> Option<Rate> {
-    let mut fields = Fields::of(r, node, "a rate", &["limit", "per", "then"], &[])?;
+    let mut fields = Fields::of(r, node, &language::RATE)?;
     let limit = fields.require(r, "limit").and_then(|node| limit(r, node));
     let per = fields.require(r, "per").and_then(|node| per(r, node));
     let words = Then::ALL.map(|then| (then.as_str(), then));

@@ -2,19 +2,21 @@
 
 use super::{args, fields::Fields, net, reader::Reader};
 use crate::{
-    action::{Class, Operation},
-    policy::{Diagnostic, PathPattern, Target, path::PathError, yaml::Node},
+    action::Operation,
+    policy::{
+        Diagnostic, PathPattern, Target,
+        language::{self, CLASSES, OF_FILE, of_system},
+        path::PathError,
+        yaml::Node,
+    },
 };
-
-/// The classes that this build enforces.
-pub(super) const TARGETS: [&str; 4] = ["exec", "file", "net", "system"];
 
 /// A permission is one or more sets of actions.
 pub(super) fn permission(r: &mut Reader, node: &Node) -> Vec<Target> {
-    let Some(mut fields) = Fields::of(r, node, "a permission", &TARGETS, &[]) else {
+    let Some(mut fields) = Fields::of(r, node, &language::PERMISSION) else {
         return vec![];
     };
-    let given: Vec<&str> = TARGETS.into_iter().filter(|key| fields.had(key)).collect();
+    let given: Vec<&str> = CLASSES.into_iter().filter(|key| fields.had(key)).collect();
     if given.is_empty() {
         r.report(Diagnostic::error(
             node.at,
@@ -39,9 +41,7 @@ pub(super) fn target(r: &mut Reader, node: &Node, key: &str) -> Option<Target> {
 }
 
 fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
-    let later = ["argv", "hash", "env", "interpreter"];
-    let known: Vec<&str> = ["path"].into_iter().chain(args::KEYS).collect();
-    let mut fields = Fields::of(r, node, "exec", &known, &later)?;
+    let mut fields = Fields::of(r, node, &language::EXEC)?;
     let paths = fields.require(r, "path")?;
     Some(Target::Exec {
         paths: list_of(r, paths, "path", path),
@@ -50,8 +50,7 @@ fn exec(r: &mut Reader, node: &Node) -> Option<Target> {
 }
 
 fn file(r: &mut Reader, node: &Node) -> Option<Target> {
-    let later = ["content", "owner", "regex"];
-    let mut fields = Fields::of(r, node, "file", &["ops", "path"], &later)?;
+    let mut fields = Fields::of(r, node, &language::FILE)?;
     let operations = fields
         .require(r, "ops")
         .map(|node| file_operations(r, node));
@@ -69,22 +68,7 @@ fn file_operations(r: &mut Reader, node: &Node) -> Vec<Operation> {
 }
 
 pub(super) fn file_operation(r: &mut Reader, node: &Node) -> Option<Operation> {
-    let known = [
-        Operation::Read,
-        Operation::Write,
-        Operation::Create,
-        Operation::Delete,
-        Operation::Rename,
-        Operation::Link,
-        Operation::Attr,
-        Operation::MapExec,
-        Operation::Mount,
-        Operation::Umount,
-        Operation::MoveMount,
-        Operation::Remount,
-        Operation::BindMount,
-    ]
-    .map(|operation| (operation.as_str(), operation));
+    let known = OF_FILE.map(|operation| (operation.as_str(), operation));
     r.word(node, "operation", &known, &["mprotect", "append"])
 }
 
@@ -114,8 +98,7 @@ const NO_OPERATION: [(&str, &str); 9] = [
 ];
 
 fn system(r: &mut Reader, node: &Node) -> Option<Target> {
-    let later = ["target", "user", "signal", "command", "path"];
-    let mut fields = Fields::of(r, node, "system", &["ops"], &later)?;
+    let mut fields = Fields::of(r, node, &language::SYSTEM)?;
     let operations = fields
         .require(r, "ops")
         .map(|node| list_of(r, node, "ops", system_operation));
@@ -131,10 +114,8 @@ pub(super) fn system_operation(r: &mut Reader, node: &Node) -> Option<Operation>
         r.report(Diagnostic::error(node.at, word, message));
         return None;
     }
-    let of_system = |operation: &Operation| operation.class() == Class::System;
-    let known: Vec<(&str, Operation)> = Operation::ALL
+    let known: Vec<(&str, Operation)> = of_system()
         .into_iter()
-        .filter(of_system)
         .map(|operation| (operation.as_str(), operation))
         .collect();
     r.word(node, "operation", &known, &[])

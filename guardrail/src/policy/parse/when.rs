@@ -7,20 +7,11 @@ use crate::{
     policy::{
         Diagnostic, Periods, When,
         diagnostic::nearest,
+        language,
         when::Window,
         yaml::{Node, Value},
     },
 };
-
-/// Conditions of the language that later builds enforce.
-const LATER: [&str; 6] = [
-    "flags",
-    "hosts",
-    "rate",
-    "sensitivity",
-    "session",
-    "terminal",
-];
 
 /// Reads `calendar` into the reader, where [`when`] finds it.
 pub(super) fn calendar(r: &mut Reader, node: &Node) {
@@ -49,7 +40,7 @@ pub(super) fn calendar(r: &mut Reader, node: &Node) {
 
 /// When a rule counts.
 pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
-    let mut fields = Fields::of(r, node, "when", &["windows", "outside"], &LATER)?;
+    let mut fields = Fields::of(r, node, &language::WHEN)?;
     let (inside, outside) = (fields.take("windows"), fields.take("outside"));
     let (items, outside) = match (inside, outside) {
         (Some(items), None) => (items, false),

@@ -23,7 +23,7 @@ use crate::{
 const ANY_NAME: &str = "x";
 
 /// Actions that these policies name, each once, and in words what has none.
-pub(super) fn witnesses(policies: [&Policy; 2]) -> (Vec<Attempt>, BTreeSet<String>) {
+pub(in crate::policy) fn witnesses(policies: [&Policy; 2]) -> (Vec<Attempt>, BTreeSet<String>) {
     let mut found = Found::default();
     for policy in policies {
         let rules = policy.rules.iter().flat_map(|rule| policy.targets(rule));

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     action::{Object, Operation},
-    policy::{Attempt, Diagnostic, NamePattern, Protocol, yaml::Node},
+    policy::{Attempt, Diagnostic, NamePattern, Protocol, language, yaml::Node},
 };
 
 /// What an attempt can be about, and what belongs to an address only.
@@ -31,8 +31,7 @@ const WITH_PORTS: [Protocol; 5] = [
 
 /// Reads what stands under `net`.
 pub(super) fn attempt(r: &mut Reader, node: &Node) -> Option<Attempt> {
-    let known = [["op"].as_slice(), &OBJECTS, &OF_ADDRESS].concat();
-    let mut fields = Fields::of(r, node, "net", &known, &[])?;
+    let mut fields = Fields::of(r, node, &language::TEST_NET)?;
     let operation = fields
         .require(r, "op")
         .and_then(|node| Some((node, operation(r, node)?)));
@@ -164,7 +163,7 @@ fn name(r: &mut Reader, node: &Node) -> Option<Object> {
 }
 
 fn vsock(r: &mut Reader, node: &Node) -> Option<Object> {
-    let mut fields = Fields::of(r, node, "vsock", &["cid", "port"], &[])?;
+    let mut fields = Fields::of(r, node, &language::TEST_VSOCK)?;
     let what = "a test is about one machine and one port, which are numbers";
     let cid = fields.require(r, "cid");
     let cid = cid.and_then(|node| number(r, node, what));

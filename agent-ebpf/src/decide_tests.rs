@@ -1,0 +1,583 @@
+//! `decide()` over everything that it tells apart, against the order of decision said a second time.
+//!
+//! # What is complete here, and what is bounded
+//!
+//! A [`Judge`] looks at an entry through few things: its effect (nine, and whatever is none of them), whether its policy is in
+//! monitor mode, whether it surely counts, which of the attempt's operations it names, whether a live lease is on its
+//! permission, whether an allow is recorded, and its place in the order. For two operations, which stand for "all", "one" and
+//! "the other", that makes [`kinds`]: all of them. Numbers that are only copied (keys, time-outs) tell entries apart.
+//!
+//! * One entry and two: every kind beside every kind, in each order of the document and each order of looking, with both at one
+//!   end, and with one at each of two ends. Complete.
+//! * Three: every three of the kinds that a judge can tell apart ([`classes`]), at one end, in every order of the document, looked
+//!   at in one order.
+//! * More: not here. A judge keeps of what it has seen the first entry of each kind and unions of bits, so that a further entry
+//!   meets nothing that one of those three does not show; the agreement test of `stayhand-guardrail` tries it.
+
+use std::vec::Vec;
+
+use super::*;
+use crate::abi::image::{LEASES_PER_ROW, Lease};
+
+/// Permissions: none, one with a live lease, one without.
+const LIVE: u64 = 77;
+const DEAD: u64 = 88;
+const GRANT: [u64; 2] = [5, 6];
+const NOW: Now = Now {
+    boot_ns: 1_000,
+    tai_ns: 2_000,
+};
+
+/// A live lease on one permission, and on another one leases that have just ended, on either clock.
+struct Leases {
+    live: LeaseRow,
+    dead: LeaseRow,
+}
+
+impl Leases {
+    fn new() -> Self {
+        let (mut live, mut dead) = (LeaseRow::default(), LeaseRow::default());
+        let lease = |boot_deadline_ns, tai_deadline_ns, grant| Lease {
+            boot_deadline_ns,
+            tai_deadline_ns,
+            grant,
+        };
+        // In the last place: the others are zeroed.
+        live.leases[LEASES_PER_ROW - 1] = lease(1_001, 2_001, GRANT);
+        dead.leases[0] = lease(1_000, u64::MAX, [1, 1]);
+        dead.leases[1] = lease(u64::MAX, 2_000, [2, 2]);
+        Self { live, dead }
+    }
+}
+
+impl Tables for Leases {
+    fn leases(&self, permission: u64) -> Option<&LeaseRow> {
+        match permission {
+            LIVE => Some(&self.live),
+            DEAD => Some(&self.dead),
+            _ => None,
+        }
+    }
+}
+
+/// One entry as this statement sees it.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    entry: Entry,
+    met: u32,
+    /// 0 or 1
+    end: usize,
+}
+
+const FIRST: u32 = op::RENAME;
+const SECOND: u32 = op::DELETE;
+
+fn attempt(ops: u32) -> Attempt {
+    Attempt {
+        ops,
+        port: 0,
+        protocol: 0,
+        subjects: 1,
+    }
+}
+
+fn entry(effect: u32, flags: u16, permission: u64, ops: u32) -> Entry {
+    Entry {
+        rule: 0,
+        permission,
+        subjects: 1,
+        effect,
+        ops,
+        order: 0,
+        timeout_ms: 0,
+        flags,
+        rate: 0,
+        port_first: 0,
+        port_last: u16::MAX,
+        args_first: 0,
+        args_len: 0,
+        protocol: 0,
+        schedule: 0,
+    }
+}
+
+/// Every entry that can be told from another one, for these two operations.
+fn kinds(one: u32, other: u32) -> Vec<Seen> {
+    let effects = effect::ALL.into_iter().chain([0, effect::ALLOW ^ 1]);
+    let mut kinds = Vec::new();
+    for effect in effects {
+        for flags in 0..4 {
+            for met in [met::YES, met::MAYBE] {
+                for permission in [0, LIVE, DEAD] {
+                    for ops in [one, other, one | other] {
+                        kinds.push(Seen {
+                            entry: entry(effect, flags, permission, ops),
+                            met,
+                            end: 0,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    kinds
+}
+
+/// Those of [`kinds`] that differ in what a judge makes of them: a flag counts for some effects only, whatever is no effect is
+/// a denial, and an unsure entry permits nothing, whichever permission it names.
+fn classes(one: u32, other: u32) -> Vec<Seen> {
+    let mut classes = kinds(one, other);
+    classes.retain(|seen| {
+        let effect = seen.entry.effect;
+        let listed = effect::ALL.contains(&effect);
+        let flags = match effect {
+            effect::ALLOW => entry_flag::RECORD | entry_flag::MONITOR,
+            effect::PERMISSION => 0,
+            _ => entry_flag::MONITOR,
+        };
+        let unsure_once = seen.met == met::YES
+            || seen.entry.permission == 0 && !matches!(effect, effect::ALLOW | effect::PERMISSION);
+        // What no lease covers is told from what none could cover by the permission that is named only.
+        listed && seen.entry.flags & !flags == 0 && unsure_once && seen.entry.permission != DEAD
+    });
+    classes
+}
+
+/// Whether a default denies, or holds.
+const DEFAULTS: [u32; 2] = [effect::DEFAULT_DENY, effect::DEFAULT_HOLD];
+
+/// Rates that have the last word, as bits: enforced ones, and those of monitor mode.
+fn rates(all: &[Seen], ends: &[u32]) -> [u64; 2] {
+    [false, true].map(|by_monitor| {
+        let of = |seen: &&Seen| {
+            let monitor = seen.entry.flags & entry_flag::MONITOR != 0;
+            seen.entry.effect == effect::THROTTLE && monitor == by_monitor
+        };
+        let at = |end: usize, ops: u32| {
+            let here = |seen: &&Seen| seen.end == end && seen.entry.ops & ops != 0;
+            let live = |seen: &&Seen| seen.met == met::YES && seen.entry.permission == LIVE;
+            let bits = all.iter().filter(here).filter(live);
+            let covered = bits.fold(0, |bits, seen| bits | seen.entry.ops & ops);
+            let covered = covered
+                | if covered & op::CREATE != 0 {
+                    op::WRITE
+                } else {
+                    0
+                };
+            let met = all.iter().filter(here).filter(of);
+            let (named, rates) = met.fold((0, 0), |(ops_of, rates), seen| {
+                (
+                    ops_of | seen.entry.ops & ops,
+                    rates | 1u64 << seen.entry.rate,
+                )
+            });
+            if named & !covered == 0 { 0 } else { rates }
+        };
+        let each = ends.iter().enumerate();
+        each.fold(0, |all, (end, ops)| all | at(end, *ops))
+    })
+}
+
+/// The order of decision, once more: `deny`, a lease, `require-grant`, a default that denies, `hold`, a default that holds,
+/// what would have been, `alert`, `allow`, nothing.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one order, said from its beginning to its end"
+)]
+fn stated(all: &[Seen], ends: &[u32]) -> (u32, u32, Option<u64>, u32) {
+    let effect_of = |seen: &Seen| {
+        let raw = seen.entry.effect;
+        let listed = effect::ALL.contains(&raw);
+        if listed { raw } else { effect::DENY }
+    };
+    let restricts = |seen: &Seen| {
+        ![effect::ALERT, effect::ALLOW, effect::PERMISSION].contains(&effect_of(seen))
+    };
+    let watched = |seen: &Seen| seen.entry.flags & entry_flag::MONITOR != 0;
+    let monitor = |seen: &Seen| restricts(seen) && watched(seen);
+    let sure = |seen: &Seen| seen.met == met::YES;
+    // What may not count permits nothing.
+    let counts = |seen: &Seen| sure(seen) || effect_of(seen) != effect::ALLOW;
+    let of = |end: usize| ends.get(end).copied().unwrap_or(0);
+    let here = |seen: &Seen, end: usize| seen.end == end && seen.entry.ops & of(end) != 0;
+    let ops = |end: usize, which: &dyn Fn(&Seen) -> bool| {
+        let met = all.iter().filter(|seen| here(seen, end) && which(seen));
+        met.fold(0, |bits, seen| bits | seen.entry.ops & of(end))
+    };
+    let covered = |end: usize| {
+        let bits = ops(end, &|seen| sure(seen) && seen.entry.permission == LIVE);
+        // Whoever may make a file may write it in the same call.
+        bits | if bits & op::CREATE != 0 { op::WRITE } else { 0 }
+    };
+    let of_grants = |seen: &Seen| [effect::REQUIRE_GRANT, effect::HOLD].contains(&effect_of(seen));
+    let restricted = |end: usize, by_monitor: bool| {
+        ops(end, &|seen| of_grants(seen) && monitor(seen) == by_monitor)
+    };
+    let open = |end: usize, by_monitor: bool| restricted(end, by_monitor) & !covered(end) != 0;
+    let throttled = |end: usize, by_monitor: bool| {
+        ops(end, &|seen| {
+            effect_of(seen) == effect::THROTTLE && watched(seen) == by_monitor
+        })
+    };
+    let said = |end: usize, by_monitor: bool| {
+        let permits = |seen: &Seen| {
+            let goes_on = [effect::ALERT, effect::ALLOW].contains(&effect_of(seen));
+            goes_on && sure(seen) && watched(seen) == by_monitor
+        };
+        restricted(end, by_monitor) | throttled(end, by_monitor) | ops(end, &permits)
+    };
+    // What a default is about and nothing else.
+    let rest = |end: usize, by_monitor: bool| {
+        let of_defaults =
+            |seen: &Seen| DEFAULTS.contains(&effect_of(seen)) && watched(seen) == by_monitor;
+        let more = if by_monitor { said(end, true) } else { 0 };
+        ops(end, &of_defaults) & !said(end, false) & !more
+    };
+    let left = |end: usize, by_monitor: bool| rest(end, by_monitor) & !covered(end) != 0;
+    let first = |which: &dyn Fn(&Seen) -> bool| {
+        let met = all
+            .iter()
+            .filter(|seen| here(seen, seen.end) && which(seen));
+        // Of two with one place in the order, which no image has, the one that is looked at first.
+        met.min_by_key(|seen| seen.entry.order)
+            .map(|seen| seen.entry.rule)
+    };
+    let enforced = |wanted: u32| {
+        move |seen: &Seen| effect_of(seen) == wanted && !monitor(seen) && counts(seen)
+    };
+    let would = |wanted: u32| move |seen: &Seen| effect_of(seen) == wanted && monitor(seen);
+
+    if let Some(rule) = first(&enforced(effect::DENY)) {
+        return (verdict::DENIED, reason::RULE_DENY, Some(rule), 1);
+    }
+    for (effect, verdict, reason) in [
+        (effect::REQUIRE_GRANT, verdict::DENIED, reason::NO_GRANT),
+        (effect::DEFAULT_DENY, verdict::DENIED, reason::NOT_ALLOWED),
+        (effect::HOLD, verdict::HELD, reason::HOLD_PENDING),
+        (effect::DEFAULT_HOLD, verdict::HELD, reason::HOLD_PENDING),
+    ] {
+        let counts_at = |end: usize| {
+            if DEFAULTS.contains(&effect) {
+                left(end, false)
+            } else {
+                open(end, false)
+            }
+        };
+        if let Some(rule) = first(&|seen| enforced(effect)(seen) && counts_at(seen.end)) {
+            return (verdict, reason, Some(rule), 1);
+        }
+    }
+    for end in 0..ends.len() {
+        let needed = match restricted(end, false) | rest(end, false) {
+            0 => throttled(end, false),
+            needed => needed,
+        };
+        if needed != 0 && needed & !covered(end) == 0 {
+            let at = |effect: u32| first(&|seen| seen.end == end && enforced(effect)(seen));
+            let by = at(effect::REQUIRE_GRANT)
+                .or_else(|| at(effect::HOLD))
+                .or_else(|| at(effect::THROTTLE))
+                .or_else(|| at(effect::DEFAULT_DENY))
+                .or_else(|| at(effect::DEFAULT_HOLD));
+            return (verdict::ALLOWED, reason::GRANT, by, 1);
+        }
+    }
+    let open_would = |effect: u32| first(&|seen| would(effect)(seen) && open(seen.end, true));
+    let left_would = |effect: u32| first(&|seen| would(effect)(seen) && left(seen.end, true));
+    let by = first(&would(effect::DENY))
+        .or_else(|| open_would(effect::REQUIRE_GRANT))
+        .or_else(|| left_would(effect::DEFAULT_DENY))
+        .or_else(|| open_would(effect::HOLD))
+        .or_else(|| left_would(effect::DEFAULT_HOLD));
+    if by.is_some() {
+        return (verdict::ALLOWED, reason::WOULD_HAVE, by, 1);
+    }
+    if let Some(rule) = first(&enforced(effect::ALERT)) {
+        return (verdict::ALLOWED, reason::RULE_ALERT, Some(rule), 1);
+    }
+    match first(&enforced(effect::ALLOW)) {
+        Some(rule) => {
+            let by = all.iter().find(|seen| seen.entry.rule == rule);
+            let recorded = by.is_some_and(|seen| seen.entry.flags & entry_flag::RECORD != 0);
+            (
+                verdict::ALLOWED,
+                reason::RULE_ALLOW,
+                Some(rule),
+                u32::from(recorded),
+            )
+        }
+        None => (verdict::ALLOWED, reason::DEFAULT, None, 0),
+    }
+}
+
+/// What the function itself says of these, looked at in this order.
+fn judged(leases: &Leases, judge: &mut Judge, all: &[Seen], ends: &[u32]) -> Decision {
+    judge.restart();
+    for (end, ops) in ends.iter().enumerate() {
+        for seen in all.iter().filter(|seen| seen.end == end) {
+            judge.consider(leases, &attempt(*ops), NOW, &seen.entry, seen.met);
+        }
+        judge.end();
+    }
+    judge.finish()
+}
+
+fn holds(leases: &Leases, judge: &mut Judge, all: &[Seen], ends: &[u32]) {
+    let decision = judged(leases, judge, all, ends);
+    let (verdict, reason, rule, recorded) = stated(all, ends);
+    let named = (decision.by.order != u32::MAX).then_some(decision.by.rule);
+    let found = (decision.verdict, decision.reason, named, decision.recorded);
+    assert_eq!(
+        found,
+        (verdict, reason, rule, recorded),
+        "{all:#?} {ends:?}"
+    );
+    let wanted = match verdict {
+        verdict::ALLOWED => rates(all, ends),
+        _ => [0; 2],
+    };
+    let found = [decision.rates, decision.would_rates];
+    assert_eq!(found, wanted, "{all:#?} {ends:?}");
+    // A grant is named where one is the reason, and it is one that lives.
+    let (grant, permission) = if reason == reason::GRANT {
+        (GRANT, LIVE)
+    } else {
+        let by = all.iter().find(|seen| Some(seen.entry.rule) == rule);
+        ([0; 2], by.map_or(0, |seen| seen.entry.permission))
+    };
+    assert_eq!(
+        (decision.grant, decision.by.permission),
+        (grant, permission)
+    );
+}
+
+/// Tells entries apart, and puts them into an order of the document.
+fn placed(all: &mut [Seen], orders: &[u32]) {
+    for ((number, seen), order) in (1u16..).zip(all).zip(orders) {
+        seen.entry.rule = u64::from(number);
+        seen.entry.rate = number;
+        seen.entry.order = *order;
+    }
+}
+
+/// Operations of one attempt, and how they go together: two like any others, and a creation with its write.
+const PAIRS: [(u32, u32); 2] = [(FIRST, SECOND), (op::CREATE, op::WRITE)];
+
+#[test]
+fn one_entry_decides_as_it_is_stated_and_a_zeroed_effect_denies() {
+    let (leases, mut judge) = (Leases::new(), Judge::new());
+    for (one, other) in PAIRS {
+        for seen in kinds(one, other) {
+            let mut all = [seen];
+            placed(&mut all, &[0]);
+            for ends in [[one, 0], [other, 0], [one | other, 0]] {
+                holds(&leases, &mut judge, &all, &ends[..1]);
+                holds(&leases, &mut judge, &all, &ends);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_two_entries_decide_as_it_is_stated() {
+    let (leases, mut judge) = (Leases::new(), Judge::new());
+    for (one, other) in PAIRS {
+        let kinds = kinds(one, other);
+        for first in &kinds {
+            for second in &kinds {
+                let mut all = [*first, *second];
+                for orders in [[3, 9], [9, 3], [3, 3]] {
+                    placed(&mut all, &orders);
+                    holds(&leases, &mut judge, &all, &[one | other]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_two_entries_at_two_ends_decide_as_it_is_stated() {
+    let (leases, mut judge) = (Leases::new(), Judge::new());
+    let kinds = kinds(FIRST, SECOND);
+    for first in &kinds {
+        for second in &kinds {
+            let mut all = [*first, Seen { end: 1, ..*second }];
+            for orders in [[3, 9], [9, 3]] {
+                placed(&mut all, &orders);
+                for ends in [[FIRST | SECOND, SECOND], [FIRST, FIRST | SECOND]] {
+                    holds(&leases, &mut judge, &all, &ends);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_three_entries_decide_as_it_is_stated() {
+    let (leases, mut judge) = (Leases::new(), Judge::new());
+    let classes = classes(FIRST, SECOND);
+    assert_eq!(classes.len(), 156);
+    let ends = [FIRST | SECOND];
+    for (at, first) in classes.iter().enumerate() {
+        for (behind, second) in classes.iter().enumerate().skip(at) {
+            for third in classes.iter().skip(behind) {
+                let mut all = [*first, *second, *third];
+                for orders in [
+                    [1, 2, 3],
+                    [1, 3, 2],
+                    [2, 1, 3],
+                    [2, 3, 1],
+                    [3, 1, 2],
+                    [3, 2, 1],
+                ] {
+                    placed(&mut all, &orders);
+                    holds(&leases, &mut judge, &all, &ends);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_concern_an_attempt_changes_nothing_and_what_no_code_says_restricts() {
+    let (leases, all) = (Leases::new(), kinds(FIRST, SECOND));
+    for seen in &all {
+        let mut judge = Judge::new();
+        let elsewhere = [
+            Entry {
+                ops: op::EXEC,
+                ..seen.entry
+            },
+            Entry {
+                ops: 0,
+                ..seen.entry
+            },
+            Entry {
+                subjects: !1,
+                ..seen.entry
+            },
+            Entry {
+                subjects: 0,
+                ..seen.entry
+            },
+        ];
+        let now = attempt(FIRST | SECOND);
+        for entry in &elsewhere {
+            judge.consider(&leases, &now, NOW, entry, seen.met);
+        }
+        judge.consider(&leases, &now, NOW, &seen.entry, met::NO);
+        assert_eq!(judge.finish(), nothing_met(), "{seen:?}");
+        // Every other word is unsure: it never does what only a sure one does.
+        let unsure = |met: u32| {
+            let seen = Seen { met, ..*seen };
+            judged(&leases, &mut Judge::new(), &[seen], &[FIRST])
+        };
+        let wanted = unsure(met::MAYBE);
+        for met in [met::OPEN, met::FAILED, 5, 0x100, 1 << 31, u32::MAX] {
+            assert_eq!(unsure(met), wanted, "{met:#x}");
+        }
+    }
+}
+
+#[test]
+fn what_could_not_be_judged_is_denied_whatever_the_reason() {
+    for reason in (0..=0xffff).chain([u32::MAX]) {
+        let decision = unjudged(reason);
+        assert_eq!(
+            (decision.verdict, decision.reason),
+            (verdict::DENIED, reason)
+        );
+        assert_eq!((decision.recorded, decision.grant), (1, [0; 2]));
+    }
+}
+
+/// Both ends of a clock, what lies beside each, and beside now.
+const TIMES: [u64; 8] = [
+    0,
+    1,
+    2,
+    i64::MAX as u64,
+    i64::MAX as u64 + 1,
+    u64::MAX - 2,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+#[test]
+fn a_lease_covers_before_both_of_its_deadlines_and_never_at_or_after_one() {
+    struct One(LeaseRow);
+    impl Tables for One {
+        fn leases(&self, _: u64) -> Option<&LeaseRow> {
+            Some(&self.0)
+        }
+    }
+    let rule = entry(effect::REQUIRE_GRANT, 0, LIVE, FIRST);
+    for place in 0..LEASES_PER_ROW {
+        for boot_deadline_ns in TIMES {
+            for tai_deadline_ns in TIMES {
+                let mut row = LeaseRow::default();
+                if let Some(lease) = row.leases.get_mut(place) {
+                    *lease = Lease {
+                        boot_deadline_ns,
+                        tai_deadline_ns,
+                        grant: GRANT,
+                    };
+                }
+                let row = One(row);
+                for boot_ns in TIMES {
+                    for tai_ns in TIMES {
+                        let now = Now { boot_ns, tai_ns };
+                        let decision = decide(&row, &attempt(FIRST), now, [&rule]);
+                        let live = boot_ns < boot_deadline_ns && tai_ns < tai_deadline_ns;
+                        let wanted = if live {
+                            (verdict::ALLOWED, reason::GRANT, GRANT)
+                        } else {
+                            (verdict::DENIED, reason::NO_GRANT, [0; 2])
+                        };
+                        let found = (decision.verdict, decision.reason, decision.grant);
+                        assert_eq!(found, wanted, "{row:?} {now:?}", row = row.0);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ports_and_protocols_that_are_known_are_compared_and_those_that_are_not_restrict() {
+    let leases = Leases::new();
+    let ports = [0, 1, 442, 443, 444, u16::MAX - 1, u16::MAX];
+    let protocols = [0, 1, 6, 17, 255, 256, u16::MAX - 1, protocol::UNKNOWN];
+    for port_first in ports {
+        for port_last in ports {
+            for of_entry in [0, 6, 17, 0x1_0006, u32::MAX] {
+                for port in ports {
+                    for of_attempt in protocols {
+                        let rule = |effect| Entry {
+                            port_first,
+                            port_last,
+                            protocol: of_entry,
+                            ..entry(effect, 0, 0, op::CONNECT)
+                        };
+                        let tried = Attempt {
+                            port,
+                            protocol: of_attempt,
+                            ..attempt(op::CONNECT)
+                        };
+                        let verdict = |effect| decide(&leases, &tried, NOW, [&rule(effect)]);
+                        let unknown = of_attempt == protocol::UNKNOWN;
+                        let within = (port_first..=port_last).contains(&port);
+                        let same = of_entry == 0 || of_entry == u32::from(of_attempt);
+                        let restricts = unknown || within && same;
+                        let denied = verdict(effect::DENY).verdict == verdict::DENIED;
+                        assert_eq!(denied, restricts, "{rule:?} {tried:?}", rule = rule(0));
+                        let any = of_entry == 0 && (port_first, port_last) == (0, u16::MAX);
+                        let permits = if unknown { any } else { within && same };
+                        let allowed = verdict(effect::ALLOW).reason == reason::RULE_ALLOW;
+                        assert_eq!(allowed, permits, "{rule:?} {tried:?}", rule = rule(0));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The document from the top down to its rules.
+
+use super::{
+    Has, Mapping, Shape,
+    actions::{CLASSES, EXEC, FILE, NET, NET_LATER, SYSTEM},
+    examples::TEST,
+    may, must,
+    shapes::{A_CIDR, A_PORT, A_USER, LABEL_VALUES, WINDOWS, list, texts, windows},
+    texts::{DURATION, MESSAGE, NAME, NUMBER},
+};
+use crate::{
+    limits::{LABELS_MAX, PERIODS_MAX, PERMISSIONS_MAX, RULES_MAX, SETS_MAX, TESTS_MAX},
+    policy::Then,
+    reason::Effect,
+};
+
+/// The version of the language.
+pub(in crate::policy) const API_VERSION: &str = "stayhand/v1";
+/// The kind of document.
+pub(in crate::policy) const KIND: &str = "Policy";
+
+static A_PERMISSION: Shape = Shape::Mapping(&PERMISSION);
+static A_SET: Shape = Shape::Mapping(&SET);
+static A_RULE: Shape = Shape::Mapping(&RULE);
+static A_TEST: Shape = Shape::Mapping(&TEST);
+
+pub(in crate::policy) static DOCUMENT: Mapping = Mapping {
+    what: "a policy",
+    name: "policy",
+    says: "One policy of Stayhand: whom it guards, and what may be executed, touched and connected to. `stayhand policy \
+           check FILE` knows more than this schema: names that nobody defined, times that no clock shows, bounds of the kernel.",
+    keys: &[
+        must(
+            "apiVersion",
+            Shape::Word(|| vec![API_VERSION]),
+            "The version of the language.",
+        ),
+        must("kind", Shape::Word(|| vec![KIND]), "The kind of document."),
+        must(
+            "metadata",
+            Shape::Mapping(&METADATA),
+            "What the policy is called.",
+        ),
+        must("spec", Shape::Mapping(&SPEC), "What the policy says."),
+    ],
+    later: &[],
+    has: Has::Anything,
+};
+
+pub(in crate::policy) static METADATA: Mapping = Mapping {
+    what: "metadata",
+    name: "metadata",
+    says: "What the policy is called.",
+    keys: &[must(
+        "name",
+        Shape::Text(&NAME),
+        "Unique over all policies. Events and messages show rules as `policy/rule`.",
+    )],
+    later: &["labels", "annotations"],
+    has: Has::Anything,
+};
+
+pub(in crate::policy) static SPEC: Mapping = Mapping {
+    what: "spec",
+    name: "spec",
+    says: "What the policy says.",
+    keys: &[
+        may(
+            "mode",
+            Shape::Word(|| vec!["enforce", "monitor"]),
+            "`enforce` (if it says nothing), or `monitor`: record what would have happened and restrict nothing.",
+        ),
+        may(
+            "hosts",
+            Shape::Named {
+                of: &LABEL_VALUES,
+                max: LABELS_MAX,
+            },
+            "Where it counts: labels that a host has to have, each with one of the values; everywhere, if it says nothing.",
+        ),
+        must(
+            "subjects",
+            Shape::Mapping(&SUBJECTS),
+            "Whom it guards. Whom no policy names is not guarded.",
+        ),
+        may(
+            "default",
+            Shape::WordOr {
+                words: fallbacks,
+                mapping: &DEFAULT,
+            },
+            "What becomes of what no rule speaks of: `allow` (if it says nothing), `deny`, `hold`, or a word for each class.",
+        ),
+        may(
+            "sets",
+            Shape::Named {
+                of: &A_SET,
+                max: SETS_MAX,
+            },
+            "Destinations by name, so that an environment is written down once; `to` of a rule names them.",
+        ),
+        may(
+            "calendar",
+            Shape::Named {
+                of: &WINDOWS,
+                max: PERIODS_MAX,
+            },
+            "Windows of time by name; `when` of a rule names them.",
+        ),
+        may(
+            "permissions",
+            Shape::Named {
+                of: &A_PERMISSION,
+                max: PERMISSIONS_MAX,
+            },
+            "Sets of actions by name: what a grant carries. A permission counts only where its path is the object's own.",
+        ),
+        must(
+            "rules",
+            Shape::List {
+                of: &A_RULE,
+                min: 1,
+                max: RULES_MAX,
+            },
+            "The rules. Their order decides nothing but which of two with the same effect is named.",
+        ),
+        may(
+            "tests",
+            Shape::List {
+                of: &A_TEST,
+                min: 1,
+                max: TESTS_MAX,
+            },
+            "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
+        ),
+    ],
+    later: &["onLoss", "profiles", "approvals", "extends", "flags"],
+    has: Has::Anything,
+};
+
+/// What a default can be.
+fn fallbacks() -> Vec<&'static str> {
+    vec!["allow", "deny", "hold"]
+}
+
+pub(in crate::policy) static DEFAULT: Mapping = Mapping {
+    what: "default",
+    name: "default",
+    says: "What becomes of what no rule speaks of, by class of actions: `allow`, if it says nothing.",
+    keys: &[
+        may(
+            "exec",
+            Shape::Word(fallbacks),
+            "Programs, and what is mapped executable: libraries, too.",
+        ),
+        may(
+            "file",
+            Shape::Word(fallbacks),
+            "Files, also those that are read.",
+        ),
+        may(
+            "net",
+            Shape::Word(fallbacks),
+            "Sockets of every kind, and changes by netlink.",
+        ),
+        may(
+            "system",
+            Shape::Word(fallbacks),
+            "What is asked of the kernel itself.",
+        ),
+        may(
+            "message",
+            Shape::Text(&MESSAGE),
+            "What the guarded person is told: one line, up to 500 bytes.",
+        ),
+        may(
+            "timeout",
+            Shape::Text(&DURATION),
+            "How long a `hold` waits, from `1s` to `1d`; `5m` if it says nothing.",
+        ),
+    ],
+    later: &[],
+    has: Has::Anything,
+};
+
+pub(in crate::policy) static SUBJECTS: Mapping = Mapping {
+    what: "subjects",
+    name: "subjects",
+    says: "Whom the policy guards: a person is known by the login uid, also after `su` and `sudo`.",
+    keys: &[
+        may(
+            "groups",
+            list(&A_USER),
+            "Members of these groups on the host.",
+        ),
+        may("users", list(&A_USER), "These users on the host."),
+    ],
+    later: &["services", "uids", "cgroups", "hosts", "all"],
+    has: Has::SomeOf(&["groups", "users"]),
+};
+
+pub(in crate::policy) static SET: Mapping = Mapping {
+    what: "a set",
+    name: "set",
+    says: "Destinations that belong together.",
+    keys: &[
+        must(
+            "cidr",
+            texts(&A_CIDR),
+            "Address ranges, or single addresses.",
+        ),
+        may(
+            "ports",
+            texts(&A_PORT),
+            "Ports and ranges of ports; all, if it says nothing.",
+        ),
+    ],
+    later: NET_LATER,
+    has: Has::Anything,
+};
+
+pub(in crate::policy) static PERMISSION: Mapping = Mapping {
+    what: "a permission",
+    name: "permission",
+    says: "A set of actions that a grant can permit.",
+    keys: &[
+        may("exec", Shape::Mapping(&EXEC), "Programs to run."),
+        may("file", Shape::Mapping(&FILE), "What is done to files."),
+        may("net", Shape::Mapping(&NET), "What is done with sockets."),
+        may(
+            "system",
+            Shape::Mapping(&SYSTEM),
+            "What is asked of the kernel itself.",
+        ),
+    ],
+    later: &[],
+    has: Has::SomeOf(&CLASSES),
+};
+
+pub(in crate::policy) static RULE: Mapping = Mapping {
+    what: "a rule",
+    name: "rule",
+    says: "One rule: an effect, and the actions that have it.",
+    keys: &[
+        must(
+            "id",
+            Shape::Text(&NAME),
+            "Unique in the policy; events and messages show it as `policy/rule`.",
+        ),
+        must(
+            "effect",
+            Shape::Word(|| Effect::OF_RULES.map(Effect::as_str).to_vec()),
+            "`deny`: never, even with a grant. `require-grant`: only while a live grant covers it. `hold`: the process stops \
+             inside the call until somebody answers, unless a grant covers it. `throttle`: it goes on as often as its rate \
+             says. `alert`: it goes on and is recorded. `allow`: it goes on. The strictest rule that is met decides, in this order.",
+        ),
+        may("exec", Shape::Mapping(&EXEC), "Run one of these programs."),
+        may(
+            "file",
+            Shape::Mapping(&FILE),
+            "Do one of these to one of those files.",
+        ),
+        may(
+            "net",
+            Shape::Mapping(&NET),
+            "Do one of these with such a socket.",
+        ),
+        may(
+            "system",
+            Shape::Mapping(&SYSTEM),
+            "Ask one of these of the kernel.",
+        ),
+        may(
+            "permission",
+            Shape::Text(&NAME),
+            "The actions of this permission of the policy.",
+        ),
+        may(
+            "message",
+            Shape::Text(&MESSAGE),
+            "What the guarded person is told: one line, up to 500 bytes.",
+        ),
+        may(
+            "timeout",
+            Shape::Text(&DURATION),
+            "How long a `hold` waits, and what a rate holds, from `1s` to `1d`; `5m` if it says nothing.",
+        ),
+        may(
+            "rate",
+            Shape::Mapping(&RATE),
+            "How often a `throttle` lets it through.",
+        )
+        .only_if("effect", "throttle"),
+        may("record", Shape::Flag, "Whether an `allow` yields an event.")
+            .only_if("effect", "allow"),
+        may(
+            "when",
+            Shape::Mapping(&WHEN),
+            "When the rule counts; always, if it says nothing.",
+        ),
+    ],
+    later: &["approval", "flags", "hosts", "subjects", "windows"],
+    has: Has::OneOf(&["exec", "file", "net", "system", "permission"]),
+};
+
+pub(in crate::policy) static RATE: Mapping = Mapping {
+    what: "a rate",
+    name: "rate",
+    says: "How often: a bucket that refills evenly, for each person on each host.",
+    keys: &[
+        must(
+            "limit",
+            Shape::Text(&NUMBER),
+            "How many at once: what a full bucket has.",
+        ),
+        must(
+            "per",
+            Shape::Text(&DURATION),
+            "In how much time an empty bucket is full again, from `1s` to `31d`.",
+        ),
+        must(
+            "then",
+            Shape::Word(|| Then::ALL.map(Then::as_str).to_vec()),
+            "What becomes of the rest.",
+        ),
+    ],
+    later: &[],
+    has: Has::Anything,
+};
+
+pub(in crate::policy) static WHEN: Mapping = Mapping {
+    what: "when",
+    name: "when",
+    says: "When a rule counts: in windows of time, or outside of them. A window is what a clock on the wall of its zone shows.",
+    keys: &[
+        may(
+            "windows",
+            windows(),
+            "Windows, or names of the calendar, in which the rule counts.",
+        ),
+        may(
+            "outside",
+            windows(),
+            "Windows, or names of the calendar, outside of which the rule counts.",
+        ),
+    ],
+    later: &[
+        "flags",
+        "hosts",
+        "rate",
+        "sensitivity",
+        "session",
+        "terminal",
+    ],
+    has: Has::OneOf(&["windows", "outside"]),
+};
