@@ -20,6 +20,8 @@ pub const RULES_MAX: usize = 2_000;
 pub const PERMISSIONS_MAX: usize = 500;
 /// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
 pub const SETS_MAX: usize = 100;
+/// Presets of one policy; more than there are.
+pub const PRESETS_MAX: usize = 32;
 /// Named periods of one policy's calendar.
 pub const PERIODS_MAX: usize = 100;
 /// Windows of one rule, those of the periods that it names among them: with all of them on every day the kernel's spans

@@ -58,9 +58,9 @@ pub const HELD: &[Call] = &[
     call("unlinkat", 263, op::DELETE),
     call("symlink", 88, op::CREATE),
     call("symlinkat", 266, op::CREATE),
-    // A regular file comes to the hook of creations.
-    call("mknod", 133, op::CREATE | op::WRITE),
-    call("mknodat", 259, op::CREATE | op::WRITE),
+    // A regular file comes to the hook of creations; a device is judged like a mount, too.
+    call("mknod", 133, op::CREATE | op::WRITE | op::MOUNT),
+    call("mknodat", 259, op::CREATE | op::WRITE | op::MOUNT),
     call("chmod", 90, op::ATTR),
     call("fchmod", 91, op::ATTR),
     call("fchmodat", 268, op::ATTR),

@@ -1,5 +1,5 @@
 //! `inode_mkdir`, `inode_mknod` and `inode_symlink`: a new name that is no regular file. An attempt to create,
-//! without an open.
+//! without an open. A node of a device is a way to that device at another place, as a mount is: it is judged as one, too.
 
 use core::ffi::c_void;
 
@@ -15,6 +15,11 @@ use crate::{
     offsets::Addr,
     walk::{collect, here, identity_here, name_hash},
 };
+
+// Types of files (include/uapi/linux/stat.h).
+const S_IFMT: u64 = 0o170_000;
+const S_IFCHR: u64 = 0o020_000;
+const S_IFBLK: u64 = 0o060_000;
 
 /// What is made, beyond its name; part of what an approval is bound to.
 #[derive(Clone, Copy)]
@@ -35,7 +40,7 @@ pub fn inode_mkdir(ctx: LsmContext) -> i32 {
             device: u64::MAX,
             target: 0,
         };
-        make(state, task, ctx.arg(0), ctx.arg(1), made)
+        make(state, task, ctx.arg(0), ctx.arg(1), made, op::CREATE)
     })
 }
 
@@ -49,7 +54,12 @@ pub fn inode_mknod(ctx: LsmContext) -> i32 {
             device,
             target: 0,
         };
-        make(state, task, ctx.arg(0), ctx.arg(1), made)
+        let operations = if leads_to_a_device(mode, device) {
+            op::CREATE | op::MOUNT
+        } else {
+            op::CREATE
+        };
+        make(state, task, ctx.arg(0), ctx.arg(1), made, operations)
     })
 }
 
@@ -62,14 +72,31 @@ pub fn inode_symlink(ctx: LsmContext) -> i32 {
             device: 0,
             target: ctx.arg(2),
         };
-        make(state, task, ctx.arg(0), ctx.arg(1), made)
+        make(state, task, ctx.arg(0), ctx.arg(1), made, op::CREATE)
     })
 }
 
+/// A character device of number 0 is none: overlays note what is gone with it.
 #[inline(always)]
-fn make(state: *mut TaskState, task: Addr, directory: Addr, dentry: Addr, made: Made) -> i32 {
+fn leads_to_a_device(mode: u64, device: u64) -> bool {
+    match mode & S_IFMT {
+        S_IFBLK => true,
+        S_IFCHR => device != 0,
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn make(
+    state: *mut TaskState,
+    task: Addr,
+    directory: Addr,
+    dentry: Addr,
+    made: Made,
+    operations: u32,
+) -> i32 {
     // SAFETY: typed hook arguments.
-    let begun = unsafe { begin_at(state, hook::INODE_MAKE, op::CREATE, dentry, directory) };
+    let begun = unsafe { begin_at(state, hook::INODE_MAKE, operations, dentry, directory) };
     let Begun { scratch, subject } = match begun {
         Ok(begun) => begun,
         Err(verdict) => return verdict,

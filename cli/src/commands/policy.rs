@@ -1,13 +1,15 @@
-//! `stayhand policy`: check, test, explain, compare, apply, take back and show policies, and print their schema.
+//! `stayhand policy`: check, test, explain, compare, write out, apply, take back and show policies; show presets and the schema.
 
 mod annotate;
 mod apply;
 mod check;
 mod diff;
+mod expand;
 mod explain;
 mod files;
 mod findings;
 mod plan;
+mod presets;
 mod rollback;
 mod schema;
 mod show;
@@ -25,13 +27,15 @@ use crate::{
     view::Policy,
 };
 
-/// Check, test, explain, compare, apply, take back and show policies, and print their schema
+/// Check, test, explain, compare, write out, apply, take back and show policies, and print their schema
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
     Test(test::Test),
     Explain(Box<explain::Explain>),
     Diff(diff::Diff),
+    Expand(expand::Expand),
+    Presets(presets::Presets),
     Plan(plan::Plan),
     Apply(apply::Apply),
     Rollback(rollback::Rollback),
@@ -49,6 +53,8 @@ pub(crate) async fn run(
         Command::Test(arguments) => test::run(arguments, screen),
         Command::Explain(arguments) => explain::run(arguments, screen),
         Command::Diff(arguments) => diff::run(arguments, screen),
+        Command::Expand(arguments) => expand::run(arguments, screen),
+        Command::Presets(arguments) => presets::run(arguments, screen),
         Command::Plan(arguments) => plan::run(arguments, global, screen).await,
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,

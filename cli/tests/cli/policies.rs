@@ -343,3 +343,96 @@ fn a_document_can_be_applied_to_one_revision_only() {
         fake.asked()
     );
 }
+
+const CONTAINED: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: contained }
+spec:
+  subjects: { groups: [dev] }
+  extends:
+    - { preset: confined-root@1, except: [services] }
+  rules:
+    - { id: own, effect: hold, permission: confined-root.services }
+  tests:
+    - { as: alice, groups: [dev], net: { op: connect, path: /run/dbus/system_bus_socket }, expect: hold, rule: own }
+";
+
+#[test]
+fn presets_are_listed_and_printed_as_they_are_shipped() {
+    alone(&["policy", "presets"])
+        .exits(0)
+        .prints("confined-root@1")
+        .prints("root cannot have work done by processes that nobody guards");
+    let names = alone(&["policy", "presets", "-o", "name"]).exits(0);
+    assert!(names.out.contains("\nai-agent@1\n"), "{}", names.out);
+    let printed = alone(&["policy", "presets", "prod-database@1"]).exits(0);
+    let shipped = include_str!("../../../guardrail/presets/prod-database@1.yaml");
+    assert_eq!(printed.out, shipped);
+    let json = alone(&["policy", "presets", "prod-database@1", "-o", "json"]);
+    let json = json.exits(0).json();
+    assert_eq!(json["kind"], "Preset");
+    assert_eq!(json["parameters"][0]["name"], "databases");
+    alone(&["policy", "presets", "prod-database@9"])
+        .exits(3)
+        .says("no preset `prod-database@9`");
+}
+
+#[test]
+fn what_a_policy_includes_is_told_by_its_name_and_the_line_that_includes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), CONTAINED.as_bytes());
+    alone(&["policy", "check", &path]).exits(0).prints("ok:");
+    alone(&["policy", "test", "--require-coverage", &path])
+        .exits(0)
+        .says("1 test passes, and every rule decides one");
+    let words = [
+        "policy",
+        "explain",
+        &path,
+        "--as",
+        "alice",
+        "--group",
+        "dev",
+        "--write",
+        "/etc/cron.d/x",
+    ];
+    alone(&words)
+        .exits(0)
+        .prints("contained/confined-root.schedules (require-grant)")
+        .prints("policy.yaml:7")
+        .prints("contained/confined-root.schedules");
+    let other = directory.path().join("other.yaml");
+    fs::write(
+        &other,
+        CONTAINED.replace("except: [services]", "except: [schedules]"),
+    )
+    .unwrap();
+    alone(&["policy", "diff", &path, other.to_str().unwrap()])
+        .exits(0)
+        .prints("rule confined-root.schedules")
+        .prints("rule confined-root.services");
+    let wrong = CONTAINED.replace("except: [services]", "except: [service]");
+    let wrong = file(directory.path(), wrong.as_bytes());
+    alone(&["policy", "check", &wrong])
+        .exits(1)
+        .says(":7:43: error: preset `confined-root@1` has no rule `service`")
+        .says("did you mean `services`?");
+}
+
+#[test]
+fn a_policy_is_written_out_and_means_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), CONTAINED.as_bytes());
+    let expanded = alone(&["policy", "expand", &path]).exits(0).out;
+    assert!(!expanded.contains("extends"), "{expanded}");
+    let other = directory.path().join("expanded.yaml");
+    fs::write(&other, &expanded).unwrap();
+    let other = other.to_str().unwrap();
+    alone(&["policy", "check", other]).exits(0);
+    alone(&["policy", "diff", "--exit-code", &path, other]).exits(0);
+    let bad = file(directory.path(), BAD.as_bytes());
+    alone(&["policy", "expand", &bad])
+        .exits(1)
+        .says(":9:7: error: ");
+}

@@ -14,7 +14,9 @@ const COMPARISONS_MAX: usize = 2_000_000;
 /// Warnings about a policy, in document order.
 pub fn check(policy: &Policy) -> Vec<Diagnostic> {
     let mut warnings: Vec<Diagnostic> = Vec::new();
-    for rule in &policy.rules {
+    // What is included has been looked at where it was written.
+    let own = || policy.rules.iter().filter(|rule| !rule.included);
+    for rule in own() {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
         warnings.extend(cannot_be_held(policy, rule));
@@ -22,9 +24,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(lets_nothing_start(policy, rule));
     }
     warnings.extend(
-        policy
-            .rules
-            .iter()
+        own()
             .flat_map(|rule| [slipped_past(policy, rule), started_in_between(policy, rule)])
             .flatten(),
     );
@@ -319,6 +319,9 @@ fn shadowed(policy: &Policy) -> Vec<Diagnostic> {
     for (index, rule) in policy.rules.iter().enumerate() {
         for (other_index, other) in policy.rules.iter().enumerate() {
             // Every rate counts, and a default is what is left.
+            if rule.included {
+                continue;
+            }
             let first = other.effect == rule.effect
                 && other.effect != Effect::Throttle
                 && other_index < index;

@@ -2,7 +2,7 @@
 //!
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
 //! policies into what the kernel looks up, [`case`] judges a policy's own tests, [`diff`] says what
-//! changes from one version to the next. What this build cannot enforce is refused, never accepted and ignored.
+//! changes from one version to the next, [`preset`] has what policies can include. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod args;
 pub mod case;
@@ -19,6 +19,7 @@ mod language;
 pub mod net;
 mod parse;
 pub mod path;
+pub mod preset;
 pub mod rate;
 pub mod schema;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use hosts::{HostLabels, HostSelector, Label};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
+pub use preset::Preset;
 pub use rate::{Rate, Then};
 pub use schema::schema;
 pub use when::When;
@@ -183,7 +185,9 @@ pub struct Rule {
     pub record: bool,
     /// When it counts; always if it says nothing
     pub when: Option<When>,
-    /// Where it is written
+    /// Whether a preset says it, and not the policy itself
+    pub included: bool,
+    /// Where it is written, or included
     pub at: Place,
 }
 

@@ -118,10 +118,10 @@ fn shape(value: &Shape, defined: &mut Schema) -> Schema {
             of([("anyOf", json!([one, Value::Object(list)]))])
         }
         Shape::Mapping(inner) => reference(inner, defined),
-        Shape::WordOr { words, mapping } => {
-            let word = json!({ "enum": words() });
+        Shape::Either { one, mapping } => {
+            let one = Value::Object(shape(one, defined));
             let mapping = Value::Object(reference(mapping, defined));
-            of([("anyOf", json!([word, mapping]))])
+            of([("anyOf", json!([one, mapping]))])
         }
         Shape::Named { of: item, max } => of([
             ("type", json!("object")),

@@ -4,6 +4,10 @@
 //! Refuses what a policy never needs and an attacker likes: anchors, aliases, tags, several documents, deep
 //! nesting. Types are not guessed: a scalar stays text until the schema asks for something.
 
+mod write;
+
+pub(super) use write::write;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::diagnostic::{Diagnostic, Place};

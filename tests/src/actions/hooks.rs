@@ -147,8 +147,8 @@ pub(super) const ABOUT: &[About] = &[
     ),
     about(
         Operation::Mount,
-        "mount a file system at a place",
-        &["sb_mount", "move_mount"],
+        "mount a file system at a place; make a node of a device there",
+        &["sb_mount", "move_mount", "inode_mknod"],
         "",
     ),
     about(Operation::Umount, "take a mount away", &["sb_umount"], ""),

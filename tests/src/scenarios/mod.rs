@@ -35,6 +35,7 @@ mod not_enforced;
 mod open_names;
 mod overlay;
 mod places;
+mod presets;
 mod rates;
 mod schedules;
 mod service;
@@ -75,6 +76,7 @@ const LISTS: &[&[Scenario]] = &[
     filesystems::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
+    presets::SCENARIOS,
     schedules::SCENARIOS,
     rates::SCENARIOS,
     defaults::SCENARIOS,

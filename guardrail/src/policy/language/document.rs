@@ -5,11 +5,17 @@ use super::{
     actions::{CLASSES, EXEC, FILE, NET, NET_LATER, SYSTEM},
     examples::TEST,
     may, must,
-    shapes::{A_CIDR, A_PORT, A_USER, LABEL_VALUES, WINDOWS, list, texts, windows},
-    texts::{DURATION, MESSAGE, NAME, NUMBER},
+    shapes::{
+        A_CIDR, A_NAME, A_PORT, A_PRESET, A_USER, LABEL_VALUES, PARAMETERS, WINDOWS, list, texts,
+        windows,
+    },
+    texts::{DURATION, MESSAGE, NAME, NUMBER, PRESET},
 };
 use crate::{
-    limits::{LABELS_MAX, PERIODS_MAX, PERMISSIONS_MAX, RULES_MAX, SETS_MAX, TESTS_MAX},
+    limits::{
+        LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX, PRESETS_MAX, RULES_MAX, SETS_MAX,
+        TESTS_MAX,
+    },
     policy::Then,
     reason::Effect,
 };
@@ -85,11 +91,20 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
         ),
         may(
             "default",
-            Shape::WordOr {
-                words: fallbacks,
+            Shape::Either {
+                one: &A_FALLBACK,
                 mapping: &DEFAULT,
             },
             "What becomes of what no rule speaks of: `allow` (if it says nothing), `deny`, `hold`, or a word for each class.",
+        ),
+        may(
+            "extends",
+            Shape::OneOrList {
+                of: &AN_INCLUDED,
+                max: PRESETS_MAX,
+                differ: false,
+            },
+            "Presets that are taken over. A version of a preset never changes; its rules are named `PRESET.RULE`.",
         ),
         may(
             "sets",
@@ -115,14 +130,14 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             },
             "Sets of actions by name: what a grant carries. A permission counts only where its path is the object's own.",
         ),
-        must(
+        may(
             "rules",
             Shape::List {
                 of: &A_RULE,
-                min: 1,
+                min: 0,
                 max: RULES_MAX,
             },
-            "The rules. Their order decides nothing but which of two with the same effect is named.",
+            "The rules, at least one where no preset is taken over. Their order decides nothing but which of two with the same effect is named.",
         ),
         may(
             "tests",
@@ -134,7 +149,41 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
         ),
     ],
-    later: &["onLoss", "profiles", "approvals", "extends", "flags"],
+    later: &["onLoss", "profiles", "approvals", "flags"],
+    has: Has::SomeOf(&["rules", "extends"]),
+};
+
+static A_FALLBACK: Shape = Shape::Word(fallbacks);
+static AN_INCLUDED: Shape = Shape::Either {
+    one: &A_PRESET,
+    mapping: &INCLUDED,
+};
+
+pub(in crate::policy) static INCLUDED: Mapping = Mapping {
+    what: "an item of extends",
+    name: "included",
+    says: "A preset that is taken over, but for some of its rules, or with what it has to know of the site.",
+    keys: &[
+        must(
+            "preset",
+            Shape::Text(&PRESET),
+            "The preset and its version.",
+        ),
+        may(
+            "except",
+            texts(&A_NAME),
+            "Rules of the preset that are left out, by their ids there.",
+        ),
+        may(
+            "with",
+            Shape::Named {
+                of: &PARAMETERS,
+                max: LIST_MAX,
+            },
+            "Values of the preset's parameters; `stayhand policy presets NAME` has them.",
+        ),
+    ],
+    later: &[],
     has: Has::Anything,
 };
 
@@ -180,7 +229,7 @@ pub(in crate::policy) static DEFAULT: Mapping = Mapping {
         ),
     ],
     later: &[],
-    has: Has::Anything,
+    has: Has::SomeOf(&CLASSES),
 };
 
 pub(in crate::policy) static SUBJECTS: Mapping = Mapping {

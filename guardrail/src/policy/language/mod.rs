@@ -85,9 +85,9 @@ pub(super) enum Shape {
         max: usize,
     },
     Mapping(&'static Mapping),
-    /// One of these words, or a mapping
-    WordOr {
-        words: fn() -> Vec<&'static str>,
+    /// Something shorter, or a mapping
+    Either {
+        one: &'static Shape,
         mapping: &'static Mapping,
     },
     /// From names that the policy chooses to something

@@ -4,8 +4,8 @@ use super::{
     Shape,
     actions::{OF_FILE, OF_NET, of_system},
     texts::{
-        ARGUMENT, CALLED_WITH, CIDR, MACHINE, NAME, NUMBER, ONE_PATH, OPTION, PATH, PORTS,
-        PROTOCOL, REGEX, SHA256, SOCKET_NAME, SUBCOMMAND, USER, WINDOW, WINDOW_OR_NAME,
+        ARGUMENT, CALLED_WITH, CIDR, MACHINE, NAME, NUMBER, ONE_PATH, OPTION, PATH, PORTS, PRESET,
+        PROTOCOL, REGEX, SHA256, SOCKET_NAME, SUBCOMMAND, USER, VALUE, WINDOW, WINDOW_OR_NAME,
     },
 };
 use crate::{
@@ -42,6 +42,9 @@ pub(super) const fn windows() -> Shape {
 }
 
 pub(super) static A_NAME: Shape = Shape::Text(&NAME);
+pub(super) static A_PRESET: Shape = Shape::Text(&PRESET);
+static A_VALUE: Shape = Shape::Text(&VALUE);
+pub(super) static PARAMETERS: Shape = texts(&A_VALUE);
 pub(super) static LABEL_VALUES: Shape = texts(&A_NAME);
 pub(super) static A_USER: Shape = Shape::Text(&USER);
 pub(super) static A_PATH: Shape = Shape::Text(&PATH);

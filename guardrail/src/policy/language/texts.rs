@@ -38,6 +38,13 @@ pub(in crate::policy) static NAME: Text = Text {
     max: Some(NAME_BYTES_MAX),
     ..text(Kind::Scalar, Some(NAME_PATTERN), &[])
 };
+pub(super) static PRESET: Text = text(
+    Kind::Text,
+    Some("^[a-z0-9-]+@[0-9]+$"),
+    &["confined-root@1", "destructive-commands@1"],
+);
+/// What a parameter is, only its preset knows.
+pub(super) static VALUE: Text = some(Kind::Scalar, &["10.20.0.0/16"]);
 pub(super) static USER: Text = Text {
     max: Some(USER_BYTES_MAX),
     ..text(

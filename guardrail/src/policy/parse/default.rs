@@ -54,6 +54,11 @@ fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
             each.push((class, node.at, effect));
         }
     }
+    if CLASSES.iter().all(|class| !fields.had(class)) {
+        let error = Diagnostic::error(node.at, "", "default says nothing of any class of actions");
+        r.report(error.suggest("write one word for all of them, or `exec: deny` and the like"));
+        return None;
+    }
     let message = match fields.take("message") {
         Some(node) => rule::message(r, node)?,
         None => MESSAGE.to_owned(),
@@ -90,6 +95,7 @@ fn rules(
             rate: None,
             record: false,
             when: None,
+            included: false,
             at,
         })
     };

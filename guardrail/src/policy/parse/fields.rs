@@ -22,7 +22,26 @@ impl<'n> Fields<'n> {
     /// enforce them.
     pub(super) fn of(r: &mut Reader, node: &'n Node, mapping: &'static Mapping) -> Option<Self> {
         let Mapping { what, later, .. } = mapping;
-        let known = mapping.known();
+        Self::among(r, node, what, &mapping.known(), later)
+    }
+
+    /// The same of a mapping that no policy has: that of a document that is shipped.
+    pub(super) fn shipped(
+        r: &mut Reader,
+        node: &'n Node,
+        what: &'static str,
+        known: &[&str],
+    ) -> Option<Self> {
+        Self::among(r, node, what, known, &[])
+    }
+
+    fn among(
+        r: &mut Reader,
+        node: &'n Node,
+        what: &'static str,
+        known: &[&str],
+        later: &[&str],
+    ) -> Option<Self> {
         let Value::Map(map) = &node.value else {
             r.wrong_type(node, what, "a mapping");
             return None;
@@ -40,7 +59,7 @@ impl<'n> Fields<'n> {
                     "take it out: a policy that is accepted is enforced as it is written",
                 ));
             } else if !known.contains(&name) {
-                r.report(unknown_key(key, name, what, &known));
+                r.report(unknown_key(key, name, what, known));
             } else if pairs.iter().any(|(earlier, _)| *earlier == name) {
                 r.report(Diagnostic::error(
                     key.at,

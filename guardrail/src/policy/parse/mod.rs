@@ -7,23 +7,27 @@ mod args;
 mod attempt;
 mod case;
 mod default;
+mod extends;
 mod fields;
 mod hosts;
 mod net;
+mod preset;
 mod reader;
 mod rule;
 mod target;
 mod when;
 
-use self::{fields::Fields, reader::Reader};
+pub(super) use self::extends::expanded;
+use self::{extends::Included, fields::Fields, reader::Reader};
 use super::{
     Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects,
     language::{self, API_VERSION, KIND},
-    yaml::{self, Node},
+    preset::Contents,
+    yaml::{self, Node, Value},
 };
 use crate::{
     id::{GroupName, PermissionName, PolicyName, UserName},
-    limits::{PERMISSIONS_MAX, RULES_MAX},
+    limits::{PERIODS_MAX, PERMISSIONS_MAX, RULES_MAX, SETS_MAX},
 };
 
 /// Reads a policy document. Either the policy, or every finding in the order of the document.
@@ -32,6 +36,14 @@ pub fn parse(source: &str) -> Result<Policy, Vec<Diagnostic>> {
     let mut reader = Reader::default();
     let policy = document(&mut reader, &root);
     reader.finish(policy)
+}
+
+/// Reads the document of a preset.
+pub(super) fn preset(source: &str) -> Result<Contents, Vec<Diagnostic>> {
+    let root = yaml::read(source).map_err(|finding| vec![finding])?;
+    let mut reader = Reader::default();
+    let contents = preset::document(&mut reader, &root);
+    reader.finish(contents)
 }
 
 fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
@@ -90,22 +102,43 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let subjects = fields
         .require(r, "subjects")
         .and_then(|node| subjects(r, node));
+    let extends = fields.take("extends");
+    let included = extends.map_or_else(Vec::new, |node| extends::extends(r, node));
     // First of all: permissions and rules name them.
-    if let Some(node) = fields.take("sets") {
-        net::sets(r, node);
+    destinations_and_times(r, &mut fields, &included);
+    let mut permissions: Vec<Permission> = Vec::new();
+    if let Some(node) = fields.take("permissions") {
+        self::permissions(r, node, &mut permissions);
     }
-    if let Some(node) = fields.take("calendar") {
-        when::calendar(r, node);
+    for one in &permissions {
+        extends::taken(r, &included, "permission", one.name.as_str(), one.at);
     }
-    let permissions = fields
-        .take("permissions")
-        .map_or_else(Vec::new, |node| permissions(r, node));
-    let written = fields.require(r, "rules");
-    let rules = written.and_then(|node| rules(r, node, &permissions));
-    let complete = rules
-        .as_ref()
-        .is_some_and(|rules| written.is_some_and(|node| rules.len() == node.len()));
-    let mut rules = rules;
+    for node in sections(&included, "permissions") {
+        self::permissions(r, node, &mut permissions);
+    }
+    // A policy that takes over what others wrote needs none of its own.
+    let optional = extends.is_some();
+    let written = match fields.take("rules") {
+        Some(node) if optional && node.len() == 0 && matches!(node.value, Value::List(_)) => None,
+        None if optional => None,
+        _ => fields.require(r, "rules"),
+    };
+    let mut rules = match written {
+        Some(node) => rules(r, node, &permissions),
+        None => optional.then(Vec::new),
+    };
+    let complete = match (&rules, written) {
+        (Some(rules), Some(node)) => rules.len() == node.len(),
+        (rules, _) => rules.is_some(),
+    };
+    let complete = complete && extends.is_none_or(|node| included.len() == node.len().max(1));
+    if let Some(rules) = &mut rules {
+        for one in rules.iter() {
+            extends::taken(r, &included, "rule id", one.id.as_str(), one.at);
+        }
+        include(r, &included, rules, &permissions);
+    }
+    within_bounds(r, extends, &permissions, rules.as_deref().unwrap_or(&[]));
     if let Some(node) = fields.take("default") {
         default::defaults(r, node, rules.get_or_insert_default());
     }
@@ -148,8 +181,83 @@ fn names<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(
     names
 }
 
-fn permissions(r: &mut Reader, node: &Node) -> Vec<Permission> {
-    let mut permissions: Vec<Permission> = Vec::new();
+/// Sets and calendar go into the reader, where everything else finds them.
+fn destinations_and_times(r: &mut Reader, fields: &mut Fields<'_>, included: &[Included]) {
+    if let Some(node) = fields.take("sets") {
+        net::sets(r, node);
+    }
+    if let Some(node) = fields.take("calendar") {
+        when::calendar(r, node);
+    }
+    let sets = r
+        .sets
+        .iter()
+        .map(|one| ("set", one.name.to_string(), one.at));
+    let periods = r.calendar.iter();
+    let periods = periods.map(|one| ("period", one.name.to_string(), one.at));
+    for (what, name, at) in sets.chain(periods).collect::<Vec<_>>() {
+        extends::taken(r, included, what, &name, at);
+    }
+    let (sets, periods) = (r.sets.len(), r.calendar.len());
+    for node in sections(included, "sets") {
+        net::sets(r, node);
+    }
+    for node in sections(included, "calendar") {
+        when::calendar(r, node);
+    }
+    // Whether they are needed is the preset's business, also where some of its rules are left out.
+    r.sets.iter_mut().skip(sets).for_each(|one| one.used = true);
+    let included = r.calendar.iter_mut().skip(periods);
+    included.for_each(|one| one.used = true);
+}
+
+fn sections<'i>(included: &'i [Included], key: &'i str) -> impl Iterator<Item = &'i Node> {
+    included.iter().filter_map(move |one| one.section(key))
+}
+
+/// The rules of presets, behind those of the policy.
+fn include(
+    r: &mut Reader,
+    included: &[Included],
+    rules: &mut Vec<Rule>,
+    permissions: &[Permission],
+) {
+    for node in sections(included, "rules") {
+        let Value::List(items) = &node.value else {
+            continue;
+        };
+        for item in items {
+            rules.extend(rule::rule(r, item, permissions).map(|rule| Rule {
+                included: true,
+                ..rule
+            }));
+        }
+    }
+}
+
+/// What is included counts like what is written; the lists by themselves were looked at.
+fn within_bounds(
+    r: &mut Reader,
+    extends: Option<&Node>,
+    permissions: &[Permission],
+    rules: &[Rule],
+) {
+    let Some(node) = extends else { return };
+    let all = [
+        ("rules", rules.len(), RULES_MAX),
+        ("permissions", permissions.len(), PERMISSIONS_MAX),
+        ("sets", r.sets.len(), SETS_MAX),
+        ("periods", r.calendar.len(), PERIODS_MAX),
+    ];
+    for (what, count, max) in all.into_iter().filter(|(_, count, max)| count > max) {
+        let message = format!(
+            "with what is included the policy has {count} {what}, more than the {max} that are allowed"
+        );
+        r.report(Diagnostic::error(node.at, "", message));
+    }
+}
+
+fn permissions(r: &mut Reader, node: &Node, permissions: &mut Vec<Permission>) {
     for (key, value) in r.named(node, "permissions", "actions", PERMISSIONS_MAX) {
         let name: Option<PermissionName> = r.parsed(key, "permission name");
         if let Some(name) = &name
@@ -171,7 +279,6 @@ fn permissions(r: &mut Reader, node: &Node) -> Vec<Permission> {
             });
         }
     }
-    permissions
 }
 
 fn rules(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option<Vec<Rule>> {

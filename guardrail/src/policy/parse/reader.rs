@@ -38,6 +38,8 @@ impl Reader {
             Some(result) if self.findings.is_empty() => Ok(result),
             _ => {
                 self.findings.sort_by_key(|finding| finding.at);
+                // A value that a preset uses in several places is wrong once.
+                self.findings.dedup();
                 if self.is_full() {
                     self.findings.truncate(DIAGNOSTICS_MAX);
                     let last = self

@@ -77,6 +77,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         rate: rate.map_or(Some(None), |(_, rate)| rate.map(Some))?,
         record: record?,
         when: when.map_or(Some(None), |when| when.map(Some))?,
+        included: false,
         at: node.at,
     })
 }

@@ -59,6 +59,15 @@ const SEMANTIC: &[&str] = &[
     "no clock ever shows",
     "a message ",
     "a test's name ",
+    "this build has no ",
+    "is named without its version",
+    "is included twice",
+    "has no rule `",
+    "has no parameter ",
+    "needs the parameter",
+    "begins like what the preset",
+    "with what is included the policy has",
+    "rules is an empty list",
     "a hold waits",
     "a limit is ",
     "a rate is counted in",
@@ -193,7 +202,7 @@ fn mappings() -> Vec<&'static Mapping> {
             Shape::List { of, .. } | Shape::OneOrList { of, .. } | Shape::Named { of, .. } => {
                 inside(of, found);
             }
-            Shape::Mapping(mapping) | Shape::WordOr { mapping, .. } => add(mapping, found),
+            Shape::Mapping(mapping) | Shape::Either { mapping, .. } => add(mapping, found),
         }
     }
     fn add(mapping: &'static Mapping, found: &mut Vec<&'static Mapping>) {
@@ -253,7 +262,8 @@ fn walk(at: &str, value: &Value, shape: &'static Shape, found: &mut Vec<Met>) {
                 walk(&format!("{at}/{name}"), inner, of, found);
             }
         }
-        (Shape::Mapping(mapping) | Shape::WordOr { mapping, .. }, Value::Object(map)) => {
+        (Shape::Either { one, .. }, value) if !value.is_object() => walk(at, value, one, found),
+        (Shape::Mapping(mapping) | Shape::Either { mapping, .. }, Value::Object(map)) => {
             found.push(met(shape, None));
             for (name, inner) in map {
                 let key = mapping.keys.iter().find(|key| key.name == name);
@@ -345,6 +355,15 @@ fn may_be(met: &Met, value: &Value) -> bool {
                 may_be(&inner, value)
             }
         }
+        // A word in the place of a mapping.
+        (Shape::Either { one, .. }, value) => {
+            let inner = Met {
+                at: String::new(),
+                shape: one,
+                key: None,
+            };
+            !value.is_object() && may_be(&inner, value)
+        }
         _ => false,
     }
 }
@@ -358,7 +377,7 @@ fn an_unknown_key_and_a_missing_one_are_refused_by_parser_and_schema_wherever_th
         assert!(!schema.is_valid(changed), "schema: {what}");
     };
     for met in &found {
-        let (Shape::Mapping(mapping) | Shape::WordOr { mapping, .. }) = met.shape else {
+        let (Shape::Mapping(mapping) | Shape::Either { mapping, .. }) = met.shape else {
             continue;
         };
         for key in mapping.later.iter().chain(&["x-mine", "Path", "<<"]) {
