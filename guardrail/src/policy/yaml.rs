@@ -75,11 +75,12 @@ pub(super) fn read(source: &str) -> Result<Node, Diagnostic> {
         );
         return Err(Diagnostic::error(Place { line: 1, column: 1 }, "", message));
     }
+    let end = end(source);
     let mut parser = Parser::new_from_str(source);
     let mut builder = Builder::default();
     while let Some(next) = parser.next_event() {
-        let (event, span) = next.map_err(|error| syntax(&error, source))?;
-        builder.take(event, place(span))?;
+        let (event, span) = next.map_err(|error| syntax(&error, end))?;
+        builder.take(event, place(span).min(end))?;
     }
     builder
         .root
@@ -94,31 +95,26 @@ fn place(span: Span) -> Place {
     }
 }
 
-fn syntax(error: &ScanError, source: &str) -> Diagnostic {
-    let at = within(source, place(Span::empty(*error.marker())));
+fn syntax(error: &ScanError, end: Place) -> Diagnostic {
+    let at = place(Span::empty(*error.marker())).min(end);
     let message = format!("not YAML: {}", crate::text::safe(error.info()));
     Diagnostic::error(at, "", message).suggest("check indentation, colons and quotes around here")
 }
 
 /// As YAML tells them: by `\n`, `\r\n` and `\r`.
-pub(super) fn lines(source: &str) -> impl DoubleEndedIterator<Item = &str> + Clone {
+pub(super) fn lines(source: &str) -> impl DoubleEndedIterator<Item = &str> {
     source.split('\n').flat_map(|line| {
         let line = line.strip_suffix('\r').unwrap_or(line);
         line.split('\r')
     })
 }
 
-/// The parser's place of what is missing at the end is a line further than there is one.
-fn within(source: &str, at: Place) -> Place {
-    let mut lines = lines(source);
+/// The end of the document: the parser's place of what is missing there is a line further than there is one.
+fn end(source: &str) -> Place {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let count = number(lines.clone().count());
-    if at.line <= count {
-        return at;
-    }
-    let last = lines.next_back().unwrap_or_default();
+    let last = lines(source).next_back().unwrap_or_default();
     Place {
-        line: count,
+        line: number(lines(source).count()),
         column: number(last.chars().count().saturating_add(1)),
     }
 }

@@ -144,6 +144,23 @@ fn bounds_of_size_nesting_and_count_are_errors_and_not_crashes() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_is_said_to_be_there_and_not_behind_it() {
+    for (source, place) in [
+        ("? #p", (1, 5)),
+        ("a: [b", (1, 6)),
+        ("a: 'b\r", (1, 4)),
+        ("? \n", (2, 1)),
+    ] {
+        let found = parse(source).unwrap_err();
+        let places: Vec<(u32, u32)> = found
+            .iter()
+            .map(|one| (one.at.line, one.at.column))
+            .collect();
+        assert_eq!(places, [place], "{source:?}: {found:?}");
+    }
+}
+
+#[test]
 fn empty_and_foreign_documents_are_refused() {
     refused("", "empty");
     refused("# nothing", "empty");
