@@ -17,6 +17,7 @@ mod compiler;
 mod cpio;
 mod deb;
 mod demo;
+mod fuzz;
 mod host;
 mod kernels;
 mod linker;
@@ -43,6 +44,7 @@ Every verb does what it needs first; the first run on a machine fetches and buil
   cargo xtask vm --list                names of the scenarios
   cargo xtask vm --kernel 6.12 --scenario NAME
   cargo xtask vm --kernel 6.12 --init ./try.sh      boot a script of your own
+  cargo xtask fuzz policy --for 10m    policies that nobody wrote; without --for as many as CI tries
   cargo xtask demo --keep              a shell in the guest after the story
 
 Logs of guests: target/vm/. Cache: $STAYHAND_CACHE, else ~/.cache/stayhand. More: docs/toolchain.md";
@@ -96,6 +98,11 @@ enum Verb {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Try policy documents that nobody wrote, guided by what they reach
+    Fuzz {
+        #[command(subcommand)]
+        what: Fuzz,
+    },
     /// Play the story of the README in a guest
     Demo {
         /// Kernel series: 6.1, 6.12, another that Debian has such as 7.1, or `newest`
@@ -129,6 +136,23 @@ enum Bench {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Fuzz {
+    /// The parser of policies and what is behind it; ends at the first document that fails, which is kept
+    Policy {
+        /// Try the same as the run that printed this seed, over the same time or number of documents
+        #[arg(long)]
+        seed: Option<u32>,
+        /// So long (`90s`, `10m`, `2h`), beginning with what earlier such runs kept; a fixed number of documents if it says
+        /// nothing
+        #[arg(long = "for", value_name = "TIME", value_parser = fuzz::duration)]
+        time: Option<std::time::Duration>,
+        /// Only try these documents
+        #[arg(value_name = "FILE", conflicts_with_all = ["seed", "time"])]
+        documents: Vec<PathBuf>,
     },
 }
 
@@ -225,6 +249,18 @@ fn run_verb() -> Result<()> {
             let ready = built(&[kernels::Series::named(&kernel)?])?;
             bench::facts(&ready, json)?;
         }
+        Verb::Fuzz {
+            what:
+                Fuzz::Policy {
+                    seed,
+                    time,
+                    documents,
+                },
+        } => fuzz::policy(&fuzz::Options {
+            seed,
+            time,
+            documents,
+        })?,
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {
             let ready = built(&[kernels::Series::named(&kernel)?])?;

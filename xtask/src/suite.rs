@@ -1,4 +1,4 @@
-//! `test`: the CI tier. Checks, `cargo test`, build, scenarios on every kernel; ends with one line of counts.
+//! `test`: the CI tier. Checks, `cargo test`, fuzzing, build, scenarios on every kernel; ends with one line of counts.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::vm::report::Counts;
-use crate::{check, compile, kernels, run, setup, vm};
+use crate::{check, compile, fuzz, kernels, run, setup, vm};
 
 /// Lines quoted when cargo fails without a test that failed.
 const TAIL_LINES: usize = 60;
@@ -30,6 +30,7 @@ pub fn run(options: Options) -> Result<()> {
         total = total.plus(stage("check", || Ok(check::all())));
     }
     total = total.plus(stage("cargo test", cargo_test));
+    total = total.plus(stage("fuzz", fuzz::in_ci));
     if !options.no_vm {
         total = total.plus(stage("guests", || guests(options.full)));
     }
