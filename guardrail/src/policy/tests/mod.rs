@@ -148,7 +148,7 @@ fn an_alias_bomb_ends_at_its_first_anchor() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb += &format!("a{level}: &a{level} [{aliases}]\n");
+        bomb += &lines("", [format!("a{level}: &a{level} [{aliases}]")]);
     }
     assert_eq!(
         findings(&bomb),
