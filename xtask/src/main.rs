@@ -11,6 +11,7 @@
 mod apt;
 mod bars;
 mod bench;
+mod bench_policy;
 mod check;
 mod compile;
 mod compiler;
@@ -93,7 +94,7 @@ enum Verb {
         #[arg(long)]
         no_check: bool,
     },
-    /// Measure in a guest
+    /// Measure: in a guest, or what policies cost
     Bench {
         #[command(subcommand)]
         what: Bench,
@@ -133,6 +134,12 @@ enum Bench {
         /// Kernel series: 6.1, 6.12, another that Debian has such as 7.1, or `newest`
         #[arg(long, default_value = "6.12")]
         kernel: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Time to parse, compile and explain policies of 10, 1,000 and 10,000 rules, and the size of their images; no guest
+    Policy {
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -249,6 +256,9 @@ fn run_verb() -> Result<()> {
             let ready = built(&[kernels::Series::named(&kernel)?])?;
             bench::facts(&ready, json)?;
         }
+        Verb::Bench {
+            what: Bench::Policy { json },
+        } => bench_policy::policy(json)?,
         Verb::Fuzz {
             what:
                 Fuzz::Policy {

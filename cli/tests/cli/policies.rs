@@ -136,6 +136,25 @@ fn what_cannot_be_read_is_said_with_its_name() {
 }
 
 #[test]
+fn a_document_without_end_is_refused_as_soon_as_it_is_too_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sparse.yaml");
+    fs::File::create(&path).unwrap().set_len(50 << 20).unwrap();
+    // The second has no end, and whoever reads all of it never says anything.
+    for path in [path.to_str().unwrap(), "/dev/zero"] {
+        for command in ["check", "test", "explain"] {
+            let more: &[&str] = match command {
+                "explain" => &["--as", "alice", "--", "/bin/true"],
+                _ => &[],
+            };
+            alone(&[&["policy", command, path], more].concat())
+                .exits(1)
+                .says("more than the 1048576 bytes");
+        }
+    }
+}
+
+#[test]
 fn the_fixtures_are_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // The policies that the VM tests use, and those that people are to begin with.

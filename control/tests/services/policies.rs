@@ -86,6 +86,40 @@ async fn a_document_over_the_limit_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fifty_megabytes_are_refused_before_they_are_a_document_and_the_next_request_is_served() {
+    let world = World::new().await;
+    let long = format!("{PROD}#{}", "x".repeat(50 << 20));
+    let refused = world.apply(&long).await.unwrap_err();
+    // The transport's own bound: the message is never decoded.
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    assert!(world.apply(PROD).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_who_apply_at_once_one_wins_and_the_other_is_told() {
+    /// Enough that the two are in every order, and long enough to be within each other.
+    const ROUNDS: usize = 20;
+    let world = World::with_policy().await;
+    for round in 1..=ROUNDS {
+        let apply = |address: &str| ApplyPolicyRequest {
+            source: PROD.replace("10.20", &format!("10.{round}{address}")),
+            etag: round.to_string(),
+            ..Default::default()
+        };
+        let (mut one, mut other) = (world.policies().await, world.policies().await);
+        let (one, other) =
+            tokio::join!(one.apply_policy(apply("0")), other.apply_policy(apply("1")));
+        let (won, lost) = match (one, other) {
+            (Ok(won), lost @ Err(_)) | (lost @ Err(_), Ok(won)) => (won.into_inner(), lost),
+            both => panic!("{both:?}"),
+        };
+        let is = format!("policy `prod` is at version {}, not `{round}`", round + 1);
+        failed(lost, Code::Aborted, "VERSION_CHANGED", &is);
+        assert_eq!(won.policy.unwrap().revision, round as u64 + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_outdated_version_is_refused() {
     let world = World::with_policy().await;
     let request = ApplyPolicyRequest {

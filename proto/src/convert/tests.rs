@@ -556,3 +556,23 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         );
     }
 }
+
+/// What a host would parse is never longer than its bound, whoever sends it.
+#[test]
+fn a_document_over_its_bound_is_refused_before_anybody_parses_it() {
+    let policy = |bytes: usize| {
+        v1::PolicySource::from(PolicyRevision {
+            name: "prod".parse().unwrap(),
+            revision: Revision(1),
+            source: "#".repeat(bytes),
+        })
+    };
+    assert!(PolicyRevision::try_from(policy(1 << 20)).is_ok());
+    for bytes in [(1 << 20) + 1, 50 << 20] {
+        let refused = PolicyRevision::try_from(policy(bytes)).unwrap_err();
+        assert!(
+            refused.to_string().contains("more than the 1048576"),
+            "{refused}"
+        );
+    }
+}

@@ -147,11 +147,27 @@ fn bounds_of_size_nesting_and_count_are_errors_and_not_crashes() {
 }
 
 #[test]
+fn an_alias_bomb_ends_at_its_first_anchor() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..10 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb += &lines("", [format!("a{level}: &a{level} [{aliases}]")]);
+    }
+    assert_eq!(
+        findings(&bomb),
+        "1:5: anchors are not part of the policy language; write the value out\n"
+    );
+    for alias in ["a: *b", "a: { <<: *b }"] {
+        refused(alias, "unknown anchor");
+    }
+}
+
+#[test]
 fn what_is_missing_at_the_end_is_said_to_be_there_and_not_behind_it() {
     for (source, place) in [
         ("? #p", (1, 5)),
         ("a: [b", (1, 6)),
-        ("a: 'b\r", (2, 1)),
+        ("a: 'b\r", (1, 4)),
         ("? \n", (2, 1)),
     ] {
         let found = parse(source).unwrap_err();

@@ -70,6 +70,9 @@ const SEMANTIC: &[&str] = &[
     "rules is an empty list",
     "a hold waits",
     "a limit is ",
+    "has no `rate`",
+    "has effect `throttle`",
+    "of effect `throttle`",
     "a rate is counted in",
     "is a label",
     "nothing is held by default",
@@ -341,6 +344,7 @@ fn may_be(met: &Met, value: &Value) -> bool {
         (Shape::Text(text), Value::Bool(_)) => {
             matches!(text.kind, Kind::Anything | Kind::Scalar)
         }
+        (Shape::Text(text), Value::Number(_)) => text.kind != Kind::Text,
         // What texts are made of is the parser's business; the schema knows some of it.
         (Shape::Text(_), Value::String(_)) | (Shape::Flag, Value::Bool(_)) => true,
         (Shape::List { min: 0, .. }, Value::Array(items)) => items.is_empty(),
@@ -354,6 +358,15 @@ fn may_be(met: &Met, value: &Value) -> bool {
                 };
                 may_be(&inner, value)
             }
+        }
+        // Names are the policy's, and a number may be a text.
+        (Shape::Named { of, .. }, Value::Object(named)) => {
+            let inner = Met {
+                at: String::new(),
+                shape: of,
+                key: None,
+            };
+            !named.is_empty() && named.values().all(|one| may_be(&inner, one))
         }
         // A word in the place of a mapping.
         (Shape::Either { one, .. }, value) => {
