@@ -7,7 +7,7 @@ use stayhand_proto::v1::{self, EnforcementPhase as Phase};
 use crate::{
     fake::{Fake, Told},
     run::alone,
-    sample::enforcement,
+    sample::{enforcement, host},
 };
 
 const GOOD: &str = "\
@@ -223,6 +223,32 @@ fn applying_can_wait_for_every_host() {
     fake.run(&["policy", "apply", &path, "--wait", "--timeout", "2s"])
         .exits(6)
         .says("the policy was not enforced within 2s on: db1");
+}
+
+#[test]
+fn a_policy_for_hosts_that_are_not_there_is_not_waited_for_unless_there_is_no_host_at_all() {
+    let nowhere = || v1::Policy {
+        enforcement: vec![],
+        ..stored()
+    };
+    let source = GOOD.replace("spec:\n", "spec:\n  hosts: { env: staging }\n");
+    assert_ne!(source, GOOD);
+    let apply = |hosts: Vec<v1::Host>, source: &str| {
+        let fake = Fake::new(Told {
+            policies: vec![nowhere()],
+            hosts,
+            ..Told::default()
+        });
+        let path = file(fake.directory(), source.as_bytes());
+        fake.run(&["policy", "apply", &path, "--wait", "--timeout", "300ms"])
+    };
+    apply(vec![host("db1")], &source)
+        .exits(0)
+        .says("there is nothing to wait for");
+    apply(vec![], &source).exits(6).says("no host was online");
+    apply(vec![host("db1")], GOOD)
+        .exits(6)
+        .says("no host was online");
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(super) async fn submit(
         screen.note(&findings::shown(label, &source, found, screen));
     }
     let outcome = if submission.wait {
-        wait(&mut applied, control, global, screen).await
+        wait(&source, &mut applied, control, global, screen).await
     } else {
         Ok(())
     };
@@ -120,13 +120,24 @@ pub(super) fn check(file: &str, source: &str, screen: &Screen) -> Result<Policy,
     )))
 }
 
+/// Whether the policy names labels that none of the hosts has. Where there is no host at all, one is waited for.
+async fn is_meant_elsewhere(source: &str, control: &Control) -> Result<bool, Failure> {
+    let everywhere = policy::parse(source).is_ok_and(|policy| policy.hosts.0.is_empty());
+    Ok(!everywhere && !control.list_hosts().await?.is_empty())
+}
+
 async fn wait(
+    source: &str,
     applied: &mut Applied,
     control: &Control,
     global: &Global,
     screen: &Screen,
 ) -> Result<(), Failure> {
     let (name, revision) = (applied.policy.name.clone(), applied.policy.revision);
+    if applied.policy.enforcement.is_empty() && is_meant_elsewhere(source, control).await? {
+        screen.note("no host has the labels that the policy names: there is nothing to wait for");
+        return Ok(());
+    }
     let mut rollout = Rollout::new(screen, "the policy");
     let until = tokio::time::Instant::now() + global.patience();
     loop {
