@@ -17,7 +17,10 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::abi::image::{LEASES_PER_ROW, Lease};
+use crate::abi::{
+    code::op,
+    image::{LEASES_PER_ROW, Lease},
+};
 
 /// Permissions: none, one with a live lease, one without.
 const LIVE: u64 = 77;
@@ -580,4 +583,59 @@ fn ports_and_protocols_that_are_known_are_compared_and_those_that_are_not_restri
             }
         }
     }
+}
+
+/// Whether a live lease on `permitted` opens an attempt while a rule restricts `restricted`.
+fn is_covered(attempted: u32, restricted: u32, permitted: u32) -> bool {
+    let entries = [
+        entry(effect::REQUIRE_GRANT, 0, 0, restricted),
+        entry(effect::PERMISSION, 0, LIVE, permitted),
+    ];
+    decide(&Leases::new(), &attempt(attempted), NOW, &entries).verdict == verdict::ALLOWED
+}
+
+#[test]
+fn what_meets_nothing_is_decided_as_by_a_judge_who_saw_nothing() {
+    let mut judge = Judge::new();
+    assert_eq!(judge.finish(), nothing_met());
+    judge.restart();
+    assert_eq!(judge.finish(), nothing_met());
+}
+
+#[test]
+fn each_restricted_operation_must_be_covered_itself() {
+    let creation = op::CREATE | op::WRITE;
+    for (attempted, restricted, permitted, covered) in [
+        (creation, op::CREATE | op::WRITE, op::WRITE, false),
+        (creation, op::CREATE, op::WRITE, false),
+        (creation, op::WRITE, op::WRITE, true),
+        (
+            creation,
+            op::CREATE | op::WRITE,
+            op::CREATE | op::WRITE,
+            true,
+        ),
+        (op::WRITE, op::WRITE, op::WRITE, true),
+        (
+            op::RENAME | op::DELETE,
+            op::RENAME | op::DELETE,
+            op::RENAME,
+            false,
+        ),
+        (op::RENAME | op::DELETE, op::RENAME, op::RENAME, true),
+    ] {
+        assert_eq!(
+            is_covered(attempted, restricted, permitted),
+            covered,
+            "{attempted:#x} restricted by {restricted:#x} under {permitted:#x}"
+        );
+    }
+}
+
+#[test]
+fn whoever_may_make_a_file_may_write_it_in_the_same_call_and_no_other() {
+    let creation = op::CREATE | op::WRITE;
+    assert!(is_covered(creation, op::WRITE, op::CREATE));
+    assert!(is_covered(creation, creation, op::CREATE));
+    assert!(!is_covered(op::WRITE, op::WRITE, op::CREATE));
 }

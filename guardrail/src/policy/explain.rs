@@ -122,13 +122,17 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         .map(|end| AtEnd::at(end, &policies, question))
         .collect();
     // Rules of an effect in document order, at the ends that `counts` names.
-    let first = |effect: Effect, mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
-        let rules = rules_of(&policies);
-        rules.into_iter().find(|(one, rule)| {
+    let of = |effect: Effect, mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
+        let mut rules = rules_of(&policies);
+        rules.retain(|(one, rule)| {
             let right_mode = !effect.restricts() || one.policy.mode == mode;
-            let here = |end: &&AtEnd<'_>| counts(end) && end.has(one, rule);
-            rule.effect == effect && right_mode && ends.iter().any(|end| here(&end))
-        })
+            let here = |end: &AtEnd<'_>| counts(end) && end.has(one, rule);
+            rule.effect == effect && right_mode && ends.iter().any(here)
+        });
+        rules
+    };
+    let first = |effect: Effect, mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
+        of(effect, mode, counts).into_iter().next()
     };
     let anywhere = |_: &AtEnd<'_>| true;
     let open = |end: &AtEnd<'_>| end.open(end.restricted(Mode::Enforce));
@@ -138,14 +142,11 @@ pub fn explain(question: &Question<'_>) -> Explanation {
     let left = |end: &AtEnd<'_>| end.open(end.unsaid(Mode::Enforce));
     let would_be_left = |end: &AtEnd<'_>| end.open(end.unsaid(Mode::Monitor));
     let used_up = |mode: Mode, counts: &dyn Fn(&AtEnd<'_>) -> bool| {
-        let rules = rules_of(&policies);
+        let rules = of(Effect::Throttle, mode, counts);
         rules.into_iter().find(|(one, rule)| {
             let named =
                 |(policy, id): &(PolicyName, RuleId)| *policy == one.policy.name && *id == rule.id;
-            one.policy.mode == mode
-                && rule.effect == Effect::Throttle
-                && question.used_up.iter().any(named)
-                && ends.iter().any(|end| counts(end) && end.has(one, rule))
+            question.used_up.iter().any(named)
         })
     };
 

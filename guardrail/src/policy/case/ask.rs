@@ -32,15 +32,7 @@ pub fn ask(
     attempt: &Attempt,
     beside: Beside<'_>,
 ) -> Explanation {
-    let grants = beside.grants;
-    let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
-        grant,
-        user: user.clone(),
-        permissions: grants.to_vec(),
-        boot_deadline_ns: u64::MAX,
-        tai_deadline_ns: u64::MAX,
-    });
-    let leases: Vec<TimedLease> = lease.into_iter().filter(|_| !grants.is_empty()).collect();
+    let leases = leases(user, beside.grants);
     let ends: Vec<(u32, [Known; 1])> = attempt
         .ends()
         .into_iter()
@@ -67,6 +59,18 @@ pub fn ask(
         unix: beside.time.map(|time| [time; 2]),
         used_up: beside.used_up,
     })
+}
+
+/// One grant of these permissions that does not end; none of no permissions.
+pub(in crate::policy) fn leases(user: &UserName, grants: &[PermissionRef]) -> Vec<TimedLease> {
+    let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
+        grant,
+        user: user.clone(),
+        permissions: grants.to_vec(),
+        boot_deadline_ns: u64::MAX,
+        tai_deadline_ns: u64::MAX,
+    });
+    lease.into_iter().filter(|_| !grants.is_empty()).collect()
 }
 
 impl Attempt {

@@ -9,9 +9,9 @@ mod judge;
 mod tests;
 
 pub use account::{Account, Meeting, Situation, Way};
-#[cfg(any(test, feature = "fuzz"))]
-pub(super) use ask::Lineage;
 pub use ask::{Beside, ask};
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use ask::{Lineage, leases};
 pub use judge::{Judged, alone, failures, judge, on_host, problems, uncovered, unreached};
 
 use std::fmt;

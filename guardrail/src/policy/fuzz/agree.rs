@@ -9,7 +9,7 @@ use stayhand_agent_ebpf::{
 
 use crate::{
     action::Object,
-    id::{GrantId, GroupName, PolicyName, RuleId, UserName},
+    id::{GroupName, PolicyName, RuleId, UserName},
     image::{
         Image,
         eval::{Beside, Level, judge_address, judge_name, judge_paths, judge_system},
@@ -21,7 +21,7 @@ use crate::{
         Attempt, Policy, Versioned, When,
         case::{self, Lineage, ask},
         diff::witnesses,
-        explain::{Explanation, TimedLease},
+        explain::Explanation,
         net::{mapped_octets, vsock_address},
     },
     reason::{Reason, Verdict},
@@ -110,16 +110,8 @@ fn judge(
         boot_ns: 0,
         tai_ns: 0,
     };
-    let lease = GrantId::from_halves([0, 1]).map(|grant| TimedLease {
-        grant,
-        user: user.clone(),
-        permissions: grants.to_vec(),
-        boot_deadline_ns: u64::MAX,
-        tai_deadline_ns: u64::MAX,
-    });
-    let leases: Vec<TimedLease> = lease.into_iter().filter(|_| !grants.is_empty()).collect();
     let beside = Beside {
-        leases: rows(&leases)
+        leases: rows(&case::leases(user, grants))
             .into_iter()
             .map(|((_, permission), row)| (permission.get(), row))
             .collect::<BTreeMap<_, _>>(),

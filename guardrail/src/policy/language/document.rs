@@ -1,7 +1,7 @@
 //! The document from the top down to its rules.
 
 use super::{
-    Has, Mapping, Shape,
+    Has, Key, Mapping, Shape,
     actions::{CLASSES, EXEC, FILE, NET, NET_LATER, SYSTEM},
     examples::TEST,
     may, must,
@@ -187,6 +187,17 @@ pub(in crate::policy) static INCLUDED: Mapping = Mapping {
     has: Has::Anything,
 };
 
+const MESSAGE_KEY: Key = may(
+    "message",
+    Shape::Text(&MESSAGE),
+    "What the guarded person is told: one line, up to 500 bytes.",
+);
+const TIMEOUT_KEY: Key = may(
+    "timeout",
+    Shape::Text(&DURATION),
+    "How long waits what is held, from `1s` to `1d`; `5m` if it says nothing.",
+);
+
 /// What a default can be.
 fn fallbacks() -> Vec<&'static str> {
     vec!["allow", "deny", "hold"]
@@ -217,16 +228,8 @@ pub(in crate::policy) static DEFAULT: Mapping = Mapping {
             Shape::Word(fallbacks),
             "What is asked of the kernel itself.",
         ),
-        may(
-            "message",
-            Shape::Text(&MESSAGE),
-            "What the guarded person is told: one line, up to 500 bytes.",
-        ),
-        may(
-            "timeout",
-            Shape::Text(&DURATION),
-            "How long a `hold` waits, from `1s` to `1d`; `5m` if it says nothing.",
-        ),
+        MESSAGE_KEY,
+        TIMEOUT_KEY,
     ],
     later: &[],
     has: Has::SomeOf(&CLASSES),
@@ -324,16 +327,8 @@ pub(in crate::policy) static RULE: Mapping = Mapping {
             Shape::Text(&NAME),
             "The actions of this permission of the policy.",
         ),
-        may(
-            "message",
-            Shape::Text(&MESSAGE),
-            "What the guarded person is told: one line, up to 500 bytes.",
-        ),
-        may(
-            "timeout",
-            Shape::Text(&DURATION),
-            "How long a `hold` waits, and what a rate holds, from `1s` to `1d`; `5m` if it says nothing.",
-        ),
+        MESSAGE_KEY,
+        TIMEOUT_KEY,
         may(
             "rate",
             Shape::Mapping(&RATE),

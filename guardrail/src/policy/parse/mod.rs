@@ -106,38 +106,8 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let included = extends.map_or_else(Vec::new, |node| extends::extends(r, node));
     // First of all: permissions and rules name them.
     destinations_and_times(r, &mut fields, &included);
-    let mut permissions: Vec<Permission> = Vec::new();
-    if let Some(node) = fields.take("permissions") {
-        self::permissions(r, node, &mut permissions);
-    }
-    for one in &permissions {
-        extends::taken(r, &included, "permission", one.name.as_str(), one.at);
-    }
-    for node in sections(&included, "permissions") {
-        self::permissions(r, node, &mut permissions);
-    }
-    // A policy that takes over what others wrote needs none of its own.
-    let optional = extends.is_some();
-    let written = match fields.take("rules") {
-        Some(node) if optional && node.len() == 0 && matches!(node.value, Value::List(_)) => None,
-        None if optional => None,
-        _ => fields.require(r, "rules"),
-    };
-    let mut rules = match written {
-        Some(node) => rules(r, node, &permissions),
-        None => optional.then(Vec::new),
-    };
-    let complete = match (&rules, written) {
-        (Some(rules), Some(node)) => rules.len() == node.len(),
-        (rules, _) => rules.is_some(),
-    };
-    let complete = complete && extends.is_none_or(|node| included.len() == node.len().max(1));
-    if let Some(rules) = &mut rules {
-        for one in rules.iter() {
-            extends::taken(r, &included, "rule id", one.id.as_str(), one.at);
-        }
-        include(r, &included, rules, &permissions);
-    }
+    let permissions = all_permissions(r, &mut fields, &included);
+    let (mut rules, complete) = all_rules(r, &mut fields, extends, &included, &permissions);
     within_bounds(r, extends, &permissions, rules.as_deref().unwrap_or(&[]));
     if let Some(node) = fields.take("default") {
         default::defaults(r, node, rules.get_or_insert_default());
@@ -213,6 +183,58 @@ fn destinations_and_times(r: &mut Reader, fields: &mut Fields<'_>, included: &[I
 
 fn sections<'i>(included: &'i [Included], key: &'i str) -> impl Iterator<Item = &'i Node> {
     included.iter().filter_map(move |one| one.section(key))
+}
+
+/// The permissions of the policy, and behind them those of presets.
+fn all_permissions(
+    r: &mut Reader,
+    fields: &mut Fields<'_>,
+    included: &[Included],
+) -> Vec<Permission> {
+    let mut all: Vec<Permission> = Vec::new();
+    if let Some(node) = fields.take("permissions") {
+        permissions(r, node, &mut all);
+    }
+    for one in &all {
+        extends::taken(r, included, "permission", one.name.as_str(), one.at);
+    }
+    for node in sections(included, "permissions") {
+        permissions(r, node, &mut all);
+    }
+    all
+}
+
+/// The rules of the policy, and behind them those of presets; whether every one of them could be read.
+fn all_rules(
+    r: &mut Reader,
+    fields: &mut Fields<'_>,
+    extends: Option<&Node>,
+    included: &[Included],
+    permissions: &[Permission],
+) -> (Option<Vec<Rule>>, bool) {
+    // A policy that takes over what others wrote needs none of its own.
+    let optional = extends.is_some();
+    let written = match fields.take("rules") {
+        Some(node) if optional && node.len() == 0 && matches!(node.value, Value::List(_)) => None,
+        None if optional => None,
+        _ => fields.require(r, "rules"),
+    };
+    let mut all = match written {
+        Some(node) => rules(r, node, permissions),
+        None => optional.then(Vec::new),
+    };
+    let complete = match (&all, written) {
+        (Some(rules), Some(node)) => rules.len() == node.len(),
+        (rules, _) => rules.is_some(),
+    };
+    let complete = complete && extends.is_none_or(|node| included.len() == node.len().max(1));
+    if let Some(rules) = &mut all {
+        for one in rules.iter() {
+            extends::taken(r, included, "rule id", one.id.as_str(), one.at);
+        }
+        include(r, included, rules, permissions);
+    }
+    (all, complete)
 }
 
 /// The rules of presets, behind those of the policy.
