@@ -18,6 +18,8 @@ mod answers;
 #[cfg(target_arch = "bpf")]
 mod arch;
 #[cfg(target_arch = "bpf")]
+mod conditions;
+#[cfg(target_arch = "bpf")]
 mod delay;
 #[cfg(target_arch = "bpf")]
 mod digest;
