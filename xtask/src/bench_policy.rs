@@ -11,7 +11,7 @@ use crate::{paths, run};
 
 /// What is built and run.
 const PACKAGE: &str = "stayhand-guardrail";
-const BIN: &str = "bench-policy";
+const EXAMPLE: &str = "bench-policy";
 /// Compiling may take so many times what parsing takes.
 const COMPILE_TO_PARSE_MAX: f64 = 3.0;
 
@@ -42,9 +42,12 @@ const FIGURES: [Figure; 5] = [
 pub fn policy(json: bool) -> Result<()> {
     let mut build = run::cargo();
     build.args(["build", "--release", "-p", PACKAGE]);
-    build.args(["--features", "bench", "--bin", BIN]);
+    build.args(["--example", EXAMPLE]);
     run::watched("bench  build", &mut build, run::cargo_view)?;
-    let program = paths::target().join("release").join(BIN);
+    let program = paths::target()
+        .join("release")
+        .join("examples")
+        .join(EXAMPLE);
     let output = run::output(&mut std::process::Command::new(program))?;
     let sizes: Vec<Size> = output
         .lines()

@@ -48,6 +48,7 @@ fn measured(rules: usize) -> serde_json::Value {
         groups: &[],
         attempt: &attempt,
         grants: &[],
+        used_up: &[],
         time: None,
     };
     let explanation = situation.account().explanation;
