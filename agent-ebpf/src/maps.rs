@@ -17,6 +17,7 @@ use stayhand_agent_ebpf::abi::{
         LeaseKey, LeaseRow, NAMES_MAX, NODES_PER_SLOT, Node, Range, SUBJECTS_MAX, Settings,
         Subject, SubjectKey,
     },
+    loaded::Loaded,
     net::{NETS_MAX, NetBits, NetKey},
     place::{PLACES_MAX, Place},
     rate::{BUCKETS_MAX, Bucket, BucketKey, RATES_PER_SLOT, Rate},
@@ -92,6 +93,8 @@ pub static QUESTIONS: RingBuf<Question, QUESTION_BYTES> = RingBuf::new();
 pub static FACT_ANSWERS: LruHashMap<FactKey, Answer, { ANSWERS_MAX as usize }> = LruHashMap::new();
 #[btf_map]
 pub static IDENTITY: Array<Identity, 1> = Array::new();
+#[btf_map]
+pub static LOADED: Array<Loaded, 1> = Array::new();
 
 /// `BPF_MAP_TYPE_TASK_STORAGE` (linux/bpf.h); aya has no wrapper for it.
 const TASK_STORAGE: usize = 29;

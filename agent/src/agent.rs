@@ -101,6 +101,7 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     tracing::info!(
         hooks = kernel.programs().len(),
         taken_over = kernel.taken_over(),
+        kept = kernel.kept(),
         "hooks are attached"
     );
     if config.kernel.lock_login_uid

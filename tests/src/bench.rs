@@ -16,7 +16,8 @@ use crate::{
         measure::{self, Part},
         rig::write_executable,
     },
-    cleanup, console,
+    cleanup::{self, Hooks},
+    console,
     host::{Config, Host},
     scenarios::filesystems,
     wait,
@@ -51,7 +52,7 @@ const PROCESSES: usize = 9;
 pub fn run() -> Result<()> {
     // A disk that was mounted before is not like a new one.
     prepare()?;
-    cleanup::everything()?;
+    cleanup::everything(Hooks::Removed)?;
     prepare()?;
     rows(
         NO_AGENT,
@@ -71,7 +72,7 @@ pub fn run() -> Result<()> {
     )?;
     drop(dummies);
     for rules in RULES {
-        cleanup::everything()?;
+        cleanup::everything(Hooks::Removed)?;
         prepare()?;
         enforced(&[policies(rules), vec![above()]].concat())?;
         console::step(&format!("{rules} rules"));
@@ -95,7 +96,7 @@ pub fn run() -> Result<()> {
             )?;
         }
     }
-    cleanup::everything()?;
+    cleanup::everything(Hooks::Removed)?;
     prepare()?;
     enforced(&[policies(RULES[0]), vec![SENDING.to_owned()]].concat())?;
     for (who, what) in [(SERVICE, "unguarded"), (ALICE, "guarded")] {

@@ -12,7 +12,8 @@ use crate::{
         client::{ALICE, Puppet},
         measure::now_ns,
     },
-    cleanup, console,
+    cleanup::{self, Hooks},
+    console,
     host::{Config, Host},
     wait,
 };
@@ -28,7 +29,7 @@ const PROGRAMS: &str =
 
 /// Measures everything.
 pub fn run() -> Result<()> {
-    cleanup::everything()?;
+    cleanup::everything(Hooks::Removed)?;
     files()?;
     rows("no agent", None, true)?;
     let regex = "regex: ^never-given$";
@@ -40,7 +41,7 @@ pub fn run() -> Result<()> {
         ("one question each, answered before", regex, false),
         ("the file's hash, known", hash.as_str(), true),
     ] {
-        cleanup::everything()?;
+        cleanup::everything(Hooks::Removed)?;
         files()?;
         let policy = format!(
             "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: bench }}\nspec:\n  subjects: {{ users: [alice] \

@@ -9,9 +9,10 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cleanup::{self, Hooks};
 use crate::cmdline::{Mode, Wishes};
 use crate::scenario::{LOGS, RESULT, Scenario};
-use crate::{bench, bench_facts, cleanup, console, process, scenarios, story};
+use crate::{bench, bench_facts, console, process, scenarios, story};
 
 /// Lines of each service's log that a failure quotes.
 const LOG_LINES: usize = 60;
@@ -62,15 +63,25 @@ fn suite(wishes: &Wishes) -> Result<()> {
     while let Some(first) = left.first() {
         let together = |one: &&&Scenario| first.group.is_some() && one.group == first.group;
         let count = left.iter().take_while(together).count().max(1);
-        let done = some(left.get(..count).unwrap_or_default());
-        cleanup::everything().context("the machine cannot be cleaned")?;
-        left.drain(..done);
+        let ended = some(left.get(..count).unwrap_or_default());
+        left.drain(..ended.reported);
+        let is_kept = !ended.badly && left.first().is_some_and(|next| !next.bare);
+        let hooks = if is_kept { Hooks::Kept } else { Hooks::Removed };
+        cleanup::everything(hooks).context("the machine cannot be cleaned")?;
     }
     Ok(())
 }
 
-/// Runs scenarios in one process up to the first that fails; how many were reported.
-fn some(scenarios: &[&Scenario]) -> usize {
+/// How scenarios of one process ended.
+struct Ended {
+    /// How many were reported
+    reported: usize,
+    /// Whether one of them failed
+    badly: bool,
+}
+
+/// Runs scenarios in one process up to the first that fails.
+fn some(scenarios: &[&Scenario]) -> Ended {
     let ended = in_own_process(scenarios);
     let results = fs::read_to_string(RESULT).unwrap_or_default();
     let reported = results.lines().count();
@@ -83,11 +94,15 @@ fn some(scenarios: &[&Scenario]) -> usize {
         );
         console::fail(scenario.name, &why);
     }
-    if has_failed || unreported.is_some() {
+    let badly = has_failed || unreported.is_some();
+    if badly {
         console::log(&process::listing());
         console::log(&service_logs());
     }
-    reported + usize::from(unreported.is_some())
+    Ended {
+        reported: reported + usize::from(unreported.is_some()),
+        badly,
+    }
 }
 
 fn in_own_process(scenarios: &[&Scenario]) -> Result<()> {

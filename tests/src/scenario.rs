@@ -33,6 +33,8 @@ pub struct Scenario {
     pub boot: Boot,
     /// It shows services and not the kernel: one of several tested kernels is enough
     pub any_kernel: bool,
+    /// It begins where nothing is attached: it is about what was there before the agent, or about loading
+    pub bare: bool,
     /// Neighbours of the same group share one process and the machine that the first of them sets up
     pub group: Option<&'static str>,
     /// Shows it
@@ -48,6 +50,7 @@ impl Scenario {
             limit: LIMIT,
             boot: Boot::Usual,
             any_kernel: false,
+            bare: false,
             group: None,
             run,
         }
@@ -62,6 +65,12 @@ impl Scenario {
     /// Together with its neighbours, for properties that do not disturb each other and are quick to show.
     pub const fn group(mut self, group: &'static str) -> Self {
         self.group = Some(group);
+        self
+    }
+
+    /// Where nothing is attached. Others may find the programs of the scenario before, over empty maps.
+    pub const fn bare(mut self) -> Self {
+        self.bare = true;
         self
     }
 

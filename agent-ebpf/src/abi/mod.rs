@@ -8,6 +8,7 @@ pub mod code;
 pub mod fact;
 pub mod hold;
 pub mod image;
+pub mod loaded;
 pub mod net;
 pub mod offsets;
 pub mod place;

@@ -39,12 +39,17 @@ pub struct Map<K, V> {
 
 /// `union bpf_attr` for element calls.
 #[repr(C)]
-struct Element {
-    fd: u32,
-    pad: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
+pub struct Element {
+    /// Of the map
+    pub fd: u32,
+    /// Zero
+    pub pad: u32,
+    /// Address of the key
+    pub key: u64,
+    /// Address of the value, or of the next key
+    pub value: u64,
+    /// Zero
+    pub flags: u64,
 }
 
 /// The call; attributes are the kernel's to read, and to write behind addresses in them.
@@ -57,10 +62,21 @@ pub fn bpf<T>(command: u32, attributes: &T) -> Ret {
     )
 }
 
-fn pinned(name: &str) -> Result<OwnedFd> {
+/// The descriptor of a pinned map.
+pub fn pinned(name: &str) -> Result<OwnedFd> {
     let path = CString::new(format!("{PINS}/v{ABI_VERSION}/maps/{name}"))?;
     let fd = bpf(OBJ_GET, &[path.as_ptr() as u64, 0, 0]);
     owned(fd).with_context(|| format!("cannot open the pinned map {name}: {fd}"))
+}
+
+/// The kernel's number of a pinned link.
+pub fn link_id(path: &std::path::Path) -> Result<u32> {
+    let name = CString::new(path.as_os_str().as_encoded_bytes())?;
+    let fd = bpf(OBJ_GET, &[name.as_ptr() as u64, 0, 0]);
+    let fd = owned(fd).with_context(|| format!("cannot open {}: {fd}", path.display()))?;
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let line = info.lines().find_map(|line| line.strip_prefix("link_id:"));
+    Ok(line.context("no link_id in fdinfo")?.trim().parse()?)
 }
 
 impl<K: Copy, V: Copy> Map<K, V> {

@@ -24,7 +24,7 @@ pub use holds::Hold;
 pub use operator::Operator;
 pub use wire::Wire;
 
-use crate::{process, wait};
+use crate::{cleanup, process, wait};
 
 /// Where operators' programs connect.
 pub const CONTROL_SOCKET: &str = "/run/stayhand/control.sock";
@@ -170,6 +170,12 @@ impl Host {
     pub fn start_agent(&mut self) -> Result<()> {
         self.agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
         self.wait_ready()
+    }
+
+    /// Has the next agent load everything anew, as one of another build does.
+    pub fn forget_what_is_loaded(&self) -> Result<()> {
+        let word = cleanup::pins_of_this_build().join("maps/LOADED");
+        fs::remove_file(&word).with_context(|| format!("cannot remove {}", word.display()))
     }
 
     /// The agent's process.

@@ -46,7 +46,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "ancestors_from_before_the_agent_and_those_that_nobody_guards_are_known",
         before_the_agent,
-    ),
+    )
+    .bare(),
 ];
 
 const POLICY: &str = include_str!("../../fixtures/policies/ancestry.yaml");

@@ -43,7 +43,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "processes_and_threads_from_before_the_agent_are_denied",
         before_the_agent,
-    ),
+    )
+    .bare(),
 ];
 
 fn writing(path: &str) -> String {

@@ -12,7 +12,8 @@ use crate::scenario::{Ctx, Scenario};
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "a_set_login_uid_is_locked_even_for_root_whom_no_policy_guards",
     locked,
-)];
+)
+.bare()];
 
 /// As root, whom `su` made of bob.
 const CLEAR: &str = "su -c 'echo 4294967295 > /proc/self/loginuid; cat /proc/self/loginuid; echo'";

@@ -42,6 +42,7 @@ mod service;
 mod service_agent;
 mod service_errors;
 mod service_ready;
+mod service_restart;
 mod service_state;
 mod service_text;
 mod sockets;
@@ -59,6 +60,7 @@ const LISTS: &[&[Scenario]] = &[
     service::SCENARIOS,
     service_errors::SCENARIOS,
     service_ready::SCENARIOS,
+    service_restart::SCENARIOS,
     service_state::SCENARIOS,
     service_text::SCENARIOS,
     not_enforced::SCENARIOS,

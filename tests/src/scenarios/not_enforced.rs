@@ -110,6 +110,7 @@ fn full_hook(ctx: &mut Ctx) -> Result<()> {
     let link = links.iter().find(|link| link.starts_with(HOOK));
     let mut others = Dummies::on(Hook::of_pinned(link.context("no such link")?)?);
     host.kill_agent()?;
+    host.forget_what_is_loaded()?;
     ctx.step("another product takes every place but ours; a new agent cannot take over");
     others.fill(PER_HOOK_MAX - 1)?;
     ensure!(others.is_full()?, "there is room: this shows nothing");

@@ -62,10 +62,18 @@ impl Loading<'_> {
         for (program, hook) in self.hooks {
             self.attach(program_of(&mut ebpf, program, hook)?, hook)?;
         }
+        self.note(&programs)?;
         Tasks::open(self.pins)?.mark_agent()?;
         #[cfg(feature = "trace")]
         super::super::trace::take(&mut ebpf);
         Ok((programs, secret))
+    }
+
+    /// Leaves what stands as it is; only settings may have changed.
+    pub(super) fn keep(&self, limits: HoldLimits) -> Result<Secret, LoadError> {
+        let secret = settings::write(&mut Slots::open(self.pins, "SETTINGS")?, limits)?;
+        Tasks::open(self.pins)?.mark_agent()?;
+        Ok(secret)
     }
 
     /// Makes the maps that are not pinned yet, pins them, and prepares the programs.

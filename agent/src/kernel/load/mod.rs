@@ -1,10 +1,12 @@
 //! Loads the kernel object, takes over from an earlier agent without a gap, and leaves everything pinned.
 //!
 //! Order is everything here: settings before the first hook is attached, every new link pinned before the first
-//! old one is removed. A failure on the way takes back what this load added and nothing else.
+//! old one is removed. A failure on the way takes back what this load added and nothing else. Where what stands is what
+//! would be loaded, nothing is.
 
 mod error;
 mod loading;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -81,6 +83,7 @@ pub struct Kernel {
     pins: Pins,
     generation: u32,
     taken_over: usize,
+    kept: bool,
     programs: Vec<LoadedProgram>,
     secret: Secret,
 }
@@ -110,6 +113,19 @@ impl Kernel {
             rename_lock: rename_lock(),
             hooks: &hooks,
         };
+        if new_maps.is_empty()
+            && let Some((generation, programs)) = loading.standing(&old)?
+        {
+            let secret = loading.keep(options.limits)?;
+            return Ok(Self {
+                pins,
+                generation,
+                taken_over: 0,
+                kept: true,
+                programs,
+                secret,
+            });
+        }
         let loaded = loading.run(options.limits);
         let (programs, secret) = match loaded {
             Ok(loaded) => loaded,
@@ -125,6 +141,7 @@ impl Kernel {
             pins,
             generation,
             taken_over: old.len(),
+            kept: false,
             programs,
             secret,
         })
@@ -143,6 +160,11 @@ impl Kernel {
     /// Links of earlier programs that were replaced.
     pub fn taken_over(&self) -> usize {
         self.taken_over
+    }
+
+    /// Whether an earlier agent's programs are what would have been loaded, and were left attached.
+    pub fn kept(&self) -> bool {
+        self.kept
     }
 
     /// Every attached program.

@@ -2,6 +2,8 @@
 //!
 //! Only ever run by the runner, which no policy guards.
 
+mod emptied;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -35,10 +37,24 @@ const PLACES: [&str; 5] = [
     "/srv/honest",
 ];
 
+/// What becomes of the hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hooks {
+    /// They go, as everything else does
+    Removed,
+    /// They stay attached, over empty maps: verifying them takes longer than most scenarios do
+    Kept,
+}
+
 /// All of it.
-pub fn everything() -> Result<()> {
+pub fn everything(hooks: Hooks) -> Result<()> {
     kill_leftovers()?;
-    uninstall()?;
+    if hooks == Hooks::Removed || !is_pinned() {
+        uninstall()?;
+    } else if let Err(error) = emptied::all() {
+        console::log(&format!("the hooks are removed: {error:#}"));
+        uninstall()?;
+    }
     // A scenario may have put a small disk there; without one this fails, as it should.
     let _none_there = umount2("/var/lib/stayhand", MntFlags::MNT_DETACH);
     unmount_all_below("/srv")?;
