@@ -76,6 +76,73 @@ pub fn safe_args<A: AsRef<[u8]>>(args: &[A]) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
+/// The bytes that [`Safe`] shows so; nothing if it never does.
+pub fn read_safe(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        bytes.extend_from_slice(before.as_bytes());
+        let mut chars = escape.chars();
+        let kind = chars.nth(1)?;
+        rest = chars.as_str();
+        match kind {
+            '\\' => bytes.push(b'\\'),
+            'n' => bytes.push(b'\n'),
+            'r' => bytes.push(b'\r'),
+            't' => bytes.push(b'\t'),
+            'x' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = after;
+            }
+            'u' => {
+                let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
+                let character = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = after;
+            }
+            _ => return None,
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    // What is written in another way than we write it is not ours.
+    (Safe(&bytes).to_string() == text).then_some(bytes)
+}
+
+/// The arguments that [`safe_args`] shows so; nothing if it never does.
+pub fn read_safe_args(line: &str) -> Option<Vec<Vec<u8>>> {
+    let mut arguments = Vec::new();
+    let mut rest = Some(line).filter(|line| !line.is_empty());
+    while let Some(text) = rest {
+        let (argument, after) = if let Some(quoted) = text.strip_prefix('\'') {
+            let (inside, after) = quoted.split_at_checked(end_of_quote(quoted)?)?;
+            let inside = inside.replace("\\'", "'");
+            (read_safe(&inside)?, after.strip_prefix('\'')?)
+        } else {
+            let end = text.find(' ').unwrap_or(text.len());
+            let (word, after) = text.split_at_checked(end)?;
+            (read_safe(word)?, after)
+        };
+        arguments.push(argument);
+        rest = match after {
+            "" => None,
+            after => Some(after.strip_prefix(' ')?),
+        };
+    }
+    (safe_args(&arguments) == line).then_some(arguments)
+}
+
+/// Where the first quote stands that no backslash is in front of.
+fn end_of_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, character)| {
+        let ends = character == '\'' && !escaped;
+        escaped = character == '\\' && !escaped;
+        ends.then_some(at)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -123,7 +190,46 @@ mod tests {
         assert_eq!(safe_args(&["a", "b c", "", "d\ne"]), r"a 'b c' '' d\ne");
     }
 
+    #[test]
+    fn what_is_never_shown_so_is_not_read() {
+        for bad in [
+            "\\",
+            "\\q",
+            "\\x4",
+            "\\x41",
+            "\\u{41}",
+            "\\u{zz}",
+            "\\u{d800}",
+            "\n",
+            "\u{202e}",
+        ] {
+            assert_eq!(read_safe(bad), None, "{bad:?}");
+        }
+        for bad in ["'a b", "'ab'", "a  b", "a ", " ", "'a b'c", "a'b"] {
+            assert_eq!(read_safe_args(bad), None, "{bad:?}");
+        }
+        assert_eq!(read_safe_args(""), Some(vec![]));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_shown_reads_back(bytes in proptest::collection::vec(any::<u8>(), 0..40), text in ".{0,12}") {
+            for bytes in [bytes, text.into_bytes()] {
+                prop_assert_eq!(read_safe(&Safe(&bytes).to_string()), Some(bytes));
+            }
+        }
+
+        #[test]
+        fn arguments_that_are_shown_read_back(args in proptest::collection::vec("[ab '\"\\\\\n\u{7}\u{e9}\u{202e}]{0,6}", 0..5)) {
+            let args: Vec<Vec<u8>> = args.into_iter().map(String::into_bytes).collect();
+            prop_assert_eq!(read_safe_args(&safe_args(&args)), Some(args));
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in ".{0,20}") {
+            drop((read_safe(&text), read_safe_args(&text)));
+        }
+
         #[test]
         fn whatever_comes_in_only_printable_text_comes_out(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let shown = Safe(&bytes).to_string();

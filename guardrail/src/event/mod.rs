@@ -3,6 +3,8 @@
 pub mod change;
 pub mod model;
 pub mod ocsf;
+pub mod recorded;
 
 pub use change::*;
 pub use model::*;
+pub use recorded::{Arguments, Decided, Recorded};

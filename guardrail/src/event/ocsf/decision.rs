@@ -52,7 +52,7 @@ pub(super) fn body(event: &Event, decision: &DecisionEvent) -> Body {
     body
 }
 
-fn class_of(operation: Operation) -> (Class, u32) {
+pub(super) fn class_of(operation: Operation) -> (Class, u32) {
     let file = Class::FILE_SYSTEM_ACTIVITY;
     match operation {
         Operation::Exec => (Class::PROCESS_ACTIVITY, activity::PROCESS_LAUNCH),

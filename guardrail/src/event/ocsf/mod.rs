@@ -1,11 +1,13 @@
 //! Events as OCSF 1.8.0 JSON, one line each.
 //!
 //! A decision is the activity's own class with the Security Control profile, never a finding. What OCSF has no
-//! place for stands under `unmapped.stayhand`. Everything hostile is shown safely before it becomes JSON.
+//! place for stands under `unmapped.stayhand`. Everything hostile is shown safely before it becomes JSON. [`decode`] reads
+//! back what a decision is judged by, and nothing else.
 
 mod class;
 mod control;
 mod decision;
+mod decode;
 mod lifecycle;
 mod objects;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Event, EventKind};
 use class::Class;
+pub use decode::{Line, Unreadable, decode};
 
 /// The version of the schema that is written.
 pub const OCSF_VERSION: &str = "1.8.0";

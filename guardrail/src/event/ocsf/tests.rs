@@ -1,13 +1,13 @@
 //! Golden events of every kind, the decision table, and what a SIEM rejects.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestCaseError};
 use uuid::Uuid;
 
 use super::{
     super::*,
-    Producer,
+    Line, Producer,
     control::{Control, control},
-    encode,
+    decode, encode,
     schema::violations,
 };
 use crate::{
@@ -343,5 +343,121 @@ proptest! {
         let line = encode(&event(EventKind::Decision(Box::new(decision))), PRODUCER);
         prop_assert!(!line.chars().any(char::is_control), "{line:?}");
         prop_assert_eq!(violations(&serde_json::from_str(&line).unwrap()), Vec::<String>::new());
+    }
+}
+
+/// What an event holds of a decision is what its line holds.
+fn reads_back(decision: DecisionEvent) -> Result<(), TestCaseError> {
+    let whole = event(EventKind::Decision(Box::new(decision)));
+    let line = encode(&whole, PRODUCER);
+    let read = decode(&line).map_err(|error| TestCaseError::fail(format!("{error}: {line}")))?;
+    let held = Recorded::of(&whole).unwrap();
+    prop_assert_eq!(read, Line::Decision(Box::new(held)), "{}", line);
+    Ok(())
+}
+
+#[test]
+fn every_operation_reads_back_with_every_verdict_and_reason() {
+    for operation in Operation::ALL {
+        for verdict in [Verdict::Allowed, Verdict::Denied, Verdict::Held] {
+            for reason in Reason::ALL {
+                reads_back(decision(verdict, *reason, operation)).unwrap();
+            }
+        }
+    }
+    let plain = || decision(Verdict::Allowed, Reason::WouldHave, Operation::Connect);
+    for object in [
+        Object::Vsock { cid: 2, port: 22 },
+        Object::Path {
+            bytes: b"/run/x.sock".to_vec(),
+        },
+        Object::Address {
+            ip: "::1".parse().unwrap(),
+            port: 1,
+            protocol: None,
+        },
+    ] {
+        reads_back(DecisionEvent { object, ..plain() }).unwrap();
+    }
+    let nobody = DecisionEvent {
+        subject: Subject {
+            auid: 1001,
+            user: None,
+            session: None,
+        },
+        rule: None,
+        permission: Some("demo/vault".parse().unwrap()),
+        ..plain()
+    };
+    reads_back(nobody).unwrap();
+}
+
+#[test]
+fn other_events_are_told_from_decisions_and_losses_are_counted() {
+    for (name, kind) in kinds() {
+        let is_decision = matches!(kind, EventKind::Decision(_));
+        let read = decode(&encode(&event(kind), PRODUCER)).unwrap();
+        match read {
+            Line::Decision(_) => assert!(is_decision, "{name}"),
+            Line::Lost { count, .. } => assert_eq!((name, count), ("lost", 17)),
+            Line::Other => assert!(!is_decision, "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_none_of_ours_or_contradicts_itself_is_refused() {
+    let line = encode(&event(kinds().remove(0).1), PRODUCER);
+    let whole: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let changed = |pointer: &str, value: serde_json::Value| {
+        let mut other = whole.clone();
+        *other.pointer_mut(pointer).unwrap() = value;
+        decode(&other.to_string()).unwrap_err().to_string()
+    };
+    let vendor = changed("/metadata/product/vendor_name", "x\u{1b}[2J".into());
+    assert_eq!(vendor, r"it is no event of Stayhand, but of `x\x1b[2J`");
+    for (pointer, value, wanted) in [
+        ("/metadata/event_code", "net.denied", "the operation"),
+        ("/metadata/event_code", "exec.dnied", "the verdict"),
+        ("/unmapped/stayhand/reason", "because", "the reason"),
+        ("/process/file/path", "/a\\q", "the object"),
+        ("/process/cmd_line", "'a b", "the command line"),
+        ("/actor/user/name", "a b", "the subject"),
+        ("/actor/user/uid", "-1", "the subject"),
+        ("/device/hostname", "A B", "the host"),
+        ("/firewall_rule/name", "A", "the rule"),
+    ] {
+        let problem = changed(pointer, value.into());
+        assert!(problem.starts_with(wanted), "{pointer}: {problem}");
+    }
+    for bad in ["", "{}", "[]", "null", "\u{1b}", &line[..line.len() - 1]] {
+        let problem = decode(bad).unwrap_err().to_string();
+        assert!(problem.starts_with("it is no event as"), "{problem}");
+        assert!(!problem.contains(char::is_control), "{problem:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn hostile_names_and_arguments_read_back(
+        path in proptest::collection::vec(any::<u8>(), 0..60),
+        args in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..20), 1..4),
+        index in 0..Operation::ALL.len(),
+        cut in any::<bool>(),
+        redacted in 0..2_u32,
+    ) {
+        let mut decision = decision(Verdict::Allowed, Reason::WouldHave, Operation::ALL[index]);
+        match &mut decision.object {
+            Object::Path { bytes } | Object::Name { bytes } => bytes.clone_from(&path),
+            Object::Ends { from, to } => {
+                from.clone_from(&path);
+                to.clone_from(&path);
+            }
+            _ => {}
+        }
+        decision.process.args = args;
+        decision.process.args_cut = cut;
+        decision.args_redacted = redacted;
+        reads_back(decision)?;
     }
 }
