@@ -27,8 +27,8 @@ and a backslash is doubled. Other strings are exact in JSON.
 that fit are a conflict (4).
 
 **Exit codes.** 0 done · 1 failure · 2 wrong usage · 3 not found · 4 conflict, or too late · 5 not permitted ·
-6 unavailable, or not in time. `policy check` exits 1 when there is an error, `policy test` 1 when a test fails, `doctor` 1 when
-the host is NOT ENFORCED.
+6 unavailable, or not in time. `policy check` exits 1 when there is an error, `policy test` 1 when a test fails,
+`policy replay` 1 when something that went through would be stopped, `doctor` 1 when the host is NOT ENFORCED.
 
 **Environment.** `STAYHAND_SERVER`, `STAYHAND_AGENT_SOCKET`, `NO_COLOR`, `TZ`.
 

@@ -1,4 +1,4 @@
-//! `stayhand policy`: check, test, explain, compare, write out, apply, take back and show policies; show presets and the schema.
+//! `stayhand policy`: check, test, explain, compare, replay, write out, apply, take back and show policies; show presets and the schema.
 
 mod annotate;
 mod apply;
@@ -10,6 +10,8 @@ mod files;
 mod findings;
 mod plan;
 mod presets;
+mod recorded;
+mod replay;
 mod rollback;
 mod schema;
 mod show;
@@ -27,13 +29,14 @@ use crate::{
     view::Policy,
 };
 
-/// Check, test, explain, compare, write out, apply, take back and show policies, and print their schema
+/// Check, test, explain, compare, replay, write out, apply, take back and show policies, and print their schema
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
     Test(test::Test),
     Explain(Box<explain::Explain>),
     Diff(diff::Diff),
+    Replay(replay::Replay),
     Expand(expand::Expand),
     Presets(presets::Presets),
     Plan(plan::Plan),
@@ -53,6 +56,7 @@ pub(crate) async fn run(
         Command::Test(arguments) => test::run(arguments, screen),
         Command::Explain(arguments) => explain::run(arguments, screen),
         Command::Diff(arguments) => diff::run(arguments, screen),
+        Command::Replay(arguments) => replay::run(arguments, global, screen).await,
         Command::Expand(arguments) => expand::run(arguments, screen),
         Command::Presets(arguments) => presets::run(arguments, screen),
         Command::Plan(arguments) => plan::run(arguments, global, screen).await,
@@ -74,27 +78,34 @@ async fn find(control: &Control, name: &PolicyName, revision: u64) -> Result<Pol
     })
 }
 
+/// Opens a file; `-` is standard input.
+fn opened(file: &str) -> Result<Box<dyn std::io::Read>, Failure> {
+    if file == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    match std::fs::File::open(file) {
+        Ok(found) => Ok(Box::new(found)),
+        Err(error) => Err(unreadable(file, &error)),
+    }
+}
+
+fn unreadable(file: &str, error: &std::io::Error) -> Failure {
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound => Kind::NotFound,
+        _ => Kind::General,
+    };
+    Failure::new(kind, format!("could not read `{}`: {error}", safe(file)))
+}
+
 /// Reads a policy source; `-` is standard input. Never more than the bound of the language.
 fn read(file: &str) -> Result<String, Failure> {
     let shown = safe(file);
-    let unreadable = |error: std::io::Error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::General,
-        };
-        Failure::new(kind, format!("could not read `{shown}`: {error}"))
-    };
-    let source: Box<dyn std::io::Read> = if file == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(file).map_err(unreadable)?)
-    };
     let mut bytes = Vec::new();
     let bound = u64::try_from(SOURCE_BYTES_MAX).unwrap_or(u64::MAX);
-    source
+    opened(file)?
         .take(bound.saturating_add(1))
         .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+        .map_err(|error| unreadable(file, &error))?;
     if bytes.len() > SOURCE_BYTES_MAX {
         return Err(Failure::general(format!(
             "`{shown}` has more than the {SOURCE_BYTES_MAX} bytes that a policy may have"

@@ -22,5 +22,6 @@ mod hosts;
 mod local;
 mod offline;
 mod policies;
+mod replay;
 mod run;
 mod sample;

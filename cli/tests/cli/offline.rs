@@ -47,6 +47,7 @@ fn help_has_examples_and_exit_codes() {
         ["policy", "test", "--help"],
         ["policy", "explain", "--help"],
         ["policy", "diff", "--help"],
+        ["policy", "replay", "--help"],
         ["events", "tail", "--help"],
     ] {
         alone(&arguments).exits(0).prints("Example");

@@ -41,6 +41,11 @@ impl Files {
         }
     }
 
+    /// Whether standard input is one of them.
+    pub(super) fn has_stdin(&self) -> bool {
+        self.files.iter().any(|file| file == "-")
+    }
+
     /// Reads them all; the first that cannot be read ends it.
     pub(super) fn read(&self) -> Result<Vec<Document>, Failure> {
         let each = self.files.iter();

@@ -32,14 +32,29 @@ pub fn ask(
     attempt: &Attempt,
     beside: Beside<'_>,
 ) -> Explanation {
-    let leases = leases(user, beside.grants);
-    let ends: Vec<(u32, [Known; 1])> = attempt
-        .ends()
-        .into_iter()
-        .map(|(operations, object)| (operations, [Known::from(object)]))
-        .collect();
     let lineage = Lineage::of(attempt);
-    let call = lineage.call();
+    ask_of(
+        policies,
+        (user, groups),
+        &attempt.ends(),
+        lineage.call(),
+        beside,
+    )
+}
+
+/// What becomes of an attempt of these operations at each end, by such a process.
+pub(in crate::policy) fn ask_of(
+    policies: &[Versioned],
+    (user, groups): (&UserName, &[GroupName]),
+    ends: &[(u32, Object)],
+    call: Call<'_>,
+    beside: Beside<'_>,
+) -> Explanation {
+    let leases = leases(user, beside.grants);
+    let ends: Vec<(u32, [Known; 1])> = ends
+        .iter()
+        .map(|(operations, object)| (*operations, [Known::from(object.clone())]))
+        .collect();
     let ends: Vec<End<'_>> = ends
         .iter()
         .map(|(operations, objects)| End {

@@ -9,6 +9,7 @@ mod judge;
 mod tests;
 
 pub use account::{Account, Meeting, Situation, Way};
+pub(super) use ask::ask_of;
 pub use ask::{Beside, ask};
 #[cfg(any(test, feature = "fuzz"))]
 pub(super) use ask::{Lineage, leases};
