@@ -53,23 +53,29 @@ fn denies_identity(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     })
 }
 
-/// A file in each directory from which loaders of ordinary distributions map libraries.
-const LIBRARIES: [&[u8]; 5] = [
-    b"/usr/lib/l.so",
-    b"/lib/l.so",
-    b"/usr/lib64/l.so",
-    b"/lib64/l.so",
-    b"/usr/local/lib/l.so",
-];
+/// Directories from which loaders of ordinary distributions map libraries.
+pub(super) const LIBRARIES: [&str; 5] =
+    ["/usr/lib", "/lib", "/usr/lib64", "/lib64", "/usr/local/lib"];
+
+/// Whether a library right in one of these directories is meant.
+fn is_with_libraries(path: &PathPattern) -> bool {
+    let library = |directory: &&str| path.matches(format!("{directory}/l.so").as_bytes(), 0);
+    LIBRARIES.iter().any(library)
+}
+
+/// Whether only what is below one of these directories is meant.
+fn is_among_libraries(path: &PathPattern) -> bool {
+    let all = LIBRARIES.iter();
+    let mut below = all.filter_map(|directory| PathPattern::parse(&format!("{directory}/**")).ok());
+    below.any(|below| below.covers(path))
+}
 
 /// Whoever maps a library executable runs it, and nobody knows with which arguments and for whom, which restricts; its
 /// hash can be known.
 fn stops_libraries(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
-    let with_libraries =
-        |path: &PathPattern| LIBRARIES.iter().any(|library| path.matches(library, 0));
     let stops = |target: &Target| match target {
         Target::Exec { paths, args, .. } => {
-            unknown_of_a_mapping(args) && paths.iter().any(with_libraries)
+            unknown_of_a_mapping(args) && paths.iter().any(is_with_libraries)
         }
         _ => false,
     };
@@ -104,7 +110,7 @@ fn lets_nothing_start(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
         if let Target::Exec { paths, .. } | Target::File { paths, .. } = target
             && paths
                 .iter()
-                .any(|path| LIBRARIES.iter().any(|library| path.matches(library, 0)))
+                .any(|path| is_with_libraries(path) || is_among_libraries(path))
         {
             permitted |= target.operations();
         }

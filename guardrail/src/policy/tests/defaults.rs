@@ -73,6 +73,14 @@ fn a_default_that_lets_no_program_start_is_warned_about() {
     assert_eq!(warned("default: { exec: deny }", &libraries("read")), 1);
     assert_eq!(warned("default: { exec: deny }", &libraries("map-exec")), 0);
     assert_eq!(warned("default: deny", &libraries("read, map-exec")), 0);
+    // Whoever lists some of them has thought of libraries.
+    for path in ["/usr/lib/x86_64-linux-gnu/*", "/lib64/ld-linux-x86-64.so.2"] {
+        let some =
+            format!("  - {{ id: l, effect: allow, file: {{ ops: [map-exec], path: {path} }} }}\n");
+        assert_eq!(warned("default: { exec: deny }", &some), 0, "{path}");
+    }
+    let elsewhere = "  - { id: l, effect: allow, file: { ops: [map-exec], path: /usr/share/x } }\n";
+    assert_eq!(warned("default: { exec: deny }", elsewhere), 1);
     assert_eq!(warned("default: { net: deny, system: hold }", ""), 0);
 }
 
