@@ -1,4 +1,4 @@
-//! `stayhand policy`: check, test, explain, compare, replay, write out, apply, take back and show policies; show presets and the schema.
+//! `stayhand policy`: check, test, explain, compare, replay, learn, write out, apply, take back and show policies; show presets and the schema.
 
 mod annotate;
 mod apply;
@@ -8,6 +8,7 @@ mod expand;
 mod explain;
 mod files;
 mod findings;
+mod learn;
 mod plan;
 mod presets;
 mod recorded;
@@ -29,7 +30,7 @@ use crate::{
     view::Policy,
 };
 
-/// Check, test, explain, compare, replay, write out, apply, take back and show policies, and print their schema
+/// Check, test, explain, compare, replay, learn, write out, apply, take back and show policies, and print their schema
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Explain(Box<explain::Explain>),
     Diff(diff::Diff),
     Replay(replay::Replay),
+    Learn(learn::Learn),
     Expand(expand::Expand),
     Presets(presets::Presets),
     Plan(plan::Plan),
@@ -57,6 +59,7 @@ pub(crate) async fn run(
         Command::Explain(arguments) => explain::run(arguments, screen),
         Command::Diff(arguments) => diff::run(arguments, screen),
         Command::Replay(arguments) => replay::run(arguments, global, screen).await,
+        Command::Learn(arguments) => learn::run(arguments, global, screen).await,
         Command::Expand(arguments) => expand::run(arguments, screen),
         Command::Presets(arguments) => presets::run(arguments, screen),
         Command::Plan(arguments) => plan::run(arguments, global, screen).await,

@@ -19,6 +19,7 @@ mod fake;
 mod grants;
 mod holds;
 mod hosts;
+mod learn;
 mod local;
 mod offline;
 mod policies;

@@ -48,6 +48,7 @@ fn help_has_examples_and_exit_codes() {
         ["policy", "explain", "--help"],
         ["policy", "diff", "--help"],
         ["policy", "replay", "--help"],
+        ["policy", "learn", "--help"],
         ["events", "tail", "--help"],
     ] {
         alone(&arguments).exits(0).prints("Example");

@@ -2,7 +2,7 @@
 //!
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
 //! policies into what the kernel looks up, [`case`] judges a policy's own tests, [`diff`] says what
-//! changes from one version to the next, [`replay`] what it would have done to what was recorded, [`preset`] has what policies can include. What this build cannot enforce is refused, never accepted and ignored.
+//! changes from one version to the next, [`replay`] what it would have done to what was recorded, [`learn`] proposes rules from it, [`preset`] has what policies can include. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod args;
 pub mod case;
@@ -16,6 +16,7 @@ pub mod explain;
 pub mod fuzz;
 pub mod hosts;
 mod language;
+pub mod learn;
 pub mod net;
 mod parse;
 pub mod path;

@@ -6,7 +6,7 @@
 
 mod write;
 
-pub(super) use write::write;
+pub(super) use write::{quoted, write};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 

@@ -90,6 +90,11 @@ fn scalar_of(node: &Node) -> String {
     }
 }
 
+/// A text, which reads as the same text wherever it stands.
+pub(in crate::policy) fn quoted(text: &str) -> String {
+    scalar(text, !is_null(text))
+}
+
 /// Without quotes only where that is read as the same in every place.
 fn scalar(text: &str, plain: bool) -> String {
     if plain && is_null(text) {
