@@ -82,6 +82,80 @@ fn what_is_not_said_is_called_perhaps_and_what_the_agent_is_asked_is_said() {
 }
 
 #[test]
+fn what_is_sent_where_and_which_name_or_port_is_taken_is_asked_like_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let more = "    - { id: dns, effect: deny, net: { ops: [send], cidr: 10.9.0.0/16, ports: [53], protocol: udp } }
+    - { id: low, effect: hold, net: { ops: [bind], cidr: \"::/0\", ports: \"1-1023\", protocol: tcp } }
+    - { id: bus, effect: deny, net: { ops: [send, bind], abstract: bus } }
+    - { id: log, effect: deny, net: { ops: [send], path: /run/log } }
+    - { id: names, effect: deny, file: { ops: [link], path: /srv/old/** } }
+    - { id: new, effect: hold, file: { ops: [create], path: /srv/new/** } }
+";
+    let path = file(directory.path(), &format!("{POLICY}{more}"));
+    let outcome = |asked: &[&str]| {
+        let who = [
+            "policy", "explain", &path, "--as", "a", "--group", "dev", "-o", "json",
+        ];
+        let told = alone(&[&who[..], asked].concat()).exits(0).json();
+        let word = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        [&told["action"], &told["outcome"], &told["rule"]["rule"]]
+            .map(word)
+            .join(" | ")
+    };
+    for (asked, wanted) in [
+        (
+            &["--send", "10.9.0.1:53"][..],
+            "send 10.9.0.1:53 | deny | dns",
+        ),
+        (
+            &["--send", "10.9.0.1:53", "--protocol", "udplite"],
+            "send 10.9.0.1:53 (udplite) | allow | -",
+        ),
+        (&["--bind", "0.0.0.0:53"], "bind 0.0.0.0:53 | hold | low"),
+        (
+            &["--bind", "[::]:53", "--protocol", "udp"],
+            "bind [::]:53 | allow | -",
+        ),
+        (&["--bind", "@bus"], "bind @bus | deny | bus"),
+        (&["--send", "@bus"], "send @bus | deny | bus"),
+        (&["--connect", "@bus"], "connect @bus | allow | -"),
+        (&["--send", "/run/log"], "send /run/log | deny | log"),
+        (
+            &["--link", "/srv/old/x", "/a"],
+            "link /srv/old/x -> /a | deny | names",
+        ),
+        (
+            &["--link", "/a", "/srv/new/x"],
+            "link /a -> /srv/new/x | hold | new",
+        ),
+        (
+            &["--link", "/srv/new/x", "/a"],
+            "link /srv/new/x -> /a | allow | -",
+        ),
+    ] {
+        assert_eq!(outcome(asked), wanted, "{asked:?}");
+    }
+    explained(&["--bind", "/run/x.sock"])
+        .exits(1)
+        .says("not judged")
+        .says("--create");
+    explained(&["--send", "@bus", "--protocol", "udp"])
+        .exits(1)
+        .says("belongs to an address");
+    for wrong in [
+        &["--link", "/a"][..],
+        &["--link", "/a", "b"],
+        &["--send", "10.9.0.1"],
+        &["--read", "/a", "--protocol", "udp"],
+        &["--send", "10.9.0.1:53", "--terminal"],
+        &["--send", "10.9.0.1:53", "--bind", "10.9.0.1:53"],
+        &["--send", "10.9.0.1:53", "--protocol", "x"],
+    ] {
+        explained(wrong).exits(2);
+    }
+}
+
+#[test]
 fn programs_get_the_same_as_people() {
     let json = explained(&["--write", "/srv/www/x", "-o", "json"])
         .exits(0)

@@ -34,7 +34,9 @@ stayhand policy explain --as <USER> [OPTIONS] <FILE>... <ACTION>
 Examples:
   stayhand policy explain prod.yaml --as alice --group dev -- /usr/bin/nc -h
   stayhand policy explain policies/*.yaml --as alice --group dev --write /etc/nginx/nginx.conf
-  stayhand policy explain prod.yaml --as alice --group dev --connect 10.20.0.7:5432 --grant prod-db"
+  stayhand policy explain prod.yaml --as alice --group dev --connect 10.20.0.7:5432 --grant prod-db
+  stayhand policy explain prod.yaml --as alice --group dev --bind 0.0.0.0:53 --protocol udp
+  stayhand policy explain prod.yaml --as alice --group dev --link /etc/shadow /tmp/x"
 )]
 pub(crate) struct Explain {
     /// Policy documents; - is standard input

@@ -10,14 +10,18 @@ use stayhand_guardrail::{
 use crate::failure::Failure;
 
 /// Actions that are no execution: of their process nothing is asked.
-const OTHERS: [&str; 7] = [
-    "read", "write", "create", "delete", "rename", "connect", "system",
+const OTHERS: [&str; 10] = [
+    "read", "write", "create", "delete", "rename", "link", "connect", "send", "bind", "system",
+];
+/// Actions that no protocol belongs to.
+const OFF_NET: [&str; 8] = [
+    "command", "read", "write", "create", "delete", "rename", "link", "system",
 ];
 
 /// One action, and what is known of the process.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("action").required(true).multiple(false)
-    .args(["command", "read", "write", "create", "delete", "rename", "connect", "system"]))]
+    .args(["command", "read", "write", "create", "delete", "rename", "link", "connect", "send", "bind", "system"]))]
 pub(crate) struct Action {
     /// Read a file
     #[arg(long, value_name = "PATH", value_parser = path)]
@@ -34,9 +38,21 @@ pub(crate) struct Action {
     /// Rename what is at the first path to the second, where nothing is
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"], value_parser = path)]
     rename: Option<Vec<String>>,
+    /// Make the second path another name of what is at the first
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], value_parser = path)]
+    link: Option<Vec<String>>,
     /// Connect to ADDRESS:PORT by TCP, to a unix socket at /PATH or of the name @NAME
     #[arg(long, value_name = "TO", value_parser = object)]
     connect: Option<Object>,
+    /// Send to ADDRESS:PORT by UDP, to a unix socket at /PATH or of the name @NAME, without connecting
+    #[arg(long, value_name = "TO", value_parser = object)]
+    send: Option<Object>,
+    /// Take a local ADDRESS:PORT for TCP, or the name @NAME of a unix socket
+    #[arg(long, value_name = "AT", value_parser = object)]
+    bind: Option<Object>,
+    /// By this protocol instead, such as udp
+    #[arg(long, value_name = "PROTOCOL", value_parser = Protocol::parse, conflicts_with_all = OFF_NET)]
+    protocol: Option<Protocol>,
     /// Do something of the class `system`, such as ptrace
     #[arg(long, value_name = "OPERATION", value_parser = system)]
     system: Option<Operation>,
@@ -65,15 +81,29 @@ impl Action {
         if let Some((program, arguments)) = self.command.split_first() {
             return self.execution(program, arguments);
         }
-        if let Some([from, to]) = self.rename.as_deref() {
-            return Ok(Attempt::Ends {
-                operation: Operation::Rename,
-                from: from.clone(),
-                to: to.clone(),
-            });
+        let with_two_ends = [
+            (Operation::Rename, &self.rename),
+            (Operation::Link, &self.link),
+        ];
+        for (operation, ends) in with_two_ends {
+            if let Some([from, to]) = ends.as_deref() {
+                return Ok(Attempt::Ends {
+                    operation,
+                    from: from.clone(),
+                    to: to.clone(),
+                });
+            }
         }
-        if let Some(object) = &self.connect {
-            return Ok(one(&[Operation::Connect], object.clone()));
+        let of_sockets = [
+            (Operation::Connect, &self.connect, Protocol::TCP),
+            (Operation::Send, &self.send, Protocol::UDP),
+            (Operation::Bind, &self.bind, Protocol::TCP),
+        ];
+        for (operation, object, usual) in of_sockets {
+            if let Some(object) = object {
+                let object = self.socket(operation, object.clone(), usual)?;
+                return Ok(one(&[operation], object));
+            }
         }
         if let Some(operation) = self.system {
             let words = String::new();
@@ -91,6 +121,29 @@ impl Action {
         match given {
             Some((path, operations)) => Ok(one(operations, at(path))),
             None => Err(Failure::general("there is no action to explain")),
+        }
+    }
+
+    /// An address has a protocol; a name that a file has is made like every other file.
+    fn socket(
+        &self,
+        operation: Operation,
+        object: Object,
+        usual: Protocol,
+    ) -> Result<Object, Failure> {
+        match object {
+            Object::Address { ip, port, .. } => {
+                let protocol = Some(self.protocol.unwrap_or(usual).0);
+                Ok(Object::Address { ip, port, protocol })
+            }
+            _ if self.protocol.is_some() => Err(Failure::general(
+                "`--protocol` belongs to an address, and not to a unix socket",
+            )),
+            Object::Path { .. } if operation == Operation::Bind => Err(Failure::general(
+                "`bind` on this kind of socket is not judged",
+            )
+            .hint("it makes a file: `--create /PATH`")),
+            other => Ok(other),
         }
     }
 
