@@ -32,7 +32,7 @@ pub const WINDOWS_MAX: usize = 8;
 pub const SCHEDULE_DAYS: u64 = 8;
 /// Tests of one policy: five for each rule of the largest one, and a few seconds to judge them beside it.
 pub const TESTS_MAX: usize = 10_000;
-/// Actions on which two versions of a policy are compared, each at each time: each is judged up to twelve times, which takes
+/// Actions on which two versions of a policy are compared, each at each time: each is judged up to eighteen times, which takes
 /// some ten seconds for the largest policies.
 pub const SAMPLES_MAX: usize = 5_000;
 /// Times at which samples are judged where rules do not always count.

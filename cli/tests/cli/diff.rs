@@ -73,6 +73,22 @@ outcomes that change
 }
 
 #[test]
+fn what_a_used_up_rate_does_is_said_with_the_rate() {
+    let rate = |then: &str| {
+        let rule = format!(
+            "    - {{ id: r, effect: throttle, exec: {{ path: /usr/bin/x }}, rate: {{ limit: 3, per: 1h, then: {then} }} }}\n"
+        );
+        OLD.to_owned() + &rule
+    };
+    let (old, new) = (rate("deny"), rate("hold"));
+    compared(&old, &new, &[])
+        .exits(0)
+        .prints("  bot (and 1 more), with every rate used up: exec /usr/bin/x: deny -> hold (r)\n");
+    let json = compared(&old, &new, &["-o", "json"]).exits(0).json();
+    assert_eq!(json["outcomes"][0]["used_up"], true);
+}
+
+#[test]
 fn programs_get_the_same_as_people() {
     let json = compared(OLD, NEW, &["-o", "json"]).exits(0).json();
     assert_eq!(

@@ -74,6 +74,8 @@ struct Turned {
     others: usize,
     /// Whether all permissions of the policy are granted
     granted: bool,
+    /// Whether all rates of the policy are used up
+    used_up: bool,
     action: String,
     /// When, if it is not the same at every time
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -210,6 +212,7 @@ impl Turned {
             who: sample.who.clone(),
             others: sample.others,
             granted: sample.granted,
+            used_up: sample.used_up,
             action: sample.action.clone(),
             at: sample.time.map(|time| time.to_string()),
             before: outcome(&sample.before),
@@ -223,17 +226,17 @@ impl Turned {
             0 => String::new(),
             others => format!(" (and {others} more)"),
         };
-        let granted = if self.granted {
-            ", with every grant"
-        } else {
-            ""
+        let with = match (self.granted, self.used_up) {
+            (true, _) => ", with every grant",
+            (_, true) => ", with every rate used up",
+            _ => "",
         };
         let before = self.before.outcome;
         let (who, action) = (&self.who, &self.action);
         let at = self.at.as_ref();
         let at = at.map_or_else(String::new, |at| format!(" at {at}"));
         format!(
-            "{who}{others}{granted}: {action}{at}: {before} -> {}",
+            "{who}{others}{with}: {action}{at}: {before} -> {}",
             self.after.shown()
         )
     }

@@ -12,7 +12,7 @@ use super::super::{
     explain::Explanation,
 };
 use crate::{
-    id::{GroupName, Revision, UserName},
+    id::{GroupName, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     limits::{SAMPLES_MAX, TIMES_MAX},
     reason::Reason,
@@ -42,6 +42,8 @@ pub struct Sample {
     pub granted: bool,
     /// What is attempted; safe to show
     pub action: String,
+    /// Whether all rates of the policy are used up
+    pub used_up: bool,
     /// When; nothing if it is the same at every time
     pub time: Option<UnixMs>,
     /// What became of it, and by which rule
@@ -65,6 +67,7 @@ struct Kin {
 pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
     let (mut attempts, mut without) = witnesses([old, new]);
     let (before, after) = (Side::of(old), Side::of(new));
+    let counts = !before.used_up.is_empty() || !after.used_up.is_empty();
     let mut changed = Vec::new();
     let (times, left_out) = times([old, new]);
     without.extend(left_out);
@@ -76,14 +79,14 @@ pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
     }
     for kin in kin(&old.subjects, &new.subjects) {
         for attempt in &attempts {
-            let differ = |granted: bool| {
+            let differ = |with: With| {
                 let each = times
                     .iter()
-                    .map(|time| differs(&before, &after, &kin, attempt, granted, *time));
+                    .map(|time| differs(&before, &after, &kin, attempt, with, *time));
                 at_fewest(each.collect())
             };
-            let plain = differ(false);
-            // A grant that changes nothing of it is no news.
+            let plain = differ(With::Nothing);
+            // A grant, or a rate, that changes nothing of it is no news.
             let is_news = |one: &Sample| {
                 let same = |plain: &Sample| {
                     let outcomes = |sample: &Sample| (sample.before.0, sample.after.0);
@@ -91,8 +94,10 @@ pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
                 };
                 !plain.iter().any(same)
             };
-            let granted: Vec<Sample> = differ(true).into_iter().filter(is_news).collect();
-            changed.extend(plain.into_iter().chain(granted));
+            let others = [With::Grants, With::UsedUpRates].into_iter();
+            let others = others.filter(|with| *with == With::Grants || counts);
+            let others: Vec<Sample> = others.flat_map(differ).filter(is_news).collect();
+            changed.extend(plain.into_iter().chain(others));
         }
     }
     Outcomes {
@@ -102,10 +107,21 @@ pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
     }
 }
 
+/// What counts beside the policy itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum With {
+    Nothing,
+    /// A grant of each permission
+    Grants,
+    /// Each rate is used up
+    UsedUpRates,
+}
+
 /// One version as a host that has no other policy.
 struct Side {
     host: [Versioned; 1],
     grants: Vec<PermissionRef>,
+    used_up: Vec<(PolicyName, RuleId)>,
 }
 
 impl Side {
@@ -114,8 +130,12 @@ impl Side {
             policy: policy.name.clone(),
             permission: one.name.clone(),
         });
+        let throttles = policy.rules.iter().filter(|rule| rule.rate.is_some());
         Self {
             grants: grants.collect(),
+            used_up: throttles
+                .map(|rule| (policy.name.clone(), rule.id.clone()))
+                .collect(),
             host: [Versioned {
                 revision: Revision(0),
                 policy: policy.clone(),
@@ -127,16 +147,19 @@ impl Side {
         &self,
         kin: &Kin,
         attempt: &Attempt,
-        granted: bool,
+        with: With,
         time: Option<UnixMs>,
     ) -> (Outcome, Option<String>) {
-        let grants = if granted { self.grants.as_slice() } else { &[] };
         let (user, groups) = (&kin.user, &kin.groups);
-        let beside = Beside {
-            grants,
+        let mut beside = Beside {
             time,
             ..Beside::default()
         };
+        match with {
+            With::Nothing => {}
+            With::Grants => beside.grants = &self.grants,
+            With::UsedUpRates => beside.used_up = &self.used_up,
+        }
         let answer = ask(&self.host, user, groups, attempt, beside);
         (Outcome::of(&answer), by(&answer))
     }
@@ -155,15 +178,16 @@ fn differs(
     after: &Side,
     kin: &Kin,
     attempt: &Attempt,
-    granted: bool,
+    with: With,
     time: Option<UnixMs>,
 ) -> Option<Sample> {
-    let before = before.judge(kin, attempt, granted, time);
-    let after = after.judge(kin, attempt, granted, time);
+    let before = before.judge(kin, attempt, with, time);
+    let after = after.judge(kin, attempt, with, time);
     (before.0 != after.0).then(|| Sample {
         who: kin.who.clone(),
         others: kin.others,
-        granted,
+        granted: with == With::Grants,
+        used_up: with == With::UsedUpRates,
         action: attempt.to_string(),
         time,
         before,

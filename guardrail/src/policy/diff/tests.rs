@@ -31,7 +31,11 @@ fn turned(old: &Policy, new: &Policy) -> Vec<String> {
         format!("{outcome} ({})", rule.as_deref().unwrap_or("-"))
     };
     each.map(|one| {
-        let granted = if one.granted { " granted" } else { "" };
+        let granted = match (one.granted, one.used_up) {
+            (true, _) => " granted",
+            (_, true) => " used up",
+            _ => "",
+        };
         let (before, after) = (by(&one.before), by(&one.after));
         let at = one
             .time
@@ -270,4 +274,46 @@ fn conditions_that_mean_something_else_never_read_alike() {
         at("path: \"/a, an argument `x`\""),
     );
     assert!(!said(&one, &other).is_empty());
+}
+
+#[test]
+fn a_rate_is_tried_used_up_too_where_that_makes_a_difference() {
+    let restarts = |limit, then: &str| {
+        rules(&[&format!(
+            "id: r, effect: throttle, exec: {{ path: /usr/bin/x }}, rate: {{ limit: {limit}, per: 1h, then: {then} }}"
+        )])
+    };
+    assert_eq!(
+        turned(&restarts(3, "deny"), &restarts(3, "hold")),
+        ["bot+2 used up: exec /usr/bin/x: deny (r) -> hold (r)"]
+    );
+    // How many it lets through is said, and comes out the same for each.
+    assert_eq!(
+        turned(&restarts(3, "deny"), &restarts(4, "deny")),
+        Vec::<String>::new()
+    );
+    let none = rules(&["id: other, effect: alert, exec: { path: /usr/bin/y }"]);
+    let [before, after] = [&none, &restarts(3, "deny")].map(|policy| {
+        turned(policy, &restarts(3, "hold"))
+            .into_iter()
+            .filter(|line| line.contains("/usr/bin/x"))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        before,
+        [
+            "bot+2: exec /usr/bin/x: allow (-) -> throttle (r)",
+            "bot+2 used up: exec /usr/bin/x: allow (-) -> hold (r)"
+        ]
+    );
+    assert_eq!(after.len(), 1);
+    // The same whatever is used up is said once.
+    let denied = rules(&["id: r, effect: deny, exec: { path: /usr/bin/x }"]);
+    let said = turned(&denied, &none);
+    assert_eq!(
+        said.iter()
+            .filter(|line| line.contains("/usr/bin/x"))
+            .count(),
+        1
+    );
 }
