@@ -1,5 +1,7 @@
 //! What comes out of recorded decisions, and what does not because an event does not hold it.
 
+mod worlds;
+
 use super::*;
 use crate::{
     action::{Object, Operation},
