@@ -26,7 +26,7 @@ fn event(position: u64, decision: v1::DecisionEvent) -> v1::TailEventsResponse {
     }
 }
 
-/// What monitor mode would have stopped.
+/// What a default in monitor mode would have stopped.
 fn watched(operation: v1::Operation, object: &[u8]) -> v1::DecisionEvent {
     v1::DecisionEvent {
         verdict: v1::Verdict::Allowed.into(),
@@ -35,7 +35,10 @@ fn watched(operation: v1::Operation, object: &[u8]) -> v1::DecisionEvent {
         object: path(object),
         subject: Some(subject()),
         process: Some(process()),
-        rule: Some(rule()),
+        rule: Some(v1::RuleRef {
+            rule: "default-exec".into(),
+            ..rule()
+        }),
         monitor: true,
         ..Default::default()
     }
@@ -51,7 +54,12 @@ fn fake(decisions: Vec<v1::DecisionEvent>) -> Fake {
 
 fn day() -> Vec<v1::DecisionEvent> {
     use v1::Operation::{Exec, MapExec, Ptrace, Write};
+    let by_rule = v1::DecisionEvent {
+        rule: Some(rule()),
+        ..watched(Exec, b"/usr/bin/nc")
+    };
     let mut all = vec![
+        by_rule,
         watched(Exec, b"/usr/bin/psql"),
         watched(Exec, b"/usr/bin/psql"),
         watched(MapExec, b"/usr/lib/x/libpq.so"),
@@ -77,6 +85,7 @@ fn a_proposal_checks_clean_and_allows_what_it_was_learned_from() {
         .prints("file: { ops: [write, read], path: /srv/data/* } }\n")
         .prints("# Not taken together, 10 names: /etc/x is sensitive")
         .says("left out, 1 time: a rule on it would allow it on whatever object")
+        .says("left out, 1 time: a rule and no default would have stopped it")
         .says("left out, 1 time: no rule can name it")
         .says("not taken together, 10 names: /etc/x is sensitive");
     assert!(!ran.out.contains("##["), "{ran:?}");
@@ -90,13 +99,15 @@ fn a_proposal_checks_clean_and_allows_what_it_was_learned_from() {
         .exits(1)
         .json();
     // What was left out is what the draft would stop.
-    let stopped: Vec<&str> = replayed["changes"]
+    let mut stopped: Vec<&str> = replayed["changes"]
         .as_array()
         .unwrap()
         .iter()
         .map(|one| one["action"].as_str().unwrap())
         .collect();
-    assert_eq!(stopped.len(), 1, "{replayed}");
+    stopped.sort_unstable();
+    assert_eq!(stopped.len(), 2, "{replayed}");
+    assert!(stopped[1].starts_with("exec /usr/bin/nc"), "{stopped:?}");
     assert!(stopped[0].starts_with("exec /etc/x\\x1b[2J"), "{stopped:?}");
     assert_eq!(replayed["outcomes"]["allow"], 25);
 }

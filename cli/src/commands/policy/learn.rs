@@ -1,4 +1,4 @@
-//! `stayhand policy learn`: rules for what policies in monitor mode would have stopped.
+//! `stayhand policy learn`: rules for what the defaults of policies in monitor mode would have stopped.
 //!
 //! Prints a proposal for a person to read, and applies nothing.
 
@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 use super::{files::many, recorded::Source};
 use crate::{args::Global, failure::Failure, render::defused, screen::Screen};
 
-/// Propose rules that allow what monitor mode would have stopped
+/// Propose rules that allow what a default in monitor mode would have stopped
 ///
 /// Writes a policy in `mode: monitor` to standard output: an `allow` for each program by its path, each file or directory, each
 /// address and port that was seen, with how often, by whom and when in comments. What cannot be named without allowing more

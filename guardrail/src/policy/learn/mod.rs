@@ -1,4 +1,5 @@
-//! Rules for what policies in monitor mode would have stopped: a proposal for a person to read, and never more.
+//! Rules for what the defaults of policies in monitor mode would have stopped: a proposal for a person to read, and never
+//! more.
 //!
 //! What was seen is allowed by its name; names become a directory only where many were seen in it, and never where a
 //! stranger's name would be worth more than those. Whatever cannot be written, or would allow more than was seen, is left
@@ -23,6 +24,7 @@ use crate::{
     event::Recorded,
     id::{HostId, PolicyName, UserName},
     limits::LIST_MAX,
+    policy::language::CLASSES,
     reason::Reason,
     time::UnixMs,
 };
@@ -51,6 +53,8 @@ pub struct Options {
 /// Why something that was recorded is not proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Left {
+    /// Its author wrote a rule against it
+    Rule,
     /// A rule would allow it on whatever
     NoObject,
     /// The path is not whole, or is none
@@ -74,6 +78,7 @@ pub enum Left {
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Rule => "a rule and no default would have stopped it, which no `allow` changes",
             Self::NoObject => "a rule on it would allow it on whatever object",
             Self::Path => "its path is not whole, or it has none",
             Self::Unnameable => "no rule can name it: it is no text, or too long",
@@ -168,6 +173,10 @@ impl Learner {
 
     fn learn(&mut self, recorded: &Recorded) -> Result<(), Left> {
         let decision = &recorded.decision;
+        let rule = decision.rule.as_ref().map(|rule| rule.rule.as_str());
+        if !rule.is_some_and(is_of_default) {
+            return Err(Left::Rule);
+        }
         let user = decision.user.as_ref().ok_or(Left::Nameless)?;
         let actions = actions(decision, self.options.subcommands)?;
         for action in &actions {
@@ -198,4 +207,10 @@ impl Learner {
         }
         Ok(())
     }
+}
+
+/// What a default is called in events; no rule of such a policy has that id.
+fn is_of_default(rule: &str) -> bool {
+    let class = rule.strip_prefix("default-");
+    class.is_some_and(|class| CLASSES.contains(&class))
 }

@@ -186,11 +186,16 @@ fn what_a_rule_would_allow_on_more_than_was_seen_is_left_out_with_its_reason() {
     };
     let mut cut = ran(&["/x"]);
     cut.decision.object_cut = true;
+    let mut by_rule = ran(&["/x"]);
+    if let Some(rule) = &mut by_rule.decision.rule {
+        rule.rule = "no-netcat".parse().unwrap();
+    }
     let mut nameless = ran(&["/x"]);
     nameless.decision.user = None;
     for (one, why) in [
         (seen(Operation::Ptrace, request()), Left::NoObject),
         (seen(Operation::Netlink, request()), Left::NoObject),
+        (by_rule, Left::Rule),
         (cut, Left::Path),
         (ran(&["memfd:x"]), Left::Path),
         (ran(&["/x\n"]), Left::Unnameable),
