@@ -12,6 +12,7 @@ use crate::{
 
 const EPOCH: &str = "5b0e6f1c-6a0a-4f0e-9c53-0d1f5d3f7a10";
 const DAY: i64 = 86_400;
+const MINUTE: i64 = 60;
 
 const DRAFT: &str = "\
 apiVersion: stayhand/v1
@@ -70,11 +71,15 @@ fn events() -> Vec<v1::TailEventsResponse> {
     let nc = || Kind::Decision(ran(&[b"/usr/bin/nc", b"-h"]));
     vec![
         event(1, -10 * DAY, nc()),
-        event(2, -60, nc()),
-        event(3, -50, nc()),
-        event(4, -40, Kind::Decision(redacted)),
-        event(5, -30, Kind::Decision(ran(&[b"/usr/bin/kubectl", b"get"]))),
-        event(6, -20, Kind::Lost(lost)),
+        event(2, -60 * MINUTE, nc()),
+        event(3, -50 * MINUTE, nc()),
+        event(4, -40 * MINUTE, Kind::Decision(redacted)),
+        event(
+            5,
+            -30 * MINUTE,
+            Kind::Decision(ran(&[b"/usr/bin/kubectl", b"get"])),
+        ),
+        event(6, -20 * MINUTE, Kind::Lost(lost)),
     ]
 }
 
@@ -136,7 +141,7 @@ fn since_user_host_and_labels_choose_what_is_judged() {
     };
     assert_eq!(count(&[]), 4);
     assert_eq!(count(&["--since", "30d"]), 5);
-    assert_eq!(count(&["--since", "45s"]), 2);
+    assert_eq!(count(&["--since", "45m"]), 2);
     assert_eq!(count(&["--user", "bob"]), 0);
     assert_eq!(count(&["--host", "db1"]), 4);
     let asked = fake.asked();
