@@ -87,6 +87,7 @@ mod tests {
             message: None,
             permission: None,
             timeout: DurationMs(0),
+            approval: None,
             rate: None,
             monitor: false,
             when: None,

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use stayhand_guardrail::{
     action::{Object, Operation, ProcessInfo},
     event::{DecisionEvent, RuleRef},
-    hold::{Hold, HoldState},
+    hold::{Approval, Hold, HoldState},
     id::{Generation, HoldId, Revision},
     reason::{Reason, Verdict},
     subject::Subject,
@@ -135,6 +135,7 @@ pub(crate) fn hold(id: u64) -> Hold {
         rule: rule(),
         message: None,
         permission: None,
+        approval: Approval::Operators,
         create_time: NOW,
         expire_time: UnixMs(NOW.0 + 60_000),
         state: HoldState::Pending,

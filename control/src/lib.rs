@@ -10,5 +10,6 @@ pub mod identity;
 pub mod limits;
 pub mod names;
 pub mod operator;
+pub mod people;
 pub mod server;
 pub mod store;

@@ -36,6 +36,7 @@
 //! Rules *deny*, people *refuse*, time *times out*: three words, three outcomes, never mixed.
 
 pub mod action;
+pub mod approval;
 pub mod event;
 pub mod grant;
 pub mod hold;
@@ -47,6 +48,7 @@ pub mod limits;
 pub mod message;
 pub mod policy;
 pub mod prefix;
+pub mod proposal;
 pub mod reason;
 pub mod redact;
 #[cfg(test)]

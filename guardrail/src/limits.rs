@@ -22,6 +22,12 @@ pub const PERMISSIONS_MAX: usize = 500;
 pub const SETS_MAX: usize = 100;
 /// Presets of one policy; more than there are.
 pub const PRESETS_MAX: usize = 32;
+/// Approvals of one policy.
+pub const APPROVALS_MAX: usize = 50;
+/// Stages of one approval: nobody waits for more people one after the other.
+pub const STAGES_MAX: usize = 5;
+/// Approvers that one stage names, and those of its escalation.
+pub const APPROVERS_MAX: usize = 32;
 /// Named periods of one policy's calendar.
 pub const PERIODS_MAX: usize = 100;
 /// Windows of one rule, those of the periods that it names among them: with all of them on every day the kernel's spans

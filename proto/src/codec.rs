@@ -2,7 +2,7 @@
 //! stores and spools, which so need no format of their own. Adds no frame and no checksum.
 
 use prost::Message as _;
-use stayhand_guardrail::{event::Event, hold::Hold};
+use stayhand_guardrail::{event::Event, hold::Hold, proposal::Proposal};
 
 use crate::{convert::Invalid, v1};
 
@@ -27,5 +27,17 @@ pub fn encode_hold(hold: Hold) -> Vec<u8> {
 pub fn decode_hold(bytes: &[u8]) -> Result<Hold, Invalid> {
     v1::Hold::decode(bytes)
         .map_err(|problem| Invalid::new("hold", problem))?
+        .try_into()
+}
+
+/// A proposal as bytes.
+pub fn encode_proposal(proposal: Proposal) -> Vec<u8> {
+    v1::PolicyProposal::from(proposal).encode_to_vec()
+}
+
+/// Reads a proposal.
+pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, Invalid> {
+    v1::PolicyProposal::decode(bytes)
+        .map_err(|problem| Invalid::new("proposal", problem))?
         .try_into()
 }

@@ -5,6 +5,7 @@
 
 use stayhand_agent_ebpf::abi::code::answer;
 use stayhand_guardrail::{
+    approval::Reviewer,
     hold::{Fact, HoldPhase, HoldState},
     host::{Answer, HoldAnswer},
     reason::Reason,
@@ -132,7 +133,11 @@ fn answered(row: &mut Row, given: HoldAnswer, now: &Now) -> Vec<Effect> {
     }
     let (by, reason) = (given.by, given.reason);
     let (fact, code) = match given.answer {
-        Answer::Approved => (Fact::Approve { by, reason }, answer::APPROVED),
+        // Whether it counts, the control plane has asked: here every answer is whole.
+        Answer::Approved => {
+            let by = Reviewer::named(by);
+            (Fact::Approve { by, reason }, answer::APPROVED)
+        }
         Answer::Refused => (Fact::Refuse { by, reason }, answer::REFUSED),
     };
     // The kernel's clock is asked above; the wall clock, which may have been set, has no say.

@@ -10,7 +10,7 @@ use stayhand_agent_ebpf::abi::{
 use stayhand_guardrail::{
     action::{Object, Operation, ProcessInfo},
     event::RuleRef,
-    hold::{Hold, HoldPhase, HoldState},
+    hold::{Approval, Hold, HoldPhase, HoldState},
     host::{Answer, HoldAnswer},
     id::{HoldId, Revision},
     reason::Reason,
@@ -67,6 +67,7 @@ fn row() -> Row {
         },
         message: None,
         permission: None,
+        approval: Approval::Operators,
         create_time: at(0).unix,
         expire_time: at(60_000).unix,
         state: HoldState::Pending,

@@ -116,6 +116,7 @@ fn catalog() -> Catalog {
         message: Some("ask first".into()),
         permission: None,
         timeout: DurationMs(60_000),
+        approval: None,
         rate: None,
         monitor: false,
         when: None,

@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     screen::Screen,
     time::Moment,
-    view::{Applied, Grant, Hold, Host, Policy},
+    view::{Applied, Grant, Hold, Host, Policy, Proposal},
 };
 
 const CONTROL: Listener = Listener {
@@ -275,6 +275,57 @@ impl Control {
         let call = policies.apply_policy(request);
         let applied = answer("apply the policy", self.patience, call).await?;
         Ok(Applied::of(applied, dry_run))
+    }
+
+    /// Proposed changes without their documents, the newest first.
+    pub(crate) async fn list_proposals(&self, all: bool) -> Result<Vec<Proposal>, Failure> {
+        let listed = pages(async |page_token| {
+            let request = v1::ListProposalsRequest {
+                page_size: PAGE,
+                page_token,
+                show_ended: all,
+            };
+            let mut policies = self.policies();
+            let call = policies.list_proposals(request);
+            let page = answer("list the proposals", self.patience, call).await?;
+            Ok((page.proposals, page.next_page_token))
+        });
+        Ok(listed.await?.into_iter().map(Proposal::of).collect())
+    }
+
+    pub(crate) async fn proposal(&self, number: u64) -> Result<Proposal, Failure> {
+        let name = format!("proposals/{number}");
+        let mut policies = self.policies();
+        let call = policies.get_proposal(v1::GetProposalRequest { name });
+        answer("find the proposal", self.patience, call)
+            .await
+            .map(Proposal::of)
+    }
+
+    pub(crate) async fn approve_proposal(
+        &self,
+        number: u64,
+        reason: String,
+    ) -> Result<Proposal, Failure> {
+        let name = format!("proposals/{number}");
+        let mut policies = self.policies();
+        let call = policies.approve_proposal(v1::ApproveProposalRequest { name, reason });
+        answer("approve the proposal", self.patience, call)
+            .await
+            .map(Proposal::of)
+    }
+
+    pub(crate) async fn refuse_proposal(
+        &self,
+        number: u64,
+        reason: String,
+    ) -> Result<Proposal, Failure> {
+        let name = format!("proposals/{number}");
+        let mut policies = self.policies();
+        let call = policies.refuse_proposal(v1::RefuseProposalRequest { name, reason });
+        answer("refuse the proposal", self.patience, call)
+            .await
+            .map(Proposal::of)
     }
 
     /// A revision of a policy; 0 is the newest.

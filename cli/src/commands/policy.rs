@@ -11,6 +11,7 @@ mod findings;
 mod learn;
 mod plan;
 mod presets;
+mod proposal;
 mod recorded;
 mod replay;
 mod rollback;
@@ -43,6 +44,11 @@ pub(crate) enum Command {
     Presets(presets::Presets),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Proposals(proposal::Proposals),
+    /// Approve a proposed change; the last approval that it takes applies it
+    Approve(proposal::Answer),
+    /// Refuse a proposed change, or take back one's own
+    Refuse(proposal::Answer),
     Rollback(rollback::Rollback),
     Show(show::Show),
     Schema(schema::Schema),
@@ -64,6 +70,9 @@ pub(crate) async fn run(
         Command::Presets(arguments) => presets::run(arguments, screen),
         Command::Plan(arguments) => plan::run(arguments, global, screen).await,
         Command::Apply(arguments) => apply::run(arguments, global, screen).await,
+        Command::Proposals(arguments) => proposal::list(arguments, global, screen).await,
+        Command::Approve(answer) => proposal::approve(answer, global, screen).await,
+        Command::Refuse(answer) => proposal::refuse(answer, global, screen).await,
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
         Command::Schema(_) => schema::run(screen),
         Command::Show(arguments) => show::run(arguments, global, screen).await,

@@ -4,7 +4,10 @@ use serde::Serialize;
 use stayhand_guardrail::{text::safe, time::DurationMs};
 use stayhand_proto::v1;
 
-use super::parts::{self, Process, Rule, Subject, Time};
+use super::{
+    approval::Approval,
+    parts::{self, Process, Rule, Subject, Time},
+};
 use crate::{render::View, time::Moment, time::span};
 
 /// One hold.
@@ -23,6 +26,9 @@ pub(crate) struct Hold {
     pub(crate) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) permission: Option<String>,
+    /// Who may approve; absent where every operator may
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) approval: Option<Approval>,
     pub(crate) create_time: Option<Time>,
     pub(crate) expire_time: Option<Time>,
     /// Only while it is pending.
@@ -59,6 +65,7 @@ impl Hold {
             rule: Rule::of(wire.rule),
             message: parts::text(wire.message),
             permission: parts::text(wire.permission),
+            approval: wire.approval.map(Approval::of),
             create_time: parts::time(wire.create_time),
             expire_time,
             seconds_left: left.filter(|_| state == "pending"),
@@ -73,6 +80,20 @@ impl Hold {
     /// Whether nothing can happen to it any more.
     pub(crate) fn is_over(&self) -> bool {
         !(self.state == "pending" || self.state == "approved" && !self.released)
+    }
+
+    /// Whether it waits for an answer, or for more of them.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.state == "pending"
+    }
+
+    /// After an approval that was not the last.
+    pub(crate) fn still_needs(&self) -> String {
+        let more = self.approval.as_ref().map(Approval::waiting);
+        format!(
+            "your approval counts, and more is needed: {}",
+            more.unwrap_or_default()
+        )
     }
 
     /// Who: the login, and as whom where that is somebody else.
@@ -193,6 +214,13 @@ impl View for Hold {
             ),
             ("message", shown(&self.message)),
             ("permission", shown(&self.permission)),
+            (
+                "approval",
+                self.approval
+                    .as_ref()
+                    .map(Approval::shown)
+                    .unwrap_or_default(),
+            ),
             ("since", stamp(self.create_time)),
             ("times out", until),
             ("answered by", self.answer()),

@@ -3,12 +3,14 @@
 //! A field is only ever added, never renamed or removed while `api_version` is `stayhand/v1`. Nothing is decided
 //! here, and nothing is made up: what the wire does not say is left out.
 
+mod approval;
 mod explanation;
 mod grant;
 mod hold;
 mod host;
 mod parts;
 mod policy;
+mod proposal;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -19,4 +21,5 @@ pub(crate) use hold::Hold;
 pub(crate) use host::Host;
 pub(crate) use parts::{HostEnforcement, Subject, Time, cell, cut, prose};
 pub(crate) use policy::{Applied, Finding, Policy};
+pub(crate) use proposal::Proposal;
 pub(crate) use status::{AgentStatus, Identity};

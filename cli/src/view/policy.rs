@@ -4,7 +4,10 @@ use serde::Serialize;
 use stayhand_guardrail::text::safe;
 use stayhand_proto::v1;
 
-use super::parts::{self, HostEnforcement, Time};
+use super::{
+    parts::{self, HostEnforcement, Time},
+    proposal::Proposal,
+};
 use crate::{render::View, time::Moment};
 
 /// One revision of one policy.
@@ -26,6 +29,9 @@ pub(crate) struct Applied {
     pub(crate) dry_run: bool,
     pub(crate) warnings: Vec<Finding>,
     pub(crate) policy: Policy,
+    /// What waits for approval, instead of a changed policy
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) proposal: Option<Proposal>,
 }
 
 /// One finding in a policy source.
@@ -72,6 +78,7 @@ impl Applied {
                 .map(|found| Finding::of(found, "warning"))
                 .collect(),
             policy: Policy::of(wire.policy.unwrap_or_default()),
+            proposal: wire.proposal.map(Proposal::of),
         }
     }
 }

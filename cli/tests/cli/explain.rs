@@ -55,7 +55,7 @@ fn a_hold_names_the_approval_and_the_grant_and_with_the_grant_it_goes_on() {
     explained(&write)
         .exits(0)
         .prints("outcome   hold")
-        .prints("an approval, or a grant of p/www");
+        .prints("an approval by any operator, or a grant of p/www");
     let granted = explained(&[&write[..], &["--grant", "www"]].concat()).exits(0);
     let granted = granted.prints("outcome  allow (grant)");
     assert!(!granted.out.contains("to go on"), "{granted:?}");
@@ -208,4 +208,35 @@ fn an_action_is_one_and_of_one_object() {
     alone(&["policy", "explain", &path, "--as", "a", "--read", "/a"])
         .exits(1)
         .says("did you mean `deny`?");
+}
+
+#[test]
+fn a_hold_with_an_approval_says_who_may_give_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = POLICY
+        .replace(
+            "  rules:\n",
+            "  approvals:\n    - { name: two, stages: [{ any: [group:sre, user:bob] }, { count: 2, of: group:dba }] }\n  rules:\n",
+        )
+        .replace("permission: www }", "permission: www, approval: two }");
+    let path = file(directory.path(), &source);
+    let asked = [
+        "policy",
+        "explain",
+        &path,
+        "--as",
+        "alice",
+        "--group",
+        "dev",
+        "--create",
+        "/srv/www/x",
+    ];
+    let by = "any of group:sre, user:bob, then 2 of group:dba";
+    alone(&asked)
+        .exits(0)
+        .prints(&format!("an approval by {by}, or a grant of p/www"));
+    let json = alone(&[&asked[..], &["-o", "json"]].concat())
+        .exits(0)
+        .json();
+    assert_eq!(json["to_go_on"]["approvers"], by);
 }

@@ -36,6 +36,8 @@ pub(crate) struct Told {
     pub(crate) hold_looks: Vec<v1::Hold>,
     pub(crate) hosts: Vec<v1::Host>,
     pub(crate) policies: Vec<v1::Policy>,
+    /// The first is what applying and answering yield
+    pub(crate) proposals: Vec<v1::PolicyProposal>,
     pub(crate) warnings: Vec<v1::Diagnostic>,
     pub(crate) events: Vec<v1::TailEventsResponse>,
     pub(crate) explanations: Vec<v1::Explanation>,
@@ -241,6 +243,11 @@ impl Service {
         why: String,
     ) -> Answer<v1::Hold> {
         let told = self.told(format!("{call} {name}: {why}")).await?;
+        // One that still waits is what somebody's approval has made of it.
+        let waits = |look: &&v1::Hold| look.state() == v1::hold::State::Pending;
+        if let Some(look) = told.hold_looks.first().filter(waits) {
+            return Ok(Response::new(look.clone()));
+        }
         let mut hold = unique(&told.holds, &name, |hold| &hold.name)?;
         hold.set_state(state);
         hold.answered_by = "bob".into();
@@ -338,8 +345,9 @@ impl policies::PolicyService for Service {
             .await?;
         Ok(Response::new(v1::ApplyPolicyResponse {
             policy: told.policies.first().cloned(),
-            changed: true,
+            changed: told.proposals.is_empty(),
             warnings: told.warnings.clone(),
+            proposal: told.proposals.first().cloned(),
         }))
     }
 
@@ -368,6 +376,51 @@ impl policies::PolicyService for Service {
             policies: told.policies.clone(),
             next_page_token: String::new(),
         }))
+    }
+
+    async fn list_proposals(
+        &self,
+        request: Request<v1::ListProposalsRequest>,
+    ) -> Answer<v1::ListProposalsResponse> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!("list proposals {}", asked.show_ended))
+            .await?;
+        Ok(Response::new(v1::ListProposalsResponse {
+            proposals: told.proposals.clone(),
+            next_page_token: String::new(),
+        }))
+    }
+
+    async fn get_proposal(
+        &self,
+        request: Request<v1::GetProposalRequest>,
+    ) -> Answer<v1::PolicyProposal> {
+        let name = request.into_inner().name;
+        let told = self.told(format!("get {name}")).await?;
+        unique(&told.proposals, &name, |one| &one.name).map(Response::new)
+    }
+
+    async fn approve_proposal(
+        &self,
+        request: Request<v1::ApproveProposalRequest>,
+    ) -> Answer<v1::PolicyProposal> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!("approve {}: {}", asked.name, asked.reason))
+            .await?;
+        unique(&told.proposals, &asked.name, |one| &one.name).map(Response::new)
+    }
+
+    async fn refuse_proposal(
+        &self,
+        request: Request<v1::RefuseProposalRequest>,
+    ) -> Answer<v1::PolicyProposal> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!("refuse {}: {}", asked.name, asked.reason))
+            .await?;
+        unique(&told.proposals, &asked.name, |one| &one.name).map(Response::new)
     }
 }
 

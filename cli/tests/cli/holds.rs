@@ -187,3 +187,72 @@ fn a_hostile_hold_is_harmless_in_every_format_and_loses_no_byte() {
     let json = fake.run(&["hold", "show", HOLD, "-o", "json"]).json();
     assert_eq!(json["object"], "/etc/x\\x1b[2J\\x07\\u{202e}\\n\\xff");
 }
+
+fn approval(reviews: &[(&str, u32)]) -> v1::Approval {
+    let stage = |of: &str| v1::approval::Stage {
+        quorum: v1::approval::Quorum::Any.into(),
+        of: vec![of.into()],
+        ..Default::default()
+    };
+    let review = |(by, stage): &(&str, u32)| v1::approval::Review {
+        by: (*by).into(),
+        stage: *stage,
+        counts_as: vec![0],
+        reason: "looks \u{1b}[2J right".into(),
+        time: hold().create_time,
+    };
+    v1::Approval {
+        name: "prod-change".into(),
+        stages: vec![stage("group:sre"), stage("group:dba")],
+        stage: u32::try_from(reviews.len()).unwrap(),
+        stage_start_time: hold().create_time,
+        reviews: reviews.iter().map(review).collect(),
+        is_unknown: false,
+    }
+}
+
+#[test]
+fn an_approval_that_is_not_the_last_says_what_is_still_needed() {
+    let with = |reviews: &[(&str, u32)]| v1::Hold {
+        approval: Some(approval(reviews)),
+        ..hold()
+    };
+    let fake = Fake::new(Told {
+        holds: vec![with(&[])],
+        hold_looks: vec![with(&[("bob", 0)])],
+        ..Told::default()
+    });
+    let ran = fake
+        .run(&["hold", "approve", "3f2a", "--reason", "INC-17"])
+        .exits(0)
+        .prints("prod-change: group:sre, then group:dba")
+        .prints("approved by bob in stage 1: looks \\x1b[2J right")
+        .prints("waits for stage 2 of 2, 1 more: group:dba")
+        .says("your approval counts, and more is needed: stage 2 of 2, 1 more: group:dba");
+    assert!(!ran.out.contains("went on"), "{ran:?}");
+}
+
+#[test]
+fn a_hold_whose_rule_nobody_knows_says_that_nobody_may_approve() {
+    let unknown = v1::Hold {
+        approval: Some(v1::Approval {
+            is_unknown: true,
+            ..Default::default()
+        }),
+        ..hold()
+    };
+    one(unknown)
+        .run(&["hold", "show", "3f2a"])
+        .exits(0)
+        .prints("nobody may: its rule is in no policy revision");
+    let json = one(v1::Hold {
+        approval: Some(approval(&[])),
+        ..hold()
+    })
+    .run(&["hold", "show", "3f2a", "-o", "json"])
+    .exits(0)
+    .json();
+    assert_eq!(json["approval"]["stage"], 1);
+    assert_eq!(json["approval"]["missing"], 1);
+    assert_eq!(json["approval"]["stages"][1], "group:dba");
+}

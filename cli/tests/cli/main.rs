@@ -23,6 +23,7 @@ mod learn;
 mod local;
 mod offline;
 mod policies;
+mod proposals;
 mod replay;
 mod run;
 mod sample;

@@ -229,6 +229,7 @@ fn events_of_other_kinds() -> Vec<v1::TailEventsResponse> {
         policy: "p".into(),
         revision: 1,
         by: "bob".into(),
+        ..Default::default()
     };
     vec![event(1, -5, Kind::PolicyChanged(changed))]
 }

@@ -7,8 +7,10 @@ use stayhand_guardrail::{
 use stayhand_proto::{
     convert::name,
     v1::{
-        ApplyPolicyRequest, ApplyPolicyResponse, GetPolicyRequest, ListPoliciesRequest,
-        ListPoliciesResponse, Policy, policy_service_server::PolicyService,
+        ApplyPolicyRequest, ApplyPolicyResponse, ApproveProposalRequest, GetPolicyRequest,
+        GetProposalRequest, ListPoliciesRequest, ListPoliciesResponse, ListProposalsRequest,
+        ListProposalsResponse, Policy, PolicyProposal, RefuseProposalRequest,
+        policy_service_server::PolicyService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -47,12 +49,14 @@ impl PolicyService for Api {
             policy,
             changed,
             warnings,
+            proposal,
         } = applied;
         let warnings = warnings.into_iter().map(Into::into).collect();
         Ok(Response::new(ApplyPolicyResponse {
             policy: Some(policy.into()),
             changed,
             warnings,
+            proposal: proposal.map(Into::into),
         }))
     }
 
@@ -100,5 +104,79 @@ impl PolicyService for Api {
         list.await
             .map(Response::new)
             .map_err(|error: Error| status::of(&error))
+    }
+
+    async fn list_proposals(
+        &self,
+        request: Request<ListProposalsRequest>,
+    ) -> Result<Response<ListProposalsResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ListProposalsRequest {
+            page_size,
+            page_token,
+            show_ended,
+        } = request.into_inner();
+        let list = async {
+            let page = Page::of("proposals", &show_ended, page_size, &page_token)?;
+            let found = self
+                .app
+                .proposal_list(&operator, show_ended, page.before()?, page.size)
+                .await?;
+            let next_page_token = page.next(found.len(), found.last().map(|one| one.id.0));
+            Ok(ListProposalsResponse {
+                proposals: found.into_iter().map(Into::into).collect(),
+                next_page_token,
+            })
+        };
+        list.await
+            .map(Response::new)
+            .map_err(|error: Error| status::of(&error))
+    }
+
+    async fn get_proposal(
+        &self,
+        request: Request<GetProposalRequest>,
+    ) -> Result<Response<PolicyProposal>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let GetProposalRequest { name: asked } = request.into_inner();
+        let get = async {
+            let id = name::parse("name", name::PROPOSALS, &asked)?;
+            self.app.proposal(&operator, id).await
+        };
+        get.await
+            .map(|proposal| Response::new(proposal.into()))
+            .map_err(|error: Error| status::of(&error))
+    }
+
+    async fn approve_proposal(
+        &self,
+        request: Request<ApproveProposalRequest>,
+    ) -> Result<Response<PolicyProposal>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ApproveProposalRequest {
+            name: asked,
+            reason,
+        } = request.into_inner();
+        let approved = self.to_the_end(|app| async move {
+            let id = name::parse("name", name::PROPOSALS, &asked)?;
+            app.approve_proposal(&operator, id, reason).await
+        });
+        Ok(Response::new(approved.await?.into()))
+    }
+
+    async fn refuse_proposal(
+        &self,
+        request: Request<RefuseProposalRequest>,
+    ) -> Result<Response<PolicyProposal>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let RefuseProposalRequest {
+            name: asked,
+            reason,
+        } = request.into_inner();
+        let refused = self.to_the_end(|app| async move {
+            let id = name::parse("name", name::PROPOSALS, &asked)?;
+            app.refuse_proposal(&operator, id, reason).await
+        });
+        Ok(Response::new(refused.await?.into()))
     }
 }

@@ -1,7 +1,7 @@
 //! From failures to `google.rpc.Status`: one total function, so that every failure has one code, one reason for
 //! programs, and a remedy for people.
 
-use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError};
+use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError, proposal};
 use stayhand_proto::failure::{AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, Failure};
 use tonic::{Code, Status};
 
@@ -81,6 +81,21 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
+        Error::UnknownProposal(_) => (Code::NotFound, "UNKNOWN_PROPOSAL"),
+        Error::TooManyProposals(_) => (Code::ResourceExhausted, "TOO_MANY_PROPOSALS"),
+        Error::Proposal(proposal::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
+        Error::Proposal(proposal::Illegal::Over { .. }) => {
+            (Code::FailedPrecondition, "PROPOSAL_OVER")
+        }
+        Error::Proposal(proposal::Illegal::Own { .. }) => (Code::PermissionDenied, "OWN_PROPOSAL"),
+        Error::People(_) => (Code::Unavailable, "PEOPLE_UNKNOWN"),
+        Error::HoldOver(hold::Illegal::NotCounted { .. })
+        | Error::Proposal(proposal::Illegal::NotCounted { .. }) => {
+            (Code::PermissionDenied, "NOT_AN_APPROVER")
+        }
+        Error::HoldOver(hold::Illegal::UnknownRule { .. }) => {
+            (Code::FailedPrecondition, "UNKNOWN_RULE")
+        }
         Error::RequestIdReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
         Error::Etag { .. } => (Code::Aborted, "VERSION_CHANGED"),
         Error::GrantOver(_) => (Code::FailedPrecondition, "GRANT_OVER"),

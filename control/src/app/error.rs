@@ -2,12 +2,13 @@
 
 use stayhand_guardrail::{
     grant, hold,
-    id::{HostId, PolicyName, Revision, UserName},
+    id::{HostId, PolicyName, ProposalId, Revision, UserName},
     policy::{Diagnostic, compile::CompileError},
     prefix::PrefixError,
+    proposal,
 };
 
-use crate::store::StoreError;
+use crate::{people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,18 @@ pub enum Error {
     /// Nobody answers an own hold.
     #[error("`{0}` is the one who is held and cannot answer; ask another approver")]
     OwnHold(UserName),
+    /// No such proposal.
+    #[error("proposal `{0}` does not exist; `stayhand policy proposals` lists those that wait")]
+    UnknownProposal(ProposalId),
+    /// It cannot be answered so.
+    #[error(transparent)]
+    Proposal(#[from] proposal::Illegal),
+    /// Too many wait.
+    #[error("{0} proposals wait already; approve or refuse some of them first")]
+    TooManyProposals(u64),
+    /// Somebody may be on call or a manager, and nobody can tell.
+    #[error(transparent)]
+    People(#[from] PeopleError),
     /// The same request id for something else.
     #[error("request id `{0}` was used for another grant; use a new one")]
     RequestIdReused(uuid::Uuid),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl App {
-    /// Approves or refuses a hold.
+    /// Approves or refuses a hold. An approval may be one of several that it takes.
     pub async fn answer_hold(
         &self,
         operator: &Operator,
@@ -27,6 +27,7 @@ impl App {
         reason: String,
     ) -> Result<Hold, Error> {
         ids::reason(&reason)?;
+        let fact = self.answer_of(operator, answer, reason).await?;
         let mut write = self.store().begin().await?;
         let Some(StoredHold { hold, .. }) = write.hold(id).await? else {
             return Err(unknown(id));
@@ -35,14 +36,12 @@ impl App {
         if operator.is(&hold.subject) {
             return Err(Error::OwnHold(operator.user().clone()));
         }
-        let by = operator.user().clone();
-        let fact = match answer {
-            Answer::Approved => Fact::Approve { by, reason },
-            Answer::Refused => Fact::Refuse { by, reason },
-        };
         let now = clock::now();
-        let hold = carry_out(&mut write, hold.step(fact, now)?, now).await?;
-        write.publish(Some(&hold.host)).await?;
+        let hold = carry_out(&mut write, fact.happen(hold, now)?, now).await?;
+        // An approval that is not the last one is no business of the host's.
+        if hold.state != HoldState::Pending {
+            write.publish(Some(&hold.host)).await?;
+        }
         write.commit().await?;
         tracing::info!(hold = %id, state = %hold.state.phase(), by = %operator.user(), "hold answered");
         Ok(hold)
@@ -51,6 +50,11 @@ impl App {
     /// Takes in a host's word on one of its holds.
     pub async fn report_hold(&self, agent: &HostAgent, mut reported: Hold) -> Result<(), Error> {
         reported.host = agent.host().clone();
+        // Hosts know of no plans, and are not asked. Before the transaction: a policy is read.
+        if self.store().hold(reported.id).await?.is_none() {
+            let opened = reported.create_time;
+            reported.approval = self.approval_of(&reported.rule, opened).await?;
+        }
         let mut write = self.store().begin().await?;
         match write.hold(reported.id).await? {
             None => {

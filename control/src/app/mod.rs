@@ -1,6 +1,7 @@
 //! Use cases: load, let the guardrail crate decide, commit, and let the waiting know. Knows no wire type and no
 //! SQL; every use case takes a witness of who acts as its first argument.
 
+mod approvals;
 mod cases;
 mod error;
 mod events;
@@ -11,6 +12,7 @@ mod ids;
 mod permissions;
 mod policies;
 mod presence;
+mod proposals;
 mod ticker;
 mod view;
 
@@ -23,23 +25,34 @@ pub use ticker::tick_until;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{names::Names, store::Store};
+use stayhand_guardrail::approval::Plan;
+
+use crate::{names::Names, people::People, store::Store};
 use presence::Presence;
 
 /// The control plane without its sockets.
 pub struct App {
     store: Store,
     names: Names,
+    people: People,
+    changes: Option<Plan>,
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
 }
 
 impl App {
     /// Starts on a store.
-    pub async fn new(store: Store, names: Names) -> Result<Self, Error> {
+    pub async fn new(
+        store: Store,
+        names: Names,
+        people: People,
+        changes: Option<Plan>,
+    ) -> Result<Self, Error> {
         let app = Self {
             store,
             names,
+            people,
+            changes,
             policies: RwLock::default(),
             presence: Presence::default(),
         };

@@ -3,8 +3,10 @@
 use std::sync::{Arc, PoisonError};
 
 use stayhand_guardrail::{
+    approval::Progress,
     id::{PolicyName, Revision, UserName},
     policy::{self, Diagnostic, HostSelector, Policy, Versioned},
+    proposal::Proposal,
     text::safe,
 };
 use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
@@ -47,6 +49,8 @@ pub struct Applied {
     pub changed: bool,
     /// Findings that do not keep it from counting
     pub warnings: Vec<Diagnostic>,
+    /// What waits for approval, instead of a changed policy
+    pub proposal: Option<Proposal>,
 }
 
 impl App {
@@ -79,6 +83,7 @@ impl App {
                 policy,
                 changed: false,
                 warnings,
+                proposal: None,
             });
         }
         let revision = before.map_or(Revision(0), |before| before.revision).next();
@@ -100,12 +105,25 @@ impl App {
             applied_by: user,
             create_time: clock::now(),
             generation: write.generation().await?.next(),
+            proposal: None,
         };
         if apply.validate_only {
             return Ok(Applied {
                 policy: view::policy(stored, vec![]),
                 changed: true,
                 warnings,
+                proposal: None,
+            });
+        }
+        if let Some(plan) = &self.changes {
+            let policy = view::policy(stored.clone(), vec![]);
+            let approval = Progress::new(plan.clone(), stored.create_time);
+            let proposal = self.propose(write, stored, approval).await?;
+            return Ok(Applied {
+                policy,
+                changed: false,
+                warnings,
+                proposal: Some(proposal),
             });
         }
         let stored = self.insert(write, stored).await?;
@@ -114,10 +132,11 @@ impl App {
             policy,
             changed: true,
             warnings,
+            proposal: None,
         })
     }
 
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         mut write: Write<'_>,
         mut stored: StoredPolicy,
@@ -219,7 +238,7 @@ fn check_etag(name: &PolicyName, before: Option<&StoredPolicy>, asked: &str) -> 
 }
 
 /// Compiles the new revision beside the others, so that a limit is met here and not on every host.
-async fn check_together(
+pub(super) async fn check_together(
     mut newest: Vec<StoredPolicy>,
     new: Versioned,
     bytes: usize,
@@ -253,7 +272,7 @@ fn read(stored: &[StoredPolicy]) -> Vec<Versioned> {
 }
 
 /// Parsing and compiling take a while; calls and streams of others go on meanwhile.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)

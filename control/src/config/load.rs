@@ -98,7 +98,16 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         ("state.directory", &config.state.directory),
         ("identity.agent_socket", &config.identity.agent_socket),
     ];
-    if let Some((key, _)) = paths.iter().find(|(_, path)| !path.is_absolute()) {
+    let people = config
+        .people
+        .file
+        .as_ref()
+        .map(|path| ("people.file", path));
+    if let Some((key, _)) = paths
+        .into_iter()
+        .chain(people)
+        .find(|(_, path)| !path.is_absolute())
+    {
         return wrong(key, "must be an absolute path".to_owned());
     }
     if config.listen.operators == config.listen.hosts {
@@ -111,6 +120,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(
             "state.database_mib_max",
             format!("must be from {DATABASE_MIB_MIN} to {DATABASE_MIB_MAX}"),
+        ),
+        _ if config.policies.plan().is_err() => wrong(
+            "policies.stages",
+            config.policies.plan().err().unwrap_or_default(),
         ),
         _ if config.operators.users.is_empty() && config.operators.groups.is_empty() => wrong(
             "operators",
@@ -186,6 +199,14 @@ mod tests {
         refused(
             "[listen]\nhosts = \"/run/stayhand/control.sock\"",
             "another path",
+        );
+        refused(
+            "[people]\nfile = \"people.toml\"",
+            "`people.file` must be an absolute path",
+        );
+        refused(
+            "[policies]\nstages = [{ count = 2, of = [\"user:bob\"] }]",
+            "`policies.stages` a stage names",
         );
         refused("[state]\ndatabase_mib_max = 1", "must be from 4");
         refused("[state", "control.toml:1:");

@@ -1,8 +1,10 @@
 //! The control plane's configuration: a closed schema, every value with a default, errors with line and
 //! suggestion. No secret is in it; a change needs a restart, which costs no enforcement.
 
+mod changes;
 mod load;
 
+pub use changes::{ChangeStage, Changes};
 pub use load::{ConfigError, load, parse};
 
 use std::path::PathBuf;
@@ -22,6 +24,10 @@ pub struct Config {
     pub identity: Identity,
     /// Who may act
     pub operators: Operators,
+    /// Who is on call and who manages whom
+    pub people: PeopleFile,
+    /// Whose approval a change of a policy takes
+    pub policies: Changes,
     /// Operational log (not the audit events)
     pub log: Log,
 }
@@ -109,6 +115,14 @@ impl Default for Operators {
         let groups = GroupName::new("stayhand-operators").into_iter().collect();
         Self { users, groups }
     }
+}
+
+/// Who is on call and who manages whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeopleFile {
+    /// Where it is written; nobody is on call and nobody manages anybody without
+    pub file: Option<PathBuf>,
 }
 
 /// Operational log.

@@ -20,6 +20,7 @@ use crate::{
     limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX},
     names::Names,
     operator::Operators,
+    people::People,
     store::{StateDir, Store, StoreError},
 };
 use connection::incoming;
@@ -70,7 +71,13 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
         config.state.database_mib_max,
     )
     .await?;
-    let app = Arc::new(App::new(store, names.clone()).await?);
+    let changes = config.policies.plan().map_err(StartError::Machine)?;
+    let people = People::new(config.people.file.as_deref());
+    // Told now, while somebody looks; approvals that need it say so again.
+    if let Err(error) = people.read() {
+        tracing::error!(%error, "approvals by whoever is on call, and by managers, cannot be given");
+    }
+    let app = Arc::new(App::new(store, names.clone(), people, changes).await?);
     let pins = match config.identity.pins {
         PinSource::Agent => Pins::Agent {
             socket: config.identity.agent_socket.clone(),

@@ -10,6 +10,7 @@ mod hold;
 mod host;
 mod lock;
 mod policy;
+mod proposal;
 mod signal;
 mod write;
 

@@ -2,8 +2,8 @@
 
 use sqlx::FromRow;
 use stayhand_guardrail::{
-    event::{EventKind, PolicyChanged},
-    id::{Generation, PolicyName, Revision, UserName},
+    event::{EventKind, PolicyChange, PolicyChanged},
+    id::{Generation, PolicyName, ProposalId, Revision, UserName},
     time::UnixMs,
 };
 
@@ -24,6 +24,8 @@ pub struct StoredPolicy {
     pub create_time: UnixMs,
     /// Generation that published it
     pub generation: Generation,
+    /// Of which proposal it comes; only where it is written
+    pub proposal: Option<ProposalId>,
 }
 
 #[derive(FromRow)]
@@ -45,6 +47,7 @@ impl PolicyRow {
             applied_by: parse("policy", &self.applied_by)?,
             create_time: UnixMs(unsigned(self.create_time)),
             generation: Generation(unsigned(self.generation)),
+            proposal: None,
         })
     }
 }
@@ -64,6 +67,7 @@ impl Write<'_> {
             applied_by,
             create_time,
             generation,
+            proposal: _,
         } = policy;
         sqlx::query(
             "INSERT INTO policies (name, revision, source, applied_by, create_time, generation)
@@ -81,6 +85,9 @@ impl Write<'_> {
             policy: name.clone(),
             revision: *revision,
             by: applied_by.clone(),
+            change: PolicyChange::Applied,
+            proposal: policy.proposal,
+            reason: None,
         };
         self.record(EventKind::PolicyChanged(record), *create_time)
             .await?;

@@ -122,6 +122,11 @@ impl HostStream {
         }
     }
 
+    /// Whether no desired state comes for so long.
+    pub(crate) async fn no_state_for(&mut self, long: std::time::Duration) -> bool {
+        tokio::time::timeout(long, self.state()).await.is_err()
+    }
+
     /// The next desired state that has what the test waits for.
     pub(crate) async fn state_with(
         &mut self,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use stayhand_guardrail::{
     action::{Object, Operation, ProcessInfo},
     event::RuleRef,
-    hold::{Cancel, Decided, Hold, HoldState},
+    hold::{Approval, Cancel, Decided, Hold, HoldState},
     host::Answer,
     id::{HoldId, Revision},
     subject::Subject,
@@ -33,7 +33,7 @@ fn now() -> UnixMs {
 }
 
 /// Alice's hold, as her host reports it.
-fn hold(id: u64, left: DurationMs) -> Hold {
+pub(crate) fn hold(id: u64, left: DurationMs) -> Hold {
     Hold {
         id: HoldId(id),
         host: "what-a-message-says".parse().unwrap(),
@@ -58,17 +58,18 @@ fn hold(id: u64, left: DurationMs) -> Hold {
         },
         message: Some("ask carol".into()),
         permission: Some("prod/nginx".parse().unwrap()),
+        approval: Approval::Operators,
         create_time: now(),
         expire_time: now().plus(left),
         state: HoldState::Pending,
     }
 }
 
-const MINUTE: DurationMs = DurationMs::from_secs(60);
-const FIRST: u64 = 0xaaaa_0000_0000_0001;
-const SECOND: u64 = 0xaaaa_0000_0000_0002;
+pub(crate) const MINUTE: DurationMs = DurationMs::from_secs(60);
+pub(crate) const FIRST: u64 = 0xaaaa_0000_0000_0001;
+pub(crate) const SECOND: u64 = 0xaaaa_0000_0000_0002;
 
-async fn report(world: &World, stream: &HostStream, hold: Hold) {
+pub(crate) async fn report(world: &World, stream: &HostStream, hold: Hold) {
     let id = hold.id;
     let wanted = v1::hold::State::from(hold.state.phase());
     stream.say(FromHost::Hold(Box::new(hold))).await;
@@ -84,7 +85,7 @@ async fn report(world: &World, stream: &HostStream, hold: Hold) {
     panic!("hold {id} never was {wanted:?}");
 }
 
-async fn get(world: &World, name: &str) -> Result<v1::Hold, Status> {
+pub(crate) async fn get(world: &World, name: &str) -> Result<v1::Hold, Status> {
     let request = GetHoldRequest { name: name.into() };
     world
         .holds()
@@ -94,7 +95,7 @@ async fn get(world: &World, name: &str) -> Result<v1::Hold, Status> {
         .map(tonic::Response::into_inner)
 }
 
-async fn approve(world: &World, name: &str) -> Result<v1::Hold, Status> {
+pub(crate) async fn approve(world: &World, name: &str) -> Result<v1::Hold, Status> {
     let request = ApproveHoldRequest {
         name: name.into(),
         reason: "looks right".into(),
@@ -107,7 +108,7 @@ async fn approve(world: &World, name: &str) -> Result<v1::Hold, Status> {
         .map(tonic::Response::into_inner)
 }
 
-async fn refuse(world: &World, name: &str) -> Result<v1::Hold, Status> {
+pub(crate) async fn refuse(world: &World, name: &str) -> Result<v1::Hold, Status> {
     let request = RefuseHoldRequest {
         name: name.into(),
         reason: "not today".into(),

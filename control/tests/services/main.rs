@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod events;
@@ -15,6 +17,8 @@ mod holds;
 mod identity;
 #[cfg(test)]
 mod policies;
+#[cfg(test)]
+mod proposals;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

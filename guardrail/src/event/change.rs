@@ -9,7 +9,7 @@ use crate::{
     grant::GrantChange,
     hold::HoldPhase,
     host::Phase,
-    id::{Generation, GrantId, HoldId, PolicyName, Revision, UserName},
+    id::{Generation, GrantId, HoldId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     subject::Subject,
     time::UnixMs,
@@ -51,7 +51,34 @@ pub struct GrantChanged {
     pub expire_time: UnixMs,
 }
 
-/// A policy revision was applied.
+/// What happened to a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyChange {
+    /// The revision counts
+    #[default]
+    Applied,
+    /// Somebody wants it to
+    Proposed,
+    /// Somebody approved that
+    Approved,
+    /// Somebody refused that
+    Refused,
+}
+
+impl PolicyChange {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Proposed => "proposed",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A policy revision was applied, or is on its way there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyChanged {
     /// The policy
@@ -60,6 +87,12 @@ pub struct PolicyChanged {
     pub revision: Revision,
     /// By whom
     pub by: UserName,
+    /// What they did
+    pub change: PolicyChange,
+    /// By which proposal, where changes take several people
+    pub proposal: Option<ProposalId>,
+    /// Why, where it was said
+    pub reason: Option<String>,
 }
 
 /// Event class, which is also the ring that carries it.

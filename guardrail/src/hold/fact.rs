@@ -2,6 +2,7 @@
 
 use super::{Hold, HoldPhase};
 use crate::{
+    approval::{NotCounted, Reviewer},
     event::HoldChanged,
     host::HoldAnswer,
     id::{HoldId, UserName},
@@ -14,8 +15,8 @@ use crate::{
 pub enum Fact {
     /// Somebody approves
     Approve {
-        /// Who
-        by: UserName,
+        /// Who, with what approvals are about
+        by: Reviewer,
         /// Why
         reason: String,
     },
@@ -110,6 +111,23 @@ pub enum Illegal {
         hold: HoldId,
         /// Its state
         phase: HoldPhase,
+    },
+    /// It is not for this person to approve.
+    #[error("hold `{hold}` is not approved by this: {why}")]
+    NotCounted {
+        /// The hold
+        hold: HoldId,
+        /// Why
+        why: NotCounted,
+    },
+    /// The rule is not known.
+    #[error(
+        "hold `{hold}` cannot be approved: its rule is in no policy revision that is known here, so nobody can tell who may; \
+         refuse it, apply the policy again and have the program started again"
+    )]
+    UnknownRule {
+        /// The hold
+        hold: HoldId,
     },
     /// A decision without a reason.
     #[error(

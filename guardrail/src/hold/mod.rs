@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     action::{Object, Operation, ProcessInfo},
+    approval::Progress,
     event::RuleRef,
     id::{HoldId, HostId, UserName},
     key::PermissionRef,
@@ -42,12 +43,27 @@ pub struct Hold {
     pub message: Option<String>,
     /// Permission that would cover it
     pub permission: Option<PermissionRef>,
+    /// Who may approve it, and how far that is
+    pub approval: Approval,
     /// When it was opened
     pub create_time: UnixMs,
     /// When it times out
     pub expire_time: UnixMs,
     /// Where it is in its life
     pub state: HoldState,
+}
+
+/// Who may approve a hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Approval {
+    /// Every operator; also what hosts say, which know of no plans
+    #[default]
+    Operators,
+    /// Those whom the policy named when the hold was opened
+    Plan(Progress),
+    /// Nobody: the rule that holds it is not known, and so is not who may
+    Unknown,
 }
 
 /// Somebody's decision.

@@ -1,7 +1,8 @@
 //! The transitions of a hold. Total: every pair of state and fact is either a step or a typed refusal.
 
-use super::{Cancel, Decided, Effect, Fact, Hold, HoldPhase, HoldState, Illegal, Step};
+use super::{Approval, Cancel, Decided, Effect, Fact, Hold, HoldPhase, HoldState, Illegal, Step};
 use crate::{
+    approval::Reviewer,
     event::HoldChanged,
     host::{Answer, HoldAnswer},
     id::UserName,
@@ -33,7 +34,7 @@ impl Hold {
                     at: self.expire_time,
                 });
             }
-            Fact::Approve { by, reason } => return self.answer(Answer::Approved, by, reason, now),
+            Fact::Approve { by, reason } => return self.approve(&by, reason, now),
             Fact::Refuse { by, reason } => return self.answer(Answer::Refused, by, reason, now),
             Fact::Deadline if now < self.expire_time => {
                 return Err(Illegal::NotYet {
@@ -61,6 +62,38 @@ impl Hold {
         Ok(self.move_on(next, vec![]))
     }
 
+    /// Counts an approval; the last one that is needed is the answer.
+    fn approve(mut self, by: &Reviewer, reason: String, now: UnixMs) -> Result<Step, Illegal> {
+        if !is_reason(&reason) {
+            return Err(Illegal::Reason);
+        }
+        let hold = self.id;
+        let progress = match &mut self.approval {
+            Approval::Operators => {
+                return self.answer(Answer::Approved, by.user.clone(), reason, now);
+            }
+            Approval::Unknown => return Err(Illegal::UnknownRule { hold }),
+            Approval::Plan(progress) => progress,
+        };
+        let whose = self.subject.user.as_ref();
+        let counted = progress.approve(by, whose, &reason, now);
+        if counted.map_err(|why| Illegal::NotCounted { hold, why })? {
+            return self.answer(Answer::Approved, by.user.clone(), reason, now);
+        }
+        let record = HoldChanged {
+            hold,
+            from: HoldPhase::Pending,
+            to: HoldPhase::Pending,
+            released: false,
+            by: Some(by.user.clone()),
+            reason: Some(reason),
+        };
+        Ok(Step {
+            hold: self,
+            effects: vec![Effect::Record(record)],
+        })
+    }
+
     fn answer(
         self,
         answer: Answer,
@@ -68,7 +101,7 @@ impl Hold {
         reason: String,
         now: UnixMs,
     ) -> Result<Step, Illegal> {
-        if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        if !is_reason(&reason) {
             return Err(Illegal::Reason);
         }
         let effect = Effect::Answer(HoldAnswer {
@@ -170,4 +203,8 @@ impl Hold {
             self.expire_time.since(now)
         }
     }
+}
+
+fn is_reason(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= REASON_BYTES_MAX
 }

@@ -1,7 +1,11 @@
 //! Every transition of a hold, as a table and as properties.
 
 use super::*;
-use crate::{host::Answer, reason::Verdict};
+use crate::{
+    approval::{Plan, Quorum, Reviewer, Stage},
+    host::Answer,
+    reason::Verdict,
+};
 
 const OPENED: UnixMs = UnixMs(1_000_000);
 const DEADLINE: UnixMs = UnixMs(1_060_000);
@@ -34,6 +38,7 @@ fn pending() -> Hold {
         },
         message: None,
         permission: None,
+        approval: Approval::default(),
         create_time: OPENED,
         expire_time: DEADLINE,
         state: HoldState::Pending,
@@ -46,7 +51,7 @@ fn facts() -> Vec<(&'static str, Fact)> {
         (
             "approve",
             Fact::Approve {
-                by: by.clone(),
+                by: Reviewer::named(by.clone()),
                 reason: reason.clone(),
             },
         ),
@@ -104,6 +109,8 @@ fn outcome(step: Result<Step, Illegal>) -> String {
         Err(Illegal::PastDeadline { .. }) => "refused: past its deadline".to_owned(),
         Err(Illegal::NotYet { .. }) => "refused: its deadline has not come".to_owned(),
         Err(Illegal::NotApproved { .. }) => "refused: nobody approved".to_owned(),
+        Err(Illegal::NotCounted { .. }) => "refused: does not count".to_owned(),
+        Err(Illegal::UnknownRule { .. }) => "refused: rule unknown".to_owned(),
         Err(Illegal::Reason) => "refused: no reason".to_owned(),
     }
 }
@@ -159,7 +166,7 @@ fn a_second_decision_names_who_already_decided() {
 #[test]
 fn an_answer_needs_a_reason() {
     let silent = Fact::Approve {
-        by: name("bob"),
+        by: Reviewer::named(name("bob")),
         reason: " ".to_owned(),
     };
     assert_eq!(pending().step(silent, OPENED).unwrap_err(), Illegal::Reason);
@@ -204,4 +211,79 @@ fn time_left_counts_down_to_nothing() {
     assert_eq!(pending().left(OPENED).to_string(), "1m");
     assert_eq!(pending().left(DEADLINE).0, 0);
     assert_eq!(Verdict::from_code(0), Verdict::Denied);
+}
+
+fn of(user: &str, groups: &[&str]) -> Fact {
+    Fact::Approve {
+        by: Reviewer {
+            groups: groups.iter().map(|one| one.parse().unwrap()).collect(),
+            ..Reviewer::named(name(user))
+        },
+        reason: "looks right".to_owned(),
+    }
+}
+
+fn staged() -> Hold {
+    let stage = |group: &str| Stage {
+        quorum: Quorum::Any,
+        of: vec![format!("group:{group}").parse().unwrap()],
+        escalation: None,
+    };
+    let plan = Plan {
+        name: "prod-change".parse().unwrap(),
+        stages: vec![stage("sre"), stage("dba")],
+    };
+    Hold {
+        approval: Approval::Plan(Progress::new(plan, OPENED)),
+        ..pending()
+    }
+}
+
+#[test]
+fn nothing_goes_to_the_host_before_the_last_stage() {
+    let first = staged().step(of("bob", &["sre"]), OPENED).unwrap();
+    assert_eq!(first.hold.state, HoldState::Pending);
+    let [Effect::Record(record)] = first.effects.as_slice() else {
+        panic!("{:?}", first.effects)
+    };
+    assert_eq!(
+        (record.from, record.to, record.by.clone()),
+        (HoldPhase::Pending, HoldPhase::Pending, Some(name("bob")))
+    );
+    let twice = first.hold.clone().step(of("bob", &["sre", "dba"]), OPENED);
+    assert!(matches!(twice, Err(Illegal::NotCounted { .. })));
+    let last = first.hold.step(of("dan", &["dba"]), OPENED).unwrap();
+    assert_eq!(last.hold.state.phase(), HoldPhase::Approved);
+    assert!(
+        last.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Answer(_)))
+    );
+}
+
+#[test]
+fn whoever_is_not_named_approves_nothing_and_may_refuse() {
+    let error = staged().step(of("eve", &["dev"]), OPENED).unwrap_err();
+    assert!(error.to_string().contains("group:sre"), "{error}");
+    let refused = staged().step(fact("refuse"), OPENED).unwrap();
+    assert_eq!(refused.hold.state.phase(), HoldPhase::Refused);
+}
+
+#[test]
+fn a_hold_whose_rule_is_not_known_is_approved_by_nobody() {
+    let hold = Hold {
+        approval: Approval::Unknown,
+        ..pending()
+    };
+    let error = hold.step(of("bob", &["sre"]), OPENED).unwrap_err();
+    assert!(matches!(error, Illegal::UnknownRule { .. }), "{error}");
+}
+
+#[test]
+fn an_approval_that_came_in_part_does_not_outlive_the_deadline() {
+    let first = staged().step(of("bob", &["sre"]), OPENED).unwrap().hold;
+    let late = first.clone().step(of("dan", &["dba"]), DEADLINE);
+    assert!(matches!(late, Err(Illegal::PastDeadline { .. })));
+    let over = first.step(Fact::Deadline, DEADLINE).unwrap();
+    assert_eq!(over.hold.state.phase(), HoldPhase::TimedOut);
 }

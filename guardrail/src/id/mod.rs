@@ -178,6 +178,14 @@ text_id!(
     PeriodName, "period name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// Who may approve, by the name within a policy.
+    ApprovalName, "approval name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
+    /// For what somebody is on call.
+    ScheduleName, "on-call schedule", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// What a label of a host is about: `env`.
     LabelName, "label name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
@@ -233,6 +241,29 @@ counter!(
     /// Number of an event on one host and epoch, without gaps; starts at 1.
     EventSeq
 );
+
+/// Number of a proposed change of a policy; starts at 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProposalId(pub u64);
+
+impl fmt::Display for ProposalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for ProposalId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let number = text.parse().ok().filter(|number| *number != 0);
+        number.map(Self).ok_or_else(|| IdError::Malformed {
+            what: "proposal",
+            shown: crate::text::safe_cut(text.as_bytes(), NAME_BYTES_MAX),
+            rule: "use its number",
+        })
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -129,6 +129,8 @@ pub struct RuleInfo {
     pub permission: Option<PermissionRef>,
     /// How long a hold waits
     pub timeout: DurationMs,
+    /// Who may let a held action go on, in words; none where every operator may
+    pub approval: Option<String>,
     /// Of a throttle: how often
     pub rate: Option<crate::policy::Rate>,
     /// Whether its policy only records
@@ -138,15 +140,18 @@ pub struct RuleInfo {
 }
 
 impl RuleInfo {
-    /// What the guarded person is told: the policy's message, how often it lets through what it counts, and when the rule
-    /// counts if it does not always.
+    /// What the guarded person is told: the policy's message, who may approve, how often the rule lets through what it
+    /// counts, and when it counts if it does not always.
     pub fn told(&self) -> Option<String> {
         let rate = self
             .rate
             .map(|rate| format!("this rule lets through {rate}"));
         let when = self.when.as_ref();
         let when = when.map(|when| format!("this rule counts {when}"));
-        let each = [self.message.clone(), rate, when].into_iter().flatten();
+        let approval = self.approval.as_ref();
+        let approval = approval.map(|plan| format!("who may approve: {plan}"));
+        let each = [self.message.clone(), approval, rate, when];
+        let each = each.into_iter().flatten();
         let all: Vec<String> = each.collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

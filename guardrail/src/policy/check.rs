@@ -1,11 +1,15 @@
 //! Warnings: what a policy says that its author probably did not mean. Never refuses anything.
 
 use super::{
-    Cidr, Diagnostic, NamedSet, PathPattern, Periods, Permission, Policy, PortRange, Ranges, Rule,
-    Scope, Target,
+    Approval, Cidr, Diagnostic, NamedSet, PathPattern, Periods, Permission, Policy, PortRange,
+    Ranges, Rule, Scope, Target,
     args::{ArgCondition, Clause},
 };
-use crate::{action::Operation, reason::Effect};
+use crate::{
+    action::Operation,
+    approval::{Approver, Stage},
+    reason::Effect,
+};
 
 /// Comparisons of two paths or ranges that the search for shadowed rules makes; bounds it to some 100 ms. A
 /// policy beyond that gets the warnings found so far.
@@ -20,6 +24,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(denies_identity(policy, rule));
         warnings.extend(cannot_be_granted(policy, rule));
         warnings.extend(cannot_be_held(policy, rule));
+        warnings.extend(escalates_too_late(policy, rule));
         warnings.extend(stops_libraries(policy, rule));
         warnings.extend(lets_nothing_start(policy, rule));
     }
@@ -31,6 +36,13 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
     warnings.extend(policy.permissions.iter().filter_map(given_by_an_argument));
     warnings.extend(policy.sets.iter().filter_map(unused));
     warnings.extend(policy.calendar.iter().filter_map(unused_period));
+    warnings.extend(policy.approvals.iter().filter_map(unused_approval));
+    warnings.extend(
+        policy
+            .approvals
+            .iter()
+            .filter_map(|one| given_by_nobody(policy, one)),
+    );
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
@@ -211,6 +223,55 @@ fn unused_period(periods: &Periods) -> Option<Diagnostic> {
             periods.name
         ))
     })
+}
+
+/// An approval that is named nowhere asks nobody.
+fn unused_approval(approval: &Approval) -> Option<Diagnostic> {
+    let name = &approval.plan.name;
+    (!approval.used).then(|| {
+        let message = format!("no rule names approval `{name}`");
+        let warning = Diagnostic::warning(approval.at, name.as_str(), message);
+        warning.suggest(format!("name it: `approval: {name}`, or take it out"))
+    })
+}
+
+/// Whom a policy guards is no operator on that host, and nobody approves for himself.
+fn given_by_nobody(policy: &Policy, approval: &Approval) -> Option<Diagnostic> {
+    let guarded = |approver: &Approver| match approver {
+        Approver::User(user) => policy.subjects.users.contains(user),
+        Approver::Group(group) => policy.subjects.groups.contains(group),
+        Approver::OnCall(_) | Approver::Manager => false,
+    };
+    let asks_the_guarded = |stage: &&Stage| {
+        let escalated = stage.escalation.iter().flat_map(|one| &one.to);
+        stage.of.iter().chain(escalated).all(guarded)
+    };
+    let mut numbered = approval.plan.stages.iter().zip(1..);
+    let (stage, number): (_, u32) = numbered.find(|(stage, _)| asks_the_guarded(stage))?;
+    let name = &approval.plan.name;
+    let message = format!(
+        "stage {number} of approval `{name}` asks only whom the policy guards ({stage}): they cannot approve on a host \
+         where they are guarded, and nobody approves for himself"
+    );
+    let warning = Diagnostic::warning(approval.at, name.as_str(), message);
+    Some(warning.suggest("name somebody else, too"))
+}
+
+/// What is over before it escalates never does.
+fn escalates_too_late(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let plan = policy.approval(rule)?;
+    let late = |stage: &&Stage| {
+        let escalation = stage.escalation.as_ref();
+        escalation.is_some_and(|one| one.after >= rule.timeout)
+    };
+    let stage = plan.stages.iter().find(late)?;
+    let after = stage.escalation.as_ref()?.after;
+    let message = format!(
+        "rule `{}` waits {} and approval `{}` escalates after {after}: nobody is ever asked in addition",
+        rule.id, rule.timeout, plan.name
+    );
+    let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+    Some(warning.suggest("give the rule a longer `timeout`, or have it escalate sooner"))
 }
 
 fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {

@@ -49,7 +49,11 @@ use when::Window;
 
 use crate::{
     action::{Object, Operation},
-    id::{GroupName, PeriodName, PermissionName, PolicyName, Revision, RuleId, SetName, UserName},
+    approval::Plan,
+    id::{
+        ApprovalName, GroupName, PeriodName, PermissionName, PolicyName, Revision, RuleId, SetName,
+        UserName,
+    },
     reason::Effect,
     time::DurationMs,
 };
@@ -71,6 +75,8 @@ pub struct Policy {
     pub calendar: Vec<Periods>,
     /// In document order
     pub permissions: Vec<Permission>,
+    /// In document order
+    pub approvals: Vec<Approval>,
     /// In document order; what the policy says of everything else comes last
     pub rules: Vec<Rule>,
     /// In document order; no host looks at them
@@ -157,6 +163,17 @@ impl Ranges {
     }
 }
 
+/// Who may let a held action go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// What it takes
+    pub plan: Plan,
+    /// Whether a rule names it
+    pub used: bool,
+    /// Where it is written
+    pub at: Place,
+}
+
 /// A named set of actions, which a grant can permit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permission {
@@ -181,6 +198,8 @@ pub struct Rule {
     pub message: Option<String>,
     /// How long a hold waits
     pub timeout: DurationMs,
+    /// Who may let a held action go on; every operator if it says nothing
+    pub approval: Option<ApprovalName>,
     /// Of a throttle: how often
     pub rate: Option<Rate>,
     /// Whether an allow is recorded
@@ -351,6 +370,13 @@ impl Policy {
                 .permission(name)
                 .map_or(&[], |permission| &permission.targets),
         }
+    }
+
+    /// Who may let go on what this rule holds; none where every operator may.
+    pub fn approval(&self, rule: &Rule) -> Option<&Plan> {
+        let name = rule.approval.as_ref()?;
+        let mut all = self.approvals.iter().map(|approval| &approval.plan);
+        all.find(|plan| plan.name == *name)
     }
 
     /// A permission by its name.

@@ -2,8 +2,8 @@
 
 use stayhand_guardrail::{
     event::{
-        AgentState, EnforcementEvent, EventKind, GrantChanged, HoldChanged, Lost, PolicyChanged,
-        Tamper,
+        AgentState, EnforcementEvent, EventKind, GrantChanged, HoldChanged, Lost, PolicyChange,
+        PolicyChanged, Tamper,
     },
     grant::GrantChange,
     id::{Generation, Revision},
@@ -15,7 +15,10 @@ use super::{
     name,
     scalar::{id, ids, shown, some_id, some_text, text, time, timestamp},
 };
-use crate::{v1, v1::grant_changed_event::Change};
+use crate::{
+    v1,
+    v1::{grant_changed_event::Change, policy_changed_event},
+};
 
 impl From<HoldChanged> for v1::HoldChangedEvent {
     fn from(changed: HoldChanged) -> Self {
@@ -129,11 +132,23 @@ impl From<PolicyChanged> for v1::PolicyChangedEvent {
             policy,
             revision,
             by,
+            change,
+            proposal,
+            reason,
         } = changed;
+        let change = match change {
+            PolicyChange::Applied => policy_changed_event::Change::Applied,
+            PolicyChange::Proposed => policy_changed_event::Change::Proposed,
+            PolicyChange::Approved => policy_changed_event::Change::Approved,
+            PolicyChange::Refused => policy_changed_event::Change::Refused,
+        };
         Self {
             policy: name::policy(&policy),
             revision: revision.0,
             by: by.into(),
+            change: change.into(),
+            proposal: proposal.map(name::proposal).unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
         }
     }
 }
@@ -145,11 +160,27 @@ impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
             policy,
             revision,
             by,
+            change,
+            proposal,
+            reason,
         } = wire;
+        let change = match policy_changed_event::Change::try_from(change) {
+            Ok(policy_changed_event::Change::Applied) => PolicyChange::Applied,
+            Ok(policy_changed_event::Change::Proposed) => PolicyChange::Proposed,
+            Ok(policy_changed_event::Change::Approved) => PolicyChange::Approved,
+            Ok(policy_changed_event::Change::Refused) => PolicyChange::Refused,
+            Err(_) => {
+                let problem = format!("{change} is no change of a policy");
+                return Err(Invalid::new("change", problem));
+            }
+        };
         Ok(Self {
             policy: name::parse("policy", name::POLICIES, &policy)?,
             revision: Revision(revision),
             by: id("by", &by)?,
+            change,
+            proposal: name::optional("proposal", name::PROPOSALS, &proposal)?,
+            reason: some_text("reason", reason)?,
         })
     }
 }

@@ -5,7 +5,8 @@ use stayhand_guardrail::hold::{Cancel, Decided, Hold, HoldPhase, HoldState};
 use super::{
     Invalid,
     action::operation,
-    invalid::message,
+    approval,
+    invalid::{message, optional},
     name,
     scalar::{id, required, shown, some_id, some_text, text, time, timestamp, unix_ms},
 };
@@ -90,6 +91,7 @@ impl From<Hold> for v1::Hold {
             rule,
             message,
             permission,
+            approval,
             create_time,
             expire_time,
             state,
@@ -124,6 +126,7 @@ impl From<Hold> for v1::Hold {
             released,
             end_time,
             cancel_cause: cause.into(),
+            approval: approval::sent(approval),
         }
     }
 }
@@ -150,6 +153,7 @@ impl TryFrom<v1::Hold> for Hold {
             released,
             end_time,
             cancel_cause,
+            approval: wire_approval,
         } = wire;
         let end_time = unix_ms("end_time", end_time)?;
         let decided = || {
@@ -193,6 +197,7 @@ impl TryFrom<v1::Hold> for Hold {
             rule: message("rule", rule)?,
             message: some_text("message", wire_message)?,
             permission: some_id("permission", &permission)?,
+            approval: optional("approval", wire_approval)?.unwrap_or_default(),
             create_time: time("create_time", create_time)?,
             expire_time: time("expire_time", expire_time)?,
             state,

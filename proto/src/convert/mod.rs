@@ -1,6 +1,7 @@
 //! Conversions, one file per subject. Every pattern names every field, so that a new field cannot be forgotten.
 
 mod action;
+mod approval;
 mod enforcement;
 mod event;
 mod event_kind;
@@ -11,6 +12,7 @@ mod invalid;
 mod local;
 pub mod name;
 mod policy;
+mod proposal;
 mod scalar;
 mod sync;
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`.
+//! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`,
+//! `proposals/{number}`.
 
 use std::{fmt::Display, str::FromStr};
 
-use stayhand_guardrail::id::{GrantId, HoldId, HostId, PolicyName};
+use stayhand_guardrail::id::{GrantId, HoldId, HostId, PolicyName, ProposalId};
 
 use super::Invalid;
 
@@ -14,6 +15,14 @@ pub const HOLDS: &str = "holds";
 pub const HOSTS: &str = "hosts";
 /// Collection of policies.
 pub const POLICIES: &str = "policies";
+
+/// Collection of proposed changes of policies.
+pub const PROPOSALS: &str = "proposals";
+
+/// Name of a proposal.
+pub fn proposal(id: ProposalId) -> String {
+    format!("{PROPOSALS}/{id}")
+}
 
 /// Name of a grant.
 pub fn grant(id: GrantId) -> String {

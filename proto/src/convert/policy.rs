@@ -62,7 +62,7 @@ impl TryFrom<v1::Policy> for PolicyView {
 }
 
 /// A document within its bound; what it says is the parser's business.
-fn source(source: String) -> Result<String, Invalid> {
+pub(super) fn source(source: String) -> Result<String, Invalid> {
     if source.len() > SOURCE_BYTES_MAX {
         let problem = format!(
             "has {} bytes, more than the {SOURCE_BYTES_MAX} that are allowed",

@@ -64,6 +64,14 @@ pub fn duration(field: &str, span: Option<prost_types::Duration>) -> Result<Dura
     ))
 }
 
+/// A span of time as it travels.
+pub(super) fn span(span: DurationMs) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(span.0 / 1_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(span.0 % 1_000).unwrap_or(0) * 1_000_000,
+    }
+}
+
 /// A text within its bound.
 pub(super) fn text(field: &str, text: String) -> Result<String, Invalid> {
     if text.len() > TEXT_BYTES_MAX {

@@ -136,6 +136,103 @@ pub struct HostEnforcement {
     #[prost(bool, tag = "7")]
     pub removes: bool,
 }
+/// Who may approve something, as it was said when it was asked for, and how far that is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Approval {
+    /// Of the approval in its policy.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub stages: ::prost::alloc::vec::Vec<approval::Stage>,
+    /// The stage that waits, from 0.
+    #[prost(uint32, tag = "3")]
+    pub stage: u32,
+    #[prost(message, optional, tag = "4")]
+    pub stage_start_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, repeated, tag = "5")]
+    pub reviews: ::prost::alloc::vec::Vec<approval::Review>,
+    /// The rule is in no policy revision that is known: nobody may approve. Nothing else is set.
+    #[prost(bool, tag = "6")]
+    pub is_unknown: bool,
+}
+/// Nested message and enum types in `Approval`.
+pub mod approval {
+    /// What one stage takes.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Stage {
+        #[prost(enumeration = "Quorum", tag = "1")]
+        pub quorum: i32,
+        /// Of QUORUM_COUNT.
+        #[prost(uint32, tag = "2")]
+        pub count: u32,
+        /// user:NAME, group:NAME, on-call:NAME, manager
+        #[prost(string, repeated, tag = "3")]
+        pub of: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// Absent where nobody is asked in addition.
+        #[prost(message, optional, tag = "4")]
+        pub escalate_after: ::core::option::Option<::prost_types::Duration>,
+        #[prost(string, repeated, tag = "5")]
+        pub escalate_to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    /// One approval that counted.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Review {
+        #[prost(string, tag = "1")]
+        pub by: ::prost::alloc::string::String,
+        /// From 0.
+        #[prost(uint32, tag = "2")]
+        pub stage: u32,
+        /// For which of the stage's approvers, by position.
+        #[prost(uint32, repeated, tag = "3")]
+        pub counts_as: ::prost::alloc::vec::Vec<u32>,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "5")]
+        pub time: ::core::option::Option<::prost_types::Timestamp>,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Quorum {
+        Unspecified = 0,
+        Any = 1,
+        All = 2,
+        Count = 3,
+    }
+    impl Quorum {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "QUORUM_UNSPECIFIED",
+                Self::Any => "QUORUM_ANY",
+                Self::All => "QUORUM_ALL",
+                Self::Count => "QUORUM_COUNT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "QUORUM_UNSPECIFIED" => Some(Self::Unspecified),
+                "QUORUM_ANY" => Some(Self::Any),
+                "QUORUM_ALL" => Some(Self::All),
+                "QUORUM_COUNT" => Some(Self::Count),
+                _ => None,
+            }
+        }
+    }
+}
 /// What one attempt was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1066,7 +1163,7 @@ pub mod grant_service_server {
     }
 }
 /// One paused action.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hold {
     /// holds/{16 hex digits}
     #[prost(string, tag = "1")]
@@ -1108,6 +1205,9 @@ pub struct Hold {
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "hold::CancelCause", tag = "18")]
     pub cancel_cause: i32,
+    /// Who may approve, and how far that is; absent where every operator may.
+    #[prost(message, optional, tag = "19")]
+    pub approval: ::core::option::Option<Approval>,
 }
 /// Nested message and enum types in `Hold`.
 pub mod hold {
@@ -1875,6 +1975,135 @@ pub struct ApplyPolicyResponse {
     pub changed: bool,
     #[prost(message, repeated, tag = "3")]
     pub warnings: ::prost::alloc::vec::Vec<Diagnostic>,
+    /// What waits for approval now, instead of a changed policy.
+    #[prost(message, optional, tag = "4")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+/// A revision that does not count yet.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyProposal {
+    /// proposals/{number}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// policies/{name}
+    #[prost(string, tag = "2")]
+    pub policy: ::prost::alloc::string::String,
+    /// The revision that it replaces; 0 for a new policy.
+    #[prost(uint64, tag = "3")]
+    pub base_revision: u64,
+    /// The YAML document, byte for byte; left out of lists.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub proposed_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub approval: ::core::option::Option<Approval>,
+    #[prost(enumeration = "policy_proposal::State", tag = "9")]
+    pub state: i32,
+    /// Who refused it, and why.
+    #[prost(string, tag = "10")]
+    pub refused_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub refuse_reason: ::prost::alloc::string::String,
+    /// When it was applied, refused, outdated or expired.
+    #[prost(message, optional, tag = "12")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The revision that it became.
+    #[prost(uint64, tag = "13")]
+    pub revision: u64,
+}
+/// Nested message and enum types in `PolicyProposal`.
+pub mod policy_proposal {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        Pending = 1,
+        Applied = 2,
+        Refused = 3,
+        /// Another revision was applied meanwhile.
+        Outdated = 4,
+        Expired = 5,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Pending => "STATE_PENDING",
+                Self::Applied => "STATE_APPLIED",
+                Self::Refused => "STATE_REFUSED",
+                Self::Outdated => "STATE_OUTDATED",
+                Self::Expired => "STATE_EXPIRED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_PENDING" => Some(Self::Pending),
+                "STATE_APPLIED" => Some(Self::Applied),
+                "STATE_REFUSED" => Some(Self::Refused),
+                "STATE_OUTDATED" => Some(Self::Outdated),
+                "STATE_EXPIRED" => Some(Self::Expired),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProposalsRequest {
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Also those that are over.
+    #[prost(bool, tag = "3")]
+    pub show_ended: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProposalsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub proposals: ::prost::alloc::vec::Vec<PolicyProposal>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetProposalRequest {
+    /// proposals/{number}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveProposalRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefuseProposalRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// One finding in a policy source; errors travel as google.rpc.BadRequest details, too.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2072,6 +2301,95 @@ pub mod policy_service_client {
                 .insert(GrpcMethod::new("stayhand.v1.PolicyService", "ListPolicies"));
             self.inner.unary(req, path, codec).await
         }
+        /// Where a change takes more people than the one who wants it, applying one makes a proposal.
+        pub async fn list_proposals(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListProposalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProposalsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/ListProposals",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "ListProposals"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_proposal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/GetProposal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "GetProposal"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The last approval that is needed applies it.
+        pub async fn approve_proposal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApproveProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/ApproveProposal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "ApproveProposal"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn refuse_proposal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RefuseProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/RefuseProposal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "RefuseProposal"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2106,6 +2424,27 @@ pub mod policy_service_server {
             tonic::Response<super::ListPoliciesResponse>,
             tonic::Status,
         >;
+        /// Where a change takes more people than the one who wants it, applying one makes a proposal.
+        async fn list_proposals(
+            &self,
+            request: tonic::Request<super::ListProposalsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProposalsResponse>,
+            tonic::Status,
+        >;
+        async fn get_proposal(
+            &self,
+            request: tonic::Request<super::GetProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status>;
+        /// The last approval that is needed applies it.
+        async fn approve_proposal(
+            &self,
+            request: tonic::Request<super::ApproveProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status>;
+        async fn refuse_proposal(
+            &self,
+            request: tonic::Request<super::RefuseProposalRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status>;
     }
     /// Stores and shows policies. Callers are operators.
     #[derive(Debug)]
@@ -2304,6 +2643,187 @@ pub mod policy_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/ListProposals" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListProposalsSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::ListProposalsRequest>
+                    for ListProposalsSvc<T> {
+                        type Response = super::ListProposalsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListProposalsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::list_proposals(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListProposalsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/GetProposal" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetProposalSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::GetProposalRequest>
+                    for GetProposalSvc<T> {
+                        type Response = super::PolicyProposal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetProposalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::get_proposal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetProposalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/ApproveProposal" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApproveProposalSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::ApproveProposalRequest>
+                    for ApproveProposalSvc<T> {
+                        type Response = super::PolicyProposal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApproveProposalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::approve_proposal(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApproveProposalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/RefuseProposal" => {
+                    #[allow(non_camel_case_types)]
+                    struct RefuseProposalSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::RefuseProposalRequest>
+                    for RefuseProposalSvc<T> {
+                        type Response = super::PolicyProposal;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RefuseProposalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::refuse_proposal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RefuseProposalSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3028,6 +3548,59 @@ pub struct PolicyChangedEvent {
     pub revision: u64,
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
+    #[prost(enumeration = "policy_changed_event::Change", tag = "4")]
+    pub change: i32,
+    /// proposals/{number}; empty where changes take nobody else's approval.
+    #[prost(string, tag = "5")]
+    pub proposal: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `PolicyChangedEvent`.
+pub mod policy_changed_event {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Change {
+        /// The revision counts.
+        Applied = 0,
+        Proposed = 1,
+        Approved = 2,
+        Refused = 3,
+    }
+    impl Change {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Applied => "CHANGE_APPLIED",
+                Self::Proposed => "CHANGE_PROPOSED",
+                Self::Approved => "CHANGE_APPROVED",
+                Self::Refused => "CHANGE_REFUSED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CHANGE_APPLIED" => Some(Self::Applied),
+                "CHANGE_PROPOSED" => Some(Self::Proposed),
+                "CHANGE_APPROVED" => Some(Self::Approved),
+                "CHANGE_REFUSED" => Some(Self::Refused),
+                _ => None,
+            }
+        }
+    }
 }
 /// Generated client implementations.
 pub mod event_service_client {
@@ -3336,14 +3909,14 @@ pub mod event_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncRequest {
     #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4")]
     pub message: ::core::option::Option<sync_request::Message>,
 }
 /// Nested message and enum types in `SyncRequest`.
 pub mod sync_request {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Message {
         #[prost(message, tag = "1")]
         Hello(super::Hello),

@@ -3,6 +3,7 @@
 mod acceptance;
 mod agreement;
 mod ancestry;
+mod approvals;
 mod bypass_agent;
 mod bypass_files;
 mod bypass_identity;
@@ -100,6 +101,7 @@ const LISTS: &[&[Scenario]] = &[
     exec_args::SCENARIOS,
     facts::SCENARIOS,
     ancestry::SCENARIOS,
+    approvals::SCENARIOS,
     stress::SCENARIOS,
     workloads::SCENARIOS,
     hold_agent::SCENARIOS,

@@ -37,7 +37,14 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
         EventKind::GrantChanged(changed) => ("GRANT", Tone::Strong, grant(changed)),
         EventKind::PolicyChanged(changed) => {
             let (name, by): (&PolicyName, &UserName) = (&changed.policy, &changed.by);
-            let text = format!("{name} revision {} applied by {by}", changed.revision);
+            let word = changed.change.as_str();
+            let proposal = changed
+                .proposal
+                .map_or_else(String::new, |id| format!(" (proposal {id})"));
+            let text = format!(
+                "{name} revision {} {word} by {by}{proposal}",
+                changed.revision
+            );
             ("POLICY", Tone::Strong, text)
         }
         EventKind::Lost(lost) => {

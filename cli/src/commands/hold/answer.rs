@@ -39,6 +39,11 @@ pub(super) async fn approve(
     let approved = control
         .approve_hold(&found.id, reason, &screen.moment())
         .await?;
+    if approved.is_pending() {
+        screen.one(&approved)?;
+        screen.note(&approved.still_needs());
+        return Ok(());
+    }
     if answer.no_wait {
         return screen.one(&approved);
     }

@@ -22,7 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Make a document the newest revision of the policy that it names
 ///
 /// What the document says is checked here first, with the same findings as `policy check`, and its own tests are run: a
-/// policy that fails one of them is not applied. The hosts take the revision over by themselves; --wait waits until every
+/// policy that fails one of them is not applied. Where changes take several people (`policies.stages` of the control plane),
+/// this makes a proposal, and `policy approve` applies it. The hosts take the revision over by themselves; --wait waits until every
 /// online host enforces it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -82,7 +83,11 @@ pub(super) async fn submit(
     for found in &applied.warnings {
         screen.note(&findings::shown(label, &source, found, screen));
     }
-    let outcome = if submission.wait {
+    if let Some(proposal) = &applied.proposal {
+        screen.note(&proposal.next());
+    }
+    // What waits for people is not on its way to hosts.
+    let outcome = if submission.wait && applied.proposal.is_none() {
         wait(&source, &mut applied, control, global, screen).await
     } else {
         Ok(())
@@ -153,6 +158,9 @@ async fn wait(
 
 fn sentence(applied: &Applied) -> String {
     let policy = applied.policy.shown();
+    if let Some(proposal) = &applied.proposal {
+        return format!("policy {policy} proposed as number {}", proposal.number());
+    }
     match (applied.dry_run, applied.changed) {
         (true, true) => format!("policy {policy} would be applied (dry run: nothing was changed)"),
         (true, false) => {

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     event::{
-        AgentState, EnforcementEvent, Event, GrantChanged, HoldChanged, Lost, PolicyChanged, Tamper,
+        AgentState, EnforcementEvent, Event, GrantChanged, HoldChanged, Lost, PolicyChange,
+        PolicyChanged, Tamper,
     },
     grant::GrantChange,
     host::Phase,
@@ -34,6 +35,9 @@ pub(super) fn hold(change: &HoldChanged) -> Body {
     let uid = format!("holds/{}", change.hold);
     let word = if change.released {
         "released"
+    } else if change.from == change.to {
+        // An approval that is not the last one it takes.
+        "reviewed"
     } else {
         change.to.as_str()
     };
@@ -94,6 +98,26 @@ pub(super) fn grant(change: &GrantChanged) -> Body {
     body
 }
 
+fn code(change: PolicyChange) -> &'static str {
+    match change {
+        PolicyChange::Applied => "policy.applied",
+        PolicyChange::Proposed => "policy.proposed",
+        PolicyChange::Approved => "policy.approved",
+        PolicyChange::Refused => "policy.refused",
+    }
+}
+
+fn said(change: &PolicyChanged) -> String {
+    let proposal = change
+        .proposal
+        .map_or_else(String::new, |id| format!(" (proposal {id})"));
+    let word = change.change.as_str();
+    format!(
+        "policy {} revision {} {word} by {}{proposal}",
+        change.policy, change.revision, change.by
+    )
+}
+
 pub(super) fn policy(change: &PolicyChanged) -> Body {
     let first = change.revision.0 <= 1;
     let activity = if first {
@@ -101,14 +125,11 @@ pub(super) fn policy(change: &PolicyChanged) -> Body {
     } else {
         activity::ENTITY_UPDATE
     };
-    let message = format!(
-        "policy {} revision {} applied by {}",
-        change.policy, change.revision, change.by
-    );
+    let message = said(change);
     let mut body = Body::new(
         Class::ENTITY_MANAGEMENT,
         activity,
-        "policy.applied",
+        code(change.change),
         message,
     );
     body.severity = severity::LOW;
@@ -123,6 +144,9 @@ pub(super) fn policy(change: &PolicyChanged) -> Body {
             "version": change.revision.to_string(),
         }),
     );
+    if let Some(reason) = &change.reason {
+        body.set("comment", safe(reason));
+    }
     body
 }
 

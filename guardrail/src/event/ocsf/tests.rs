@@ -177,6 +177,9 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
                 policy: "demo".parse().unwrap(),
                 revision: Revision(3),
                 by: "bob".parse().unwrap(),
+                change: PolicyChange::Applied,
+                proposal: None,
+                reason: None,
             }),
         ),
         (

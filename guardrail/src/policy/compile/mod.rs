@@ -142,6 +142,7 @@ impl Compiler {
             message: rule.message.clone(),
             permission: permission.clone(),
             timeout: rule.timeout,
+            approval: policy.approval(rule).map(ToString::to_string),
             rate: rule.rate,
             monitor: policy.mode == Mode::Monitor,
             when: rule.when.clone(),

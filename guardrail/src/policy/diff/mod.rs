@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 pub(super) use sample::witnesses;
 pub use sample::{Outcomes, Sample, samples};
 
-use super::{Mode, Permission, Policy, Rule, Subjects};
-use words::{atoms, rule_words};
+use super::{Approval, Mode, Permission, Policy, Rule, Subjects};
+use words::{atoms, rule_words, stages};
 
 /// One difference in what is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Kind {
     Changed,
 }
 
-/// Everything that the two say differently: mode, subjects, permissions, rules.
+/// Everything that the two say differently: mode, subjects, permissions, approvals, rules.
 pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
     let guarded = set_lines(&subjects(&old.subjects), &subjects(&new.subjects));
@@ -64,6 +64,11 @@ pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     let same = |_: &Permission, _: &Permission| vec![];
     let permissions = (old.permissions.as_slice(), new.permissions.as_slice());
     changes.extend(compared((old, new), permissions, name, says, same));
+    let name = |one: &Approval| format!("approval {}", one.plan.name);
+    let says = |_: &Policy, one: &Approval| stages(one);
+    let same = |_: &Approval, _: &Approval| vec![];
+    let approvals = (old.approvals.as_slice(), new.approvals.as_slice());
+    changes.extend(compared((old, new), approvals, name, says, same));
     let name = |one: &Rule| format!("rule {}", one.id);
     let says = |policy: &Policy, one: &Rule| policy.targets(one).iter().flat_map(atoms).collect();
     let rules = (old.rules.as_slice(), new.rules.as_slice());
@@ -123,6 +128,12 @@ trait Described {
 }
 
 impl Described for Permission {
+    fn described(&self) -> Vec<String> {
+        vec![]
+    }
+}
+
+impl Described for Approval {
     fn described(&self) -> Vec<String> {
         vec![]
     }

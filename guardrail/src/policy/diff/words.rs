@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::{
     action::Operation,
     policy::{
-        PortRange, Ranges, Rule, Target, VsockRange,
+        Approval, PortRange, Ranges, Rule, Target, VsockRange,
         args::{ArgCondition, ArgPattern, Clause, Fact},
     },
     text::{safe, safe_args},
@@ -52,10 +52,19 @@ pub(super) fn atoms(target: &Target) -> BTreeSet<String> {
     }
 }
 
+/// Every stage of an approval, as it is told.
+pub(super) fn stages(approval: &Approval) -> BTreeSet<String> {
+    let numbered = approval.plan.stages.iter().zip(1..);
+    numbered
+        .map(|(stage, number): (_, u32)| format!("stage {number}: {stage}"))
+        .collect()
+}
+
 /// What a rule says beside its actions, as name and text; empty where it says nothing.
-pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 7] {
+pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 8] {
     let rate = rule.rate.map(|rate| rate.to_string());
     let timeout = rule.holds().then(|| rule.timeout.to_string());
+    let approval = rule.approval.as_ref().map(ToString::to_string);
     let record = rule.record.then(|| "true".to_owned());
     let when = rule.when.as_ref().map(ToString::to_string);
     let permission = rule.permission().map(ToString::to_string);
@@ -66,6 +75,7 @@ pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 7] {
         ("when", when.unwrap_or_default()),
         ("rate", rate.unwrap_or_default()),
         ("timeout", timeout.unwrap_or_default()),
+        ("approval", approval.unwrap_or_default()),
         ("record", record.unwrap_or_default()),
         ("message", message.unwrap_or_default()),
     ]

@@ -3,6 +3,7 @@
 use super::{
     Has, Key, Mapping, Shape,
     actions::{CLASSES, EXEC, FILE, NET, NET_LATER, SYSTEM},
+    approvals::APPROVAL,
     examples::TEST,
     may, must,
     shapes::{
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     limits::{
-        LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX, PRESETS_MAX, RULES_MAX, SETS_MAX,
-        TESTS_MAX,
+        APPROVALS_MAX, LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX, PRESETS_MAX, RULES_MAX,
+        SETS_MAX, TESTS_MAX,
     },
     policy::Then,
     reason::Effect,
@@ -26,6 +27,7 @@ pub(in crate::policy) const API_VERSION: &str = "stayhand/v1";
 pub(in crate::policy) const KIND: &str = "Policy";
 
 static A_PERMISSION: Shape = Shape::Mapping(&PERMISSION);
+static AN_APPROVAL: Shape = Shape::Mapping(&APPROVAL);
 static A_SET: Shape = Shape::Mapping(&SET);
 static A_RULE: Shape = Shape::Mapping(&RULE);
 static A_TEST: Shape = Shape::Mapping(&TEST);
@@ -131,6 +133,15 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "Sets of actions by name: what a grant carries. A permission counts only where its path is the object's own.",
         ),
         may(
+            "approvals",
+            Shape::List {
+                of: &AN_APPROVAL,
+                min: 1,
+                max: APPROVALS_MAX,
+            },
+            "Who may let a held action go on; `approval` of a rule names one. Without it every operator may.",
+        ),
+        may(
             "rules",
             Shape::List {
                 of: &A_RULE,
@@ -149,7 +160,7 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
         ),
     ],
-    later: &["onLoss", "profiles", "approvals", "flags"],
+    later: &["onLoss", "profiles", "flags"],
     has: Has::SomeOf(&["rules", "extends"]),
 };
 
@@ -182,6 +193,11 @@ pub(in crate::policy) static INCLUDED: Mapping = Mapping {
             },
             "Values of the preset's parameters; `stayhand policy presets NAME` has them.",
         ),
+        may(
+            "approval",
+            Shape::Text(&NAME),
+            "Who may let go on what its rules hold, by the name of one of the policy's approvals.",
+        ),
     ],
     later: &[],
     has: Has::Anything,
@@ -196,6 +212,12 @@ const TIMEOUT_KEY: Key = may(
     "timeout",
     Shape::Text(&DURATION),
     "How long waits what is held, from `1s` to `1d`; `5m` if it says nothing.",
+);
+
+const APPROVAL_KEY: Key = may(
+    "approval",
+    Shape::Text(&NAME),
+    "Who may let go on what is held, by the name of one of the policy's approvals; every operator, if it says nothing.",
 );
 
 /// What a default can be.
@@ -230,6 +252,7 @@ pub(in crate::policy) static DEFAULT: Mapping = Mapping {
         ),
         MESSAGE_KEY,
         TIMEOUT_KEY,
+        APPROVAL_KEY,
     ],
     later: &[],
     has: Has::SomeOf(&CLASSES),
@@ -329,6 +352,7 @@ pub(in crate::policy) static RULE: Mapping = Mapping {
         ),
         MESSAGE_KEY,
         TIMEOUT_KEY,
+        APPROVAL_KEY,
         may(
             "rate",
             Shape::Mapping(&RATE),
@@ -343,7 +367,7 @@ pub(in crate::policy) static RULE: Mapping = Mapping {
             "When the rule counts; always, if it says nothing.",
         ),
     ],
-    later: &["approval", "flags", "hosts", "subjects", "windows"],
+    later: &["flags", "hosts", "subjects", "windows"],
     has: Has::OneOf(&["exec", "file", "net", "system", "permission"]),
 };
 

@@ -4,12 +4,14 @@
 //! ignored, so `tests/schema.rs` gives every key a wrong value.
 
 mod actions;
+mod approvals;
 mod document;
 mod examples;
 mod shapes;
 mod texts;
 
 pub(super) use actions::*;
+pub(super) use approvals::*;
 pub(super) use document::*;
 pub(super) use examples::*;
 pub(super) use texts::NAME;

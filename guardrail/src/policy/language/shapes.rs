@@ -4,8 +4,9 @@ use super::{
     Shape,
     actions::{OF_FILE, OF_NET, of_system},
     texts::{
-        ARGUMENT, CALLED_WITH, CIDR, MACHINE, NAME, NUMBER, ONE_PATH, OPTION, PATH, PORTS, PRESET,
-        PROTOCOL, REGEX, SHA256, SOCKET_NAME, SUBCOMMAND, USER, VALUE, WINDOW, WINDOW_OR_NAME,
+        APPROVER, ARGUMENT, CALLED_WITH, CIDR, MACHINE, NAME, NUMBER, ONE_PATH, OPTION, PATH,
+        PORTS, PRESET, PROTOCOL, REGEX, SHA256, SOCKET_NAME, SUBCOMMAND, USER, VALUE, WINDOW,
+        WINDOW_OR_NAME,
     },
 };
 use crate::{
@@ -47,6 +48,7 @@ static A_VALUE: Shape = Shape::Text(&VALUE);
 pub(super) static PARAMETERS: Shape = texts(&A_VALUE);
 pub(super) static LABEL_VALUES: Shape = texts(&A_NAME);
 pub(super) static A_USER: Shape = Shape::Text(&USER);
+pub(super) static AN_APPROVER: Shape = Shape::Text(&APPROVER);
 pub(super) static A_PATH: Shape = Shape::Text(&PATH);
 pub(super) static A_PLAIN_PATH: Shape = Shape::Text(&ONE_PATH);
 pub(super) static A_CIDR: Shape = Shape::Text(&CIDR);

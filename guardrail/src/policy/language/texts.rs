@@ -96,6 +96,11 @@ pub(super) static PROTOCOL: Text = text(
 );
 pub(super) static SOCKET_NAME: Text = text(Kind::Scalar, Some("^[^@]"), &["dbus-*"]);
 pub(super) static ARGUMENT: Text = some(Kind::Scalar, &["delete", "run-*", "*.sql", "of=/dev/*1"]);
+pub(super) static APPROVER: Text = text(
+    Kind::Text,
+    Some("^(manager|(user|group|on-call):.+)$"),
+    &["group:senior-sre", "user:carol", "on-call:ops", "manager"],
+);
 /// What a program is called with: also nothing.
 pub(super) static CALLED_WITH: Text = text(Kind::Anything, None, &["/usr/bin/nc", "-h"]);
 pub(super) static SUBCOMMAND: Text = some(Kind::Scalar, &["scale", "rollout restart"]);

@@ -1,9 +1,9 @@
 //! `default`: what becomes of everything that no rule speaks of, by class of actions.
 
-use super::{fields::Fields, reader::Reader, rule};
+use super::{approval, fields::Fields, reader::Reader, rule};
 use crate::{
     action::{Class, Operation},
-    id::RuleId,
+    id::{ApprovalName, RuleId},
     limits::HOLD_TIMEOUT_DEFAULT,
     policy::{
         ArgCondition, Cidr, Diagnostic, NamePattern, PathPattern, Place, PortRange, Ranges, Rule,
@@ -43,7 +43,8 @@ fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
     if let Value::Scalar { .. } = node.value {
         let effect = r.word(node, "default", &WORDS, &[])?;
         let each = effect.map(|effect| CLASSES.map(|class| (class, node.at, effect)));
-        return rules(each.into_iter().flatten(), MESSAGE, HOLD_TIMEOUT_DEFAULT);
+        let said = Said::default();
+        return rules(each.into_iter().flatten(), &said);
     }
     let mut fields = Fields::of(r, node, &DEFAULT)?;
     let mut each = Vec::new();
@@ -59,30 +60,51 @@ fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
         r.report(error.suggest("write one word for all of them, or `exec: deny` and the like"));
         return None;
     }
-    let message = match fields.take("message") {
-        Some(node) => rule::message(r, node)?,
-        None => MESSAGE.to_owned(),
-    };
-    let timeout = match fields.take("timeout") {
-        Some(node)
-            if each
-                .iter()
-                .all(|(_, _, effect)| *effect != Effect::DefaultHold) =>
-        {
-            let message = "`timeout` says how long a hold waits, and nothing is held by default";
-            r.report(Diagnostic::error(node.at, node.excerpt(), message));
-            return None;
+    let mut said = Said::default();
+    if let Some(node) = fields.take("message") {
+        said.message = rule::message(r, node)?;
+    }
+    let is_held = |(_, _, effect): &(_, _, Effect)| *effect == Effect::DefaultHold;
+    let holds = each.iter().any(is_held);
+    if let Some(node) = fields.take("timeout") {
+        only_of_holds(r, node, "`timeout` says how long a hold waits", holds)?;
+        said.timeout = rule::timeout(r, node)?;
+    }
+    if let Some(node) = fields.take("approval") {
+        only_of_holds(r, node, "`approval` says who lets a hold go on", holds)?;
+        said.approval = Some(approval::named(r, node)?);
+    }
+    rules(each, &said)
+}
+
+fn only_of_holds(r: &mut Reader, node: &Node, what: &str, holds: bool) -> Option<()> {
+    if !holds {
+        let message = format!("{what}, and nothing is held by default");
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+    }
+    holds.then_some(())
+}
+
+/// What is said beside the words.
+struct Said {
+    message: String,
+    timeout: DurationMs,
+    approval: Option<ApprovalName>,
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Self {
+            message: MESSAGE.to_owned(),
+            timeout: HOLD_TIMEOUT_DEFAULT,
+            approval: None,
         }
-        Some(node) => rule::timeout(r, node)?,
-        None => HOLD_TIMEOUT_DEFAULT,
-    };
-    rules(each, &message, timeout)
+    }
 }
 
 fn rules(
     each: impl IntoIterator<Item = (&'static str, Place, Effect)>,
-    message: &str,
-    timeout: DurationMs,
+    said: &Said,
 ) -> Option<Vec<Rule>> {
     let rule = |(class, at, effect): (&str, Place, Effect)| {
         let id: RuleId = format!("default-{class}").parse().ok()?;
@@ -90,8 +112,12 @@ fn rules(
             id,
             effect,
             scope: Scope::All(everything(class)),
-            message: Some(message.to_owned()),
-            timeout,
+            message: Some(said.message.clone()),
+            timeout: said.timeout,
+            approval: said
+                .approval
+                .clone()
+                .filter(|_| effect == Effect::DefaultHold),
             rate: None,
             record: false,
             when: None,

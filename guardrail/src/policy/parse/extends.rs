@@ -73,19 +73,26 @@ pub(in crate::policy) fn extends(r: &mut Reader, node: &Node) -> Vec<Included> {
 fn item_of(r: &mut Reader, node: &Node) -> Option<Included> {
     if let Value::Scalar { .. } = node.value {
         let preset = reference(r, node)?;
-        return included(r, preset, node.at, None, None);
+        return included(r, preset, node.at, Wishes::default());
     }
     let mut fields = Fields::of(r, node, &language::INCLUDED)?;
     let preset = fields
         .require(r, "preset")
         .and_then(|node| reference(r, node))?;
-    included(
-        r,
-        preset,
-        node.at,
-        fields.take("except"),
-        fields.take("with"),
-    )
+    let wishes = Wishes {
+        except: fields.take("except"),
+        with: fields.take("with"),
+        approval: fields.take("approval"),
+    };
+    included(r, preset, node.at, wishes)
+}
+
+/// What an item says beside its preset.
+#[derive(Clone, Copy, Default)]
+struct Wishes<'n> {
+    except: Option<&'n Node>,
+    with: Option<&'n Node>,
+    approval: Option<&'n Node>,
 }
 
 /// `NAME@VERSION`, of those that are shipped.
@@ -143,15 +150,14 @@ fn included(
     r: &mut Reader,
     preset: &'static Preset,
     at: Place,
-    except: Option<&Node>,
-    with: Option<&Node>,
+    wishes: Wishes<'_>,
 ) -> Option<Included> {
     // What is shipped is read by a test.
     let mut spec = preset_spec(preset)?;
     place(&mut spec, at);
-    let values = values(r, preset, &spec, with, at)?;
+    let values = values(r, preset, &spec, wishes.with, at)?;
     substitute(&mut spec, &values);
-    let left_out = except.map_or(Some(BTreeSet::new()), |node| {
+    let left_out = wishes.except.map_or(Some(BTreeSet::new()), |node| {
         left_out(r, preset, &spec, node)
     })?;
     let mut sections = Vec::new();
@@ -164,6 +170,9 @@ fn included(
                 let id = field(rule, "id").and_then(Node::text);
                 id.is_none_or(|id| !left_out.contains(id))
             });
+            if let Some(node) = wishes.approval {
+                approved_by(r, preset, rules, node)?;
+            }
         }
         prefix(&mut node, key, preset.name);
         sections.push((key, node));
@@ -214,6 +223,33 @@ fn left_out(r: &mut Reader, preset: &Preset, spec: &Node, node: &Node) -> Option
         });
     }
     complete.then_some(left_out)
+}
+
+/// Has everything that a preset's rules hold be approved as the policy says.
+fn approved_by(r: &mut Reader, preset: &Preset, rules: &mut [Node], by: &Node) -> Option<()> {
+    let word = |rule: &Node, key: &str, hold: &str| {
+        field(rule, key)
+            .and_then(Node::text)
+            .is_some_and(|word| word == hold)
+    };
+    let holds = |rule: &Node| {
+        word(rule, "effect", "hold")
+            || field(rule, "rate").is_some_and(|rate| word(rate, "then", "hold"))
+    };
+    let mut held = rules.iter_mut().filter(|rule| holds(rule)).peekable();
+    if held.peek().is_none() {
+        let message = format!("no rule of preset `{preset}` holds anything");
+        r.report(Diagnostic::error(by.at, by.excerpt(), message));
+        return None;
+    }
+    for rule in held {
+        if let Value::Map(pairs) = &mut rule.value {
+            let text = "approval".to_owned();
+            let value = Value::Scalar { text, plain: true };
+            pairs.push((Node { at: by.at, value }, by.clone()));
+        }
+    }
+    Some(())
 }
 
 /// Each parameter of a preset with its value: what the policy says, or what it is otherwise.
@@ -456,7 +492,7 @@ fn merge(spec: &mut Node, key: &str, section: Node, at: Place) {
     let Value::Map(pairs) = &mut spec.value else {
         return;
     };
-    let after = ["tests", "rules", "permissions"];
+    let after = ["tests", "rules", "approvals", "permissions"];
     let later = after.iter().take_while(|one| **one != key);
     let before = later
         .filter_map(|one| {

@@ -3,6 +3,7 @@
 //! Never guesses and never ignores: a key or value of the language that this build cannot enforce is an error
 //! that says so.
 
+mod approval;
 mod args;
 mod attempt;
 mod case;
@@ -68,6 +69,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         subjects,
         sets: std::mem::take(&mut r.sets),
         calendar: std::mem::take(&mut r.calendar),
+        approvals: std::mem::take(&mut r.approvals),
         permissions,
         rules,
         tests,
@@ -107,6 +109,9 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     // First of all: permissions and rules name them.
     destinations_and_times(r, &mut fields, &included);
     let permissions = all_permissions(r, &mut fields, &included);
+    if let Some(node) = fields.take("approvals") {
+        approval::approvals(r, node);
+    }
     let (mut rules, complete) = all_rules(r, &mut fields, extends, &included, &permissions);
     within_bounds(r, extends, &permissions, rules.as_deref().unwrap_or(&[]));
     if let Some(node) = fields.take("default") {

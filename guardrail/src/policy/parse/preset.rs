@@ -89,6 +89,7 @@ fn spec(r: &mut Reader, node: &Node, name: PolicyName) -> Option<(Vec<Parameter>
         },
         sets: std::mem::take(&mut r.sets),
         calendar: std::mem::take(&mut r.calendar),
+        approvals: vec![],
         permissions: all,
         rules,
         tests,

@@ -3,7 +3,7 @@
 use std::{fmt::Display, str::FromStr};
 
 use super::super::{
-    Diagnostic, NamedSet, Periods,
+    Approval, Diagnostic, NamedSet, Periods,
     diagnostic::nearest,
     yaml::{Node, Value},
 };
@@ -17,6 +17,8 @@ pub(super) struct Reader {
     pub(super) sets: Vec<NamedSet>,
     /// Named periods that were read so far
     pub(super) calendar: Vec<Periods>,
+    /// Approvals that were read so far
+    pub(super) approvals: Vec<Approval>,
 }
 
 impl Reader {

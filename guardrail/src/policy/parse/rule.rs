@@ -1,6 +1,7 @@
 //! One rule of the list.
 
 use super::{
+    approval,
     fields::Fields,
     net,
     reader::{Reader, either},
@@ -40,6 +41,9 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         .map(|node| (node, r.flag(node, "record")));
     let when = fields.take("when").map(|node| when(r, node));
     let rate = fields.take("rate").map(|node| (node, rate(r, node)));
+    let approval = fields
+        .take("approval")
+        .map(|node| (node, approval::named(r, node)));
     let effect = effect?;
     if rate.is_none() && effect == Effect::Throttle {
         let error = Diagnostic::error(node.at, "", "a rule of effect `throttle` has no `rate`");
@@ -56,10 +60,14 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         Some((_, rate)) => rate.is_none_or(|rate| rate.then == Then::Hold),
         None => effect == Effect::Hold,
     };
-    if let Some((node, _)) = timeout
-        && !holds
-    {
-        only(r, node, "timeout", Effect::Hold, effect);
+    let of_holds = [
+        ("timeout", timeout.map(|(node, _)| node)),
+        ("approval", approval.as_ref().map(|(node, _)| *node)),
+    ];
+    for (key, node) in of_holds {
+        if let (Some(node), false) = (node, holds) {
+            only(r, node, key, Effect::Hold, effect);
+        }
     }
     if let Some((node, _)) = record
         && effect != Effect::Allow
@@ -74,6 +82,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         scope: scope?,
         message,
         timeout: timeout?,
+        approval: approval.map_or(Some(None), |(_, name)| name.map(Some))?,
         rate: rate.map_or(Some(None), |(_, rate)| rate.map(Some))?,
         record: record?,
         when: when.map_or(Some(None), |when| when.map(Some))?,

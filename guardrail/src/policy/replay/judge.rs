@@ -178,6 +178,7 @@ impl<'a> Attempt<'a> {
             subjects: policy.subjects.clone(),
             sets: vec![],
             calendar: vec![],
+            approvals: policy.approvals.clone(),
             permissions: permissions
                 .filter(|one| granted(&one.name))
                 .cloned()

@@ -1,5 +1,6 @@
 //! Properties of the policy language: what is refused, where the finding points, what a document means.
 
+mod approvals;
 mod cases;
 mod conditions;
 pub(super) mod corpus;
@@ -379,10 +380,8 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
     let sources = [
         spec("onLoss: {}"),
         spec("profiles: []"),
-        spec("approvals: []"),
         rule("when: { flags: [x] }"),
         rule("flags: []"),
-        rule("approval: x"),
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mprotect], path: /a } }"]),

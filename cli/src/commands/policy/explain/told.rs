@@ -51,6 +51,9 @@ pub(super) struct Told {
 struct ToGoOn {
     /// An approval does
     approval: bool,
+    /// Who may approve, stage after stage; absent where every operator may
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approvers: Option<String>,
     /// A grant of these does
     permissions: Vec<String>,
     /// Only with all of them
@@ -170,7 +173,10 @@ impl Told {
         let word = if ways.all_needed { " and " } else { " or " };
         let grant = (!ways.permissions.is_empty())
             .then(|| format!("a grant of {}", ways.permissions.join(word)));
-        let approval = ways.approval.then(|| "an approval".to_owned());
+        let approval = ways.approval.then(|| match &ways.approvers {
+            Some(approvers) => format!("an approval by {approvers}"),
+            None => "an approval by any operator".to_owned(),
+        });
         let ways: Vec<String> = approval.into_iter().chain(grant).collect();
         match (ways.as_slice(), self.rule.as_ref()) {
             ([], Some(rule)) if rule.effect == Effect::Deny.as_str() => {
@@ -190,8 +196,11 @@ impl ToGoOn {
             Way::All(permissions) => (permissions.as_slice(), true),
             Way::None => (&[][..], false),
         };
+        let by = account.by.as_ref();
+        let approvers = by.and_then(|by| by.policy.approval(by.rule));
         Some(Self {
             approval: account.outcome == Outcome::Hold,
+            approvers: approvers.map(ToString::to_string),
             permissions: permissions.iter().map(ToString::to_string).collect(),
             all_needed,
         })

@@ -1,0 +1,198 @@
+//! Changes of policies that take more people than the one who wants them. The last approval applies the change, in one
+//! transaction with it, and only if the policy is still the one that was read.
+
+use stayhand_guardrail::{
+    approval::{Progress, Reviewer},
+    event::PolicyChange,
+    id::{ProposalId, Revision},
+    policy::{self, Policy, Versioned},
+    proposal::{Illegal, Proposal, ProposalState},
+    time::DurationMs,
+};
+
+use super::{
+    App, Error, cases,
+    policies::{blocking, check_together},
+};
+use crate::{
+    clock,
+    operator::Operator,
+    people::PeopleError,
+    store::{StoredPolicy, Write},
+};
+
+/// Until when a proposal can be approved: over a long week-end, and not after everybody has forgotten it.
+const LIFETIME: DurationMs = DurationMs::from_secs(7 * 86_400);
+/// Proposals that may wait at once: each has a whole document.
+const WAITING_MAX: u64 = 100;
+
+impl App {
+    /// Makes a checked change wait for approval.
+    pub(super) async fn propose(
+        &self,
+        mut write: Write<'_>,
+        stored: StoredPolicy,
+        approval: Progress,
+    ) -> Result<Proposal, Error> {
+        let now = stored.create_time;
+        let waiting = write.waiting_proposals(now).await?;
+        if waiting >= WAITING_MAX {
+            return Err(Error::TooManyProposals(WAITING_MAX));
+        }
+        let base = Revision(stored.revision.0.saturating_sub(1));
+        let proposal = Proposal {
+            id: ProposalId(1),
+            policy: stored.name,
+            base,
+            source: stored.source,
+            by: stored.applied_by,
+            create_time: now,
+            expire_time: now.plus(LIFETIME),
+            approval,
+            state: ProposalState::Pending,
+        };
+        let proposal = write.insert_proposal(proposal).await?;
+        let record = proposal.record(PolicyChange::Proposed, &proposal.by, "");
+        write.audit_policy(record, now).await?;
+        write.commit().await?;
+        tracing::info!(proposal = %proposal.id, policy = %proposal.policy, by = %proposal.by, "change proposed");
+        Ok(proposal)
+    }
+
+    /// Approves a proposal; the last approval that is needed applies it.
+    pub async fn approve_proposal(
+        &self,
+        operator: &Operator,
+        id: ProposalId,
+        reason: String,
+    ) -> Result<Proposal, Error> {
+        let (by, unread) = self.reviewer(operator).await?;
+        // Before anything is locked, as when it was proposed; the others may have changed since.
+        let standing = found(self.store().proposal(id).await?, id)?;
+        let parsed = self.fit(&standing.source).await?;
+        let mut write = self.store().begin().await?;
+        let proposal = found(write.proposal(id).await?, id)?;
+        let now = clock::now();
+        let step = match proposal.approve(&by, &reason, now) {
+            Ok(step) => step,
+            Err(illegal) => return Err(with_directory(illegal, unread)),
+        };
+        write.audit_policy(step.record, now).await?;
+        let mut proposal = step.proposal;
+        if !step.is_complete {
+            write.update_proposal(&proposal).await?;
+            write.commit().await?;
+            return Ok(proposal);
+        }
+        let newest = write.policies().await?;
+        let standing = newest.iter().find(|one| one.name == proposal.policy);
+        if standing.map_or(Revision(0), |one| one.revision) != proposal.base {
+            proposal.state = ProposalState::Outdated { at: now };
+            write.update_proposal(&proposal).await?;
+            write.commit().await?;
+            return Ok(proposal);
+        }
+        let revision = proposal.base.next();
+        let versioned = Versioned {
+            revision,
+            policy: parsed,
+        };
+        check_together(newest, versioned, proposal.source.len()).await?;
+        proposal.state = ProposalState::Applied { revision, at: now };
+        write.update_proposal(&proposal).await?;
+        let stored = StoredPolicy {
+            name: proposal.policy.clone(),
+            revision,
+            source: proposal.source.clone(),
+            applied_by: proposal.by.clone(),
+            create_time: now,
+            generation: write.generation().await?.next(),
+            proposal: Some(id),
+        };
+        self.insert(write, stored).await?;
+        Ok(proposal)
+    }
+
+    /// Refuses a proposal, or takes it back.
+    pub async fn refuse_proposal(
+        &self,
+        operator: &Operator,
+        id: ProposalId,
+        reason: String,
+    ) -> Result<Proposal, Error> {
+        let mut write = self.store().begin().await?;
+        let proposal = found(write.proposal(id).await?, id)?;
+        let now = clock::now();
+        let step = proposal.refuse(operator.user(), &reason, now)?;
+        write.audit_policy(step.record, now).await?;
+        write.update_proposal(&step.proposal).await?;
+        write.commit().await?;
+        Ok(step.proposal)
+    }
+
+    /// A proposal as it is now.
+    pub async fn proposal(&self, _operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
+        let proposal = found(self.store().proposal(id).await?, id)?;
+        Ok(proposal.at(clock::now()))
+    }
+
+    /// Proposals before a number, the newest first, without their documents.
+    pub async fn proposal_list(
+        &self,
+        _operator: &Operator,
+        show_ended: bool,
+        before: u64,
+        max: u32,
+    ) -> Result<Vec<Proposal>, Error> {
+        let now = clock::now();
+        let found = self.store().proposals(show_ended, before, now, max).await?;
+        let short = found.into_iter().map(|one| Proposal {
+            source: String::new(),
+            ..one.at(now)
+        });
+        Ok(short.collect())
+    }
+
+    /// What was fit to be applied when it was proposed may not be beside the policies of today.
+    async fn fit(&self, source: &str) -> Result<Policy, Error> {
+        let (text, set) = (source.to_owned(), self.policies());
+        let parsed = blocking(move || {
+            let parsed = policy::parse(&text).map_err(Error::Policy)?;
+            cases::check(&parsed, &set)?;
+            Ok(parsed)
+        });
+        parsed.await?
+    }
+
+    /// Somebody who answers, with all that approvals are about, and why nobody can tell who is on call, if that is so.
+    pub(super) async fn reviewer(
+        &self,
+        operator: &Operator,
+    ) -> Result<(Reviewer, Option<PeopleError>), Error> {
+        let user = operator.user().clone();
+        let people = self.people.clone();
+        let (directory, unread) = match blocking(move || people.read()).await? {
+            Ok(directory) => (directory, None),
+            Err(error) => (crate::people::Directory::default(), Some(error)),
+        };
+        let by = Reviewer {
+            groups: self.names.groups(&user).await,
+            on_call: directory.on_call(&user),
+            manages: directory.manages(&user),
+            user,
+        };
+        Ok((by, unread))
+    }
+}
+
+fn found(proposal: Option<Proposal>, id: ProposalId) -> Result<Proposal, Error> {
+    proposal.ok_or(Error::UnknownProposal(id))
+}
+
+/// Who does not count without the directory might with it.
+fn with_directory(illegal: Illegal, unread: Option<PeopleError>) -> Error {
+    match (illegal, unread) {
+        (Illegal::NotCounted { .. }, Some(error)) => error.into(),
+        (illegal, _) => illegal.into(),
+    }
+}

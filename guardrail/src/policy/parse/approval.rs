@@ -1,0 +1,183 @@
+//! `approvals`: who may let a held action go on.
+
+use super::{fields::Fields, net, reader::Reader};
+use crate::{
+    approval::{Approver, Escalation, Plan, Quorum, Stage},
+    id::ApprovalName,
+    limits::{APPROVALS_MAX, APPROVERS_MAX, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, STAGES_MAX},
+    policy::{
+        Approval, Diagnostic,
+        diagnostic::nearest,
+        language,
+        yaml::{Node, Value},
+    },
+    time::DurationMs,
+};
+
+/// Reads the list into the reader, where [`named`] finds it.
+pub(super) fn approvals(r: &mut Reader, node: &Node) {
+    let Some(items) = r.list_up_to(node, "approvals", APPROVALS_MAX) else {
+        return;
+    };
+    for item in items {
+        let Some(approval) = approval(r, item) else {
+            continue;
+        };
+        let name = &approval.plan.name;
+        if let Some(other) = r.approvals.iter().find(|other| other.plan.name == *name) {
+            let message = format!(
+                "approval `{name}` is defined twice, first in line {}",
+                other.at.line
+            );
+            r.report(Diagnostic::error(item.at, name.as_str(), message));
+            continue;
+        }
+        r.approvals.push(approval);
+    }
+}
+
+/// An approval by its name.
+pub(super) fn named(r: &mut Reader, node: &Node) -> Option<ApprovalName> {
+    let name: ApprovalName = r.parsed(node, "approval")?;
+    if let Some(found) = r.approvals.iter_mut().find(|one| one.plan.name == name) {
+        found.used = true;
+        return Some(name);
+    }
+    let message = format!("the policy has no approval `{name}`");
+    let error = Diagnostic::error(node.at, name.as_str(), message);
+    let known = r.approvals.iter().map(|one| one.plan.name.as_str());
+    let error = match nearest(name.as_str(), known) {
+        Some(near) => error.suggest(format!("did you mean `{near}`?")),
+        None => error.suggest("define it under `approvals`"),
+    };
+    r.report(error);
+    None
+}
+
+fn approval(r: &mut Reader, node: &Node) -> Option<Approval> {
+    let mut fields = Fields::of(r, node, &language::APPROVAL)?;
+    let name: Option<ApprovalName> = fields
+        .require(r, "name")
+        .and_then(|node| r.parsed(node, "approval name"));
+    let items = fields
+        .require(r, "stages")
+        .and_then(|node| r.list_up_to(node, "stages", STAGES_MAX));
+    let items = items.unwrap_or(&[]);
+    let stages: Vec<Stage> = items.iter().filter_map(|item| stage(r, item)).collect();
+    if stages.is_empty() || stages.len() != items.len() {
+        return None;
+    }
+    Some(Approval {
+        plan: Plan {
+            name: name?,
+            stages,
+        },
+        used: false,
+        at: node.at,
+    })
+}
+
+fn stage(r: &mut Reader, node: &Node) -> Option<Stage> {
+    let mut fields = Fields::of(r, node, &language::STAGE)?;
+    let escalation = match fields.take("escalate") {
+        Some(node) => Some(escalation(r, node)?),
+        None => None,
+    };
+    let given: Vec<&str> = ["any", "all", "count"]
+        .into_iter()
+        .filter(|key| fields.had(key))
+        .collect();
+    let [key] = given.as_slice() else {
+        let message = "a stage has exactly one of `any`, `all` and `count` with `of`";
+        r.report(Diagnostic::error(node.at, "", message));
+        return None;
+    };
+    let value = fields.take(key)?;
+    let of = fields.take("of");
+    let (quorum, names) = match (*key, of) {
+        ("count", Some(of)) => (Quorum::Count(count(r, value)?), of),
+        ("count", None) => {
+            let error = Diagnostic::error(node.at, "", "`count` does not say of whom");
+            r.report(error.suggest("write `count: 2, of: [group:dba]`"));
+            return None;
+        }
+        (_, Some(of)) => {
+            let error = Diagnostic::error(of.at, of.excerpt(), "`of` belongs to `count`");
+            r.report(error);
+            return None;
+        }
+        ("all", None) => (Quorum::All, value),
+        (_, None) => (Quorum::Any, value),
+    };
+    let stage = Stage {
+        quorum,
+        of: approvers(r, names, key)?,
+        escalation,
+    };
+    can_be_met(r, node, &stage).then_some(stage)
+}
+
+/// More people than a stage names can never approve.
+fn can_be_met(r: &mut Reader, node: &Node, stage: &Stage) -> bool {
+    let Some(named) = stage
+        .named_at_most()
+        .filter(|named| *named < stage.needed())
+    else {
+        return true;
+    };
+    let message = format!(
+        "the stage needs {} people and names {named}: nobody can ever approve it",
+        stage.needed()
+    );
+    let error = Diagnostic::error(node.at, node.excerpt(), message);
+    r.report(error.suggest("name a group, or as many people as it needs"));
+    false
+}
+
+fn count(r: &mut Reader, node: &Node) -> Option<u32> {
+    let count = net::number(r, node, "a count is a number")?;
+    let max = u32::try_from(APPROVERS_MAX).unwrap_or(u32::MAX);
+    if count == 0 || count > max {
+        let message = format!("a stage needs from 1 to {max} people, not {count}");
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+        return None;
+    }
+    Some(count)
+}
+
+fn approvers(r: &mut Reader, node: &Node, what: &str) -> Option<Vec<Approver>> {
+    let items = match &node.value {
+        Value::List(_) => r.list_up_to(node, what, APPROVERS_MAX)?,
+        _ => r.one_or_list(node, what),
+    };
+    let mut all: Vec<Approver> = Vec::new();
+    for item in items {
+        let one: Approver = r.parsed(item, what)?;
+        r.unless_repeated(&mut all, one, item, what);
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+fn escalation(r: &mut Reader, node: &Node) -> Option<Escalation> {
+    let mut fields = Fields::of(r, node, &language::ESCALATION)?;
+    let after = fields.require(r, "after").and_then(|node| after(r, node));
+    let to = fields
+        .require(r, "to")
+        .and_then(|node| approvers(r, node, "to"));
+    Some(Escalation {
+        after: after?,
+        to: to?,
+    })
+}
+
+fn after(r: &mut Reader, node: &Node) -> Option<DurationMs> {
+    let after: DurationMs = r.parsed(node, "after")?;
+    if after < HOLD_TIMEOUT_MIN || after > HOLD_TIMEOUT_MAX {
+        let message = format!(
+            "a stage escalates after {HOLD_TIMEOUT_MIN} to {HOLD_TIMEOUT_MAX}, not {after}"
+        );
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+        return None;
+    }
+    Some(after)
+}
