@@ -6,6 +6,7 @@ use std::{
     fs,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +39,8 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// The second revision of the policy: what it says is enforced only if agent and programs have the same maps.
 const NEXT: &str = "not here and not now";
+/// Between two rounds.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Attempts of one round; a round is short beside a take-over.
 const ATTEMPTS: u32 = 200;
 
@@ -113,6 +116,8 @@ fn replaced_after(host: &mut Host, harm: impl FnOnce() -> Result<()>) -> Result<
                 let opened = alice.tell(&format!("hammer|{ATTEMPTS}|/srv/vault/f|{flags}"))?;
                 ensure!(opened == 0, "{opened} of round {rounds} went through");
                 rounds += 1;
+                // The verifier needs the processor, too.
+                std::thread::sleep(PAUSE);
             }
             Ok(rounds)
         });

@@ -46,11 +46,7 @@ impl Included {
 pub(in crate::policy) fn extends(r: &mut Reader, node: &Node) -> Vec<Included> {
     let items = match &node.value {
         Value::List(_) => r.list_up_to(node, "extends", PRESETS_MAX).unwrap_or(&[]),
-        Value::Scalar { .. } => std::slice::from_ref(node),
-        Value::Map(_) => {
-            r.wrong_type(node, "extends", "a list of presets");
-            &[]
-        }
+        Value::Scalar { .. } | Value::Map(_) => std::slice::from_ref(node),
     };
     let mut all: Vec<Included> = Vec::new();
     for item in items {

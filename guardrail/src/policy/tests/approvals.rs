@@ -85,7 +85,7 @@ fn rules_defaults_and_what_a_preset_holds_are_approved_as_they_say() {
     let source = document(
         "subjects: { groups: [dev] }
 default: { net: hold, exec: deny, approval: one }
-extends: [{ preset: accident-prevention@1, approval: two }]
+extends: { preset: accident-prevention@1, approval: two }
 approvals:
   - { name: one, stages: [{ any: [\"group:sre\", \"user:carol\"], escalate: { after: 1m, to: [manager] } }] }
   - { name: two, stages: [{ all: [\"group:sre\", \"on-call:ops\"] }, { count: 2, of: group:dba }] }
