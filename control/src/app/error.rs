@@ -2,7 +2,8 @@
 
 use stayhand_guardrail::{
     grant, hold,
-    id::{HostId, PolicyName, ProposalId, Revision, UserName},
+    id::{GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
+    key::PermissionRef,
     policy::{Diagnostic, compile::CompileError},
     prefix::PrefixError,
     proposal,
@@ -122,6 +123,17 @@ pub enum Error {
         /// Each with what was expected and what came
         findings: Vec<Diagnostic>,
     },
+    /// Live grants carry what the policy would no longer define.
+    #[error(
+        "live grants carry permission `{permission}`, which the policy no longer defines: {}; revoke them first, or wait until they end",
+        carried(.grants)
+    )]
+    PermissionInUse {
+        /// The permission
+        permission: PermissionRef,
+        /// Which grants, and whose
+        grants: Vec<(GrantId, UserName)>,
+    },
     /// All policies together are more than a host can enforce.
     #[error("together with the other policies this one cannot be enforced")]
     PolicySet(Vec<CompileError>),
@@ -166,6 +178,20 @@ impl From<stayhand_proto::convert::Invalid> for Error {
             problem: invalid.problem,
         }
     }
+}
+
+/// Grants that an error names.
+const GRANTS_SHOWN: usize = 5;
+
+fn carried(grants: &[(GrantId, UserName)]) -> String {
+    let named = grants.iter().take(GRANTS_SHOWN);
+    let mut named: Vec<String> = named
+        .map(|(id, user)| format!("{id} of `{user}`"))
+        .collect();
+    if grants.len() > GRANTS_SHOWN {
+        named.push(format!("and {} more", grants.len() - GRANTS_SHOWN));
+    }
+    named.join(", ")
 }
 
 fn of_revision(revision: Option<Revision>) -> String {

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use stayhand_guardrail::{
     approval::Progress,
     id::{PolicyName, Revision, UserName},
+    key::PermissionRef,
     policy::{self, Diagnostic, HostSelector, Policy, Versioned},
     proposal::Proposal,
     text::safe,
@@ -86,6 +87,7 @@ impl App {
                 proposal: None,
             });
         }
+        takes_nothing_in_use(&mut write, &parsed).await?;
         let revision = before.map_or(Revision(0), |before| before.revision).next();
         let name = parsed.name.clone();
         check_together(
@@ -234,6 +236,31 @@ fn check_etag(name: &PolicyName, before: Option<&StoredPolicy>, asked: &str) -> 
         what: format!("policy `{name}`"),
         now,
         asked: safe(asked),
+    })
+}
+
+/// Whoever holds a live grant was promised what it carries: a revision that no longer defines that is refused, and says whose
+/// grants have to go first.
+pub(super) async fn takes_nothing_in_use(
+    write: &mut Write<'_>,
+    policy: &Policy,
+) -> Result<(), Error> {
+    let live = write.live_grants(clock::now()).await?;
+    let gone = |one: &&PermissionRef| {
+        one.policy == policy.name && policy.permission(&one.permission).is_none()
+    };
+    let carried = live.iter().flat_map(|one| &one.grant.permissions);
+    let Some(permission) = carried.clone().find(gone) else {
+        return Ok(());
+    };
+    let carries = live
+        .iter()
+        .filter(|one| one.grant.permissions.contains(permission));
+    Err(Error::PermissionInUse {
+        permission: permission.clone(),
+        grants: carries
+            .map(|one| (one.grant.id, one.grant.user.clone()))
+            .collect(),
     })
 }
 

@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 
 use super::{
     App, Error, cases,
-    policies::{blocking, check_together},
+    policies::{blocking, check_together, takes_nothing_in_use},
 };
 use crate::{
     clock,
@@ -93,6 +93,7 @@ impl App {
             return Ok(proposal);
         }
         let revision = proposal.base.next();
+        takes_nothing_in_use(&mut write, &parsed).await?;
         let versioned = Versioned {
             revision,
             policy: parsed,

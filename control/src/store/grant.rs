@@ -194,6 +194,11 @@ impl Write<'_> {
             .transpose()
     }
 
+    /// Every grant that permits something at this time.
+    pub async fn live_grants(&mut self, now: UnixMs) -> Result<Vec<StoredGrant>, StoreError> {
+        active(&mut self.tx, now).await
+    }
+
     /// Grants that count as active although their end has passed.
     pub async fn overdue_grants(
         &mut self,

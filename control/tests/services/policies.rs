@@ -1,11 +1,13 @@
 //! Policies: what is wrong is refused with its place; what is accepted is an immutable revision.
 
-use stayhand_proto::v1::{ApplyPolicyRequest, GetPolicyRequest, ListPoliciesRequest, event::Kind};
+use stayhand_proto::v1::{
+    self, ApplyPolicyRequest, GetPolicyRequest, ListPoliciesRequest, event::Kind,
+};
 use tonic::Code;
 
 use crate::{
     agent::{HostStream, hello},
-    world::{PROD, World, failed, other_policy},
+    world::{PROD, World, create, failed, other_policy},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,4 +334,36 @@ async fn a_policy_is_enforced_on_the_hosts_that_have_its_labels_and_waits_for_no
             .into_inner();
         assert_eq!(listed.policies[0].enforcement.len(), expected, "{hosts}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_a_live_grant_carries_is_not_taken_out_of_its_policy() {
+    let world = World::with_policy().await;
+    let mut grants = world.grants().await;
+    let grant = grants.create_grant(create()).await.unwrap().into_inner();
+    let id = grant.name.strip_prefix("grants/").unwrap().to_owned();
+    let without = PROD
+        .replace("    db: { net: { ops: [connect], cidr: 10.20.0.0/16, ports: [5432] } }\n", "")
+        .replace("    - { id: db, effect: require-grant, permission: db }\n", "");
+    let refused = failed(
+        world.apply(&without).await,
+        Code::FailedPrecondition,
+        "PERMISSION_IN_USE",
+        "`prod/db`",
+    );
+    assert!(
+        refused.message.contains(&id) && refused.message.contains("of `alice`"),
+        "{}",
+        refused.message
+    );
+    // What it carries may mean something else; that is what a revision is for.
+    let other = PROD.replace("ports: [5432]", "ports: [5433]");
+    world.apply(&other).await.unwrap();
+    let request = v1::RevokeGrantRequest {
+        name: grant.name,
+        reason: "the policy goes".into(),
+        ..Default::default()
+    };
+    grants.revoke_grant(request).await.unwrap();
+    world.apply(&without).await.unwrap();
 }

@@ -102,7 +102,13 @@ fn decision(decision: &DecisionEvent) -> (&'static str, Tone, String) {
 }
 
 fn hold(changed: &HoldChanged) -> String {
-    let mut text = format!("{} {}", changed.hold, changed.to);
+    // An approval that is not the last one it takes.
+    let word = if changed.from == changed.to {
+        "approved in part"
+    } else {
+        changed.to.as_str()
+    };
+    let mut text = format!("{} {word}", changed.hold);
     if changed.released {
         text.push_str(", went on");
     }
