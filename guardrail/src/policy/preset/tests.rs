@@ -284,7 +284,11 @@ fn a_preset_that_is_not_there_is_refused_with_those_that_are() {
         "included twice",
     );
     refused("extends: []", 6, "extends is an empty list");
-    refused("extends: { confined-root: 1 }", 6, "unknown key `confined-root`");
+    refused(
+        "extends: { confined-root: 1 }",
+        6,
+        "unknown key `confined-root`",
+    );
     refused("extends: [{ except: [a] }]", 6, "has no `preset`");
     refused(
         "extends: [{ preset: confined-root@1, exept: [a] }]",
