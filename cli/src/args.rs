@@ -7,7 +7,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use stayhand_guardrail::{prefix::PREFIX_LEN_MIN, time::DurationMs};
 
-use crate::commands::{doctor, events, grant, hold, host, policy, why};
+use crate::commands::{doctor, events, flag, grant, hold, host, policy, why};
 
 /// Where the control plane listens for operators.
 const SERVER_DEFAULT: &str = "unix:///run/stayhand/control.sock";
@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Policy(policy::Command),
     #[command(subcommand)]
     Host(host::Command),
+    #[command(subcommand)]
+    Flag(flag::Command),
     #[command(subcommand)]
     Events(events::Command),
     Why(why::Why),

@@ -2,6 +2,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod flag;
 pub(crate) mod grant;
 pub(crate) mod hold;
 pub(crate) mod host;
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Hold(command) => hold::run(command, global, screen).await,
         Command::Policy(command) => policy::run(command, global, screen).await,
         Command::Host(command) => host::run(command, global, screen).await,
+        Command::Flag(command) => flag::run(command, global, screen).await,
         Command::Events(command) => events::run(command, global, screen).await,
         Command::Why(arguments) => why::run(arguments, global, screen).await,
         Command::Doctor(doctor) => doctor::run(doctor, global, screen).await,

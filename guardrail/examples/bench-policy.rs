@@ -49,6 +49,7 @@ fn measured(rules: usize) -> serde_json::Value {
         attempt: &attempt,
         grants: &[],
         used_up: &[],
+        flags: None,
         time: None,
     };
     let explanation = situation.account().explanation;

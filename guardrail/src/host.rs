@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{Generation, GrantId, HoldId, PolicyName, Revision, UserName},
     key::PermissionRef,
+    policy::Flags,
     time::{DurationMs, UnixMs},
 };
 
@@ -19,6 +20,16 @@ pub struct HostState {
     pub leases: Vec<Lease>,
     /// Answers to holds that the host has not yet carried out
     pub answers: Vec<HoldAnswer>,
+    /// Flags that are set, each until then; none in what was written before there were any
+    #[serde(default)]
+    pub flags: Flags,
+}
+
+impl HostState {
+    /// Whether what is enforced of both is the same, but for leases and answers.
+    pub fn compiles_as(&self, other: &Self) -> bool {
+        self.policies == other.policies && self.flags == other.flags
+    }
 }
 
 /// One accepted version of a policy.

@@ -33,6 +33,12 @@ pub const PERIODS_MAX: usize = 100;
 /// Windows of one rule, those of the periods that it names among them: with all of them on every day the kernel's spans
 /// last for what is looked ahead.
 pub const WINDOWS_MAX: usize = 8;
+/// Flags of one rule, and of one test.
+pub const FLAGS_PER_RULE_MAX: usize = 8;
+/// Flags that are set at once: each is told to every host.
+pub const FLAGS_MAX: usize = 64;
+/// Longest time for which a flag is set: a freeze over the holidays; what lasts longer is a policy.
+pub const FLAG_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
 /// Days from the beginning of a day (UTC) for which a host knows when rules count: a week without an agent. Later, and
 /// earlier, they may.
 pub const SCHEDULE_DAYS: u64 = 8;

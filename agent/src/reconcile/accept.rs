@@ -49,7 +49,7 @@ pub fn accept(state: HostState, labels: &HostLabels) -> Result<Accepted, Vec<Str
         return Err(shown(reasons));
     }
     policies.retain(|one| one.policy.hosts.selects(labels));
-    match policy::compile(&policies) {
+    match policy::compile_with(&policies, &state.flags) {
         Ok(image) => Ok(Accepted {
             state,
             image: Arc::new(image),

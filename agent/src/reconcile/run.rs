@@ -218,7 +218,7 @@ impl<I: Images> Reconciler<I> {
     /// The same policies mean the same image.
     fn accept(&self, state: HostState) -> Result<Accepted, Vec<String>> {
         match &self.current {
-            Some(current) if current.accepted.state.policies == state.policies => Ok(Accepted {
+            Some(current) if current.accepted.state.compiles_as(&state) => Ok(Accepted {
                 state,
                 image: Arc::clone(&current.accepted.image),
             }),
@@ -276,7 +276,7 @@ impl<I: Images> Reconciler<I> {
     /// Whether the kernel has exactly these policies and the book's leases, read back just now.
     fn is_live(&self, accepted: &Accepted) -> bool {
         let same = |current: &Current| {
-            current.accepted.state.policies == accepted.state.policies
+            current.accepted.state.compiles_as(&accepted.state)
                 && current.leases == self.book.leases
         };
         self.current.as_ref().is_some_and(same) && self.images.verify().is_ok()

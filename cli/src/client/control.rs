@@ -4,9 +4,9 @@ use std::{future::Future, time::Duration};
 
 use stayhand_guardrail::{event::Event, time::DurationMs};
 use stayhand_proto::v1::{
-    event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
-    hold_service_client::HoldServiceClient, host_service_client::HostServiceClient,
-    policy_service_client::PolicyServiceClient,
+    event_service_client::EventServiceClient, flag_service_client::FlagServiceClient,
+    grant_service_client::GrantServiceClient, hold_service_client::HoldServiceClient,
+    host_service_client::HostServiceClient, policy_service_client::PolicyServiceClient,
 };
 use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
 use tokio_stream::{Stream, StreamExt as _};
@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     screen::Screen,
     time::Moment,
-    view::{Applied, Grant, Hold, Host, Policy, Proposal},
+    view::{Applied, Flag, Grant, Hold, Host, Policy, Proposal},
 };
 
 const CONTROL: Listener = Listener {
@@ -76,6 +76,10 @@ impl Control {
     pub(crate) async fn connect(server: &Server, patience: Duration) -> Result<Self, Failure> {
         let channel = connect(&server.path, CONTROL, patience).await?;
         Ok(Self { channel, patience })
+    }
+
+    fn flags(&self) -> FlagServiceClient<Channel> {
+        FlagServiceClient::new(self.channel.clone())
     }
 
     fn grants(&self) -> GrantServiceClient<Channel> {
@@ -235,6 +239,41 @@ impl Control {
             sent.map(|hold| Hold::of(hold, &screen.moment()))
                 .map_err(failed("watch the holds"))
         }))
+    }
+
+    pub(crate) async fn list_flags(&self) -> Result<Vec<Flag>, Failure> {
+        let mut flags = self.flags();
+        let call = flags.list_flags(v1::ListFlagsRequest {});
+        let listed = answer("list the flags", self.patience, call).await?;
+        Ok(listed.flags.into_iter().map(Flag::of).collect())
+    }
+
+    /// For so long from now.
+    pub(crate) async fn set_flag(
+        &self,
+        name: &str,
+        length: DurationMs,
+        reason: String,
+    ) -> Result<Flag, Failure> {
+        let request = v1::SetFlagRequest {
+            name: format!("flags/{name}"),
+            ttl: Some(wire_duration(length)),
+            reason,
+        };
+        let mut flags = self.flags();
+        let call = flags.set_flag(request);
+        answer("set the flag", self.patience, call)
+            .await
+            .map(Flag::of)
+    }
+
+    pub(crate) async fn clear_flag(&self, name: &str, reason: String) -> Result<(), Failure> {
+        let name = format!("flags/{name}");
+        let mut flags = self.flags();
+        let call = flags.clear_flag(v1::ClearFlagRequest { name, reason });
+        answer("clear the flag", self.patience, call)
+            .await
+            .map(|_| ())
     }
 
     pub(crate) async fn list_hosts(&self) -> Result<Vec<Host>, Failure> {

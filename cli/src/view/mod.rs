@@ -5,6 +5,7 @@
 
 mod approval;
 mod explanation;
+mod flag;
 mod grant;
 mod hold;
 mod host;
@@ -16,6 +17,7 @@ mod status;
 mod tests;
 
 pub(crate) use explanation::Explanation;
+pub(crate) use flag::Flag;
 pub(crate) use grant::Grant;
 pub(crate) use hold::Hold;
 pub(crate) use host::Host;

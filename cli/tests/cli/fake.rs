@@ -10,9 +10,9 @@ use std::{
 
 use stayhand_proto::failure::{AMBIGUOUS_ID, Failure};
 use stayhand_proto::v1::{
-    self, event_service_server as events, grant_service_server as grants,
-    hold_service_server as holds, host_service_server as hosts, local_service_server as local,
-    policy_service_server as policies,
+    self, event_service_server as events, flag_service_server as flags,
+    grant_service_server as grants, hold_service_server as holds, host_service_server as hosts,
+    local_service_server as local, policy_service_server as policies,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot};
@@ -35,6 +35,8 @@ pub(crate) struct Told {
     /// What the next looks at a hold find, instead of what is stored
     pub(crate) hold_looks: Vec<v1::Hold>,
     pub(crate) hosts: Vec<v1::Host>,
+    /// The first is what setting one yields
+    pub(crate) flags: Vec<v1::Flag>,
     pub(crate) policies: Vec<v1::Policy>,
     /// The first is what applying and answering yield
     pub(crate) proposals: Vec<v1::PolicyProposal>,
@@ -70,6 +72,7 @@ impl Fake {
                 let serve = Server::builder()
                     .add_service(grants::GrantServiceServer::new(service.clone()))
                     .add_service(holds::HoldServiceServer::new(service.clone()))
+                    .add_service(flags::FlagServiceServer::new(service.clone()))
                     .add_service(hosts::HostServiceServer::new(service.clone()))
                     .add_service(policies::PolicyServiceServer::new(service.clone()))
                     .add_service(events::EventServiceServer::new(service.clone()))
@@ -253,6 +256,40 @@ impl Service {
         hold.answered_by = "bob".into();
         hold.answer_reason = why;
         Ok(Response::new(hold))
+    }
+}
+
+#[tonic::async_trait]
+impl flags::FlagService for Service {
+    async fn set_flag(&self, request: Request<v1::SetFlagRequest>) -> Answer<v1::Flag> {
+        let asked = request.into_inner();
+        let seconds = asked.ttl.map_or(0, |ttl| ttl.seconds);
+        let told = self
+            .told(format!(
+                "set {} for {seconds} s: {}",
+                asked.name, asked.reason
+            ))
+            .await?;
+        unique(&told.flags, &asked.name, |one| &one.name).map(Response::new)
+    }
+
+    async fn clear_flag(
+        &self,
+        request: Request<v1::ClearFlagRequest>,
+    ) -> Answer<v1::ClearFlagResponse> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!("clear {}: {}", asked.name, asked.reason))
+            .await?;
+        unique(&told.flags, &asked.name, |one| &one.name)
+            .map(|_| Response::new(v1::ClearFlagResponse {}))
+    }
+
+    async fn list_flags(&self, _: Request<v1::ListFlagsRequest>) -> Answer<v1::ListFlagsResponse> {
+        let told = self.told("list flags").await?;
+        Ok(Response::new(v1::ListFlagsResponse {
+            flags: told.flags.clone(),
+        }))
     }
 }
 

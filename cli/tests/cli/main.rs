@@ -16,6 +16,7 @@ mod errors;
 mod events;
 mod explain;
 mod fake;
+mod flags;
 mod grants;
 mod holds;
 mod hosts;

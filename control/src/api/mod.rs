@@ -2,6 +2,7 @@
 //! the control plane that knows wire types.
 
 mod events;
+mod flags;
 mod gate;
 mod grants;
 mod holds;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 use stayhand_proto::{
     limits::MESSAGE_BYTES_MAX,
     v1::{
-        event_service_server::EventServiceServer, grant_service_server::GrantServiceServer,
-        hold_service_server::HoldServiceServer, host_service_server::HostServiceServer,
-        host_sync_service_server::HostSyncServiceServer,
+        event_service_server::EventServiceServer, flag_service_server::FlagServiceServer,
+        grant_service_server::GrantServiceServer, hold_service_server::HoldServiceServer,
+        host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
         policy_service_server::PolicyServiceServer,
     },
 };
@@ -50,6 +51,7 @@ impl Api {
             .add_service(GrantServiceServer::new(self.clone()))
             .add_service(HoldServiceServer::new(self.clone()))
             .add_service(PolicyServiceServer::new(self.clone()))
+            .add_service(FlagServiceServer::new(self.clone()))
             .add_service(HostServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self.clone()));
         routes.routes()

@@ -81,6 +81,8 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
+        Error::UnknownFlag(_) => (Code::NotFound, "UNKNOWN_FLAG"),
+        Error::TooManyFlags(_) => (Code::ResourceExhausted, "TOO_MANY_FLAGS"),
         Error::UnknownProposal(_) => (Code::NotFound, "UNKNOWN_PROPOSAL"),
         Error::TooManyProposals(_) => (Code::ResourceExhausted, "TOO_MANY_PROPOSALS"),
         Error::Proposal(proposal::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),

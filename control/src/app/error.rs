@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     grant, hold,
-    id::{GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
+    id::{FlagName, GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     policy::{Diagnostic, compile::CompileError},
     prefix::PrefixError,
@@ -79,6 +79,12 @@ pub enum Error {
     /// Nobody answers an own hold.
     #[error("`{0}` is the one who is held and cannot answer; ask another approver")]
     OwnHold(UserName),
+    /// It is not set.
+    #[error("flag `{0}` is not set; `stayhand flag ls` shows those that are")]
+    UnknownFlag(FlagName),
+    /// As many as hosts are told of.
+    #[error("{0} flags are set already; clear some of them first")]
+    TooManyFlags(usize),
     /// No such proposal.
     #[error("proposal `{0}` does not exist; `stayhand policy proposals` lists those that wait")]
     UnknownProposal(ProposalId),

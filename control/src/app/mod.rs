@@ -5,6 +5,7 @@ mod approvals;
 mod cases;
 mod error;
 mod events;
+mod flags;
 mod grants;
 mod holds;
 mod hosts;

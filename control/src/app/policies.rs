@@ -253,12 +253,12 @@ pub(super) async fn takes_nothing_in_use(
     let Some(permission) = carried.clone().find(gone) else {
         return Ok(());
     };
-    let carries = live
+    let holders = live
         .iter()
         .filter(|one| one.grant.permissions.contains(permission));
     Err(Error::PermissionInUse {
         permission: permission.clone(),
-        grants: carries
+        grants: holders
             .map(|one| (one.grant.id, one.grant.user.clone()))
             .collect(),
     })

@@ -10,7 +10,9 @@ use stayhand_guardrail::{
 use stayhand_proto::message::{Hello, HostHealth};
 use uuid::Uuid;
 
-use super::{Store, StoreError, Write, grant, hold, list, number, parse, policy, unlist, unsigned};
+use super::{
+    Store, StoreError, Write, flag, grant, hold, list, number, parse, policy, unlist, unsigned,
+};
 
 /// A host as the store knows it.
 #[derive(Clone, Debug)]
@@ -295,6 +297,7 @@ impl Store {
         let policies = policy::newest(&mut snapshot).await?;
         let grants = grant::active(&mut snapshot, now).await?;
         let answers = hold::answers(&mut snapshot, host).await?;
+        let flags = flag::told(&mut snapshot, now).await?;
         snapshot.commit().await?;
         Ok(Some(HostState {
             generation: Generation(unsigned(desired)),
@@ -311,6 +314,7 @@ impl Store {
                 .filter_map(|one| one.grant.lease(host, now))
                 .collect(),
             answers,
+            flags,
         }))
     }
 }

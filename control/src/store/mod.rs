@@ -5,6 +5,7 @@
 
 mod error;
 mod event;
+mod flag;
 mod grant;
 mod hold;
 mod host;
@@ -16,6 +17,7 @@ mod write;
 
 pub use error::StoreError;
 pub use event::{Stored, StreamGap};
+pub use flag::StoredFlag;
 pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
 pub use host::StoredHost;

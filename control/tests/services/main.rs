@@ -10,6 +10,8 @@ mod crash;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod flags;
+#[cfg(test)]
 mod grants;
 #[cfg(test)]
 mod holds;

@@ -343,8 +343,14 @@ async fn a_permission_that_a_live_grant_carries_is_not_taken_out_of_its_policy()
     let grant = grants.create_grant(create()).await.unwrap().into_inner();
     let id = grant.name.strip_prefix("grants/").unwrap().to_owned();
     let without = PROD
-        .replace("    db: { net: { ops: [connect], cidr: 10.20.0.0/16, ports: [5432] } }\n", "")
-        .replace("    - { id: db, effect: require-grant, permission: db }\n", "");
+        .replace(
+            "    db: { net: { ops: [connect], cidr: 10.20.0.0/16, ports: [5432] } }\n",
+            "",
+        )
+        .replace(
+            "    - { id: db, effect: require-grant, permission: db }\n",
+            "",
+        );
     let refused = failed(
         world.apply(&without).await,
         Code::FailedPrecondition,

@@ -9,7 +9,7 @@ use crate::{
     grant::GrantChange,
     hold::HoldPhase,
     host::Phase,
-    id::{Generation, GrantId, HoldId, PolicyName, ProposalId, Revision, UserName},
+    id::{FlagName, Generation, GrantId, HoldId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     subject::Subject,
     time::UnixMs,
@@ -93,6 +93,19 @@ pub struct PolicyChanged {
     pub proposal: Option<ProposalId>,
     /// Why, where it was said
     pub reason: Option<String>,
+}
+
+/// A flag was set or taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlagChanged {
+    /// The flag
+    pub flag: FlagName,
+    /// Until when it is set; none where it was taken away
+    pub until: Option<UnixMs>,
+    /// By whom
+    pub by: UserName,
+    /// Why
+    pub reason: String,
 }
 
 /// Event class, which is also the ring that carries it.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::change::{
-    AgentState, EnforcementEvent, GrantChanged, HoldChanged, Lost, PolicyChanged, Tamper,
+    AgentState, EnforcementEvent, FlagChanged, GrantChanged, HoldChanged, Lost, PolicyChanged,
+    Tamper,
 };
 use crate::{
     action::{Object, Operation, ProcessInfo},
@@ -53,6 +54,8 @@ pub enum EventKind {
     GrantChanged(GrantChanged),
     /// A policy revision was applied
     PolicyChanged(PolicyChanged),
+    /// A flag was set or taken away
+    FlagChanged(FlagChanged),
     /// Recorded decisions that left no event, counted
     Lost(Lost),
     /// The agent started

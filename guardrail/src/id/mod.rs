@@ -182,6 +182,10 @@ text_id!(
     ApprovalName, "approval name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// Something that an operator or a robot says of the world for a while: `high-traffic`.
+    FlagName, "flag name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// For what somebody is on call.
     ScheduleName, "on-call schedule", NAME_BYTES_MAX, NAME_RULE, is_name
 );

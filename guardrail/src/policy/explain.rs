@@ -10,7 +10,7 @@ use super::{
 use crate::{
     action::{Object, Operation},
     event::RuleRef,
-    id::{GrantId, GroupName, PolicyName, RuleId, UserName},
+    id::{FlagName, GrantId, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     reason::{Effect, Reason, Verdict},
     time::{DurationMs, UnixMs},
@@ -80,6 +80,8 @@ pub struct Question<'a> {
     pub unix: Option<[UnixMs; 2]>,
     /// Rules of effect throttle whose rates are used up for this user
     pub used_up: &'a [(PolicyName, RuleId)],
+    /// Flags that are set, if that is known
+    pub flags: Option<&'a [FlagName]>,
 }
 
 /// The answer.
@@ -253,7 +255,7 @@ impl<'a> AtEnd<'a> {
                 Met::Maybe
             };
             let when = rule.when.as_ref();
-            let now = when.map_or(Met::Yes, |when| when.met(question.unix));
+            let now = when.map_or(Met::Yes, |when| when.met(question.unix, question.flags));
             let bits = |least: Met| {
                 if now >= least {
                     shared(one.policy.targets(rule), end, least)

@@ -32,7 +32,7 @@ mod yaml;
 pub use args::ArgCondition;
 pub use case::{Attempt, Case, Outcome};
 pub use check::check;
-pub use compile::compile;
+pub use compile::{compile, compile_with};
 pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use hosts::{HostLabels, HostSelector, Label};
@@ -42,7 +42,7 @@ pub use path::PathPattern;
 pub use preset::Preset;
 pub use rate::{Rate, Then};
 pub use schema::schema;
-pub use when::When;
+pub use when::{Flags, When};
 
 use args::{Call, Met};
 use when::Window;

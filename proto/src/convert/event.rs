@@ -31,6 +31,7 @@ impl From<Event> for v1::Event {
             EventKind::HoldChanged(changed) => Kind::HoldChanged(changed.into()),
             EventKind::GrantChanged(changed) => Kind::GrantChanged(changed.into()),
             EventKind::PolicyChanged(changed) => Kind::PolicyChanged(changed.into()),
+            EventKind::FlagChanged(changed) => Kind::FlagChanged(changed.into()),
             EventKind::Lost(lost) => Kind::Lost(lost.into()),
             EventKind::AgentStarted(state) => Kind::Agent(event_kind::from_agent(state, true)),
             EventKind::AgentStopped(state) => Kind::Agent(event_kind::from_agent(state, false)),
@@ -75,6 +76,9 @@ impl TryFrom<v1::Event> for Event {
             }
             Some(Kind::PolicyChanged(wire)) => {
                 EventKind::PolicyChanged(inside("policy_changed", wire.try_into())?)
+            }
+            Some(Kind::FlagChanged(wire)) => {
+                EventKind::FlagChanged(inside("flag_changed", wire.try_into())?)
             }
             Some(Kind::Lost(wire)) => EventKind::Lost(inside("lost", wire.try_into())?),
             Some(Kind::Agent(wire)) => inside("agent", event_kind::agent(wire))?,

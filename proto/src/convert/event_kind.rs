@@ -2,8 +2,8 @@
 
 use stayhand_guardrail::{
     event::{
-        AgentState, EnforcementEvent, EventKind, GrantChanged, HoldChanged, Lost, PolicyChange,
-        PolicyChanged, Tamper,
+        AgentState, EnforcementEvent, EventKind, FlagChanged, GrantChanged, HoldChanged, Lost,
+        PolicyChange, PolicyChanged, Tamper,
     },
     grant::GrantChange,
     id::{Generation, Revision},
@@ -13,7 +13,7 @@ use super::{
     Invalid, enforcement, hold,
     invalid::optional,
     name,
-    scalar::{id, ids, shown, some_id, some_text, text, time, timestamp},
+    scalar::{id, ids, shown, some_id, some_text, text, time, timestamp, unix_ms},
 };
 use crate::{
     v1,
@@ -181,6 +181,41 @@ impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
             change,
             proposal: name::optional("proposal", name::PROPOSALS, &proposal)?,
             reason: some_text("reason", reason)?,
+        })
+    }
+}
+
+impl From<FlagChanged> for v1::FlagChangedEvent {
+    fn from(changed: FlagChanged) -> Self {
+        let FlagChanged {
+            flag,
+            until,
+            by,
+            reason,
+        } = changed;
+        Self {
+            flag: flag.into(),
+            until_time: until.map(timestamp),
+            by: by.into(),
+            reason,
+        }
+    }
+}
+
+impl TryFrom<v1::FlagChangedEvent> for FlagChanged {
+    type Error = Invalid;
+    fn try_from(wire: v1::FlagChangedEvent) -> Result<Self, Invalid> {
+        let v1::FlagChangedEvent {
+            flag,
+            until_time,
+            by,
+            reason,
+        } = wire;
+        Ok(Self {
+            flag: id("flag", &flag)?,
+            until: unix_ms("until_time", until_time)?,
+            by: id("by", &by)?,
+            reason: text("reason", reason)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use stayhand_guardrail::id::{GrantId, HoldId, HostId, PolicyName, ProposalId};
+use stayhand_guardrail::id::{FlagName, GrantId, HoldId, HostId, PolicyName, ProposalId};
 
 use super::Invalid;
 
@@ -16,8 +16,15 @@ pub const HOSTS: &str = "hosts";
 /// Collection of policies.
 pub const POLICIES: &str = "policies";
 
+/// Collection of flags.
+pub const FLAGS: &str = "flags";
 /// Collection of proposed changes of policies.
 pub const PROPOSALS: &str = "proposals";
+
+/// Name of a flag.
+pub fn flag(name: &FlagName) -> String {
+    format!("{FLAGS}/{name}")
+}
 
 /// Name of a proposal.
 pub fn proposal(id: ProposalId) -> String {

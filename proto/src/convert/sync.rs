@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     host::{Answer, HoldAnswer, HostState, Lease},
     id::Generation,
+    limits::FLAGS_MAX,
     time::UnixMs,
 };
 
@@ -183,12 +184,20 @@ impl From<HostState> for v1::HostState {
             policies,
             leases,
             answers,
+            flags,
         } = state;
         Self {
             generation: generation.0,
             policies: policies.into_iter().map(Into::into).collect(),
             leases: leases.into_iter().map(Into::into).collect(),
             answers: answers.into_iter().map(Into::into).collect(),
+            flags: flags
+                .into_iter()
+                .map(|(flag, until)| v1::SetFlag {
+                    flag: flag.into(),
+                    until_time: Some(timestamp(until)),
+                })
+                .collect(),
         }
     }
 }
@@ -200,6 +209,7 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         policies,
         leases,
         answers,
+        flags,
     } = wire;
     let policies = bounded("policies", policies, STATE_ITEMS_MAX)?
         .into_iter()
@@ -221,6 +231,12 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         answers: answers
             .map(|(at, wire)| inside(&format!("answers[{at}]"), wire.try_into()))
             .collect::<Result<_, _>>()?,
+        flags: bounded("flags", flags, FLAGS_MAX)?
+            .into_iter()
+            .map(|v1::SetFlag { flag, until_time }| {
+                Ok((id("flags", &flag)?, time("flags", until_time)?))
+            })
+            .collect::<Result<_, Invalid>>()?,
     })
 }
 

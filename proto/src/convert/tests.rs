@@ -5,8 +5,9 @@ use stayhand_guardrail::{
     action::{Object, Operation, ProcessInfo},
     approval::{Approver, Escalation, Plan, Progress, Quorum, Review, Stage},
     event::{
-        AgentState, DecisionEvent, EnforcementEvent, Event, EventClass, EventKind, GrantChanged,
-        HoldChanged, HoldRef, LossStage, Lost, PolicyChange, PolicyChanged, RuleRef, Tamper,
+        AgentState, DecisionEvent, EnforcementEvent, Event, EventClass, EventKind, FlagChanged,
+        GrantChanged, HoldChanged, HoldRef, LossStage, Lost, PolicyChange, PolicyChanged, RuleRef,
+        Tamper,
     },
     grant::{Enforcement, Grant, GrantChange, GrantState, HostEnforcement},
     hold::{Approval, Cancel, Decided, Hold, HoldPhase, HoldState},
@@ -172,6 +173,12 @@ fn kinds() -> Vec<EventKind> {
             change: PolicyChange::Approved,
             proposal: Some(ProposalId(9)),
             reason: Some("read it".into()),
+        }),
+        EventKind::FlagChanged(FlagChanged {
+            flag: "high-traffic".parse().unwrap(),
+            until: Some(UnixMs(9_000)),
+            by: "root".parse().unwrap(),
+            reason: "the sale".into(),
         }),
         EventKind::Lost(Lost {
             class: EventClass::B,
@@ -578,6 +585,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             expire_time: UnixMs(1_700_000_000_999),
             server_time,
         }],
+        flags: [("high-traffic".parse().unwrap(), UnixMs(9_000))].into(),
         answers: [Answer::Approved, Answer::Refused]
             .map(|answer| HoldAnswer {
                 hold: HoldId(9),

@@ -14,6 +14,7 @@ mod defaults;
 mod exec_args;
 mod facts;
 pub mod filesystems;
+mod flags;
 mod guest;
 mod hold_agent;
 mod hold_calls;
@@ -77,6 +78,7 @@ const LISTS: &[&[Scenario]] = &[
     hold_creation::SCENARIOS,
     overlay::SCENARIOS,
     filesystems::SCENARIOS,
+    flags::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
     presets::SCENARIOS,

@@ -47,6 +47,15 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
             );
             ("POLICY", Tone::Strong, text)
         }
+        EventKind::FlagChanged(changed) => {
+            let word = match changed.until {
+                Some(until) => format!("set until {until}"),
+                None => "cleared".to_owned(),
+            };
+            let mut text = format!("{} {word}", changed.flag);
+            by(&mut text, Some(&changed.by), Some(&changed.reason));
+            ("FLAG", Tone::Strong, text)
+        }
         EventKind::Lost(lost) => {
             let count = match lost.count {
                 0 => "an unknown number of".to_owned(),

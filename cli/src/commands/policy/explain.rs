@@ -6,7 +6,7 @@ mod action;
 mod told;
 
 use stayhand_guardrail::{
-    id::{GroupName, PermissionName, PolicyName, RuleId, UserName},
+    id::{FlagName, GroupName, PermissionName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
         Label, Versioned,
@@ -60,8 +60,21 @@ pub(crate) struct Explain {
     /// When, as `2026-11-27 18:00 Europe/Berlin`; without it, rules that do not always count may count
     #[arg(long, value_name = "TIME", value_parser = point)]
     at: Option<UnixMs>,
+    /// A flag that is set, and no other is but those that are named; repeatable. Without it, rules with flags may count
+    #[arg(long = "flag", value_name = "FLAG")]
+    flags: Vec<FlagName>,
+    /// No flag is set
+    #[arg(long, conflicts_with = "flags")]
+    no_flags: bool,
     #[command(flatten)]
     action: Action,
+}
+
+impl Explain {
+    fn set_flags(&self) -> Option<&[FlagName]> {
+        let known = self.no_flags || !self.flags.is_empty();
+        known.then_some(self.flags.as_slice())
+    }
 }
 
 pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
@@ -99,6 +112,7 @@ pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
         grants: &grants,
         used_up: &used_up,
         time: explain.at,
+        flags: explain.set_flags(),
     };
     let account = situation.account();
     let told = Told::of(&situation, &account, &|policy| file_of(&documents, policy));

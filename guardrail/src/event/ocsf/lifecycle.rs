@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     event::{
-        AgentState, EnforcementEvent, Event, GrantChanged, HoldChanged, Lost, PolicyChange,
-        PolicyChanged, Tamper,
+        AgentState, EnforcementEvent, Event, FlagChanged, GrantChanged, HoldChanged, Lost,
+        PolicyChange, PolicyChanged, Tamper,
     },
     grant::GrantChange,
     host::Phase,
@@ -147,6 +147,33 @@ pub(super) fn policy(change: &PolicyChanged) -> Body {
     if let Some(reason) = &change.reason {
         body.set("comment", safe(reason));
     }
+    body
+}
+
+pub(super) fn flag(change: &FlagChanged) -> Body {
+    let (word, until) = match change.until {
+        Some(until) => ("set", format!(" until {until}")),
+        None => ("cleared", String::new()),
+    };
+    let message = format!("flag {} {word} by {}{until}", change.flag, change.by);
+    let mut body = Body::new(
+        Class::ENTITY_MANAGEMENT,
+        activity::ENTITY_UPDATE,
+        format!("flag.{word}"),
+        message,
+    );
+    body.severity = severity::LOW;
+    body.set("actor", actor(&change.by));
+    body.set(
+        "entity",
+        json!({
+            "uid": format!("flags/{}", change.flag),
+            "name": change.flag.as_str(),
+            "type": "Flag",
+            "type_id": ENTITY_OTHER,
+        }),
+    );
+    body.set("comment", safe(&change.reason));
     body
 }
 

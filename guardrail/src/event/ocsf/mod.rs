@@ -47,6 +47,7 @@ pub fn to_object(event: &Event, producer: Producer<'_>) -> Map<String, Value> {
         EventKind::HoldChanged(change) => lifecycle::hold(change),
         EventKind::GrantChanged(change) => lifecycle::grant(change),
         EventKind::PolicyChanged(change) => lifecycle::policy(change),
+        EventKind::FlagChanged(change) => lifecycle::flag(change),
         EventKind::Lost(lost) => lifecycle::lost(lost),
         EventKind::AgentStarted(agent) => lifecycle::agent(agent, true),
         EventKind::AgentStopped(agent) => lifecycle::agent(agent, false),

@@ -138,11 +138,6 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
         permission: Some("demo/vault".parse().unwrap()),
         ..decision(Verdict::Allowed, Reason::Grant, Operation::Write)
     };
-    let agent = |enforced| AgentState {
-        version: "0.1.0".to_owned(),
-        enforced,
-        detail: "5 hooks".to_owned(),
-    };
     vec![
         ("exec-denied", boxed(denied)),
         ("file-held", boxed(held)),
@@ -180,6 +175,28 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
                 change: PolicyChange::Applied,
                 proposal: None,
                 reason: None,
+            }),
+        ),
+    ]
+    .into_iter()
+    .chain(other_kinds())
+    .collect()
+}
+
+fn other_kinds() -> Vec<(&'static str, EventKind)> {
+    let agent = |enforced| AgentState {
+        version: "0.1.0".to_owned(),
+        enforced,
+        detail: "5 hooks".to_owned(),
+    };
+    vec![
+        (
+            "flag-set",
+            EventKind::FlagChanged(FlagChanged {
+                flag: "high-traffic".parse().unwrap(),
+                until: Some(UnixMs(1_795_222_243_512)),
+                by: "bob".parse().unwrap(),
+                reason: "the sale".to_owned(),
             }),
         ),
         (

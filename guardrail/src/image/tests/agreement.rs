@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     action::Object,
-    id::GrantId,
+    id::{FlagName, GrantId},
     image::{
         Image,
         eval::{Beside, judge_address, judge_name, judge_paths, judge_system},
@@ -26,13 +26,15 @@ use crate::{
         schedules::Wall,
     },
     policy::{
+        Flags,
         args::{Arguments, Call, Programs, Sha256},
-        compile,
+        compile, compile_with,
         explain::{End, Explanation, Question, explain},
         net::{mapped_octets, vsock_address},
     },
     reason::{Reason, Verdict},
     seeded,
+    time::UnixMs,
 };
 
 fn over(cases: u32, moving: bool, property: impl Fn(&Case) -> Result<(), TestCaseError>) {
@@ -51,8 +53,18 @@ fn known<'a>(args: Option<&'a Vec<Vec<u8>>>, sha256: Option<u8>, origin: &'a Ori
 }
 
 fn compiled(case: &Case) -> Image {
-    compile(&case.policies)
-        .unwrap_or_else(|errors| panic!("{errors:?}\n{}", case.sources.join("---\n")))
+    // As long as anybody looks: how one ends is for the tests of points in time.
+    let set = |all: &Vec<FlagName>| {
+        all.iter()
+            .map(|one| (one.clone(), UnixMs(u64::MAX)))
+            .collect()
+    };
+    let flags: Option<Flags> = case.flags.as_ref().map(set);
+    let image = match &flags {
+        Some(flags) => compile_with(&case.policies, flags),
+        None => compile(&case.policies),
+    };
+    image.unwrap_or_else(|errors| panic!("{errors:?}\n{}", case.sources.join("---\n")))
 }
 
 /// Leases of who tries it, and schedules at the case's time.
@@ -244,6 +256,7 @@ fn ask(case: &Case, disk: &Disk, tried: &Tried) -> Explanation {
         tai_ns: NOW_NS,
         unix: Some(case.unix),
         used_up: &case.used_up,
+        flags: case.flags.as_deref(),
     })
 }
 

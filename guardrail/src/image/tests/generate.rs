@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::{
     action::{Class, Operation},
-    id::{GrantId, GroupName, PolicyName, Revision, RuleId, UserName},
+    id::{FlagName, GrantId, GroupName, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     policy::{Versioned, explain::TimedLease, parse},
     time::UnixMs,
@@ -18,7 +18,7 @@ use crate::{
 /// Both clocks of every attempt; deadlines lie around it.
 pub(super) const NOW_NS: u64 = 1_000;
 /// What rules may count in: windows that are open, shut, about to be either, and unlike by the two clocks' times.
-const WHENS: [&str; 10] = [
+const WHENS: [&str; 12] = [
     "",
     "",
     "",
@@ -29,6 +29,8 @@ const WHENS: [&str; 10] = [
     ", when: { windows: \"daily 00:00-12:00 UTC\" }",
     ", when: { outside: \"daily 22:00-13:00 Europe/Berlin\" }",
     ", when: { windows: \"2026-11-29 - 2026-11-29 UTC\" }",
+    ", when: { flags: [busy, incident] }",
+    ", when: { flags: busy, windows: \"daily 00:00-12:00 UTC\" }",
 ];
 const CALENDAR: &str =
     "  calendar:\n    freeze: [\"2026-11-20 - 2026-11-28 UTC\", \"Sun 11:59-12:00 UTC\"]\n";
@@ -69,6 +71,8 @@ pub(crate) struct Case {
     pub(super) unix: [UnixMs; 2],
     /// Rules whose rates are used up, if they have one
     pub(super) used_up: Vec<(PolicyName, RuleId)>,
+    /// Which flags are set, if that is known
+    pub(super) flags: Option<Vec<FlagName>>,
 }
 
 /// One attempt.
@@ -606,9 +610,13 @@ pub(crate) fn case(moving: bool) -> impl Strategy<Value = Case> {
         prop::collection::vec(attempt(), 1..8),
         wall_clocks(),
         used_up(),
+        prop::option::of(prop::sample::subsequence(
+            vec!["busy", "incident", "other"],
+            0..=3,
+        )),
     )
         .prop_map(
-            |(sources, leases, existing, renames, attempts, unix, used_up)| {
+            |(sources, leases, existing, renames, attempts, unix, used_up, flags)| {
                 let read = |source: &String| {
                     parse(source).unwrap_or_else(|findings| panic!("{findings:?}\n{source}"))
                 };
@@ -626,6 +634,7 @@ pub(crate) fn case(moving: bool) -> impl Strategy<Value = Case> {
                     attempts,
                     unix,
                     used_up,
+                    flags: flags.map(|set| set.iter().map(|flag| flag.parse().unwrap()).collect()),
                 }
             },
         )

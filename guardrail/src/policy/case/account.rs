@@ -4,7 +4,7 @@
 
 use super::{Attempt, Beside, Outcome, ask, ask::Lineage};
 use crate::{
-    id::{GroupName, PolicyName, RuleId, UserName},
+    id::{FlagName, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
         Mode, Permission, Policy, Rule, Target, Versioned,
@@ -32,6 +32,8 @@ pub struct Situation<'a> {
     pub used_up: &'a [(PolicyName, RuleId)],
     /// When, if it is known
     pub time: Option<UnixMs>,
+    /// Flags that are set, if that is known
+    pub flags: Option<&'a [FlagName]>,
 }
 
 /// The account of one decision.
@@ -105,6 +107,7 @@ impl<'a> Situation<'a> {
             grants,
             used_up: self.used_up,
             time: self.time,
+            flags: self.flags,
         };
         ask(self.policies, user, groups, self.attempt, beside)
     }
@@ -121,7 +124,10 @@ impl<'a> Situation<'a> {
         for policy in self.guarding() {
             for rule in &policy.rules {
                 let unix = self.time.map(|time| [time; 2]);
-                let counts = rule.when.as_ref().map_or(Met::Yes, |when| when.met(unix));
+                let counts = rule
+                    .when
+                    .as_ref()
+                    .map_or(Met::Yes, |when| when.met(unix, self.flags));
                 let met = self.meets(policy.targets(rule)).min(counts);
                 if met != Met::No {
                     found.push(Meeting {

@@ -3,7 +3,7 @@
 use super::{Attempt, Execution};
 use crate::{
     action::{Object, Operation},
-    id::{GrantId, GroupName, PolicyName, RuleId, UserName},
+    id::{FlagName, GrantId, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
         Versioned,
@@ -22,6 +22,8 @@ pub struct Beside<'a> {
     pub used_up: &'a [(PolicyName, RuleId)],
     /// The time, if it is known
     pub time: Option<UnixMs>,
+    /// Flags that are set, if that is known
+    pub flags: Option<&'a [FlagName]>,
 }
 
 /// What becomes of an attempt.
@@ -73,6 +75,7 @@ pub(in crate::policy) fn ask_of(
         tai_ns: 0,
         unix: beside.time.map(|time| [time; 2]),
         used_up: beside.used_up,
+        flags: beside.flags,
     })
 }
 

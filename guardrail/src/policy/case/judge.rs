@@ -69,6 +69,7 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
             grants: &grants,
             used_up: &used_up,
             time: case.time,
+            flags: case.flags.as_deref(),
         };
         let of_host = case.host.as_ref().map(|labels| on_host(&host, labels));
         let there = of_host.as_deref().unwrap_or(&host);

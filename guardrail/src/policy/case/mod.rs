@@ -20,7 +20,7 @@ use std::fmt;
 use super::{HostLabels, Place, args::Sha256};
 use crate::{
     action::{Object, Operation},
-    id::{GroupName, PermissionName, RuleId, UserName},
+    id::{FlagName, GroupName, PermissionName, RuleId, UserName},
     text::{Safe, safe_args},
     time::UnixMs,
 };
@@ -42,6 +42,8 @@ pub struct Case {
     pub used_up: Vec<RuleId>,
     /// Labels of the host, if they are known; else every policy counts there
     pub host: Option<HostLabels>,
+    /// Flags that are set; a rule that counts while one is may count if nothing is said
+    pub flags: Option<Vec<FlagName>>,
     /// When; a rule that does not always count may count if nothing is said
     pub time: Option<UnixMs>,
     /// What has to become of it

@@ -20,7 +20,7 @@ use stayhand_agent_ebpf::abi::{
 
 use super::{
     Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rate, Rule, Scope, Target,
-    Versioned, When,
+    Versioned, When, when::Flags,
 };
 use crate::{
     image::{
@@ -33,11 +33,23 @@ use crate::{
     key::{PermissionKey, PermissionRef, RuleKey, bucket_key},
 };
 
-/// Compiles every policy of one host.
+/// Compiles every policy of one host, without knowing which flags are set: a rule that counts while one is may count.
 pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
+    compiled(policies, None)
+}
+
+/// The same where just these flags are set.
+pub fn compile_with(policies: &[Versioned], flags: &Flags) -> Result<Image, Vec<CompileError>> {
+    compiled(policies, Some(flags))
+}
+
+fn compiled(policies: &[Versioned], flags: Option<&Flags>) -> Result<Image, Vec<CompileError>> {
     let mut sorted: Vec<&Versioned> = policies.iter().collect();
     sorted.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
-    let mut compiler = Compiler::default();
+    let mut compiler = Compiler {
+        flags: flags.cloned(),
+        ..Compiler::default()
+    };
     if sorted.len() > SUBJECT_SETS_MAX as usize {
         return Err(vec![CompileError::TooManyPolicies(sorted.len())]);
     }
@@ -58,6 +70,8 @@ pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
 
 #[derive(Default)]
 struct Compiler {
+    /// Those that are set, if that is known
+    flags: Option<Flags>,
     trie: Trie,
     nets: Prefixes<Net>,
     names: Prefixes<NamePattern>,
@@ -193,9 +207,11 @@ impl Compiler {
 
     /// Number of a schedule, from 1; equal ones are one.
     fn schedule(&mut self, when: &When) -> u32 {
-        let known = self.schedules.iter().position(|one| one == when);
+        let resolved = self.flags.as_ref().map(|flags| when.resolved(flags));
+        let when = resolved.unwrap_or_else(|| when.clone());
+        let known = self.schedules.iter().position(|one| *one == when);
         let index = known.unwrap_or_else(|| {
-            self.schedules.push(when.clone());
+            self.schedules.push(when);
             self.schedules.len() - 1
         });
         u32::try_from(index).map_or(u32::MAX, |index| index.saturating_add(1))

@@ -65,6 +65,7 @@ pub(super) fn hold(host: &[Versioned; 1], image: &Image) -> usize {
                             grants,
                             used_up,
                             time,
+                            flags: None,
                         };
                         let reference = ask(host, &user, &groups, attempt, beside);
                         let decision = judge(image, (&user, &groups), attempt, beside);
@@ -105,6 +106,7 @@ fn judge(
         grants,
         used_up,
         time,
+        flags: _,
     } = now_there;
     let now = Now {
         boot_ns: 0,

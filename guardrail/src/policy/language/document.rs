@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     limits::{
-        APPROVALS_MAX, LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX, PRESETS_MAX, RULES_MAX,
-        SETS_MAX, TESTS_MAX,
+        APPROVALS_MAX, FLAGS_PER_RULE_MAX, LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX,
+        PRESETS_MAX, RULES_MAX, SETS_MAX, TESTS_MAX,
     },
     policy::Then,
     reason::Effect,
@@ -160,7 +160,7 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
         ),
     ],
-    later: &["onLoss", "profiles", "flags"],
+    later: &["onLoss", "profiles"],
     has: Has::SomeOf(&["rules", "extends"]),
 };
 
@@ -399,7 +399,7 @@ pub(in crate::policy) static RATE: Mapping = Mapping {
 pub(in crate::policy) static WHEN: Mapping = Mapping {
     what: "when",
     name: "when",
-    says: "When a rule counts: in windows of time, or outside of them. A window is what a clock on the wall of its zone shows.",
+    says: "When a rule counts: in windows of time, or outside of them, or while a flag is set. A window is what a clock on the wall of its zone shows.",
     keys: &[
         may(
             "windows",
@@ -411,14 +411,16 @@ pub(in crate::policy) static WHEN: Mapping = Mapping {
             windows(),
             "Windows, or names of the calendar, outside of which the rule counts.",
         ),
+        may(
+            "flags",
+            Shape::OneOrList {
+                of: &A_NAME,
+                max: FLAGS_PER_RULE_MAX,
+                differ: true,
+            },
+            "Flags while one of which is set the rule counts, also outside of its windows: `stayhand flag set` sets them, with an end.",
+        ),
     ],
-    later: &[
-        "flags",
-        "hosts",
-        "rate",
-        "sensitivity",
-        "session",
-        "terminal",
-    ],
-    has: Has::OneOf(&["windows", "outside"]),
+    later: &["hosts", "rate", "sensitivity", "session", "terminal"],
+    has: Has::SomeOf(&["windows", "outside", "flags"]),
 };

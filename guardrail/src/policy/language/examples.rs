@@ -10,7 +10,7 @@ use super::{
     texts::{ADDRESS, MESSAGE, NAME, NUMBER, ONE_PATH, PROTOCOL, SHA256, SOCKET_NAME, TIME, USER},
 };
 use crate::{
-    limits::{LABELS_MAX, LIST_MAX},
+    limits::{FLAGS_PER_RULE_MAX, LABELS_MAX, LIST_MAX},
     policy::Outcome,
 };
 
@@ -34,6 +34,15 @@ pub(in crate::policy) static TEST: Mapping = Mapping {
             "at",
             Shape::Text(&TIME),
             "When; not known, if it says nothing.",
+        ),
+        may(
+            "flags",
+            Shape::List {
+                of: &A_NAME,
+                min: 0,
+                max: FLAGS_PER_RULE_MAX,
+            },
+            "The flags that are set: `[]` for none; not known, if it says nothing.",
         ),
         must(
             "expect",
@@ -104,7 +113,7 @@ pub(in crate::policy) static TEST: Mapping = Mapping {
         .beside("exec"),
         may("sha256", Shape::Text(&SHA256), "What the file hashes to.").beside("exec"),
     ],
-    later: &["hosts", "flags"],
+    later: &["hosts"],
     has: Has::OneOf(&CLASSES),
 };
 

@@ -4,11 +4,14 @@
 
 use super::{attempt, fields::Fields, hosts, names, reader::Reader};
 use crate::{
-    id::{PermissionName, RuleId},
+    id::{FlagName, PermissionName, RuleId},
     limits::{TEST_NAME_BYTES_MAX, TESTS_MAX},
     policy::{
-        Case, Diagnostic, Outcome, Permission, Rule, diagnostic::nearest, language, when::point,
-        yaml::Node,
+        Case, Diagnostic, Outcome, Permission, Rule,
+        diagnostic::nearest,
+        language,
+        when::point,
+        yaml::{Node, Value},
     },
     time::UnixMs,
 };
@@ -68,6 +71,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         .take(USED_UP)
         .map_or_else(Vec::new, |node| used_up(r, node, known));
     let host = fields.take(HOST).map(|node| hosts::labels(r, node));
+    let flags = fields.take("flags").map(|node| flags(r, node));
     let time = fields.take("at").map(|node| time(r, node));
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let expect = fields
@@ -82,6 +86,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
         grants,
         used_up,
         host,
+        flags: flags.map_or(Some(None), |flags| flags.map(Some))?,
         time: time.map_or(Some(None), |time| time.map(Some))?,
         expect: expect?,
         rule: rule.map_or(Some(None), |rule| rule.map(Some))?,
@@ -105,6 +110,18 @@ fn name(r: &mut Reader, node: &Node) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// None of them, if the list is empty: that is not what it means to say nothing.
+fn flags(r: &mut Reader, node: &Node) -> Option<Vec<FlagName>> {
+    match &node.value {
+        Value::List(items) if items.is_empty() => Some(vec![]),
+        Value::List(_) => Some(names(r, node, "flags")),
+        _ => {
+            r.wrong_type(node, "flags", "a list");
+            None
+        }
+    }
 }
 
 fn time(r: &mut Reader, node: &Node) -> Option<UnixMs> {

@@ -2,8 +2,8 @@
 
 use super::{fields::Fields, reader::Reader};
 use crate::{
-    id::PeriodName,
-    limits::{PERIODS_MAX, WINDOWS_MAX},
+    id::{FlagName, PeriodName},
+    limits::{FLAGS_PER_RULE_MAX, PERIODS_MAX, WINDOWS_MAX},
     policy::{
         Diagnostic, Periods, When,
         diagnostic::nearest,
@@ -42,21 +42,54 @@ pub(super) fn calendar(r: &mut Reader, node: &Node) {
 pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
     let mut fields = Fields::of(r, node, &language::WHEN)?;
     let (inside, outside) = (fields.take("windows"), fields.take("outside"));
-    let (items, outside) = match (inside, outside) {
-        (Some(items), None) => (items, false),
-        (None, Some(items)) => (items, true),
-        (given, _) => {
-            let found = if given.is_some() { "both" } else { "neither" };
-            // Other keys have findings of their own.
-            if given.is_some() || matches!(&node.value, Value::Map(pairs) if pairs.is_empty()) {
-                let message =
-                    format!("`when` has `windows` or `outside`, and this one has {found}");
-                let error = Diagnostic::error(node.at, "", message);
-                r.report(error.suggest("a rule that always counts has no `when`"));
-            }
-            return None;
+    let flags = fields.take("flags").map(|node| (node, flags(r, node)));
+    if inside.is_none() && outside.is_none() && flags.is_none() {
+        // Other keys have findings of their own.
+        if matches!(&node.value, Value::Map(pairs) if pairs.is_empty()) {
+            let message =
+                "`when` has `windows`, `outside` or `flags`, and this one has none of them";
+            let error = Diagnostic::error(node.at, "", message);
+            r.report(error.suggest("a rule that always counts has no `when`"));
         }
+        return None;
+    }
+    if let Some(outside) = outside
+        && (inside.is_some() || flags.is_some())
+    {
+        let message =
+            "`outside` stands alone: beside `windows` or `flags` nobody could tell what is meant";
+        r.report(Diagnostic::error(outside.at, outside.excerpt(), message));
+        return None;
+    }
+    let items = inside.or(outside);
+    let flags = flags.map_or(Some(vec![]), |(_, flags)| flags)?;
+    let windows = match items {
+        Some(items) => read_windows(r, items)?,
+        None => vec![],
     };
+    Some(When {
+        windows,
+        outside: outside.is_some(),
+        flags,
+        until: None,
+    })
+}
+
+/// One or some flags, which nobody has to define.
+fn flags(r: &mut Reader, node: &Node) -> Option<Vec<FlagName>> {
+    let items = match &node.value {
+        Value::List(_) => r.list_up_to(node, "flags", FLAGS_PER_RULE_MAX)?,
+        _ => r.one_or_list(node, "flags"),
+    };
+    let mut flags: Vec<FlagName> = Vec::new();
+    for item in items {
+        let flag: FlagName = r.parsed(item, "flags")?;
+        r.unless_repeated(&mut flags, flag, item, "flags");
+    }
+    (!flags.is_empty()).then_some(flags)
+}
+
+fn read_windows(r: &mut Reader, items: &Node) -> Option<Vec<Window>> {
     let mut windows = Vec::new();
     for item in few(r, items) {
         windows.extend(named_or_written(r, item));
@@ -68,7 +101,7 @@ pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
         );
         r.report(Diagnostic::error(items.at, "", message));
     }
-    (!windows.is_empty()).then_some(When { windows, outside })
+    (!windows.is_empty()).then_some(windows)
 }
 
 /// One or some windows, not more than a rule may have.

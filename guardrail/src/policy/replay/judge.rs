@@ -138,7 +138,8 @@ impl<'a> Attempt<'a> {
             }
             let place = met.len();
             for (index, rule) in narrowed.rules.iter().enumerate() {
-                if let Some(why) = self.unsure(narrowed.targets(rule)) {
+                let why = self.unsure(narrowed.targets(rule));
+                if let Some(why) = why.or_else(|| self.flagged(rule)) {
                     unknown.push(Unknown::Rule(place, index, why));
                 }
             }
@@ -206,6 +207,18 @@ impl<'a> Attempt<'a> {
             Target::Exec { args, .. } => self.missing(args),
             _ => None,
         })
+    }
+
+    /// No event tells which flags were set; where a window counts they make no difference.
+    fn flagged(&self, rule: &Rule) -> Option<Why> {
+        let when = rule.when.as_ref()?;
+        let unix = self.beside.time.map(|time| [time; 2]);
+        let counts = when.met(unix, Some(&[])) == Met::Yes;
+        when.flags
+            .first()
+            .filter(|_| !counts)
+            .cloned()
+            .map(Why::Flags)
     }
 
     /// What a condition asks for that is not known; nothing if it is *perhaps* for the kernel, too.
@@ -321,6 +334,13 @@ fn of_world(met: &[Versioned], unknown: &[Unknown], world: usize) -> Vec<Version
 }
 
 fn unconditional(rule: &mut Rule) {
+    if rule
+        .when
+        .as_ref()
+        .is_some_and(|when| !when.flags.is_empty())
+    {
+        rule.when = None;
+    }
     if let Scope::All(targets) = &mut rule.scope {
         for target in targets {
             if let Target::Exec { args, .. } = target {

@@ -17,7 +17,7 @@ pub use report::{Before, Change, Group, Report};
 use super::{HostLabels, Mode, Outcome, Policy, Versioned};
 use crate::{
     event::{Decided, Recorded},
-    id::{GroupName, HostId, Revision, UserName},
+    id::{FlagName, GroupName, HostId, Revision, UserName},
     reason::Reason,
 };
 
@@ -73,6 +73,8 @@ pub enum Why {
     Lineage,
     /// A rule asks for more of what is mapped than its path
     Mapped,
+    /// Whether a flag was set
+    Flags(FlagName),
     /// An event names one operation of a call
     Operations,
     /// An event names one permission of a grant
@@ -97,6 +99,7 @@ impl std::fmt::Display for Why {
             Self::Terminal => f.write_str("whether it had a terminal is not recorded"),
             Self::Lineage => f.write_str("what the process descends from is not recorded"),
             Self::Mapped => f.write_str("of what is mapped only the path is recorded"),
+            Self::Flags(flag) => write!(f, "whether flag `{flag}` was set is not recorded"),
             Self::Operations => {
                 f.write_str("whether the same call also read, wrote or replaced it is not recorded")
             }

@@ -380,7 +380,6 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
     let sources = [
         spec("onLoss: {}"),
         spec("profiles: []"),
-        rule("when: { flags: [x] }"),
         rule("flags: []"),
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),

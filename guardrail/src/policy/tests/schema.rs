@@ -27,6 +27,7 @@ const SEMANTIC: &[&str] = &[
     "the policy has no approval",
     "no rule of preset",
     "the calendar has no period",
+    "`outside` stands alone",
     " twice",
     // What a text has to be beyond a pattern, or where YAML takes it for a number
     "is not a ",

@@ -12,10 +12,10 @@ fn source(calendar: &str, when: &str) -> String {
 #[test]
 fn what_no_rule_can_count_in_is_refused() {
     for (when, words) in [
-        ("{}", "this one has neither"),
+        ("{}", "this one has none of them"),
         (
             "{ windows: [\"daily 01:00-02:00 UTC\"], outside: [\"daily 01:00-02:00 UTC\"] }",
-            "this one has both",
+            "`outside` stands alone",
         ),
         ("[]", "when is a list, not a mapping"),
         ("{ windows: [] }", "windows is an empty list"),
@@ -32,7 +32,14 @@ fn what_no_rule_can_count_in_is_refused() {
             "10 windows, more than the 8",
         ),
         ("{ window: holiday }", "did you mean `windows`?"),
-        ("{ flags: [incident] }", "not enforced by this build"),
+        ("{ flags: [] }", "flags is an empty list"),
+        ("{ flags: [Busy] }", "is not a flag name"),
+        ("{ flags: [busy, busy] }", "twice"),
+        (
+            "{ flags: busy, outside: [\"daily 01:00-02:00 UTC\"] }",
+            "`outside` stands alone",
+        ),
+        ("{ flag: busy }", "did you mean `flags`?"),
     ] {
         let calendar = "calendar: { holiday: [\"2026-12-24 - 2026-12-26 UTC\", \"2027-01-01 - 2027-01-01 UTC\"] }\n";
         refused(&source(calendar, when), words);

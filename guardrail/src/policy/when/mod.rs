@@ -19,21 +19,38 @@ use std::fmt;
 use jiff::{Timestamp, civil::DateTime};
 
 use super::args::Met;
-use crate::time::UnixMs;
+use crate::{id::FlagName, time::UnixMs};
+
+/// Flags that are set, each with its end.
+pub type Flags = std::collections::BTreeMap<FlagName, UnixMs>;
 
 /// When a rule counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
-    /// The windows, at least one
+    /// The windows; none where only flags say when
     pub windows: Vec<Window>,
     /// Whether it counts in none of them instead of in any
     pub outside: bool,
+    /// Flags while one of which is set it counts, too; none beside `outside`
+    pub flags: Vec<FlagName>,
+    /// What became of the flags, where it is known which are set: it counts until then. Never beside flags
+    pub until: Option<UnixMs>,
 }
 
 impl When {
-    /// Whether the rule counts, if two clocks say that it is `unix`. While one says yes and the other no, and if nobody says
-    /// what time it is, it may.
-    pub fn met(&self, unix: Option<[UnixMs; 2]>) -> Met {
+    /// Whether the rule counts, if two clocks say that it is `unix` and just these flags are set. While one clock says yes and
+    /// the other no, and if nobody says what time it is or which flags are set, it may.
+    pub fn met(&self, unix: Option<[UnixMs; 2]>, flags: Option<&[FlagName]>) -> Met {
+        if !self.flags.is_empty() {
+            match flags {
+                None => return Met::Maybe,
+                Some(set) if self.flags.iter().any(|one| set.contains(one)) => return Met::Yes,
+                Some(_) => {}
+            }
+        }
+        if self.windows.is_empty() && self.until.is_none() {
+            return Met::No;
+        }
         let Some(unix) = unix else {
             return Met::Maybe;
         };
@@ -45,7 +62,19 @@ impl When {
     }
 
     fn counts(&self, unix: UnixMs) -> bool {
-        self.windows.iter().any(|window| window.contains(unix)) != self.outside
+        let flagged = self.until.is_some_and(|until| unix < until);
+        flagged || self.windows.iter().any(|window| window.contains(unix)) != self.outside
+    }
+
+    /// The same where it is known which flags are set, and until when: points in time, which need nobody to end.
+    #[must_use]
+    pub fn resolved(&self, flags: &Flags) -> Self {
+        let set = self.flags.iter().filter_map(|one| flags.get(one));
+        Self {
+            until: set.max().copied(),
+            flags: vec![],
+            ..self.clone()
+        }
     }
 }
 
@@ -54,7 +83,13 @@ impl fmt::Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let windows: Vec<String> = self.windows.iter().map(Window::to_string).collect();
         let outside = if self.outside { "outside of " } else { "" };
-        write!(f, "{outside}{}", windows.join(", "))
+        write!(f, "{outside}{}", windows.join(", "))?;
+        if self.flags.is_empty() {
+            return Ok(());
+        }
+        let or = if windows.is_empty() { "" } else { ", or " };
+        let flags: Vec<String> = self.flags.iter().map(|one| format!("`{one}`")).collect();
+        write!(f, "{or}while {} is set", flags.join(" or "))
     }
 }
 

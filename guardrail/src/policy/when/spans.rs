@@ -41,6 +41,10 @@ impl When {
         if self.outside {
             spans = others(&spans, known);
         }
+        if let Some(flagged) = self.until.and_then(|until| before(until, known)) {
+            spans.push(flagged);
+            spans = merged(spans);
+        }
         let end = spans.get(most).map_or(known.to, |next| next.from);
         spans.truncate(most);
         Spans {
@@ -51,6 +55,16 @@ impl When {
             counts: spans,
         }
     }
+}
+
+/// What of a range is before this, in whole seconds: the last one counts as a whole.
+fn before(until: UnixMs, known: Span) -> Option<Span> {
+    let end = i64::try_from(until.0.div_ceil(1_000)).unwrap_or(i64::MAX);
+    let span = Span {
+        from: known.from,
+        to: end.min(known.to),
+    };
+    (span.from < span.to).then_some(span)
 }
 
 /// A Monday at midnight, 2024-01-01 (UTC): what comes every week comes in any.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{Met, Span, UnixMs, When, Window, WindowError, point};
+use super::{FlagName, Flags, Met, Span, UnixMs, When, Window, WindowError, point};
 
 fn window(text: &str) -> Window {
     text.parse()
@@ -120,12 +120,13 @@ fn clocks_that_differ_only_may_be_in_a_window() {
         let when = When {
             windows: windows.clone(),
             outside,
+            ..When::default()
         };
-        assert_eq!(when.met(Some([night, night])), of_night);
-        assert_ne!(when.met(Some([day, day])), of_night);
-        assert_eq!(when.met(Some([night, day])), Met::Maybe);
-        assert_eq!(when.met(Some([day, night])), Met::Maybe);
-        assert_eq!(when.met(None), Met::Maybe);
+        assert_eq!(when.met(Some([night, night]), None), of_night);
+        assert_ne!(when.met(Some([day, day]), None), of_night);
+        assert_eq!(when.met(Some([night, day]), None), Met::Maybe);
+        assert_eq!(when.met(Some([day, night]), None), Met::Maybe);
+        assert_eq!(when.met(None, None), Met::Maybe);
     }
 }
 
@@ -134,6 +135,7 @@ fn a_bound_on_spans_ends_what_is_known_and_loses_none() {
     let when = When {
         windows: vec![window("daily 09:00-17:00 UTC")],
         outside: false,
+        ..When::default()
     };
     let known = Span {
         from: 0,
@@ -211,7 +213,11 @@ fn points_in_time_say_what_the_clocks_say() {
         for window in &windows {
             prop_assert_eq!(window, &self::window(&window.to_string()));
         }
-        let when = When { windows, outside };
+        let when = When {
+            windows,
+            outside,
+            ..When::default()
+        };
         let known = Span {
             from,
             to: from + 9 * 86_400,
@@ -232,7 +238,7 @@ fn points_in_time_say_what_the_clocks_say() {
             let unix = UnixMs(at.cast_unsigned() * 1_000);
             let expected = if inside { Met::Yes } else { Met::No };
             prop_assert_eq!(
-                when.met(Some([unix; 2])),
+                when.met(Some([unix; 2]), None),
                 expected,
                 "{} at {}",
                 texts.join("; "),
@@ -280,11 +286,12 @@ fn examples_of_a_rule_that_does_not_always_count_have_both() {
             let when = When {
                 windows: vec![window(text)],
                 outside,
+                ..When::default()
             };
             let met: Vec<Met> = when
                 .examples()
                 .iter()
-                .map(|at| when.met(Some([*at; 2])))
+                .map(|at| when.met(Some([*at; 2]), None))
                 .collect();
             assert!(met.contains(&Met::Yes), "{text} {outside} {met:?}");
             assert!(met.contains(&Met::No), "{text} {outside} {met:?}");
@@ -300,6 +307,79 @@ fn examples_of_a_period_of_thousands_of_years_are_found_at_once() {
             .chain(daily)
             .collect(),
         outside: false,
+        ..When::default()
     };
     assert!(when.examples().len() <= 6);
+}
+
+fn flagged(windows: &[&str]) -> When {
+    When {
+        windows: windows.iter().map(|text| window(text)).collect(),
+        flags: vec!["busy".parse().unwrap(), "incident".parse().unwrap()],
+        ..When::default()
+    }
+}
+
+fn flags(set: &[(&str, u64)]) -> Flags {
+    let each = set.iter();
+    each.map(|(name, until)| (name.parse().unwrap(), UnixMs(*until)))
+        .collect()
+}
+
+#[test]
+fn a_flag_counts_while_it_is_set_and_perhaps_where_nobody_says() {
+    let (night, day) = (unix("2026-11-29T03:00:00Z"), unix("2026-11-29T12:00:00Z"));
+    let set = |names: &[&str]| -> Vec<FlagName> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    };
+    let (none, other, one) = (set(&[]), set(&["other"]), set(&["other", "incident"]));
+    let only = flagged(&[]);
+    let nightly = flagged(&["daily 00:00-06:00 UTC"]);
+    for (when, at, of_none) in [
+        (&only, night, Met::No),
+        (&only, day, Met::No),
+        (&nightly, night, Met::Yes),
+        (&nightly, day, Met::No),
+    ] {
+        let met = |flags| when.met(Some([at; 2]), flags);
+        assert_eq!(met(Some(&none[..])), of_none);
+        assert_eq!(met(Some(&other[..])), of_none);
+        assert_eq!(met(Some(&one[..])), Met::Yes);
+        assert_eq!(met(None), Met::Maybe);
+    }
+    assert_eq!(only.met(None, Some(&none)), Met::No, "no clock is asked");
+    assert_eq!(only.met(None, Some(&one)), Met::Yes);
+    assert_eq!(
+        nightly.to_string(),
+        "daily 00:00-06:00 UTC, or while `busy` or `incident` is set"
+    );
+}
+
+#[test]
+fn a_flag_ends_by_itself_and_the_last_of_several_counts() {
+    let noon = unix("2026-11-29T12:00:00Z");
+    let seconds = noon.0 / 1_000;
+    let set = flags(&[
+        ("busy", noon.0 + 5_000),
+        ("incident", noon.0 + 9_001),
+        ("other", u64::MAX),
+    ]);
+    let when = flagged(&["daily 00:00-06:00 UTC"]).resolved(&set);
+    assert_eq!(when.until, Some(UnixMs(noon.0 + 9_001)));
+    let met = |at: u64| when.met(Some([UnixMs(at); 2]), None);
+    assert_eq!(met(noon.0 + 9_000), Met::Yes);
+    assert_eq!(met(noon.0 + 9_001), Met::No);
+    let from = i64::try_from(seconds).unwrap();
+    let known = Span {
+        from,
+        to: from + 86_400,
+    };
+    let spans = when.spans(known, usize::MAX).counts;
+    let midnight = from + 12 * 3_600;
+    let expected = [(from, from + 10), (midnight, midnight + 6 * 3_600)];
+    let expected = expected.map(|(from, to)| Span { from, to });
+    assert_eq!(spans, expected, "the second in which it ends counts");
+    let unset = flagged(&[]).resolved(&flags(&[("other", u64::MAX)]));
+    assert_eq!(unset.met(Some([noon; 2]), None), Met::No);
+    assert!(unset.spans(known, usize::MAX).counts.is_empty());
 }

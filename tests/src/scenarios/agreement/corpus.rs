@@ -329,6 +329,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         tai_ns: NOW_NS,
         unix: Some([NOW; 2]),
         used_up: &used_up,
+        flags: None,
     }))
 }
 

@@ -44,6 +44,7 @@ fn asked(action: &str, grants: &[&str]) -> Asked {
         attempt: &case.attempt,
         grants: &grants,
         used_up: &[],
+        flags: None,
         time: None,
     }
     .account();
