@@ -66,8 +66,8 @@ fn until_its_end(ctx: &mut Ctx) -> Result<()> {
     std::thread::sleep(left);
     ensure!(write(&mut alice)? == 0, "denied after the end of the flag");
     ctx.step("set again, and taken away");
-    host.start_control()?;
     host.start_agent()?;
+    host.start_control()?;
     host.cli(&[
         "flag", "set", "incident", "--for", "1h", "--reason", "a test",
     ])?
