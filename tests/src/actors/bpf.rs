@@ -74,9 +74,7 @@ pub fn link_id(path: &std::path::Path) -> Result<u32> {
     let name = CString::new(path.as_os_str().as_encoded_bytes())?;
     let fd = bpf(OBJ_GET, &[name.as_ptr() as u64, 0, 0]);
     let fd = owned(fd).with_context(|| format!("cannot open {}: {fd}", path.display()))?;
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
-    let line = info.lines().find_map(|line| line.strip_prefix("link_id:"));
-    Ok(line.context("no link_id in fdinfo")?.trim().parse()?)
+    Ok(u32::try_from(told(&fd, "link_id")?)?)
 }
 
 impl<K: Copy, V: Copy> Map<K, V> {
@@ -90,12 +88,7 @@ impl<K: Copy, V: Copy> Map<K, V> {
 
     /// What it takes of the kernel's memory, as the kernel reckons it.
     pub fn bytes(&self) -> Result<u64> {
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
-        let word = info
-            .lines()
-            .find_map(|line| line.strip_prefix("memlock:"))
-            .context("the kernel does not say")?;
-        Ok(word.trim().parse()?)
+        told(&self.fd, "memlock")
     }
 
     fn element(&self, command: u32, key: *const K, value: *const V) -> Ret {
@@ -165,11 +158,9 @@ pub struct Counters {
 impl Counters {
     /// The pinned ones.
     pub fn open() -> Result<Self> {
-        let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
-        let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
         Ok(Self {
             fd: pinned("COUNTERS")?,
-            processors: last.parse::<usize>()? + 1,
+            processors: processors()?,
         })
     }
 
@@ -268,15 +259,27 @@ impl Ring {
     }
 }
 
-/// `max_entries` as the kernel shows it in `/proc`.
+/// The bytes of a ring.
 fn ring_size(fd: &OwnedFd) -> Result<usize> {
-    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("max_entries:"));
-    let size: usize = line.context("no max_entries in fdinfo")?.trim().parse()?;
+    let size = usize::try_from(told(fd, "max_entries")?)?;
     if !size.is_power_of_two() {
         bail!("a ring of {size} bytes");
     }
     Ok(size)
+}
+
+/// What the kernel tells of a descriptor in `/proc`: a number behind this word.
+pub fn told(fd: &OwnedFd, word: &str) -> Result<u64> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(one, _)| *one == word);
+    let (_, number) = found.with_context(|| format!("no `{word}` in fdinfo"))?;
+    Ok(number.trim().parse()?)
+}
+
+/// Processors that this machine may ever have.
+pub fn processors() -> Result<usize> {
+    let possible = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
+    Ok(last.parse::<usize>()? + 1)
 }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::pins_of_this_build;
 use crate::actors::{
-    bpf::{Element, Ring, bpf, pinned},
+    bpf::{Element, Ring, bpf, pinned, processors, told},
     sys::{call, owned},
 };
 
@@ -74,16 +74,12 @@ struct Shape {
 
 impl Shape {
     fn of(fd: OwnedFd) -> Result<Self> {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
-        let number = |word: &str| -> Result<u64> {
-            let line = info.lines().find_map(|line| line.strip_prefix(word));
-            Ok(line.context("not in fdinfo")?.trim().parse()?)
-        };
+        let number = |word: &str| told(&fd, word);
         Ok(Self {
-            kind: number("map_type:")?,
-            key_size: usize::try_from(number("key_size:")?)?,
-            value_size: usize::try_from(number("value_size:")?)?,
-            max_entries: usize::try_from(number("max_entries:")?)?,
+            kind: number("map_type")?,
+            key_size: usize::try_from(number("key_size")?)?,
+            value_size: usize::try_from(number("value_size")?)?,
+            max_entries: usize::try_from(number("max_entries")?)?,
             fd,
         })
     }
@@ -158,11 +154,4 @@ impl Shape {
         }
         Ok(())
     }
-}
-
-/// Processors that this machine may ever have.
-fn processors() -> Result<usize> {
-    let possible = fs::read_to_string("/sys/devices/system/cpu/possible")?;
-    let last = possible.trim().rsplit(['-', ',']).next().unwrap_or("0");
-    Ok(last.parse::<usize>()? + 1)
 }

@@ -1,18 +1,15 @@
 //! The one agent of a host: who may not take its place, what it takes over from, and what it says when somebody takes
 //! its hooks away.
 
-use std::{
-    fs,
-    path::Path,
-    process::Command,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 
-use super::service::{self, POLICY};
+use super::{
+    service::{self, POLICY},
+    service_restart::{TRIED, UNTOUCHED, started_amid_tries},
+};
 use crate::{
-    actors::client::{ALICE_ROOT, Puppet},
     cleanup,
     host::{Config, Host},
     login::Session,
@@ -79,12 +76,9 @@ fn second_configuration(ctx: &mut Ctx) -> Result<()> {
     host.start_agent()
 }
 
-/// Attempts of one round; a round is short beside a take-over.
-const ATTEMPTS: u32 = 200;
-
 fn other_version(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
-    fs::write("/srv/vault/f", "before")?;
+    fs::write(TRIED, UNTOUCHED)?;
     let mut host = Host::boot(&Config::policy(POLICY))?;
     host.kill_agent()?;
     let (old, new) = (
@@ -93,31 +87,8 @@ fn other_version(ctx: &mut Ctx) -> Result<()> {
     );
     fs::rename(&new, &old).context("cannot rename the pins")?;
     ctx.step("an agent takes over while alice tries without end");
-    let mut alice = Puppet::start(ALICE_ROOT)?;
-    let done = AtomicBool::new(false);
-    let (rounds, started) = std::thread::scope(|scope| {
-        let tries = scope.spawn(|| -> Result<u32> {
-            let mut rounds = 0;
-            let flags = libc::O_WRONLY | libc::O_TRUNC;
-            while !done.load(Ordering::SeqCst) {
-                let opened = alice.tell(&format!("hammer|{ATTEMPTS}|/srv/vault/f|{flags}"))?;
-                ensure!(opened == 0, "{opened} of round {rounds} went through");
-                rounds += 1;
-            }
-            Ok(rounds)
-        });
-        let started = host.start_agent();
-        done.store(true, Ordering::SeqCst);
-        (tries.join(), started)
-    });
-    started?;
-    let rounds = rounds.map_err(|_| anyhow::anyhow!("the tries panicked"))??;
-    ensure!(rounds > 1, "{rounds} rounds: this shows nothing");
+    started_amid_tries(&mut host)?;
     ensure!(!old.exists(), "the old pins are left");
-    ensure!(
-        fs::read_to_string("/srv/vault/f")? == "before",
-        "the vault was written"
-    );
     service::denied(&mut Session::login("alice")?)?;
     ctx.step("uninstalling removes every version");
     ensure!(host.stop_agent()? == 0, "the agent did not end well");

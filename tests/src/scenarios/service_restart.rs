@@ -39,6 +39,9 @@ pub const SCENARIOS: &[Scenario] = &[
 
 /// The second revision of the policy: what it says is enforced only if agent and programs have the same maps.
 const NEXT: &str = "not here and not now";
+/// What alice tries to write, and what is in it.
+pub(super) const TRIED: &str = "/srv/vault/f";
+pub(super) const UNTOUCHED: &str = "before";
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Attempts of one round; a round is short beside a take-over.
@@ -101,11 +104,8 @@ fn kept(ctx: &mut Ctx) -> Result<()> {
     Ok(())
 }
 
-/// Ends the agent, does something to its pins, and starts it while alice, as root, tries without end.
-fn replaced_after(host: &mut Host, harm: impl FnOnce() -> Result<()>) -> Result<()> {
-    let before = links()?;
-    host.kill_agent()?;
-    harm()?;
+/// Starts an agent while alice, as root, tries without end to write what she may not.
+pub(super) fn started_amid_tries(host: &mut Host) -> Result<()> {
     let mut alice = Puppet::start(ALICE_ROOT)?;
     let done = AtomicBool::new(false);
     let (rounds, started) = std::thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn replaced_after(host: &mut Host, harm: impl FnOnce() -> Result<()>) -> Result<
             let mut rounds = 0;
             let flags = libc::O_WRONLY | libc::O_TRUNC;
             while !done.load(Ordering::SeqCst) {
-                let opened = alice.tell(&format!("hammer|{ATTEMPTS}|/srv/vault/f|{flags}"))?;
+                let opened = alice.tell(&format!("hammer|{ATTEMPTS}|{TRIED}|{flags}"))?;
                 ensure!(opened == 0, "{opened} of round {rounds} went through");
                 rounds += 1;
                 // The verifier needs the processor, too.
@@ -128,21 +128,30 @@ fn replaced_after(host: &mut Host, harm: impl FnOnce() -> Result<()>) -> Result<
     started?;
     let rounds = rounds.map_err(|_| anyhow::anyhow!("the tries panicked"))??;
     ensure!(rounds > 1, "{rounds} rounds: this shows nothing");
+    ensure!(
+        fs::read_to_string(TRIED)? == UNTOUCHED,
+        "the vault was written"
+    );
+    Ok(())
+}
+
+/// Ends the agent, does something to its pins, and starts one that has to replace what stands.
+fn replaced_after(host: &mut Host, harm: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = links()?;
+    host.kill_agent()?;
+    harm()?;
+    started_amid_tries(host)?;
     let after = links()?;
     ensure!(
         after.len() == before.len() && !after.keys().any(|name| before.contains_key(name)),
         "not replaced: {before:?}, then {after:?}"
-    );
-    ensure!(
-        fs::read_to_string("/srv/vault/f")? == "before",
-        "the vault was written"
     );
     Ok(())
 }
 
 fn replaced(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
-    fs::write("/srv/vault/f", "before")?;
+    fs::write(TRIED, UNTOUCHED)?;
     let mut host = Host::boot(&Config::policy(POLICY))?;
     let pinned = |hook: &str| -> Result<PathBuf> {
         let names = links()?;
