@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ApprovalName, GroupName, IdError, ScheduleName, UserName},
+    limits::APPROVERS_MAX,
     time::DurationMs,
 };
 
@@ -139,6 +140,25 @@ impl From<Approver> for String {
     }
 }
 
+/// What a stage cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StageProblem {
+    /// Nobody is named, or too many.
+    #[error("a stage names 1 to {APPROVERS_MAX} approvers")]
+    Names,
+    /// Nobody is needed, or too many.
+    #[error("a stage needs from 1 to {APPROVERS_MAX} people, not {0}")]
+    Count(usize),
+    /// More than are named.
+    #[error("the stage needs {needed} people and names {named}: nobody can ever approve it")]
+    TooFew {
+        /// How many
+        needed: usize,
+        /// How many it names
+        named: usize,
+    },
+}
+
 impl Stage {
     /// How many people it takes.
     pub fn needed(&self) -> usize {
@@ -147,6 +167,21 @@ impl Stage {
             Quorum::All => self.of.len(),
             Quorum::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
         }
+    }
+
+    /// Why nobody could ever approve it, or why it is more than one has.
+    pub fn problem(&self) -> Option<StageProblem> {
+        let escalated = self.escalation.iter().map(|one| one.to.len());
+        let lists = std::iter::once(self.of.len()).chain(escalated);
+        if lists.into_iter().any(|len| len == 0 || len > APPROVERS_MAX) {
+            return Some(StageProblem::Names);
+        }
+        let needed = self.needed();
+        if needed == 0 || needed > APPROVERS_MAX {
+            return Some(StageProblem::Count(needed));
+        }
+        let named = self.named_at_most().filter(|named| *named < needed)?;
+        Some(StageProblem::TooFew { needed, named })
     }
 
     /// The most people that it names, if that can be told: a group has as many as it has.

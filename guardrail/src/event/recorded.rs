@@ -75,6 +75,34 @@ impl Recorded {
     }
 }
 
+#[cfg(test)]
+impl Decided {
+    /// Alice's, on db1, with a terminal, that an alert let through.
+    pub(crate) fn of_alice(operation: Operation, object: Object) -> Self {
+        Self {
+            host: "db1".parse().unwrap(),
+            auid: 1000,
+            user: Some("alice".parse().unwrap()),
+            operation,
+            object,
+            object_cut: false,
+            arguments: Arguments::None,
+            terminal: Some(true),
+            verdict: Verdict::Allowed,
+            reason: Reason::RuleAlert,
+            rule: None,
+            permission: None,
+        }
+    }
+
+    /// An execution of these words.
+    pub(crate) fn with_arguments(mut self, words: &[&str]) -> Self {
+        let all = words.iter().map(|word| word.as_bytes().to_vec());
+        self.arguments = Arguments::Known(all.collect());
+        self
+    }
+}
+
 impl Decided {
     fn of(event: &Event, decision: &DecisionEvent) -> Self {
         let process = &decision.process;

@@ -166,6 +166,21 @@ impl Proposal {
         })
     }
 
+    /// What becomes of one that nobody has to approve any more, while the policy is at this revision: what was read would
+    /// change something else by now, or it counts.
+    #[must_use]
+    pub fn settled(mut self, standing: Revision, now: UnixMs) -> Self {
+        self.state = if standing == self.base {
+            ProposalState::Applied {
+                revision: self.base.next(),
+                at: now,
+            }
+        } else {
+            ProposalState::Outdated { at: now }
+        };
+        self
+    }
+
     /// As it is at `now`: what nobody approved in time is over, whether somebody looked or not.
     #[must_use]
     pub fn at(mut self, now: UnixMs) -> Self {

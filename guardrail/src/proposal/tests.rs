@@ -94,3 +94,21 @@ fn a_decision_needs_a_reason() {
     let silent = proposal(1).approve(&Reviewer::named(name("bob")), " ", START);
     assert_eq!(silent.unwrap_err(), Illegal::Reason);
 }
+
+#[test]
+fn what_was_read_replaces_only_the_revision_that_it_was_written_for() {
+    let done = || approve(proposal(1), "bob", START).unwrap().proposal;
+    let applied = done().settled(Revision(3), START).state;
+    let revision = Revision(4);
+    assert_eq!(
+        applied,
+        ProposalState::Applied {
+            revision,
+            at: START
+        }
+    );
+    for other in [Revision(0), Revision(2), Revision(4)] {
+        let outdated = done().settled(other, START).state;
+        assert_eq!(outdated, ProposalState::Outdated { at: START });
+    }
+}

@@ -6,7 +6,11 @@ use super::Left;
 use crate::{
     action::{Class, Object, Operation},
     event::{Arguments, Decided},
-    policy::{NamePattern, Protocol, args::is_option},
+    policy::{
+        NamePattern,
+        args::is_option,
+        replay::{at_two_ends, sets},
+    },
 };
 
 /// Protocols whose sockets have ports (include/uapi/linux/in.h): TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -75,9 +79,16 @@ pub(super) fn actions(decision: &Decided, subcommands: bool) -> Result<Vec<Actio
                 With::Any
             },
         }]),
-        (Class::File, Object::Path { bytes }) => Ok(vec![file(sets(operation), bytes)?]),
+        (Class::File, Object::Path { bytes }) => Ok(vec![file(
+            all_of(sets(operation, &decision.object)),
+            bytes,
+        )?]),
         (Class::File, Object::Ends { from, to }) => {
-            let (here, there) = with_two_ends(operation);
+            let (here, there) = at_two_ends(operation)
+                .into_iter()
+                .map(<[_; 2]>::into)
+                .unzip();
+            let (here, there) = (all_of(here), all_of(there));
             Ok(vec![file(here, from)?, file(there, to)?])
         }
         (Class::Net, Object::Request { .. }) | (Class::System, _) => Err(Left::NoObject),
@@ -94,28 +105,24 @@ fn file(operations: Vec<Operation>, bytes: &[u8]) -> Result<Action, Left> {
     })
 }
 
-/// The name of one operation stands for several, see `replay`: those that the call may have been.
-fn sets(operation: Operation) -> Vec<Operation> {
-    use Operation::{Create, Read, Write};
-    match operation {
-        Write => vec![Write, Read],
-        Create => vec![Create, Write, Read],
-        other => vec![other],
+/// The name of one operation stands for several, see `replay`: all that the call may have been, each once.
+fn all_of(sets: Vec<Vec<Operation>>) -> Vec<Operation> {
+    let mut all: Vec<Operation> = Vec::new();
+    for operation in sets.into_iter().flatten() {
+        if !all.contains(&operation) {
+            all.push(operation);
+        }
     }
-}
-
-fn with_two_ends(operation: Operation) -> (Vec<Operation>, Vec<Operation>) {
-    use Operation::{Create, Delete, Rename, Write};
-    match operation {
-        Rename => (vec![Rename, Delete], vec![Rename, Create, Write, Delete]),
-        other => (vec![other], vec![other, Create]),
-    }
+    all
 }
 
 fn socket(operation: Operation, object: &Object) -> Result<Action, Left> {
     let operations = vec![operation];
     match object {
-        Object::Address { ip, port, protocol } => address(operation, *ip, *port, *protocol),
+        Object::Address { ip, port, protocol } => {
+            let operations = all_of(sets(operation, object));
+            address(operations, *ip, *port, *protocol)
+        }
         Object::Path { bytes } => Ok(Action::Socket {
             operations,
             path: text(bytes)?,
@@ -137,9 +144,8 @@ fn socket(operation: Operation, object: &Object) -> Result<Action, Left> {
     }
 }
 
-/// One socket can have many connections, but for TCP and UDP.
 fn address(
-    operation: Operation,
+    operations: Vec<Operation>,
     ip: IpAddr,
     port: u16,
     protocol: Option<u16>,
@@ -149,11 +155,6 @@ fn address(
     if has_port && port == 0 {
         return Err(Left::Port);
     }
-    let one = [Protocol::TCP.0, Protocol::UDP.0].contains(&protocol);
-    let operations = match operation {
-        Operation::Connect if !one => vec![Operation::Connect, Operation::Send],
-        other => vec![other],
-    };
     Ok(Action::Address {
         operations,
         ip,

@@ -13,7 +13,6 @@ use crate::{
         Outcome, Policy, Versioned, check, compile, parse,
         replay::{Replay, Told},
     },
-    reason::Verdict,
     seeded,
 };
 
@@ -35,27 +34,19 @@ fn seen(operation: Operation, object: Object) -> Recorded {
     Recorded {
         time: UnixMs(1_795_222_183_512),
         decision: Decided {
-            host: "db1".parse().unwrap(),
-            auid: 1000,
-            user: Some("alice".parse().unwrap()),
-            operation,
-            object,
-            object_cut: false,
-            arguments: Arguments::None,
-            terminal: Some(true),
-            verdict: Verdict::Allowed,
             reason: Reason::WouldHave,
             rule: Some(rule),
-            permission: None,
+            ..Decided::of_alice(operation, object)
         },
     }
 }
 
 fn ran(words: &[&str]) -> Recorded {
-    let mut one = seen(Operation::Exec, path(words[0]));
-    let all = words.iter().map(|word| word.as_bytes().to_vec());
-    one.decision.arguments = Arguments::Known(all.collect());
-    one
+    let Recorded { time, decision } = seen(Operation::Exec, path(words[0]));
+    Recorded {
+        time,
+        decision: decision.with_arguments(words),
+    }
 }
 
 fn options() -> Options {

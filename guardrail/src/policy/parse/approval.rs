@@ -1,16 +1,11 @@
 //! `approvals`: who may let a held action go on.
 
-use super::{fields::Fields, net, reader::Reader};
+use super::{fields::Fields, names_of, net, reader::Reader};
 use crate::{
-    approval::{Approver, Escalation, Plan, Quorum, Stage},
+    approval::{Approver, Escalation, Plan, Quorum, Stage, StageProblem},
     id::ApprovalName,
     limits::{APPROVALS_MAX, APPROVERS_MAX, HOLD_TIMEOUT_MAX, HOLD_TIMEOUT_MIN, STAGES_MAX},
-    policy::{
-        Approval, Diagnostic,
-        diagnostic::nearest,
-        language,
-        yaml::{Node, Value},
-    },
+    policy::{Approval, Diagnostic, diagnostic::nearest, language, yaml::Node},
     time::DurationMs,
 };
 
@@ -95,7 +90,10 @@ fn stage(r: &mut Reader, node: &Node) -> Option<Stage> {
     let value = fields.take(key)?;
     let of = fields.take("of");
     let (quorum, names) = match (*key, of) {
-        ("count", Some(of)) => (Quorum::Count(count(r, value)?), of),
+        ("count", Some(of)) => (
+            Quorum::Count(net::number(r, value, "a count is a number")?),
+            of,
+        ),
         ("count", None) => {
             let error = Diagnostic::error(node.at, "", "`count` does not say of whom");
             r.report(error.suggest("write `count: 2, of: [group:dba]`"));
@@ -114,47 +112,20 @@ fn stage(r: &mut Reader, node: &Node) -> Option<Stage> {
         of: approvers(r, names, key)?,
         escalation,
     };
-    can_be_met(r, node, &stage).then_some(stage)
-}
-
-/// More people than a stage names can never approve.
-fn can_be_met(r: &mut Reader, node: &Node, stage: &Stage) -> bool {
-    let Some(named) = stage
-        .named_at_most()
-        .filter(|named| *named < stage.needed())
-    else {
-        return true;
+    let Some(problem) = stage.problem() else {
+        return Some(stage);
     };
-    let message = format!(
-        "the stage needs {} people and names {named}: nobody can ever approve it",
-        stage.needed()
-    );
-    let error = Diagnostic::error(node.at, node.excerpt(), message);
-    r.report(error.suggest("name a group, or as many people as it needs"));
-    false
-}
-
-fn count(r: &mut Reader, node: &Node) -> Option<u32> {
-    let count = net::number(r, node, "a count is a number")?;
-    let max = u32::try_from(APPROVERS_MAX).unwrap_or(u32::MAX);
-    if count == 0 || count > max {
-        let message = format!("a stage needs from 1 to {max} people, not {count}");
-        r.report(Diagnostic::error(node.at, node.excerpt(), message));
-        return None;
-    }
-    Some(count)
+    let error = Diagnostic::error(node.at, node.excerpt(), problem.to_string());
+    r.report(match problem {
+        StageProblem::TooFew { .. } => error.suggest("name a group, or as many people as it needs"),
+        StageProblem::Names | StageProblem::Count(_) => error,
+    });
+    None
 }
 
 fn approvers(r: &mut Reader, node: &Node, what: &str) -> Option<Vec<Approver>> {
-    let items = match &node.value {
-        Value::List(_) => r.list_up_to(node, what, APPROVERS_MAX)?,
-        _ => r.one_or_list(node, what),
-    };
-    let mut all: Vec<Approver> = Vec::new();
-    for item in items {
-        let one: Approver = r.parsed(item, what)?;
-        r.unless_repeated(&mut all, one, item, what);
-    }
+    let items = r.one_or_list_up_to(node, what, APPROVERS_MAX);
+    let all: Vec<Approver> = names_of(r, items, what);
     (!all.is_empty()).then_some(all)
 }
 

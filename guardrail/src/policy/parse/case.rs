@@ -2,10 +2,10 @@
 //!
 //! Runs nothing: whether the policy does what its tests say is `policy::case`'s question.
 
-use super::{attempt, fields::Fields, hosts, names, reader::Reader};
+use super::{attempt, fields::Fields, hosts, names, names_of, reader::Reader};
 use crate::{
     id::{FlagName, PermissionName, RuleId},
-    limits::{TEST_NAME_BYTES_MAX, TESTS_MAX},
+    limits::{FLAGS_PER_RULE_MAX, TEST_NAME_BYTES_MAX, TESTS_MAX},
     policy::{
         Case, Diagnostic, Outcome, Permission, Rule,
         diagnostic::nearest,
@@ -116,10 +116,9 @@ fn name(r: &mut Reader, node: &Node) -> Option<String> {
 fn flags(r: &mut Reader, node: &Node) -> Option<Vec<FlagName>> {
     match &node.value {
         Value::List(items) if items.is_empty() => Some(vec![]),
-        Value::List(_) => Some(names(r, node, "flags")),
         _ => {
-            r.wrong_type(node, "flags", "a list");
-            None
+            let items = r.list_up_to(node, "flags", FLAGS_PER_RULE_MAX)?;
+            Some(names_of(r, items, "flags"))
         }
     }
 }

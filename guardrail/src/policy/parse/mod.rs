@@ -147,8 +147,18 @@ fn names<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(
     node: &Node,
     what: &str,
 ) -> Vec<T> {
+    let items = r.list(node, what);
+    names_of(r, items, what)
+}
+
+/// The names of some items, each once.
+fn names_of<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(
+    r: &mut Reader,
+    items: &[Node],
+    what: &str,
+) -> Vec<T> {
     let mut names: Vec<T> = Vec::new();
-    for item in r.list(node, what) {
+    for item in items {
         if let Some(name) = r.parsed::<T>(item, what) {
             r.unless_repeated(&mut names, name, item, what);
         }

@@ -189,8 +189,18 @@ impl Reader {
 
     /// One value, or a list of them.
     pub(super) fn one_or_list<'n>(&mut self, node: &'n Node, what: &str) -> &'n [Node] {
+        self.one_or_list_up_to(node, what, LIST_MAX)
+    }
+
+    /// One value, or a list of up to so many.
+    pub(super) fn one_or_list_up_to<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        max: usize,
+    ) -> &'n [Node] {
         match &node.value {
-            Value::List(_) => self.list(node, what),
+            Value::List(_) => self.list_up_to(node, what, max).unwrap_or(&[]),
             Value::Scalar { .. } => std::slice::from_ref(node),
             Value::Map(_) => {
                 self.wrong_type(node, what, "a value or a list of values");

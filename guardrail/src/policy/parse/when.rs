@@ -1,6 +1,6 @@
 //! When a rule counts, and the calendar of named periods that it can be written with.
 
-use super::{fields::Fields, reader::Reader};
+use super::{fields::Fields, names_of, reader::Reader};
 use crate::{
     id::{FlagName, PeriodName},
     limits::{FLAGS_PER_RULE_MAX, PERIODS_MAX, WINDOWS_MAX},
@@ -21,7 +21,7 @@ pub(super) fn calendar(r: &mut Reader, node: &Node) {
             break;
         }
         let name: Option<PeriodName> = r.parsed(key, "period name");
-        let items = few(r, value);
+        let items = r.one_or_list_up_to(value, "windows", WINDOWS_MAX);
         let windows = items.iter().filter_map(|item| window(r, item)).collect();
         let Some(name) = name else { continue };
         if r.calendar.iter().any(|known| known.name == name) {
@@ -42,7 +42,7 @@ pub(super) fn calendar(r: &mut Reader, node: &Node) {
 pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
     let mut fields = Fields::of(r, node, &language::WHEN)?;
     let (inside, outside) = (fields.take("windows"), fields.take("outside"));
-    let flags = fields.take("flags").map(|node| (node, flags(r, node)));
+    let flags = fields.take("flags").map(|node| flags(r, node));
     if inside.is_none() && outside.is_none() && flags.is_none() {
         // Other keys have findings of their own.
         if matches!(&node.value, Value::Map(pairs) if pairs.is_empty()) {
@@ -62,7 +62,7 @@ pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
         return None;
     }
     let items = inside.or(outside);
-    let flags = flags.map_or(Some(vec![]), |(_, flags)| flags)?;
+    let flags = flags.unwrap_or(Some(vec![]))?;
     let windows = match items {
         Some(items) => read_windows(r, items)?,
         None => vec![],
@@ -77,21 +77,14 @@ pub(super) fn when(r: &mut Reader, node: &Node) -> Option<When> {
 
 /// One or some flags, which nobody has to define.
 fn flags(r: &mut Reader, node: &Node) -> Option<Vec<FlagName>> {
-    let items = match &node.value {
-        Value::List(_) => r.list_up_to(node, "flags", FLAGS_PER_RULE_MAX)?,
-        _ => r.one_or_list(node, "flags"),
-    };
-    let mut flags: Vec<FlagName> = Vec::new();
-    for item in items {
-        let flag: FlagName = r.parsed(item, "flags")?;
-        r.unless_repeated(&mut flags, flag, item, "flags");
-    }
+    let items = r.one_or_list_up_to(node, "flags", FLAGS_PER_RULE_MAX);
+    let flags: Vec<FlagName> = names_of(r, items, "flags");
     (!flags.is_empty()).then_some(flags)
 }
 
 fn read_windows(r: &mut Reader, items: &Node) -> Option<Vec<Window>> {
     let mut windows = Vec::new();
-    for item in few(r, items) {
+    for item in r.one_or_list_up_to(items, "windows", WINDOWS_MAX) {
         windows.extend(named_or_written(r, item));
     }
     if windows.len() > WINDOWS_MAX {
@@ -102,14 +95,6 @@ fn read_windows(r: &mut Reader, items: &Node) -> Option<Vec<Window>> {
         r.report(Diagnostic::error(items.at, "", message));
     }
     (!windows.is_empty()).then_some(windows)
-}
-
-/// One or some windows, not more than a rule may have.
-fn few<'n>(r: &mut Reader, node: &'n Node) -> &'n [Node] {
-    match &node.value {
-        Value::List(_) => r.list_up_to(node, "windows", WINDOWS_MAX).unwrap_or(&[]),
-        _ => r.one_or_list(node, "windows"),
-    }
 }
 
 /// The windows of a name, or the one that is written. A window has blanks, a name has none.

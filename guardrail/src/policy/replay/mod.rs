@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub(super) use reading::{at_two_ends, sets};
 pub use report::{Before, Change, Group, Report};
 
 use super::{HostLabels, Mode, Outcome, Policy, Versioned};

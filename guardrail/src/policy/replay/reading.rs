@@ -43,24 +43,28 @@ fn bits(operations: &[Operation]) -> u32 {
     operations.iter().fold(0, |all, one| all | one.bit())
 }
 
-/// Something may have been replaced.
 fn with_two_ends(operation: Operation, from: &Object, to: &Object) -> Vec<Reading> {
-    use Operation::{Create, Delete, Rename, Write};
-    let ends = |here: &[Operation], there: &[Operation]| {
-        vec![(bits(there), to.clone()), (bits(here), from.clone())]
+    let ends = |[here, there]: [Vec<Operation>; 2]| {
+        vec![(bits(&there), to.clone()), (bits(&here), from.clone())]
     };
+    at_two_ends(operation).into_iter().map(ends).collect()
+}
+
+/// Operations here and there: something may have been replaced.
+pub(in crate::policy) fn at_two_ends(operation: Operation) -> Vec<[Vec<Operation>; 2]> {
+    use Operation::{Create, Delete, Rename, Write};
     match operation {
         Rename => vec![
-            ends(&[Rename, Delete], &[Rename, Create]),
-            ends(&[Rename, Delete], &[Rename, Create, Write, Delete]),
+            [vec![Rename, Delete], vec![Rename, Create]],
+            [vec![Rename, Delete], vec![Rename, Create, Write, Delete]],
         ],
-        other => vec![ends(&[other], &[other, Create])],
+        other => vec![[vec![other], vec![other, Create]]],
     }
 }
 
 /// An open for writing may read, too; a creation may be that of a directory or come with an open; one socket can have many
 /// connections. A device node, whose creation is `mount` as well, is taken for a file.
-fn sets(operation: Operation, object: &Object) -> Vec<Vec<Operation>> {
+pub(in crate::policy) fn sets(operation: Operation, object: &Object) -> Vec<Vec<Operation>> {
     use Operation::{Connect, Create, Read, Send, Write};
     match (operation, object) {
         (Write, _) => vec![vec![Write], vec![Write, Read]],

@@ -31,30 +31,12 @@ fn path(path: &str) -> Object {
     }
 }
 
-/// Alice's, that an alert let through.
 fn seen(operation: Operation, object: Object) -> Decided {
-    Decided {
-        host: "db1".parse().unwrap(),
-        auid: 1000,
-        user: Some("alice".parse().unwrap()),
-        operation,
-        object,
-        object_cut: false,
-        arguments: Arguments::None,
-        terminal: Some(true),
-        verdict: Verdict::Allowed,
-        reason: Reason::RuleAlert,
-        rule: None,
-        permission: None,
-    }
+    Decided::of_alice(operation, object)
 }
 
 fn ran(words: &[&str]) -> Decided {
-    let all = words.iter().map(|word| word.as_bytes().to_vec());
-    Decided {
-        arguments: Arguments::Known(all.collect()),
-        ..seen(Operation::Exec, path(words[0]))
-    }
+    seen(Operation::Exec, path(words[0])).with_arguments(words)
 }
 
 fn at(time: u64, decision: Decided) -> Recorded {
