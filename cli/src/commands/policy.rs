@@ -1,4 +1,5 @@
-//! `stayhand policy`: check, test, explain, compare, replay, learn, write out, apply, take back and show policies; show presets and the schema.
+//! `stayhand policy`: check, test, explain, compare, replay, learn, write out, apply, approve, take back and show policies;
+//! show presets and the schema.
 
 mod annotate;
 mod apply;

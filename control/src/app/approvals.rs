@@ -1,20 +1,23 @@
 //! Who may approve: what the rule that holds says, and who it is that answers.
 
 use stayhand_guardrail::{
-    approval::Progress,
+    approval::{Progress, Reviewer},
     event::RuleRef,
-    hold::{Approval, Fact, Hold, Illegal, Step},
-    host::Answer,
-    policy,
-    time::UnixMs,
+    hold::{self, Approval},
+    policy, proposal,
 };
 
 use super::{App, Error, policies::blocking};
-use crate::{operator::Operator, people::PeopleError};
+use crate::{
+    clock,
+    operator::Operator,
+    people::{Directory, PeopleError},
+};
 
 impl App {
-    /// What a new hold takes, by the very revision of the policy that holds it: a later one changes nothing about it.
-    pub(super) async fn approval_of(&self, by: &RuleRef, now: UnixMs) -> Result<Approval, Error> {
+    /// What a new hold takes, by the very revision of the policy that holds it: a later one changes nothing about it. It
+    /// begins by our clock: a host that says that it waits for long has nobody else asked sooner.
+    pub(super) async fn approval_of(&self, by: &RuleRef) -> Result<Approval, Error> {
         let stored = self.store().policy(&by.policy, Some(by.revision)).await?;
         let Some(stored) = stored else {
             return Ok(Approval::Unknown);
@@ -28,43 +31,48 @@ impl App {
         Ok(match found.await? {
             None => Approval::Unknown,
             Some(None) => Approval::Operators,
-            Some(Some(plan)) => Approval::Plan(Progress::new(plan, now)),
+            Some(Some(plan)) => Approval::Plan(Progress::new(plan, clock::now())),
         })
     }
 
-    /// What an operator's answer is, with all that approvals are about: asked for before a transaction begins, since the
-    /// name service may take its time.
-    pub(super) async fn answer_of(
-        &self,
-        operator: &Operator,
-        answer: Answer,
-        reason: String,
-    ) -> Result<Answered, Error> {
-        if answer == Answer::Refused {
-            let by = operator.user().clone();
-            let fact = Fact::Refuse { by, reason };
-            return Ok(Answered { fact, unread: None });
-        }
-        let (by, unread) = self.reviewer(operator).await?;
-        let fact = Fact::Approve { by, reason };
-        Ok(Answered { fact, unread })
+    /// An operator who approves something, with all that approvals are about: asked for before a transaction begins, since
+    /// the name service may take its time.
+    pub(super) async fn approving(&self, operator: &Operator) -> Result<Approving, Error> {
+        let user = operator.user().clone();
+        let people = self.people.clone();
+        let (directory, unread) = match blocking(move || people.read()).await? {
+            Ok(directory) => (directory, None),
+            Err(error) => (Directory::default(), Some(error)),
+        };
+        let reviewer = Reviewer {
+            groups: self.names.groups(&user).await,
+            on_call: directory.on_call(&user),
+            manages: directory.manages(&user),
+            user,
+        };
+        Ok(Approving { reviewer, unread })
     }
 }
 
-/// An operator's answer.
-pub(super) struct Answered {
-    fact: Fact,
-    /// Why nobody can tell who is on call, if that is so
+/// Somebody who approves.
+pub(super) struct Approving {
+    /// Who
+    pub(super) reviewer: Reviewer,
     unread: Option<PeopleError>,
 }
 
-impl Answered {
-    /// Lets it happen to a hold.
-    pub(super) fn happen(self, hold: Hold, now: UnixMs) -> Result<Step, Error> {
-        match (hold.step(self.fact, now), self.unread) {
-            // Who does not count without the directory might with it.
-            (Err(Illegal::NotCounted { .. }), Some(error)) => Err(error.into()),
-            (step, _) => Ok(step?),
+impl Approving {
+    /// Why the approval did not happen: whoever does not count might, if the directory could be read.
+    pub(super) fn refusal(self, illegal: impl Into<Error>) -> Error {
+        let illegal = illegal.into();
+        let is_not_named = matches!(
+            illegal,
+            Error::HoldOver(hold::Illegal::NotCounted { .. })
+                | Error::Proposal(proposal::Illegal::NotCounted { .. })
+        );
+        match self.unread {
+            Some(error) if is_not_named => error.into(),
+            _ => illegal,
         }
     }
 }

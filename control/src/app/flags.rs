@@ -26,7 +26,7 @@ impl App {
         }
         let mut write = self.store().begin().await?;
         let now = clock::now();
-        let standing = write.flags(now).await?;
+        let standing = write.drop_ended_flags(now).await?;
         if standing.len() >= FLAGS_MAX && standing.iter().all(|one| one.name != name) {
             return Err(Error::TooManyFlags(FLAGS_MAX));
         }
@@ -54,7 +54,7 @@ impl App {
         ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
         let now = clock::now();
-        let standing = write.flags(now).await?;
+        let standing = write.drop_ended_flags(now).await?;
         if standing.iter().all(|one| one.name != flag) {
             return Err(Error::UnknownFlag(flag));
         }

@@ -27,7 +27,11 @@ impl App {
         reason: String,
     ) -> Result<Hold, Error> {
         ids::reason(&reason)?;
-        let fact = self.answer_of(operator, answer, reason).await?;
+        // Before the transaction, as everything that may take its time.
+        let approving = match answer {
+            Answer::Approved => Some(self.approving(operator).await?),
+            Answer::Refused => None,
+        };
         let mut write = self.store().begin().await?;
         let Some(StoredHold { hold, .. }) = write.hold(id).await? else {
             return Err(unknown(id));
@@ -37,7 +41,15 @@ impl App {
             return Err(Error::OwnHold(operator.user().clone()));
         }
         let now = clock::now();
-        let hold = carry_out(&mut write, fact.happen(hold, now)?, now).await?;
+        let step = if let Some(approving) = approving {
+            let by = approving.reviewer.clone();
+            let step = hold.step(Fact::Approve { by, reason }, now);
+            step.map_err(|illegal| approving.refusal(illegal))?
+        } else {
+            let by = operator.user().clone();
+            hold.step(Fact::Refuse { by, reason }, now)?
+        };
+        let hold = carry_out(&mut write, step, now).await?;
         // An approval that is not the last one is no business of the host's.
         if hold.state != HoldState::Pending {
             write.publish(Some(&hold.host)).await?;
@@ -52,8 +64,7 @@ impl App {
         reported.host = agent.host().clone();
         // Hosts know of no plans, and are not asked. Before the transaction: a policy is read.
         if self.store().hold(reported.id).await?.is_none() {
-            let opened = reported.create_time;
-            reported.approval = self.approval_of(&reported.rule, opened).await?;
+            reported.approval = self.approval_of(&reported.rule).await?;
         }
         let mut write = self.store().begin().await?;
         match write.hold(reported.id).await? {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use stayhand_guardrail::{
     approval::Progress,
-    id::{PolicyName, Revision, UserName},
+    id::{PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     policy::{self, Diagnostic, HostSelector, Policy, Versioned},
     proposal::Proposal,
@@ -107,7 +107,6 @@ impl App {
             applied_by: user,
             create_time: clock::now(),
             generation: write.generation().await?.next(),
-            proposal: None,
         };
         if apply.validate_only {
             return Ok(Applied {
@@ -128,7 +127,7 @@ impl App {
                 proposal: Some(proposal),
             });
         }
-        let stored = self.insert(write, stored).await?;
+        let stored = self.insert(write, stored, None).await?;
         let policy = self.policy_view(stored).await?;
         Ok(Applied {
             policy,
@@ -142,9 +141,10 @@ impl App {
         &self,
         mut write: Write<'_>,
         mut stored: StoredPolicy,
+        proposal: Option<ProposalId>,
     ) -> Result<StoredPolicy, Error> {
         stored.generation = write.publish(None).await?;
-        write.insert_policy(&stored).await?;
+        write.insert_policy(&stored, proposal).await?;
         write.commit().await?;
         self.reload_policies().await?;
         tracing::info!(policy = %stored.name, revision = %stored.revision, by = %stored.applied_by, "policy applied");

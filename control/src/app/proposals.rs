@@ -2,11 +2,11 @@
 //! transaction with it, and only if the policy is still the one that was read.
 
 use stayhand_guardrail::{
-    approval::{Progress, Reviewer},
+    approval::Progress,
     event::PolicyChange,
     id::{ProposalId, Revision},
     policy::{self, Policy, Versioned},
-    proposal::{Illegal, Proposal, ProposalState},
+    proposal::{Proposal, ProposalState},
     time::DurationMs,
 };
 
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     clock,
     operator::Operator,
-    people::PeopleError,
     store::{StoredPolicy, Write},
 };
 
@@ -66,41 +65,37 @@ impl App {
         id: ProposalId,
         reason: String,
     ) -> Result<Proposal, Error> {
-        let (by, unread) = self.reviewer(operator).await?;
+        let approving = self.approving(operator).await?;
         // Before anything is locked, as when it was proposed; the others may have changed since.
-        let standing = found(self.store().proposal(id).await?, id)?;
-        let parsed = self.fit(&standing.source).await?;
+        let waiting = found(self.store().proposal(id).await?, id)?;
+        let policy = self.fit(&waiting.source).await?;
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
         let now = clock::now();
-        let step = match proposal.approve(&by, &reason, now) {
-            Ok(step) => step,
-            Err(illegal) => return Err(with_directory(illegal, unread)),
-        };
+        let step = proposal.approve(&approving.reviewer, &reason, now);
+        let step = step.map_err(|illegal| approving.refusal(illegal))?;
         write.audit_policy(step.record, now).await?;
-        let mut proposal = step.proposal;
         if !step.is_complete {
-            write.update_proposal(&proposal).await?;
+            write.update_proposal(&step.proposal).await?;
             write.commit().await?;
-            return Ok(proposal);
+            return Ok(step.proposal);
         }
         let newest = write.policies().await?;
-        let standing = newest.iter().find(|one| one.name == proposal.policy);
-        if standing.map_or(Revision(0), |one| one.revision) != proposal.base {
-            proposal.state = ProposalState::Outdated { at: now };
-            write.update_proposal(&proposal).await?;
+        let standing = newest.iter().find(|one| one.name == policy.name);
+        let standing = standing.map_or(Revision(0), |one| one.revision);
+        let proposal = step.proposal.settled(standing, now);
+        write.update_proposal(&proposal).await?;
+        let ProposalState::Applied { revision, .. } = proposal.state else {
             write.commit().await?;
             return Ok(proposal);
-        }
-        let revision = proposal.base.next();
-        takes_nothing_in_use(&mut write, &parsed).await?;
-        let versioned = Versioned {
-            revision,
-            policy: parsed,
         };
-        check_together(newest, versioned, proposal.source.len()).await?;
-        proposal.state = ProposalState::Applied { revision, at: now };
-        write.update_proposal(&proposal).await?;
+        takes_nothing_in_use(&mut write, &policy).await?;
+        check_together(
+            newest,
+            Versioned { revision, policy },
+            proposal.source.len(),
+        )
+        .await?;
         let stored = StoredPolicy {
             name: proposal.policy.clone(),
             revision,
@@ -108,9 +103,8 @@ impl App {
             applied_by: proposal.by.clone(),
             create_time: now,
             generation: write.generation().await?.next(),
-            proposal: Some(id),
         };
-        self.insert(write, stored).await?;
+        self.insert(write, stored, Some(id)).await?;
         Ok(proposal)
     }
 
@@ -164,36 +158,8 @@ impl App {
         });
         parsed.await?
     }
-
-    /// Somebody who answers, with all that approvals are about, and why nobody can tell who is on call, if that is so.
-    pub(super) async fn reviewer(
-        &self,
-        operator: &Operator,
-    ) -> Result<(Reviewer, Option<PeopleError>), Error> {
-        let user = operator.user().clone();
-        let people = self.people.clone();
-        let (directory, unread) = match blocking(move || people.read()).await? {
-            Ok(directory) => (directory, None),
-            Err(error) => (crate::people::Directory::default(), Some(error)),
-        };
-        let by = Reviewer {
-            groups: self.names.groups(&user).await,
-            on_call: directory.on_call(&user),
-            manages: directory.manages(&user),
-            user,
-        };
-        Ok((by, unread))
-    }
 }
 
 fn found(proposal: Option<Proposal>, id: ProposalId) -> Result<Proposal, Error> {
     proposal.ok_or(Error::UnknownProposal(id))
-}
-
-/// Who does not count without the directory might with it.
-fn with_directory(illegal: Illegal, unread: Option<PeopleError>) -> Error {
-    match (illegal, unread) {
-        (Illegal::NotCounted { .. }, Some(error)) => error.into(),
-        (illegal, _) => illegal.into(),
-    }
 }

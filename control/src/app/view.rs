@@ -77,7 +77,6 @@ pub(super) fn policy(stored: StoredPolicy, enforcement: Vec<EnforcementView>) ->
         applied_by,
         create_time,
         generation: _,
-        proposal: _,
     } = stored;
     PolicyView {
         name,

@@ -3,86 +3,70 @@
 use serde::Deserialize;
 use stayhand_guardrail::{
     approval::{Approver, Plan, Quorum, Stage},
-    id::ApprovalName,
-    limits::{APPROVERS_MAX, STAGES_MAX},
+    id::{ApprovalName, IdError},
+    limits::STAGES_MAX,
 };
 
-/// Whose approval a change of a policy takes; nobody else's, if it says nothing.
+/// What a change takes; none where whoever may act may change policies alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Changes {
-    /// One after the other
-    pub stages: Vec<ChangeStage>,
+#[serde(try_from = "Written")]
+pub struct Changes(pub Option<Plan>);
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    stages: Vec<WrittenStage>,
 }
 
-/// One stage: exactly one of `any`, `all` and `count` with `of`, as in policies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ChangeStage {
-    any: Vec<Approver>,
-    all: Vec<Approver>,
+/// Exactly one of `any`, `all` and `count` with `of`, as in policies.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStage {
+    any: Option<Vec<Approver>>,
+    all: Option<Vec<Approver>>,
     count: Option<u32>,
-    of: Vec<Approver>,
+    of: Option<Vec<Approver>>,
 }
 
-impl Changes {
-    /// What a change takes; none where whoever may act may change policies alone.
-    pub fn plan(&self) -> Result<Option<Plan>, String> {
-        if self.stages.is_empty() {
-            return Ok(None);
+impl TryFrom<Written> for Changes {
+    type Error = String;
+    fn try_from(written: Written) -> Result<Self, String> {
+        if written.stages.is_empty() {
+            return Ok(Self(None));
         }
-        if self.stages.len() > STAGES_MAX {
-            return Err(format!("has more than {STAGES_MAX} stages"));
+        if written.stages.len() > STAGES_MAX {
+            return Err(format!("there are more than {STAGES_MAX} stages"));
         }
-        let stages: Result<Vec<Stage>, String> =
-            self.stages.iter().map(ChangeStage::read).collect();
-        let name: ApprovalName = "policies".parse().map_err(|_| "has no name".to_owned())?;
-        Ok(Some(Plan {
-            name,
-            stages: stages?,
-        }))
+        let stages = written.stages.into_iter().map(stage);
+        let name = ApprovalName::new("policies").map_err(|error: IdError| error.to_string())?;
+        let stages = stages.collect::<Result<_, _>>()?;
+        Ok(Self(Some(Plan { name, stages })))
     }
 }
 
-impl ChangeStage {
-    fn read(&self) -> Result<Stage, String> {
-        let (quorum, of) = match self {
-            Self {
-                any,
-                all,
-                count: None,
-                of,
-            } if all.is_empty() && of.is_empty() => (Quorum::Any, any),
-            Self {
-                any,
-                all,
-                count: None,
-                of,
-            } if any.is_empty() && of.is_empty() => (Quorum::All, all),
-            Self {
-                any,
-                all,
-                count: Some(count),
-                of,
-            } if any.is_empty() && all.is_empty() => (Quorum::Count(*count), of),
-            _ => {
-                return Err("a stage has exactly one of `any`, `all` and `count` with `of`".into());
-            }
-        };
-        let stage = Stage {
-            quorum,
-            of: of.clone(),
-            escalation: None,
-        };
-        let too_few = stage
-            .named_at_most()
-            .is_some_and(|named| named < stage.needed());
-        if stage.of.is_empty() || stage.of.len() > APPROVERS_MAX || stage.needed() == 0 || too_few {
-            return Err(format!(
-                "a stage names 1 to {APPROVERS_MAX} approvers, at least as many people as it needs"
-            ));
-        }
-        Ok(stage)
+fn stage(written: WrittenStage) -> Result<Stage, String> {
+    let WrittenStage {
+        any,
+        all,
+        count,
+        of,
+    } = written;
+    let (quorum, of) = match (any, all, count, of) {
+        (Some(any), None, None, None) => (Quorum::Any, any),
+        (None, Some(all), None, None) => (Quorum::All, all),
+        (None, None, Some(count), Some(of)) => (Quorum::Count(count), of),
+        _ => return Err("a stage has exactly one of `any`, `all` and `count` with `of`".into()),
+    };
+    let stage = Stage {
+        quorum,
+        of,
+        escalation: None,
+    };
+    match stage.problem() {
+        Some(problem) => Err(problem.to_string()),
+        None => Ok(stage),
     }
 }
 
@@ -91,8 +75,9 @@ mod tests {
     use super::*;
 
     fn plan(text: &str) -> Result<Option<String>, String> {
-        let changes: Changes = toml::from_str(text).map_err(|error| error.to_string())?;
-        Ok(changes.plan()?.map(|plan| plan.to_string()))
+        let read: Result<Changes, _> = toml::from_str(text);
+        let changes = read.map_err(|error| error.to_string())?;
+        Ok(changes.0.map(|plan| plan.to_string()))
     }
 
     #[test]
@@ -102,6 +87,7 @@ mod tests {
             "stages = [{ any = [] }]",
             "stages = [{ any = [\"user:a\"], all = [\"user:b\"] }]",
             "stages = [{ count = 0, of = [\"group:a\"] }]",
+            "stages = [{ count = 33, of = [\"group:a\"] }]",
             "stages = [{ count = 2, of = [\"user:a\"] }]",
             "stages = [{ count = 2 }]",
             "stages = [{ any = [\"bob\"] }]",

@@ -4,7 +4,7 @@
 mod changes;
 mod load;
 
-pub use changes::{ChangeStage, Changes};
+pub use changes::Changes;
 pub use load::{ConfigError, load, parse};
 
 use std::path::PathBuf;

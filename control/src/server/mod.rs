@@ -71,13 +71,12 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
         config.state.database_mib_max,
     )
     .await?;
-    let changes = config.policies.plan().map_err(StartError::Machine)?;
     let people = People::new(config.people.file.as_deref());
     // Told now, while somebody looks; approvals that need it say so again.
     if let Err(error) = people.read() {
         tracing::error!(%error, "approvals by whoever is on call, and by managers, cannot be given");
     }
-    let app = Arc::new(App::new(store, names.clone(), people, changes).await?);
+    let app = Arc::new(App::new(store, names.clone(), people, config.policies.0.clone()).await?);
     let pins = match config.identity.pins {
         PinSource::Agent => Pins::Agent {
             socket: config.identity.agent_socket.clone(),

@@ -47,8 +47,8 @@ impl FlagRow {
 }
 
 impl Write<'_> {
-    /// Flags that are set at this time. Those that ended are taken out.
-    pub async fn flags(&mut self, now: UnixMs) -> Result<Vec<StoredFlag>, StoreError> {
+    /// Takes out those that ended; the rest is set at this time.
+    pub async fn drop_ended_flags(&mut self, now: UnixMs) -> Result<Vec<StoredFlag>, StoreError> {
         sqlx::query("DELETE FROM flags WHERE until_time <= ?1")
             .bind(number(now.0)?)
             .execute(&mut *self.tx)

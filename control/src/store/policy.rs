@@ -24,8 +24,6 @@ pub struct StoredPolicy {
     pub create_time: UnixMs,
     /// Generation that published it
     pub generation: Generation,
-    /// Of which proposal it comes; only where it is written
-    pub proposal: Option<ProposalId>,
 }
 
 #[derive(FromRow)]
@@ -47,7 +45,6 @@ impl PolicyRow {
             applied_by: parse("policy", &self.applied_by)?,
             create_time: UnixMs(unsigned(self.create_time)),
             generation: Generation(unsigned(self.generation)),
-            proposal: None,
         })
     }
 }
@@ -58,8 +55,12 @@ impl Write<'_> {
         newest(&mut self.tx).await
     }
 
-    /// Writes a revision and its audit record.
-    pub async fn insert_policy(&mut self, policy: &StoredPolicy) -> Result<(), StoreError> {
+    /// Writes a revision and its audit record, which names the proposal that it comes of.
+    pub async fn insert_policy(
+        &mut self,
+        policy: &StoredPolicy,
+        proposal: Option<ProposalId>,
+    ) -> Result<(), StoreError> {
         let StoredPolicy {
             name,
             revision,
@@ -67,7 +68,6 @@ impl Write<'_> {
             applied_by,
             create_time,
             generation,
-            proposal: _,
         } = policy;
         sqlx::query(
             "INSERT INTO policies (name, revision, source, applied_by, create_time, generation)
@@ -86,7 +86,7 @@ impl Write<'_> {
             revision: *revision,
             by: applied_by.clone(),
             change: PolicyChange::Applied,
-            proposal: policy.proposal,
+            proposal,
             reason: None,
         };
         self.record(EventKind::PolicyChanged(record), *create_time)

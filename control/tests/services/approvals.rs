@@ -12,10 +12,11 @@ use crate::{
     world::{PROD, World, failed},
 };
 
+const THIRD: u64 = 0xaaaa_0000_0000_0003;
 const STAGES: &str = "  approvals:
     - name: change
       stages:
-        - { any: [\"user:bob\", \"group:dba\"] }
+        - { any: [\"user:bob\", \"group:dba\"], escalate: { after: 30s, to: [\"user:root\"] } }
         - { any: [\"on-call:ops\"], escalate: { after: 1s, to: [manager] } }
   rules:
 ";
@@ -162,6 +163,16 @@ async fn a_later_revision_changes_nothing_about_who_may_approve_what_is_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_host_says_of_who_may_approve_counts_nothing() {
     let (world, stream, _people) = world().await;
+    let mut lies: Hold = hold(THIRD, DurationMs::from_secs(60));
+    lies.create_time.0 -= 3_600_000;
+    report(&world, &stream, lies).await;
+    world.login("root", false);
+    failed(
+        approve(&world, "aaaa000000000003").await,
+        Code::PermissionDenied,
+        "NOT_AN_APPROVER",
+        "after 30s also user:root",
+    );
     let mut lies: Hold = hold(SECOND, DurationMs::from_secs(60));
     lies.rule.revision = Revision(99);
     report(&world, &stream, lies).await;
