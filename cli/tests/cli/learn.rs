@@ -83,7 +83,7 @@ fn a_proposal_checks_clean_and_allows_what_it_was_learned_from() {
         .prints("    # 2 times, last ")
         .prints("exec: { path: /usr/bin/psql } }\n")
         .prints("file: { ops: [write, read], path: /srv/data/* } }\n")
-        .prints("# Not taken together, 10 names: /etc/x is sensitive")
+        .prints("# not taken together, 10 names: /etc/x is sensitive")
         .says("left out, 1 time: a rule on it would allow it on whatever object")
         .says("left out, 1 time: a rule and no default would have stopped it")
         .says("left out, 1 time: no rule can name it")

@@ -6,7 +6,6 @@ use stayhand_guardrail::{
     event::ocsf::Line,
     id::PolicyName,
     policy::learn::{Learner, NAMES_MIN_DEFAULT, Options, Proposal},
-    text::safe,
 };
 
 use super::{files::many, recorded::Source};
@@ -67,7 +66,7 @@ pub(super) async fn run(learn: &Learn, global: &Global, screen: &Screen) -> Resu
     let left = learner.left().clone();
     let Some(proposal) = learner.proposal() else {
         for (why, times) in left {
-            screen.note(&format!("left out, {}: {why}", many(times, "time")));
+            screen.note(&why.remark(times));
         }
         return Err(
             Failure::general("nothing was recorded that can be learned from").hint(
@@ -83,23 +82,7 @@ pub(super) async fn run(learn: &Learn, global: &Global, screen: &Screen) -> Resu
 
 /// What the document says in its head, for who sends it to a file.
 fn remarks(proposal: &Proposal, lost: bool) -> String {
-    let mut lines = Vec::new();
-    for (why, times) in &proposal.left {
-        lines.push(format!("left out, {}: {why}", many(*times, "time")));
-    }
-    for (directory, names) in &proposal.kept {
-        let directory = if directory.is_empty() { "/" } else { directory };
-        lines.push(format!(
-            "not taken together, {}: {} is sensitive, or has a name that is",
-            many(*names, "name"),
-            safe(directory)
-        ));
-    }
-    for class in &proposal.open {
-        lines.push(format!(
-            "`default: {{ {class}: deny }}` is left out, because nothing would start"
-        ));
-    }
+    let mut lines = proposal.remarks();
     if lost {
         lines.push(
             "hosts lost decisions in this time; what was not recorded is not allowed".to_owned(),

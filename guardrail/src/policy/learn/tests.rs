@@ -90,8 +90,7 @@ fn a_proposal_says_how_often_by_whom_where_and_when_last() {
     let wanted = "\
 # Proposed from 2 recorded decisions that watch would have stopped. Read each rule: what was done need not be right.
 # What those policies allow themselves was not recorded, and is not in here.
-# Without `default: { exec: deny }`: nothing would start, because what programs need was not recorded. Put the
-# rules into the policy that recorded them.
+# without `default: { exec: deny }`: nothing would start, because what programs need was not recorded; put the rules into the policy that recorded them
 apiVersion: stayhand/v1
 kind: Policy
 metadata: { name: learned }
@@ -148,9 +147,8 @@ fn names_in_or_above_a_sensitive_directory_stay_names_and_that_is_said() {
         let found = proposed(options(), &written(directory, MIN));
         assert_eq!(found.rules, MIN, "{directory}");
         let shown = if directory.is_empty() { "/" } else { directory };
-        let wanted = format!(
-            "# Not taken together, 3 names: {shown} is sensitive, or has a name that is.\n"
-        );
+        let wanted =
+            format!("# not taken together, 3 names: {shown} is sensitive, or has a name that is\n");
         assert!(found.source.contains(&wanted), "{}", found.source);
     }
     let each = |operation, directory: &str| {
@@ -210,7 +208,7 @@ fn what_a_rule_would_allow_on_more_than_was_seen_is_left_out_with_its_reason() {
         assert!(learner.add(&ran(&["/kept"])));
         let source = learner.proposal().unwrap().source;
         assert!(
-            source.contains(&format!("# Left out, 1 time: {why}.\n")),
+            source.contains(&format!("# left out, 1 time: {why}\n")),
             "{source}"
         );
     }
@@ -448,7 +446,7 @@ fn every_event_that_was_learned_from_is_allowed_and_what_was_not_seen_is_denied(
                 );
             }
             for class in &proposal.open {
-                let said = format!("# Without `default: {{ {class}: deny }}`");
+                let said = format!("# without `default: {{ {class}: deny }}`");
                 prop_assert!(source.contains(&said));
             }
             for (at, other) in others {

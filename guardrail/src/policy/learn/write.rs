@@ -148,24 +148,45 @@ impl Learner {
              # What those policies allow themselves was not recorded, and is not in here.\n",
             many(self.learned, "recorded decision")
         )];
-        for (left, times) in &self.left {
-            text.push(format!("# Left out, {}: {left}.\n", many(*times, "time")));
-        }
-        for (directory, names) in kept {
-            let directory = if directory.is_empty() { "/" } else { directory };
-            let names = many(*names, "name");
-            let shown = safe(directory);
-            text.push(format!(
-                "# Not taken together, {names}: {shown} is sensitive, or has a name that is.\n"
-            ));
-        }
-        for class in open.iter().filter(|class| classes(rules).contains(class)) {
-            text.push(format!(
-                "# Without `default: {{ {class}: deny }}`: nothing would start, because what programs need was not recorded. Put the\n\
-                 # rules into the policy that recorded them.\n"
-            ));
+        let open = open.iter().filter(|class| classes(rules).contains(class));
+        for remark in remarks(&self.left, kept, open) {
+            text.push(format!("# {remark}\n"));
         }
         text.concat()
+    }
+}
+
+impl Proposal {
+    /// What the document says in its head, for who sends it to a file: what it does not allow, and why; safe to show.
+    pub fn remarks(&self) -> Vec<String> {
+        remarks(&self.left, &self.kept, &self.open)
+    }
+}
+
+fn remarks<'a>(
+    left: &BTreeMap<Left, usize>,
+    kept: &BTreeMap<String, usize>,
+    open: impl IntoIterator<Item = &'a &'static str>,
+) -> Vec<String> {
+    let left = left.iter().map(|(left, times)| left.remark(*times));
+    let kept = kept.iter().map(|(directory, names)| {
+        let directory = if directory.is_empty() { "/" } else { directory };
+        let (names, shown) = (many(*names, "name"), safe(directory));
+        format!("not taken together, {names}: {shown} is sensitive, or has a name that is")
+    });
+    let open = open.into_iter().map(|class| {
+        format!(
+            "without `default: {{ {class}: deny }}`: nothing would start, because what programs need was not recorded; put the \
+             rules into the policy that recorded them"
+        )
+    });
+    left.chain(kept).chain(open).collect()
+}
+
+impl Left {
+    /// So often something was left out, and why.
+    pub fn remark(self, times: usize) -> String {
+        format!("left out, {}: {self}", many(times, "time"))
     }
 }
 
