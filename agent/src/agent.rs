@@ -30,7 +30,8 @@ use crate::{
     exit::{Code, Failure, chain},
     explain::Explanations,
     facts,
-    health::{Facts, Health, kernel_release},
+    floor::{self, Floor, FloorError},
+    health::{Facts, Health, Part, kernel_release},
     holds::{self, Board, Inbox, Message},
     instance::Instance,
     kernel::{
@@ -92,6 +93,13 @@ pub fn redactor(config: &Config) -> Result<Redactor, Failure> {
     Redactor::new(&redact).map_err(|error| Failure::new(Code::Config, format!("`redact`: {error}")))
 }
 
+/// Reads what this host enforces whatever the control plane says.
+pub fn floor(config: &Config) -> Result<Floor, FloorError> {
+    let directory = &config.floor.directory;
+    let by_default = *directory == crate::config::Floor::default().directory;
+    floor::sources(directory, by_default).and_then(Floor::parse)
+}
+
 /// Loads, enforces, serves; returns what to say when it is asked to end.
 pub fn run(config: &Config) -> Result<String, Failure> {
     let _one = lock(config)?;
@@ -133,8 +141,18 @@ pub fn run(config: &Config) -> Result<String, Failure> {
     crate::kernel::trace::start();
     let maps = KernelMaps::open(&kernel)
         .map_err(|error| Failure::of("cannot open the pinned maps", error.as_ref()))?;
-    let shared = Shared::new(config, &kernel, host, Arc::new(maps))?;
-    let mut agent = Agent::start(config, shared, installer)?;
+    let boot_id =
+        clock::boot_id().map_err(|error| Failure::of("cannot read the boot id", &error))?;
+    let spool = Arc::new(spool(config, &host, boot_id)?);
+    let (floor, unsettled) = floor::settle(floor(config), &spool)?;
+    let identity = Identity {
+        host,
+        boot_id,
+        epoch: spool.epoch(),
+    };
+    let shared = Shared::new(config, &kernel, identity, spool, Arc::new(maps), &floor)?;
+    shared.health.note(Part::Floor, unsettled);
+    let mut agent = Agent::start(config, shared, installer, Arc::new(floor))?;
     agent.threads.push(("facts", facts));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -201,17 +219,11 @@ impl Shared {
     fn new(
         config: &Config,
         kernel: &Kernel,
-        host: HostId,
+        identity: Identity,
+        spool: Arc<Spool>,
         maps: Arc<KernelMaps>,
+        floor: &Floor,
     ) -> Result<Self, Failure> {
-        let boot_id =
-            clock::boot_id().map_err(|error| Failure::of("cannot read the boot id", &error))?;
-        let spool = Arc::new(spool(config, &host, boot_id)?);
-        let identity = Identity {
-            host,
-            boot_id,
-            epoch: spool.epoch(),
-        };
         let teller = if config.local.tell_terminal {
             let pins: Arc<dyn crate::port::Pins> = Arc::clone(&maps) as _;
             Teller::start(pins).map_err(|error| Failure::of("cannot start a thread", &error))?
@@ -227,8 +239,9 @@ impl Shared {
         let health = Health::new(Facts {
             version,
             kernel_release: kernel_release(),
-            boot_id,
+            boot_id: identity.boot_id,
             labels: config.labels.clone(),
+            floor: floor.shown(),
             hooks,
         });
         Ok(Self {
@@ -312,7 +325,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(config: &Config, shared: Shared, installer: Installer) -> Result<Self, Failure> {
+    fn start(
+        config: &Config,
+        shared: Shared,
+        installer: Installer,
+        floor: Arc<Floor>,
+    ) -> Result<Self, Failure> {
         let Shared {
             maps,
             spool,
@@ -346,7 +364,8 @@ impl Agent {
         };
         let now = Now::read();
         let every = config.subjects.resolve_every;
-        let mut reconciler = Reconciler::new(installer, Box::new(NameService), every, out, &now);
+        let mut reconciler =
+            Reconciler::new(installer, Box::new(NameService), every, floor, out, &now);
         // Before the socket and before the network: the host enforces from here on.
         let has_state = reconciler.start(&now);
         start_reconciler(reconciler, woken)?;
@@ -396,9 +415,13 @@ impl Agent {
         };
         let hooks = shared.health.facts().hooks.len();
         let generation = shared.health.now().generation;
-        shared.record(EventKind::AgentStarted(
-            shared.state(format!("{hooks} hooks attached, generation {generation}")),
-        ));
+        let floor = match shared.health.facts().floor.join(", ") {
+            none if none.is_empty() => none,
+            shown => format!(", floor: {shown}"),
+        };
+        shared.record(EventKind::AgentStarted(shared.state(format!(
+            "{hooks} hooks attached, generation {generation}{floor}"
+        ))));
         tokio::spawn(recorder.run());
         tokio::spawn(self.uplink(config).run());
         let listener = local::bind(&config.local.socket)

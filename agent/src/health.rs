@@ -19,6 +19,8 @@ pub struct Facts {
     pub boot_id: Uuid,
     /// What the host is, as it is configured
     pub labels: HostLabels,
+    /// Documents of its own floor, each with a digest
+    pub floor: Vec<String>,
     /// Attached hooks and how many instructions the verifier walked, where the kernel says so
     pub hooks: Vec<(String, Option<u32>)>,
 }
@@ -30,6 +32,8 @@ pub enum Part {
     Hooks,
     /// The image in the kernel
     Image,
+    /// The host's own floor
+    Floor,
     /// The last desired state
     State,
     /// Objects that could not be labelled

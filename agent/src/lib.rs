@@ -12,6 +12,7 @@ pub mod config;
 pub mod exit;
 pub mod explain;
 pub mod facts;
+pub mod floor;
 pub mod health;
 pub mod holds;
 pub mod instance;

@@ -7,7 +7,7 @@ use stayhand_agent::{
     agent,
     args::{Args, CONFIG_DEFAULT},
     config,
-    exit::{Code, Failure},
+    exit::{Code, Failure, chain},
     logs, uninstall,
 };
 
@@ -27,7 +27,12 @@ fn run(args: &Args) -> Result<(), Failure> {
     let loaded = config::load(&args.config, may_be_missing).map_err(wrong)?;
     agent::redactor(&loaded.config)?;
     if args.check_config {
+        let floor = agent::floor(&loaded.config)
+            .map_err(|error| Failure::new(Code::Config, format!("the floor: {}", chain(&error))))?;
         println!("stayhand-agent: `{}` is right", args.config.display());
+        for policy in floor.shown() {
+            println!("stayhand-agent: enforced whatever the control plane says: {policy}");
+        }
         return Ok(());
     }
     if args.print_config {

@@ -24,6 +24,8 @@ pub struct Hello {
     pub enforced_generation: Generation,
     /// What the host is
     pub labels: HostLabels,
+    /// Policies of its own floor, each with a digest
+    pub floor: Vec<String>,
 }
 
 /// From an agent.

@@ -78,4 +78,6 @@ pub struct HostView {
     pub problems: Vec<String>,
     /// What it is
     pub labels: HostLabels,
+    /// Policies of its own floor, each with a digest
+    pub floor: Vec<String>,
 }

@@ -3,7 +3,7 @@
 //! Two images live side by side, told apart by `slot` (0 or 1) in every key or index. The agent builds the
 //! idle one and then writes the single `u64` of the `ACTIVE` map, so that no decision sees a mixture.
 
-/// `ACTIVE[ACTIVE_IMAGE]` holds `generation << 1 | slot`; zero means that no image was ever installed.
+/// `ACTIVE[ACTIVE_IMAGE]` holds `generation << 1 | slot`, see [`active_image`]; zero means that no image was ever installed.
 pub const ACTIVE_IMAGE: u32 = 0;
 /// `ACTIVE[ACTIVE_BUILDING]` is `slot + 1` from before the first write to an idle slot until after the flip,
 /// else 0. A decision that finds its own slot under construction when it ends is void and restricts.
@@ -20,6 +20,25 @@ pub const ACTIVE_UNRULED: u32 = 3;
 pub const ACTIVE_ENTRIES: u32 = 4;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
+/// Bit of `ACTIVE[ACTIVE_IMAGE]` for an image of generation 0, which a host makes of its own before the control plane ever sent
+/// one: without it slot 0 would read as no image. No generation comes near it.
+pub const ACTIVE_OF_HOST: u64 = 1 << 63;
+
+/// `ACTIVE[ACTIVE_IMAGE]` for an image of this generation in this slot; never zero.
+pub const fn active_image(generation: u64, slot: u32) -> u64 {
+    let own = if generation == 0 { ACTIVE_OF_HOST } else { 0 };
+    own | generation << 1 | slot as u64 & ACTIVE_SLOT_MASK
+}
+
+/// The generation of `ACTIVE[ACTIVE_IMAGE]`; 0 for an image that the host made of its own.
+pub const fn active_generation(image: u64) -> u64 {
+    (image & !ACTIVE_OF_HOST) >> 1
+}
+
+/// The same of what a record has, which is the image without its slot.
+pub const fn recorded_generation(image: u64) -> u64 {
+    image & !(ACTIVE_OF_HOST >> 1)
+}
 
 /// Whether the slot that `judged` names may have been rewritten since `judged` was read from `ACTIVE[ACTIVE_IMAGE]`.
 ///
@@ -479,6 +498,19 @@ const _: () = assert!(size_of::<Settings>() == 24);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_the_host_itself_is_an_image_and_has_generation_0() {
+        for slot in [0, 1] {
+            for generation in [0, 1, 7, u64::MAX >> 2] {
+                let image = active_image(generation, slot);
+                assert_ne!(image, 0);
+                assert_eq!(image & ACTIVE_SLOT_MASK, u64::from(slot));
+                assert_eq!(active_generation(image), generation);
+                assert_eq!(recorded_generation(image >> 1), generation);
+            }
+        }
+    }
 
     /// What an installer writes, step by step, from generation 1 in slot 1: `(building, image)` after each step.
     fn steps() -> impl Iterator<Item = (u64, u64)> {

@@ -26,6 +26,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<(), ConfigError> {
         })
     };
     let paths = [
+        ("floor.directory", &config.floor.directory),
         ("kernel.object", &config.kernel.object),
         ("kernel.pins", &config.kernel.pins),
         ("state.directory", &config.state.directory),

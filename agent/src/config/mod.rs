@@ -29,6 +29,8 @@ pub struct Config {
     pub host: Option<HostId>,
     /// What this host is: policies name the hosts on which they count by these
     pub labels: HostLabels,
+    /// What this host enforces whatever the control plane says
+    pub floor: Floor,
     /// What is loaded into the kernel
     pub kernel: Kernel,
     /// Bounds of holds
@@ -45,6 +47,22 @@ pub struct Config {
     pub redact: Redact,
     /// Operational log (not the audit events)
     pub log: Log,
+}
+
+/// What this host enforces whatever the control plane says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Floor {
+    /// Directory with its policies; it may be missing where it is not set
+    pub directory: PathBuf,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self {
+            directory: "/etc/stayhand/floor".into(),
+        }
+    }
 }
 
 /// What is loaded into the kernel.

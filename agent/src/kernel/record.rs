@@ -12,7 +12,7 @@ use stayhand_agent_ebpf::abi::{
     ABI_VERSION, UNSET,
     code::{hook, protocol},
     hold::HoldKey,
-    image::LabelKey,
+    image::{LabelKey, recorded_generation},
     record::{ARGS_BYTES, PATH_BYTES, Record, record_flag},
 };
 use stayhand_guardrail::{
@@ -143,7 +143,7 @@ impl RawRecord {
             class,
             boot_ns: record.boot_ns,
             tai_ns: record.tai_ns,
-            generation: Generation(record.generation),
+            generation: Generation(recorded_generation(record.generation)),
             rule: RuleKey::from_raw(record.rule),
             permission: PermissionKey::from_raw(record.permission),
             grant: GrantId::from_halves(record.grant),

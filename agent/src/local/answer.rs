@@ -103,6 +103,7 @@ impl Answers {
                 .iter()
                 .filter_map(|(name, count)| Some((name.clone(), u64::from((*count)?))))
                 .collect(),
+            floor: facts.floor.clone(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stayhand_guardrail::{
     host::{HostState, PolicyRevision},
     image::Image,
-    policy::{self, HostLabels, Versioned},
+    policy::{self, HostLabels, Versioned, floor},
     text::cut,
 };
 use stayhand_proto::limits::SOURCES_BYTES_MAX;
@@ -24,9 +24,13 @@ pub struct Accepted {
     pub image: Arc<Image>,
 }
 
-/// Parses every policy of a state and compiles those that count on a host with these labels. One that does not count
-/// here has to be readable all the same: what it says of hosts is part of it.
-pub fn accept(state: HostState, labels: &HostLabels) -> Result<Accepted, Vec<String>> {
+/// Parses every policy of a state and compiles those that count on a host with these labels, beside the host's own `floor`.
+/// One that does not count here has to be readable all the same: what it says of hosts is part of it.
+pub fn accept(
+    state: HostState,
+    labels: &HostLabels,
+    floor: &[Versioned],
+) -> Result<Accepted, Vec<String>> {
     let bytes: usize = state
         .policies
         .iter()
@@ -48,6 +52,7 @@ pub fn accept(state: HostState, labels: &HostLabels) -> Result<Accepted, Vec<Str
     if !reasons.is_empty() {
         return Err(shown(reasons));
     }
+    policies.extend(floor.iter().cloned());
     policies.retain(|one| one.policy.hosts.selects(labels));
     match policy::compile_with(&policies, &state.flags) {
         Ok(image) => Ok(Accepted {
@@ -64,6 +69,12 @@ fn parse(one: &PolicyRevision) -> Result<Versioned, Vec<String>> {
         revision,
         source,
     } = one;
+    if floor::is_floor(name) {
+        return Err(vec![format!(
+            "policy {name}@{revision}: {}",
+            floor::reserved(name)
+        )]);
+    }
     let policy = policy::parse(source).map_err(|found| {
         found
             .iter()
@@ -126,7 +137,7 @@ mod tests {
         ]);
         let guarded = |labels: &[&str]| -> Vec<String> {
             let labels = labels.iter().map(|one| one.parse().unwrap()).collect();
-            let image = accept(state.clone(), &labels).unwrap().image;
+            let image = accept(state.clone(), &labels, &[]).unwrap().image;
             let sets = image.subject_sets.iter();
             sets.map(|set| set.policy.to_string()).collect()
         };
@@ -142,7 +153,7 @@ mod tests {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect();
-        let reasons = accept(state, &labels).unwrap_err();
+        let reasons = accept(state, &labels, &[]).unwrap_err();
         assert!(reasons[0].contains("policy there@1:"), "{reasons:?}");
     }
 }

@@ -4,6 +4,8 @@
 //! (parse, compile), journal, install, read back, say so. Whatever fails leaves the last good image as it is.
 
 mod accept;
+#[cfg(test)]
+mod floor_tests;
 mod run;
 mod stored;
 #[cfg(test)]

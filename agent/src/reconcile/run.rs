@@ -23,6 +23,7 @@ use super::{Accepted, Images, Stored, Wake, accept, stored};
 use crate::{
     catalog::Catalog,
     clock::Now,
+    floor::Floor,
     health::{Health, Part},
     holds::{Inbox, Message},
     kernel::image::{Desired, InstallLease, Relabelled},
@@ -70,6 +71,7 @@ pub struct Reconciler<I> {
     directory: Box<dyn Directory>,
     resolve_every: DurationMs,
     out: Outputs,
+    floor: Arc<Floor>,
     journaled: Stored,
     book: LeaseBook,
     current: Option<Current>,
@@ -92,6 +94,7 @@ impl<I: Images> Reconciler<I> {
         images: I,
         directory: Box<dyn Directory>,
         resolve_every: DurationMs,
+        floor: Arc<Floor>,
         out: Outputs,
         now: &Now,
     ) -> Self {
@@ -106,6 +109,7 @@ impl<I: Images> Reconciler<I> {
             directory,
             resolve_every,
             out,
+            floor,
             journaled,
             book,
             current: None,
@@ -114,8 +118,8 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
-    /// Installs the last good state, before the network is there. Without one the kernel keeps what it has. Says
-    /// whether there was one.
+    /// Installs the last good state, before the network is there. Without one the kernel keeps what it has; if that is
+    /// nothing, the floor stands alone. Says whether there was a state.
     pub fn start(&mut self, now: &Now) -> bool {
         let active = self
             .images
@@ -133,7 +137,8 @@ impl<I: Images> Reconciler<I> {
         let any = !states.is_empty();
         for state in states {
             let generation = state.generation;
-            match accept(state, &self.out.health.facts().labels)
+            match self
+                .accept(state)
                 .map_err(|reasons| reasons.join("; "))
                 .and_then(|accepted| self.install(accepted, now))
             {
@@ -148,7 +153,35 @@ impl<I: Images> Reconciler<I> {
                 ),
             }
         }
+        match active {
+            _ if self.current.is_some() => {}
+            None | Some(Generation(0)) => self.floor_alone(active.is_some(), now),
+            Some(older) if !self.floor.is_empty() => self.out.health.note(
+                Part::State,
+                Some(format!(
+                    "generation {older} goes on being enforced, with the floor as it was then: no state that can be \
+                     enforced is on disk, the control plane has to send one"
+                )),
+            ),
+            Some(_) => {}
+        }
         any
+    }
+
+    /// What the host says itself, before the control plane ever said something. `again` if an earlier agent did the same:
+    /// what has left the floor since then is to go.
+    fn floor_alone(&mut self, again: bool, now: &Now) {
+        if self.floor.is_empty() && !again {
+            return;
+        }
+        let installed = self
+            .accept(HostState::default())
+            .map_err(|reasons| reasons.join("; "))
+            .and_then(|accepted| self.install(accepted, now));
+        match installed {
+            Ok(()) => tracing::info!("the floor is enforced; no state came yet"),
+            Err(reason) => self.out.health.note(Part::Floor, Some(reason)),
+        }
     }
 
     /// Runs until it is told to stop.
@@ -222,7 +255,11 @@ impl<I: Images> Reconciler<I> {
                 state,
                 image: Arc::clone(&current.accepted.image),
             }),
-            _ => accept(state, &self.out.health.facts().labels),
+            _ => accept(
+                state,
+                &self.out.health.facts().labels,
+                self.floor.policies(),
+            ),
         }
     }
 
@@ -339,7 +376,10 @@ impl<I: Images> Reconciler<I> {
     }
 
     fn remember_good(&mut self, state: &HostState) {
-        if self.journaled.good.as_ref() == Some(state) || self.unjournaled.is_some() {
+        let known = self.journaled.good.as_ref() == Some(state);
+        // What stands in for a state is none, and must not take the place of one.
+        let stands_in = state.generation == Generation(0);
+        if known || stands_in || self.unjournaled.is_some() {
             return;
         }
         let stored = Stored {

@@ -22,6 +22,7 @@ use super::*;
 use crate::{
     catalog::Catalog,
     clock::Now,
+    floor::Floor,
     health::{Health, Part},
     holds::Message,
     leases::LeaseBook,
@@ -45,16 +46,18 @@ spec:
 
 /// What survives the agent.
 #[derive(Default)]
-struct Kernel {
-    active: Option<Generation>,
+pub(super) struct Kernel {
+    pub(super) active: Option<Generation>,
     installs: Vec<Desired>,
     refuses: Option<&'static str>,
+    /// Refuses whatever has a generation
+    pub(super) only_floors: bool,
     concerns: Vec<String>,
     detached: Vec<String>,
     tampered: bool,
 }
 
-struct Fake(Arc<Mutex<Kernel>>);
+pub(super) struct Fake(Arc<Mutex<Kernel>>);
 
 impl Images for Fake {
     fn active(&self) -> Result<Option<Active>, PortError> {
@@ -67,6 +70,9 @@ impl Images for Fake {
         let mut kernel = self.0.lock().unwrap();
         if let Some(reason) = kernel.refuses {
             return Err(reason.into());
+        }
+        if kernel.only_floors && desired.generation != Generation(0) {
+            return Err("no room".into());
         }
         assert!(kernel.active <= Some(desired.generation), "backwards");
         kernel.active = Some(desired.generation);
@@ -119,17 +125,21 @@ fn person(uid: u32, name: &str, group: &str) -> User {
     }
 }
 
-struct Rig {
-    kernel: Arc<Mutex<Kernel>>,
+pub(super) struct Rig {
+    pub(super) kernel: Arc<Mutex<Kernel>>,
     people: Arc<Mutex<Vec<User>>>,
     spool: Arc<Spool>,
-    health: Arc<Health>,
-    acks: watch::Receiver<Option<stayhand_guardrail::host::Ack>>,
+    pub(super) health: Arc<Health>,
+    pub(super) acks: watch::Receiver<Option<stayhand_guardrail::host::Ack>>,
     holds: Receiver<Message>,
     place: tempfile::TempDir,
 }
 
 fn rig() -> (Rig, Reconciler<Fake>) {
+    begin(Floor::default())
+}
+
+pub(super) fn begin(floor: Floor) -> (Rig, Reconciler<Fake>) {
     let place = tempfile::tempdir().unwrap();
     let kernel = Arc::default();
     let people = Arc::new(Mutex::new(vec![
@@ -137,7 +147,7 @@ fn rig() -> (Rig, Reconciler<Fake>) {
         person(1002, "bob", "ops"),
     ]));
     let spool = spool(place.path());
-    start(Arc::clone(&spool), kernel, people, place, at(0))
+    start(Arc::clone(&spool), kernel, people, place, floor, at(0))
 }
 
 fn start(
@@ -145,6 +155,7 @@ fn start(
     kernel: Arc<Mutex<Kernel>>,
     people: Arc<Mutex<Vec<User>>>,
     place: tempfile::TempDir,
+    floor: Floor,
     now: Now,
 ) -> (Rig, Reconciler<Fake>) {
     let (acks, acked) = watch::channel(None);
@@ -167,7 +178,8 @@ fn start(
     };
     let directory = Box::new(People(Arc::clone(&people)));
     let every = DurationMs::from_secs(30);
-    let reconciler = Reconciler::new(Fake(Arc::clone(&kernel)), directory, every, out, &now);
+    let fake = Fake(Arc::clone(&kernel));
+    let reconciler = Reconciler::new(fake, directory, every, Arc::new(floor), out, &now);
     (
         Rig {
             kernel,
@@ -184,6 +196,10 @@ fn start(
 
 /// The agent is killed and started again.
 fn restart(rig: Rig, now: Now) -> (Rig, Reconciler<Fake>) {
+    restart_with(rig, Floor::default(), now)
+}
+
+pub(super) fn restart_with(rig: Rig, floor: Floor, now: Now) -> (Rig, Reconciler<Fake>) {
     let Rig {
         kernel,
         people,
@@ -191,10 +207,10 @@ fn restart(rig: Rig, now: Now) -> (Rig, Reconciler<Fake>) {
         place,
         ..
     } = rig;
-    start(spool, kernel, people, place, now)
+    start(spool, kernel, people, place, floor, now)
 }
 
-fn at(ms: u64) -> Now {
+pub(super) fn at(ms: u64) -> Now {
     Now {
         boot_ns: ms * 1_000_000 + 1,
         tai_ns: ms * 1_000_000 + 1,
@@ -202,7 +218,7 @@ fn at(ms: u64) -> Now {
     }
 }
 
-fn state(generation: u64, leases: &[u128]) -> HostState {
+pub(super) fn state(generation: u64, leases: &[u128]) -> HostState {
     let policy = PolicyRevision {
         name: "prod".parse().unwrap(),
         revision: Revision(1),
@@ -225,20 +241,20 @@ fn state(generation: u64, leases: &[u128]) -> HostState {
 }
 
 impl Rig {
-    fn installs(&self) -> usize {
+    pub(super) fn installs(&self) -> usize {
         self.kernel.lock().unwrap().installs.len()
     }
 
-    fn last(&self) -> Desired {
+    pub(super) fn last(&self) -> Desired {
         self.kernel.lock().unwrap().installs.last().unwrap().clone()
     }
 
-    fn word(&self) -> (u64, Phase) {
+    pub(super) fn word(&self) -> (u64, Phase) {
         let ack = self.acks.borrow().clone().unwrap();
         (ack.generation.0, ack.phase)
     }
 
-    fn rejected(&self) -> String {
+    pub(super) fn rejected(&self) -> String {
         match self.word() {
             (_, Phase::Rejected { reasons }) => reasons.join("; "),
             other => panic!("{other:?}"),

@@ -15,6 +15,8 @@ pub enum Key {
     State,
     /// Leases with their absolute deadlines
     Leases,
+    /// The last good floor of the host
+    Floor,
 }
 
 impl Key {
@@ -22,6 +24,7 @@ impl Key {
         match self {
             Self::State => "state",
             Self::Leases => "leases",
+            Self::Floor => "floor",
         }
     }
 }

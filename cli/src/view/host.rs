@@ -13,6 +13,9 @@ pub(crate) struct Host {
     pub(crate) id: String,
     /// What it is, as NAME=VALUE
     pub(crate) labels: Vec<String>,
+    /// Policies that it has of its own, each with a digest
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) floor: Vec<String>,
     pub(crate) online: bool,
     /// Every hook is attached, as the host said last; without them nothing is enforced, whatever the generation says.
     pub(crate) enforced: bool,
@@ -38,6 +41,7 @@ impl Host {
         Self {
             id: parts::bare(&wire.name, "hosts/"),
             labels: wire.labels,
+            floor: wire.floor,
             online: wire.online,
             enforced: !wire.hooks.is_empty() && wire.hooks_gone.is_empty(),
             hooks: wire.hooks,
@@ -138,6 +142,7 @@ impl View for Host {
         vec![
             ("host", safe(&self.id)),
             ("labels", safe_all(&self.labels).join(", ")),
+            ("floor", safe_all(&self.floor).join(", ")),
             ("online", if self.online { "yes" } else { "no" }.into()),
             ("state", self.state()),
             ("generation", self.generations()),

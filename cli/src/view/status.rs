@@ -14,6 +14,8 @@ pub(crate) struct AgentStatus {
     pub(crate) hooks: Vec<String>,
     pub(crate) kernel_release: String,
     pub(crate) generation: u64,
+    /// Policies of the host's own, each with a digest
+    pub(crate) floor: Vec<String>,
     pub(crate) control_connected: bool,
     pub(crate) control_seen_time: Option<Time>,
     pub(crate) holds_pending: u64,
@@ -39,6 +41,7 @@ impl AgentStatus {
             hooks: wire.hooks,
             kernel_release: wire.kernel_release,
             generation: wire.generation,
+            floor: wire.floor,
             control_connected: wire.control_connected,
             control_seen_time: parts::time(wire.control_seen_time),
             holds_pending: wire.holds_pending,

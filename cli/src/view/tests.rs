@@ -214,6 +214,7 @@ fn a_host_that_nobody_hears_is_not_said_to_enforce() {
             name: "hosts/db1".into(),
             online,
             hooks: hooks.iter().map(|hook| (*hook).to_owned()).collect(),
+            floor: vec![],
             hooks_gone: gone.iter().map(|hook| (*hook).to_owned()).collect(),
             enforcement: Some(v1::HostEnforcement {
                 phase: v1::EnforcementPhase::Enforced.into(),

@@ -147,6 +147,7 @@ pub(crate) fn host(id: &str) -> v1::Host {
         hooks_gone: vec![],
         problems: vec![],
         labels: vec!["env=prod".into()],
+        floor: vec!["floor.base sha256:0123456789abcdef".into()],
     }
 }
 

@@ -4,7 +4,7 @@ use stayhand_guardrail::{
     grant, hold,
     id::{FlagName, GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
-    policy::{Diagnostic, compile::CompileError},
+    policy::{Diagnostic, compile::CompileError, floor},
     prefix::PrefixError,
     proposal,
 };
@@ -119,6 +119,12 @@ pub enum Error {
     /// The document is refused.
     #[error("the policy has {} {}", .0.len(), if .0.len() == 1 { "error" } else { "errors" })]
     Policy(Vec<Diagnostic>),
+    /// A name that the control plane has none of.
+    #[error(
+        "{}: put the document into the floor's directory on the hosts, or give the policy another name",
+        floor::reserved(.0)
+    )]
+    FloorName(PolicyName),
     /// The policy does not do what its own tests say.
     #[error("the policy fails {failed} of its {of} tests")]
     PolicyTests {

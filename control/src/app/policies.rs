@@ -6,7 +6,7 @@ use stayhand_guardrail::{
     approval::Progress,
     id::{PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
-    policy::{self, Diagnostic, HostSelector, Policy, Versioned},
+    policy::{self, Diagnostic, HostSelector, Policy, Versioned, floor},
     proposal::Proposal,
     text::safe,
 };
@@ -64,6 +64,9 @@ impl App {
         let (parsed, source) =
             blocking(move || (policy::parse(&apply.source), apply.source)).await?;
         let parsed = parsed.map_err(Error::Policy)?;
+        if floor::is_floor(&parsed.name) {
+            return Err(Error::FloorName(parsed.name));
+        }
         let mut warnings = policy::check(&parsed);
         // Before anything is locked: as many tests as there may be take a while.
         let set = self.policies();

@@ -107,5 +107,6 @@ pub(super) fn host((host, online): Seen) -> HostView {
         hooks_gone: host.hooks_gone,
         problems: host.problems,
         labels: host.labels,
+        floor: host.floor,
     }
 }

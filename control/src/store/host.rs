@@ -33,6 +33,8 @@ pub struct StoredHost {
     pub problems: Vec<String>,
     /// What it is
     pub labels: HostLabels,
+    /// Policies of its own floor, each with a digest
+    pub floor: Vec<String>,
     /// When it was last heard of
     pub last_seen: UnixMs,
     /// Recorded decisions that left no event, as its loss records or its heartbeat count them
@@ -91,6 +93,7 @@ struct HostRow {
     hooks_gone: String,
     problems: String,
     labels: String,
+    floor: String,
     last_seen_time: i64,
     events_lost: i64,
     stream_lost: i64,
@@ -116,6 +119,7 @@ impl HostRow {
             hooks_gone: unlist("host", &self.hooks_gone)?,
             problems: unlist("host", &self.problems)?,
             labels: unlist::<Label>("host", &self.labels)?.into_iter().collect(),
+            floor: unlist("host", &self.floor)?,
             last_seen: UnixMs(unsigned(self.last_seen_time)),
             events_lost: unsigned(self.events_lost.max(self.stream_lost)),
             events_through: unsigned(self.stream_through),
@@ -158,17 +162,19 @@ impl Write<'_> {
             hooks,
             enforced_generation,
             labels,
+            floor,
         } = hello;
         let labels: Vec<String> = labels.shown().collect();
         let generation = self.generation().await?;
         sqlx::query(
             "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
-                 desired_generation, enforced_generation, labels)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 desired_generation, enforced_generation, labels, floor)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
                  last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
-                 hooks_gone = '[]', problems = '[]', labels = excluded.labels",
+                 hooks_gone = '[]', problems = '[]', labels = excluded.labels,
+                 floor = excluded.floor",
         )
         .bind(host.as_str())
         .bind(agent_version)
@@ -179,6 +185,7 @@ impl Write<'_> {
         .bind(number(generation.0)?)
         .bind(number(enforced_generation.0)?)
         .bind(list(&labels))
+        .bind(list(floor))
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;

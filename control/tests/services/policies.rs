@@ -57,6 +57,19 @@ async fn a_malformed_policy_is_refused_with_line_and_suggestion() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_of_hosts_own_floor_is_not_applied() {
+    let world = World::new().await;
+    let theirs = "apiVersion: stayhand/v1\nkind: Policy\nmetadata: { name: floor.base }\nspec:\n  subjects: { groups: [dev] }\n  \
+                  rules: [{ id: a, effect: deny, exec: { path: /a } }]\n";
+    failed(
+        world.apply(theirs).await,
+        Code::InvalidArgument,
+        "FLOOR_NAME",
+        "put the document into the floor's directory",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_duplicate_rule_id_is_refused() {
     let world = World::new().await;
     let twice = PROD.replace("id: nginx", "id: db");

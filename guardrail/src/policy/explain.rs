@@ -6,6 +6,7 @@
 use super::{
     Mode, Rule, Then, Versioned,
     args::{Call, Met},
+    floor,
 };
 use crate::{
     action::{Object, Operation},
@@ -117,7 +118,7 @@ pub fn explain(question: &Question<'_>) -> Explanation {
         .iter()
         .filter(|one| guards(one, question))
         .collect();
-    policies.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+    policies.sort_by_key(|one| floor::order(&one.policy));
     let ends: Vec<AtEnd<'_>> = question
         .ends
         .iter()

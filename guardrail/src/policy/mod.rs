@@ -12,6 +12,7 @@ pub mod component;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod floor;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod hosts;

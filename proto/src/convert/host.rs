@@ -28,6 +28,7 @@ impl From<HostView> for v1::Host {
             hooks_gone,
             problems,
             labels,
+            floor,
         } = view;
         Self {
             name: name::host(&id),
@@ -45,6 +46,7 @@ impl From<HostView> for v1::Host {
             hooks_gone,
             problems,
             labels: labels.shown().collect(),
+            floor,
         }
     }
 }
@@ -68,6 +70,7 @@ impl TryFrom<v1::Host> for HostView {
             hooks_gone,
             problems,
             labels,
+            floor,
         } = wire;
         Ok(Self {
             id: name::parse("name", name::HOSTS, &name)?,
@@ -85,6 +88,7 @@ impl TryFrom<v1::Host> for HostView {
             hooks_gone: texts("hooks_gone", hooks_gone)?,
             problems: texts("problems", problems)?,
             labels: host_labels(labels)?,
+            floor: texts("floor", floor)?,
         })
     }
 }

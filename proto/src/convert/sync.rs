@@ -100,6 +100,7 @@ impl From<Hello> for v1::Hello {
             hooks,
             enforced_generation,
             labels,
+            floor,
         } = hello;
         Self {
             agent_version,
@@ -108,6 +109,7 @@ impl From<Hello> for v1::Hello {
             hooks,
             enforced_generation: enforced_generation.0,
             labels: labels.shown().collect(),
+            floor,
         }
     }
 }
@@ -122,6 +124,7 @@ impl TryFrom<v1::Hello> for Hello {
             hooks,
             enforced_generation,
             labels,
+            floor,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -130,6 +133,7 @@ impl TryFrom<v1::Hello> for Hello {
             hooks: texts("hooks", hooks)?,
             enforced_generation: Generation(enforced_generation),
             labels: host_labels(labels)?,
+            floor: texts("floor", floor)?,
         })
     }
 }

@@ -546,6 +546,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect(),
+        floor: vec!["floor.base sha256:00".into()],
     };
     for up in [
         FromHost::Hello(hello),

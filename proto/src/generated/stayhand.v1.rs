@@ -2918,6 +2918,9 @@ pub struct Host {
     /// What it is, as NAME=VALUE.
     #[prost(string, repeated, tag = "15")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Policies of its own floor, each with a digest, as it says.
+    #[prost(string, repeated, tag = "16")]
+    pub floor: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListHostsRequest {
@@ -3961,6 +3964,9 @@ pub struct Hello {
     /// What the host is, as NAME=VALUE; policies name the hosts on which they count by these.
     #[prost(string, repeated, tag = "6")]
     pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Policies of its own floor, each with a digest; nobody but the host can change them.
+    #[prost(string, repeated, tag = "7")]
+    pub floor: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -4570,6 +4576,9 @@ pub struct AgentStatus {
         ::prost::alloc::string::String,
         u64,
     >,
+    /// Policies of the host's own floor, each with a digest.
+    #[prost(string, repeated, tag = "15")]
+    pub floor: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdentifyProcessRequest {

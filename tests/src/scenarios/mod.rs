@@ -15,6 +15,7 @@ mod exec_args;
 mod facts;
 pub mod filesystems;
 mod flags;
+mod floor;
 mod guest;
 mod hold_agent;
 mod hold_calls;
@@ -79,6 +80,7 @@ const LISTS: &[&[Scenario]] = &[
     overlay::SCENARIOS,
     filesystems::SCENARIOS,
     flags::SCENARIOS,
+    floor::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
     presets::SCENARIOS,

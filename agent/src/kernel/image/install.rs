@@ -12,7 +12,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stayhand_agent_ebpf::abi::image::{ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK};
+use stayhand_agent_ebpf::abi::image::{
+    ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, active_generation, active_image,
+};
 use stayhand_guardrail::{id::Generation, image::Image, text::Safe};
 
 use super::{
@@ -155,7 +157,7 @@ impl Installer {
         let raw = self.tables.active.get(&ACTIVE_IMAGE)?.unwrap_or(0);
         let slot = u32::from(raw & ACTIVE_SLOT_MASK != 0);
         Ok((raw != 0).then_some(Active {
-            generation: Generation(raw >> 1),
+            generation: Generation(active_generation(raw)),
             slot,
         }))
     }
@@ -173,7 +175,7 @@ impl Installer {
             drop(self.tables.clear(slot));
             return Err(error);
         }
-        let active = desired.generation.0 << 1 | u64::from(slot);
+        let active = active_image(desired.generation.0, slot);
         self.published.publish(active, &desired.image);
         self.tables.active.put(&ACTIVE_IMAGE, &active)?;
         self.last_flip = Some(Instant::now());

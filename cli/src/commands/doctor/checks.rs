@@ -29,6 +29,7 @@ pub(super) fn agent(told: &AgentStatus, moment: &Moment) -> Vec<Check> {
         enforced(told),
         hooks(told),
         generation(told),
+        floor(told),
         state_age(told, moment),
         backlog(told),
     ]
@@ -90,6 +91,10 @@ fn hooks(told: &AgentStatus) -> Check {
 
 fn generation(told: &AgentStatus) -> Check {
     match told.generation {
+        0 if !told.floor.is_empty() => Check::ok(
+            "generation",
+            "no state came from a control plane yet; the floor is enforced".to_owned(),
+        ),
         0 => {
             let remedy = "apply a policy: stayhand policy apply FILE --wait";
             Check::bad(
@@ -101,6 +106,20 @@ fn generation(told: &AgentStatus) -> Check {
         }
         generation => Check::ok("generation", format!("{generation} is enforced")),
     }
+}
+
+/// What is wrong with it is one of the agent's problems.
+fn floor(told: &AgentStatus) -> Check {
+    let shown: Vec<String> = told.floor.iter().map(|one| safe(one)).collect();
+    Check::ok(
+        "floor",
+        match shown.join(", ") {
+            none if none.is_empty() => {
+                "none: what the control plane says is all that counts".into()
+            }
+            shown => shown,
+        },
+    )
 }
 
 /// How old the desired state can be: while the control plane is there it says so again and again.
@@ -318,6 +337,7 @@ mod tests {
             hooks: vec!["file_open".into()],
             kernel_release: "6.12".into(),
             generation: 3,
+            floor: vec![],
             control_connected: true,
             control_seen_time: Some(Time("2026-11-21T10:59:58Z".parse().unwrap())),
             holds_pending: 0,

@@ -14,7 +14,7 @@ use stayhand_agent_ebpf::{
 
 use super::{
     disk::Disk,
-    generate::{Case, NOW_NS, Origin, Tried, What, case},
+    generate::{Case, NOW_NS, Origin, Tried, What, case, floor},
 };
 use crate::{
     action::Object,
@@ -310,6 +310,42 @@ fn compiled_image_agrees_with_the_reference_over_generated_policies() {
         }
         Ok(())
     });
+}
+
+/// Whatever else a host has: policies, grants, flags, rates.
+#[test]
+fn nothing_that_a_control_plane_says_loosens_the_floor() {
+    let denied = std::cell::Cell::new(0u32);
+    seeded::over(2_000, &(case(false), floor()), |(case, floor)| {
+        let alone = Case {
+            policies: vec![floor.clone()],
+            leases: vec![],
+            flags: None,
+            ..case.clone()
+        };
+        let mut all = case.clone();
+        all.policies.push(floor.clone());
+        let (alone_image, image) = (compiled(&alone), compiled(&all));
+        let (mut bare, mut disk) = (Disk::with(&case.existing), Disk::with(&case.existing));
+        bare.install(&alone_image);
+        disk.install(&image);
+        for tried in &case.attempts {
+            let decision = judge(&image, &all, &disk, tried);
+            agree(&image, &ask(&all, &disk, tried), &decision)?;
+            let by_floor = judge(&alone_image, &alone, &bare, tried);
+            if by_floor.reason == reason::RULE_DENY {
+                denied.set(denied.get() + 1);
+                prop_assert_eq!(decision.verdict, by_floor.verdict);
+                prop_assert_eq!(
+                    decision.by.rule,
+                    by_floor.by.rule,
+                    "the floor is named first"
+                );
+            }
+        }
+        Ok(())
+    });
+    assert!(denied.get() > 100, "{} denied by the floor", denied.get());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::{
         Mode, Permission, Policy, Rule, Target, Versioned,
         args::{Clause, Met},
         explain::{Explanation, Known},
+        floor,
     },
     reason::{Effect, Reason},
     time::UnixMs,
@@ -138,7 +139,7 @@ impl<'a> Situation<'a> {
                 }
             }
         }
-        found.sort_by_key(|one| (rank(one.rule.effect), &one.policy.name));
+        found.sort_by_key(|one| (rank(one.rule.effect), floor::order(one.policy)));
         found
     }
 

@@ -20,7 +20,7 @@ use stayhand_agent_ebpf::abi::{
 
 use super::{
     Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rate, Rule, Scope, Target,
-    Versioned, When, when::Flags,
+    Versioned, When, floor, when::Flags,
 };
 use crate::{
     image::{
@@ -45,7 +45,7 @@ pub fn compile_with(policies: &[Versioned], flags: &Flags) -> Result<Image, Vec<
 
 fn compiled(policies: &[Versioned], flags: Option<&Flags>) -> Result<Image, Vec<CompileError>> {
     let mut sorted: Vec<&Versioned> = policies.iter().collect();
-    sorted.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+    sorted.sort_by_key(|one| floor::order(&one.policy));
     let mut compiler = Compiler {
         flags: flags.cloned(),
         ..Compiler::default()

@@ -21,7 +21,7 @@ mod when;
 pub(super) use self::extends::expanded;
 use self::{extends::Included, fields::Fields, reader::Reader};
 use super::{
-    Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects,
+    Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects, floor,
     language::{self, API_VERSION, KIND},
     preset::Contents,
     yaml::{self, Node, Value},
@@ -62,7 +62,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     version.flatten()?;
     kind.flatten()?;
     let (mode, hosts, subjects, permissions, rules, tests) = spec?;
-    Some(Policy {
+    let policy = Policy {
         name: name?,
         mode,
         hosts,
@@ -73,7 +73,11 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         permissions,
         rules,
         tests,
-    })
+    };
+    for finding in floor::check(&policy) {
+        r.report(finding);
+    }
+    Some(policy)
 }
 
 fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {

@@ -5,6 +5,7 @@ mod cases;
 mod conditions;
 pub(super) mod corpus;
 mod defaults;
+mod floor;
 mod hosts;
 mod net;
 mod rates;

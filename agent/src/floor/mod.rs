@@ -1,0 +1,115 @@
+//! The host's own floor: policies in a directory of this host, which the control plane can neither change nor loosen.
+//!
+//! Read once, at the start; what they may say is [`stayhand_guardrail::policy::floor`]'s. A floor that cannot be read
+//! never becomes no floor: the last good one counts, and that is said. Never writes to the directory.
+
+mod keep;
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use keep::settle;
+pub use read::{FloorError, sources};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use stayhand_guardrail::{
+    id::Revision,
+    policy::{self, Versioned, case, compile, floor},
+};
+
+/// Policies of one floor: they take from the 64 that a host has.
+pub const DOCUMENTS_MAX: usize = 16;
+/// Bytes of a digest that are shown: two floors of one fleet are told apart.
+const DIGEST_SHOWN: usize = 8;
+/// What a policy of the floor has for a revision: nobody counts what is on a host.
+const REVISION: Revision = Revision(0);
+
+/// One file of the floor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name
+    pub file: String,
+    /// The YAML document, byte for byte
+    pub text: String,
+}
+
+/// The floor of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Floor {
+    policies: Vec<Versioned>,
+    sources: Vec<Source>,
+}
+
+impl Floor {
+    /// Parses the documents; every reason why not, where one is wrong.
+    pub fn parse(sources: Vec<Source>) -> Result<Self, FloorError> {
+        let mut wrong = Vec::new();
+        let mut policies: Vec<Versioned> = Vec::new();
+        for source in &sources {
+            match one(source) {
+                Ok(policy) => policies.push(policy),
+                Err(found) => wrong.extend(found),
+            }
+        }
+        if wrong.is_empty()
+            && let Err(errors) = compile(&policies)
+        {
+            wrong.extend(errors.iter().map(ToString::to_string));
+        }
+        if wrong.is_empty() {
+            Ok(Self { policies, sources })
+        } else {
+            Err(FloorError::Wrong(wrong))
+        }
+    }
+
+    /// The policies, of whatever hosts they are meant for.
+    pub fn policies(&self) -> &[Versioned] {
+        &self.policies
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// `floor.base sha256:0123456789abcdef`, each: which document it is, for who compares hosts.
+    pub fn shown(&self) -> Vec<String> {
+        let each = self.policies.iter().zip(&self.sources);
+        each.map(|(one, source)| {
+            let digest = Sha256::digest(&source.text);
+            let shown: String = digest
+                .iter()
+                .take(DIGEST_SHOWN)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            format!("{} sha256:{shown}", one.policy.name)
+        })
+        .collect()
+    }
+}
+
+fn one(source: &Source) -> Result<Versioned, Vec<String>> {
+    let file = &source.file;
+    let shown = |found: &[policy::Diagnostic]| -> Vec<String> {
+        found.iter().map(|one| format!("{file}:{one}")).collect()
+    };
+    let policy = policy::parse(&source.text).map_err(|found| shown(&found))?;
+    if !floor::is_floor(&policy.name) {
+        return Err(vec![format!(
+            "{file}: a policy of the floor has a name that begins with `{}`, such as `{}{}`",
+            floor::PREFIX,
+            floor::PREFIX,
+            policy.name
+        )]);
+    }
+    let (failed, findings) = case::alone(&policy);
+    if failed != 0 {
+        return Err(shown(&findings));
+    }
+    Ok(Versioned {
+        revision: REVISION,
+        policy,
+    })
+}
