@@ -1,4 +1,5 @@
-//! Who acts: the pin in task storage, set at first sight and inherited at fork.
+//! Who acts: the pin in task storage, set at first sight and inherited at fork. A service, for which nobody logs in, is pinned
+//! where it takes its user on, and where it executes something as that user.
 //!
 //! Unguarded tasks leave here after a few loads. Never trusts the login uid of a task that is pinned.
 
@@ -8,14 +9,15 @@ use aya_ebpf::helpers::generated::{
 use stayhand_agent_ebpf::abi::{
     UNSET,
     code::counter,
+    image::{ACTIVE_IMAGE, ACTIVE_SLOT_MASK, SERVICE_ROW, SubjectKey},
     task::{Scratch, TaskState, compare, pin},
 };
 
 use crate::{
-    maps::{count, task_scratch_or_new, task_state, task_state_or_new},
+    maps::{ACTIVE, SUBJECTS, count, task_scratch_or_new, task_state, task_state_or_new},
     offsets::{
-        Addr, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID, OFF_TASK_SESSIONID, PROGRAM_GENERATION,
-        load,
+        Addr, OFF_CRED_UID, OFF_TASK_CRED, OFF_TASK_GROUP_LEADER, OFF_TASK_LOGINUID,
+        OFF_TASK_SESSIONID, PROGRAM_GENERATION, load, peek,
     },
 };
 
@@ -105,6 +107,49 @@ fn thread_of(task: Addr, leader: Addr, auid: u32) -> Who {
         // The leader is pinning itself at this moment.
         // SAFETY: typed task pointer.
         _ => pin_new(task, auid, unsafe { load(task, &OFF_TASK_SESSIONID) }, 0),
+    }
+}
+
+/// Who a task is for which nobody logged in and whose user is `uid`, or is about to be: pinned from here on, if an image
+/// names that user as a service.
+#[inline(always)]
+pub fn serving(task: Addr, uid: u32) -> Who {
+    let active = ACTIVE.get(ACTIVE_IMAGE).copied().unwrap_or(0);
+    if active == 0 {
+        return Who::Unguarded;
+    }
+    let key = SubjectKey {
+        auid: uid,
+        slot: SERVICE_ROW | (active & ACTIVE_SLOT_MASK) as u32,
+    };
+    // SAFETY: only whether there is such a row counts.
+    if unsafe { SUBJECTS.get(key) }.is_none() {
+        return Who::Unguarded;
+    }
+    pin_new(task, uid, UNSET, process_of(task))
+}
+
+/// What the threads of the task's process have in common; 0 where nobody has made it yet.
+#[inline(always)]
+fn process_of(task: Addr) -> u64 {
+    // SAFETY: typed task pointer; a live task always has a leader.
+    let leader: Addr = unsafe { load(task, &OFF_TASK_GROUP_LEADER) };
+    // SAFETY: typed task pointer.
+    let state = unsafe { task_state(leader) };
+    if state.is_null() {
+        return 0;
+    }
+    // SAFETY: checked for null; the leader outlives its threads' hooks.
+    unsafe { (*state).process_cookie }
+}
+
+/// The user as whom the current task runs, whatever it does for the moment as another one; none if it cannot be read.
+#[inline(always)]
+pub fn user(task: Addr) -> Option<u32> {
+    // SAFETY: the helper checks the addresses.
+    unsafe {
+        let credentials = peek::<u64>(task as u64, &OFF_TASK_CRED)?;
+        peek::<u32>(credentials, &OFF_CRED_UID)
     }
 }
 

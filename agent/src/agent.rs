@@ -360,6 +360,10 @@ impl Agent {
             identity: shared.identity.clone(),
             detached: detached(config, shared.health.facts()),
             enforced: supersede(config),
+            serve: {
+                let maps = Arc::clone(maps);
+                Box::new(move |services| maps.serve(services))
+            },
             alive: Arc::clone(&alive),
         };
         let now = Now::read();

@@ -42,6 +42,8 @@ pub enum Part {
     Mounts,
     /// Users and groups
     Users,
+    /// Processes that run as a service
+    Services,
     /// Spool and journal
     Spool,
 }

@@ -1,6 +1,9 @@
 //! The real kernel behind the agent's narrow traits. Translates, and nothing else.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use stayhand_agent_ebpf::abi::hold::HoldKey;
 
@@ -13,6 +16,7 @@ use crate::{
         pidfd::PidFd,
         record::RawRecord,
         rings::Records,
+        scan,
         task_storage::{TaskPin, Tasks},
     },
     port::{CounterMap, HoldMaps, Pinned, Pins, PortError},
@@ -35,6 +39,20 @@ impl KernelMaps {
             holds: Mutex::new(kernel.holds()?),
             counters: kernel.counters()?,
         })
+    }
+
+    /// Pins whatever runs as one of these users and is nobody's yet.
+    pub fn serve(&self, services: &BTreeSet<u32>) -> Result<(), PortError> {
+        let report = scan::serve(&self.tasks, services)?;
+        tracing::info!(%report, "processes of services were looked at");
+        if report.failed > 0 {
+            let failed = report.failed;
+            return Err(format!(
+                "{failed} processes could not be looked at and may run as a service that is not guarded: restart what runs as one"
+            )
+            .into());
+        }
+        Ok(())
     }
 
     fn holds(&self) -> MutexGuard<'_, Holds> {

@@ -36,6 +36,19 @@ pub struct User {
 #[error("the name service knows no user at all; see /etc/nsswitch.conf and /etc/passwd")]
 pub struct NoUsers;
 
+/// Names cannot be made numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// Nobody can be asked.
+    #[error(transparent)]
+    NoUsers(#[from] NoUsers),
+    /// Every daemon of the host, and whoever logs people in, would be one subject.
+    #[error(
+        "service `{0}` has uid 0 on this host: it would be every daemon, and whoever logs in through one"
+    )]
+    RootService(UserName),
+}
+
 /// Whatever knows users; tests bring their own.
 pub trait Directory: Send {
     /// Every user, with those of their groups that are asked for. Users that are asked for by name are found even
@@ -52,13 +65,15 @@ pub fn resolve(
     directory: &dyn Directory,
     image: &Image,
     also: impl IntoIterator<Item = UserName>,
-) -> Result<Resolved, NoUsers> {
+) -> Result<Resolved, Unresolved> {
     let sets = &image.subject_sets;
     let groups = sets
         .iter()
         .flat_map(|set| set.groups.iter().cloned())
         .collect();
-    let in_policies = sets.iter().flat_map(|set| set.users.iter().cloned());
+    let in_policies = sets
+        .iter()
+        .flat_map(|set| set.users.iter().chain(&set.services).cloned());
     let names: BTreeSet<UserName> = in_policies.chain(also).collect();
     let mut resolved = Resolved::default();
     for user in directory.users(&groups, &names)? {
@@ -71,6 +86,12 @@ pub fn resolve(
             *resolved.subjects.entry(user.uid).or_default() |= bits;
         }
         if let Some(name) = user.name {
+            if sets.iter().any(|set| set.services.contains(&name)) {
+                if user.uid == 0 {
+                    return Err(Unresolved::RootService(name));
+                }
+                resolved.services.insert(user.uid);
+            }
             resolved.uids.insert(name, user.uid);
         }
     }
@@ -92,6 +113,8 @@ fn nameless(image: &Image, groups: &[GroupName]) -> u64 {
 pub struct Resolved {
     /// Subject sets by login uid
     pub subjects: BTreeMap<u32, u64>,
+    /// Those that are services
+    pub services: BTreeSet<u32>,
     /// Numbers by name
     pub uids: BTreeMap<UserName, u32>,
     /// Names that nobody has
@@ -241,12 +264,30 @@ mod tests {
         let set = |policy: &str, user: &str, group: &str| SubjectSet {
             policy: policy.parse().unwrap(),
             users: vec![user.parse().unwrap()],
+            services: vec![],
             groups: vec![group.parse().unwrap()],
         };
         Image {
             subject_sets: vec![set("a", "carol", "dev"), set("b", "nobody-here", "sre")],
             ..Image::default()
         }
+    }
+
+    #[test]
+    fn a_service_is_its_user_and_never_root() {
+        let runner = |uid| {
+            Few(vec![
+                user(uid, Some("runner"), "none"),
+                user(7, Some("carol"), "none"),
+            ])
+        };
+        let mut image = image();
+        image.subject_sets[1].services = vec!["runner".parse().unwrap()];
+        let found = resolve(&runner(900), &image, []).unwrap();
+        assert_eq!(found.services, [900].into());
+        assert_eq!(found.subjects, [(900, 0b10), (7, 0b01)].into());
+        let refused = resolve(&runner(0), &image, []).unwrap_err().to_string();
+        assert!(refused.contains("service `runner` has uid 0"), "{refused}");
     }
 
     #[test]

@@ -407,13 +407,16 @@ pub mod token_flag {
     pub const MORE_LETTERS: u16 = 1 << 2;
 }
 
+/// Bit of [`SubjectKey::slot`]: the row says that this user is a service, which is a subject where nobody has logged in, too.
+pub const SERVICE_ROW: u32 = 1 << 1;
+
 /// Key of a subject.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubjectKey {
     /// Pinned login uid
     pub auid: u32,
-    /// Image slot
+    /// Image slot, and perhaps [`SERVICE_ROW`]
     pub slot: u32,
 }
 

@@ -54,6 +54,7 @@ pub const MEMBERS: &[Member] = &[
         &["start_boottime", "real_start_time"],
         8,
     ),
+    member("OFF_CRED_UID", "cred", &["uid.val"], 4),
     member("OFF_CRED_EUID", "cred", &["euid.val"], 4),
     member("OFF_CRED_EGID", "cred", &["egid.val"], 4),
     member("OFF_CRED_FSUID", "cred", &["fsuid.val"], 4),

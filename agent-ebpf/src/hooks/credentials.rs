@@ -1,19 +1,24 @@
 //! `task_fix_setuid` and `task_fix_setgid(struct cred *new, const struct cred *old, int flags)`: a call that makes its
-//! caller root. A program that is set-uid does so by its execution, which rules on it restrict.
+//! caller root, and a daemon's that makes it a service's user. A program that is set-uid does so by its execution, which rules
+//! on it restrict.
 
 use aya_ebpf::{Global, macros::lsm, programs::LsmContext};
 use stayhand_agent_ebpf::abi::code::{op, request};
 
 use super::system::attempt;
 use crate::{
+    hold::EPERM,
     hooks::judged,
-    offsets::{Addr, OFF_CRED_EGID, OFF_CRED_EUID, OFF_CRED_FSGID, OFF_CRED_FSUID, load},
+    offsets::{
+        Addr, OFF_CRED_EGID, OFF_CRED_EUID, OFF_CRED_FSGID, OFF_CRED_FSUID, OFF_CRED_UID, load,
+    },
+    who::{Who, current_task, serving, who},
 };
 
 #[lsm(hook = "task_fix_setuid")]
 pub fn task_fix_setuid(ctx: LsmContext) -> i32 {
     if !becomes_root(&ctx, &OFF_CRED_EUID, &OFF_CRED_FSUID) {
-        return 0;
+        return becomes_service(&ctx);
     }
     gain(&ctx, "task_fix_setuid", request::USER_ID)
 }
@@ -36,6 +41,26 @@ fn becomes_root(ctx: &LsmContext, effective: &Global<u32>, files: &Global<u32>) 
         unsafe { load::<u32>(new, id) == 0 && load::<u32>(old, id) != 0 }
     };
     turns(effective) || turns(files)
+}
+
+/// Pins whoever takes a service's user on. By the real user id: a daemon that logs people in changes the effective one for a
+/// moment, and is no service for that.
+#[inline(always)]
+fn becomes_service(ctx: &LsmContext) -> i32 {
+    let (new, old): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
+    // SAFETY: typed hook arguments.
+    let (uid, before): (u32, u32) = unsafe { (load(new, &OFF_CRED_UID), load(old, &OFF_CRED_UID)) };
+    if uid == before {
+        return 0;
+    }
+    let task = current_task();
+    match who(task) {
+        Who::Unguarded => match serving(task, uid) {
+            Who::Failed => EPERM,
+            _ => 0,
+        },
+        _ => 0,
+    }
 }
 
 #[inline(always)]

@@ -17,7 +17,7 @@ use crate::{
     emit::terminal,
     facts::{ask, recall},
     hold::RESTART,
-    hooks::{act_on_program, judged},
+    hooks::{act_on_program, judged_of},
     judge::{Begun, begin_at, judge, judge_with_arguments},
     lineage::{begin, resolve},
     offsets::{
@@ -26,11 +26,21 @@ use crate::{
     },
     tokens::collect as collect_arguments,
     walk::{collect, here, identity_here},
+    who::{Who, current_task, serving, user, who},
 };
 
 #[lsm(hook = "bprm_check_security")]
 pub fn exec_check(ctx: LsmContext) -> i32 {
-    judged(&ctx, "bprm_check_security", |state, task| {
+    let task = current_task();
+    let mut found = who(task);
+    if let Who::Unguarded = found {
+        // Whoever takes a service's user on is pinned there: this is for what ran as it before an image named it.
+        found = match user(task) {
+            Some(uid) => serving(task, uid),
+            None => Who::Failed,
+        };
+    }
+    judged_of(&ctx, "bprm_check_security", task, found, |state, task| {
         execute(state, task, ctx.arg(0))
     })
 }

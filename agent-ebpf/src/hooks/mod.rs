@@ -56,7 +56,19 @@ fn judged(
     attempt: impl FnOnce(*mut TaskState, Addr) -> i32,
 ) -> i32 {
     let task = current_task();
-    match who(task) {
+    judged_of(ctx, hook, task, who(task), attempt)
+}
+
+/// The same, of whom the caller knows who it is.
+#[inline(always)]
+fn judged_of(
+    ctx: &LsmContext,
+    hook: &'static str,
+    task: Addr,
+    who: Who,
+    attempt: impl FnOnce(*mut TaskState, Addr) -> i32,
+) -> i32 {
+    match who {
         Who::Pinned(state) if my_turn(state) => {
             said(ctx, hook, concluded(state, attempt(state, task)))
         }

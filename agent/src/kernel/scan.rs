@@ -1,9 +1,9 @@
-//! Pins the people's processes that were there before the hooks: every process with a login uid.
+//! Pins the processes that were there before the hooks: every one with a login uid, and later those of services.
 //!
 //! Never replaces a pin that the kernel set. Runs after the hooks are attached, so that whatever is forked
 //! meanwhile is pinned by them.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use stayhand_agent_ebpf::abi::UNSET;
 
@@ -21,7 +21,7 @@ pub struct ScanReport {
     pub pinned: u64,
     /// Pinned before
     pub already: u64,
-    /// Without a login uid
+    /// Nobody's: without a login uid
     pub unguarded: u64,
     /// Ended while being looked at
     pub gone: u64,
@@ -56,11 +56,43 @@ pub enum ScanError {
 
 /// Pins every process that has a login uid and no pin.
 pub fn scan(tasks: &Tasks) -> Result<ScanReport, ScanError> {
-    scan_with(|process, auid, session| tasks.pin_person(process, auid, session))
+    scan_with(&person, &mut |process, (auid, session)| {
+        tasks.pin_person(process, auid, session)
+    })
 }
 
+/// Rounds in which processes are looked for that run as a service: what one that is not pinned yet forks meanwhile is found
+/// in the next. Whatever is executed, or takes the user on, is pinned by the hooks.
+const ROUNDS_MAX: u32 = 5;
+
+/// Pins every process for which nobody logged in and that runs as one of these users.
+pub fn serve(tasks: &Tasks, services: &BTreeSet<u32>) -> Result<ScanReport, ScanError> {
+    let service = |pid| service(pid, services);
+    let mut pin = |process: &PidFd, (auid, session)| tasks.pin_person(process, auid, session);
+    let mut report = scan_with(&service, &mut pin)?;
+    let mut found = report.pinned;
+    for _ in 1..ROUNDS_MAX {
+        if found == 0 {
+            break;
+        }
+        let again = scan_with(&service, &mut pin)?;
+        found = again.pinned;
+        report = ScanReport {
+            pinned: report.pinned + found,
+            ..again
+        };
+    }
+    Ok(report)
+}
+
+/// Login uid and audit session.
+type Login = (u32, u32);
+/// Who a process is to be; nobody, if it is not to be pinned.
+type Whose<'a> = &'a dyn Fn(u32) -> io::Result<Option<Login>>;
+
 fn scan_with(
-    mut pin: impl FnMut(&PidFd, u32, u32) -> Result<Pinned, TasksError>,
+    whose: Whose<'_>,
+    pin: &mut impl FnMut(&PidFd, Login) -> Result<Pinned, TasksError>,
 ) -> Result<ScanReport, ScanError> {
     let mut report = ScanReport::default();
     for entry in fs::read_dir("/proc")? {
@@ -69,11 +101,11 @@ fn scan_with(
             continue;
         };
         report.seen += 1;
-        match one(pid, &mut pin) {
+        match one(pid, whose, pin) {
             Ok(Found::Unguarded) => report.unguarded += 1,
-            Ok(Found::Person(Pinned::New)) => report.pinned += 1,
-            Ok(Found::Person(Pinned::Already)) => report.already += 1,
-            Ok(Found::Person(Pinned::Gone) | Found::Gone) => report.gone += 1,
+            Ok(Found::Subject(Pinned::New)) => report.pinned += 1,
+            Ok(Found::Subject(Pinned::Already)) => report.already += 1,
+            Ok(Found::Subject(Pinned::Gone) | Found::Gone) => report.gone += 1,
             Err(error) => {
                 tracing::warn!(pid, error = %crate::exit::chain(error.as_ref()), "process could not be pinned");
                 report.failed += 1;
@@ -85,31 +117,55 @@ fn scan_with(
 
 enum Found {
     Unguarded,
-    Person(Pinned),
+    Subject(Pinned),
     Gone,
 }
 
 /// The descriptor is opened first and asked again after reading, so that what was read is what is pinned.
 fn one(
     pid: u32,
-    pin: &mut impl FnMut(&PidFd, u32, u32) -> Result<Pinned, TasksError>,
+    whose: Whose<'_>,
+    pin: &mut impl FnMut(&PidFd, Login) -> Result<Pinned, TasksError>,
 ) -> Result<Found, Box<dyn std::error::Error + Send + Sync>> {
     let Some(process) = PidFd::open(pid)? else {
         return Ok(Found::Gone);
     };
-    let read = login(pid);
+    let read = whose(pid);
     if !process.is_alive() {
         return Ok(Found::Gone);
     }
-    let (auid, session) = read?;
-    if auid == UNSET {
-        return Ok(Found::Unguarded);
+    match read? {
+        None => Ok(Found::Unguarded),
+        Some(login) => Ok(Found::Subject(pin(&process, login)?)),
     }
-    Ok(Found::Person(pin(&process, auid, session)?))
+}
+
+/// Who logged in; nobody for a daemon.
+fn person(pid: u32) -> io::Result<Option<Login>> {
+    let (auid, session) = login(pid)?;
+    Ok((auid != UNSET).then_some((auid, session)))
+}
+
+/// The service as which a daemon runs.
+fn service(pid: u32, services: &BTreeSet<u32>) -> io::Result<Option<Login>> {
+    let (auid, _) = login(pid)?;
+    if auid != UNSET {
+        return Ok(None);
+    }
+    let uid = user(pid)?;
+    Ok(services.contains(&uid).then_some((uid, UNSET)))
+}
+
+/// The user as whom a process runs: the real one, as the hooks have it.
+fn user(pid: u32) -> io::Result<u32> {
+    let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let uid = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    uid.ok_or_else(|| io::Error::other("/proc/PID/status has no `Uid:`"))
 }
 
 /// Login uid and audit session; a kernel without audit has neither.
-fn login(pid: u32) -> io::Result<(u32, u32)> {
+fn login(pid: u32) -> io::Result<Login> {
     let process = Path::new("/proc").join(pid.to_string());
     Ok((
         number(&process.join("loginuid"))?,
@@ -132,7 +188,7 @@ mod tests {
     #[test]
     fn a_scan_accounts_for_every_process_and_pins_only_logins() {
         let mut asked = Vec::new();
-        let report = scan_with(|process, auid, _| {
+        let report = scan_with(&person, &mut |process, (auid, _)| {
             assert_ne!(auid, UNSET);
             asked.push(process.pid());
             Ok(Pinned::New)
@@ -156,10 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_whoever_runs_as_it_and_did_not_log_in() {
+        let own = std::process::id();
+        let uid = nix::unistd::getuid().as_raw();
+        let (auid, _) = login(own).unwrap();
+        let as_service = (auid == UNSET).then_some((uid, UNSET));
+        assert_eq!(service(own, &[uid].into()).unwrap(), as_service);
+        assert_eq!(service(own, &[uid + 1].into()).unwrap(), None);
+    }
+
+    #[test]
     fn an_ended_process_is_not_pinned() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        let found = one(child.id(), &mut |_, _, _| panic!("pinned a dead process")).unwrap();
-        assert!(matches!(found, Found::Gone));
+        let found = one(child.id(), &person, &mut |_, _| {
+            panic!("pinned a dead process")
+        });
+        assert!(matches!(found.unwrap(), Found::Gone));
     }
 }

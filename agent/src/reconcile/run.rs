@@ -1,7 +1,7 @@
 //! The reconciler's thread.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +28,7 @@ use crate::{
     holds::{Inbox, Message},
     kernel::image::{Desired, InstallLease, Relabelled},
     leases::{HostLease, LeaseBook},
+    port::PortError,
     record::Identity,
     spool::{Entry, Spool},
     users::{Directory, Resolved, resolve},
@@ -40,6 +41,9 @@ const LOOK: Duration = Duration::from_secs(3);
 const VERIFY_LOOKS: u64 = 10;
 /// How often the lease book is written again, so that the highest wall-clock time in it is young.
 const BOOK_LOOKS: u64 = 20;
+
+/// Pins whatever runs as one of these users and is nobody's yet.
+pub type Serve = Box<dyn Fn(&BTreeSet<u32>) -> Result<(), PortError> + Send>;
 
 /// Who is told.
 pub struct Outputs {
@@ -61,6 +65,8 @@ pub struct Outputs {
     pub detached: Box<dyn Fn() -> Vec<String> + Send>,
     /// Told after every installation
     pub enforced: Box<dyn Fn() + Send>,
+    /// Told which users are services, where they have changed
+    pub serve: Serve,
     /// Incremented with every round, for the watchdog
     pub alive: Arc<AtomicU64>,
 }
@@ -349,6 +355,7 @@ impl<I: Images> Reconciler<I> {
             generation,
             image: Arc::clone(&accepted.image),
             subjects: resolved.subjects.clone(),
+            services: resolved.services.clone(),
             leases: self.rows(&resolved.uids),
         };
         // Before the flip: a record may come with the first decision after it.
@@ -360,6 +367,7 @@ impl<I: Images> Reconciler<I> {
         })?;
         tracing::info!(%report, "installed");
         (self.out.enforced)();
+        self.serve(&resolved.services);
         self.out.catalog.guard(resolved.subjects.clone());
         self.out
             .health
@@ -373,6 +381,19 @@ impl<I: Images> Reconciler<I> {
             leases: self.book.leases.clone(),
         });
         Ok(())
+    }
+
+    /// What runs already as a service that is new here is one from now on.
+    fn serve(&self, services: &BTreeSet<u32>) {
+        let known = self.current.as_ref().map(|one| &one.resolved.services);
+        if services.is_empty() || known == Some(services) {
+            return;
+        }
+        let failed = (self.out.serve)(services).err();
+        self.out.health.note(
+            Part::Services,
+            failed.map(|error| crate::exit::chain(error.as_ref())),
+        );
     }
 
     fn remember_good(&mut self, state: &HostState) {

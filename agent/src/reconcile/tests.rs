@@ -53,6 +53,7 @@ pub(super) struct Kernel {
     /// Refuses whatever has a generation
     pub(super) only_floors: bool,
     concerns: Vec<String>,
+    served: Vec<BTreeSet<u32>>,
     detached: Vec<String>,
     tampered: bool,
 }
@@ -174,6 +175,13 @@ fn start(
             Box::new(move || kernel.lock().unwrap().detached.clone())
         },
         enforced: Box::new(|| ()),
+        serve: {
+            let kernel = Arc::clone(&kernel);
+            Box::new(move |services| {
+                kernel.lock().unwrap().served.push(services.clone());
+                Ok(())
+            })
+        },
         alive: Arc::new(AtomicU64::new(0)),
     };
     let directory = Box::new(People(Arc::clone(&people)));

@@ -108,6 +108,8 @@ pub struct SubjectSet {
     pub policy: PolicyName,
     /// By name
     pub users: Vec<UserName>,
+    /// By name, also where nobody has logged in
+    pub services: Vec<UserName>,
     /// By group
     pub groups: Vec<GroupName>,
 }
@@ -225,6 +227,7 @@ impl Image {
         let bits = self.subject_sets.iter().enumerate().map(|(bit, set)| {
             let subjects = Subjects {
                 users: set.users.clone(),
+                services: set.services.clone(),
                 groups: set.groups.clone(),
             };
             u64::from(subjects.include(user, groups)) << bit

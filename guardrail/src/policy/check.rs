@@ -238,7 +238,7 @@ fn unused_approval(approval: &Approval) -> Option<Diagnostic> {
 /// Whom a policy guards is no operator on that host, and nobody approves for himself.
 fn given_by_nobody(policy: &Policy, approval: &Approval) -> Option<Diagnostic> {
     let guarded = |approver: &Approver| match approver {
-        Approver::User(user) => policy.subjects.users.contains(user),
+        Approver::User(user) => policy.subjects.include(user, []),
         Approver::Group(group) => policy.subjects.groups.contains(group),
         Approver::OnCall(_) | Approver::Manager => false,
     };

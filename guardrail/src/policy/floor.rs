@@ -21,10 +21,7 @@ pub(crate) fn order(policy: &Policy) -> (bool, &PolicyName) {
 
 /// Why a name cannot be used for a policy of the control plane.
 pub fn reserved(name: &PolicyName) -> String {
-    format!(
-        "`{}` is a name of a host's own floor, because it begins with `{PREFIX}`",
-        name
-    )
+    format!("`{name}` is a name of a host's own floor, because it begins with `{PREFIX}`")
 }
 
 /// What a policy of the floor says and cannot.

@@ -109,16 +109,20 @@ pub struct Subjects {
     pub groups: Vec<GroupName>,
     /// These users
     pub users: Vec<UserName>,
+    /// These users, also where nobody has logged in as one of them: daemons, CI runners, agents
+    pub services: Vec<UserName>,
 }
 
 impl Subjects {
-    /// Whether it guards a user who is in `groups`.
+    /// Whether it guards a user who is in `groups`: a service is its user, whoever acts as it.
     pub fn include<'g>(
         &self,
         user: &UserName,
         groups: impl IntoIterator<Item = &'g GroupName>,
     ) -> bool {
-        self.users.contains(user) || groups.into_iter().any(|group| self.groups.contains(group))
+        self.users.contains(user)
+            || self.services.contains(user)
+            || groups.into_iter().any(|group| self.groups.contains(group))
     }
 }
 

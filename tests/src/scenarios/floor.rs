@@ -74,15 +74,24 @@ fn whatever_is_said(ctx: &mut Ctx) -> Result<()> {
         ..Config::default()
     })?;
     let mut alice = Puppet::start(ALICE)?;
-    ensure!(write(&mut alice, FILE)? == EPERM, "the floor is not enforced");
-    ensure!(write(&mut alice, OTHER)? == 0, "more than the floor is enforced");
+    ensure!(
+        write(&mut alice, FILE)? == EPERM,
+        "the floor is not enforced"
+    );
+    ensure!(
+        write(&mut alice, OTHER)? == 0,
+        "more than the floor is enforced"
+    );
     let status = host.status()?;
     ensure!(
         status.generation == 0 && status.floor.len() == 1,
         "{status:?}"
     );
     restart(&mut host)?;
-    ensure!(write(&mut alice, FILE)? == EPERM, "a restart took the floor away");
+    ensure!(
+        write(&mut alice, FILE)? == EPERM,
+        "a restart took the floor away"
+    );
     ctx.step("a control plane that allows it, and grants it");
     host.start_control()?;
     let theirs = "/tmp/floor.yaml";
@@ -90,11 +99,17 @@ fn whatever_is_said(ctx: &mut Ctx) -> Result<()> {
     let refused = host.cli(&["policy", "apply", theirs])?;
     ensure!(refused.code != 0, "a policy of that name was applied");
     host.apply(POLICY)?;
-    ensure!(write(&mut alice, OTHER)? == EPERM, "no grant, and it is allowed");
+    ensure!(
+        write(&mut alice, OTHER)? == EPERM,
+        "no grant, and it is allowed"
+    );
     let words = grant_create("alice", "work", "1h", "a test");
     host.cli(&words)?.ok()?;
     ensure!(write(&mut alice, OTHER)? == 0, "the grant covers it");
-    ensure!(write(&mut alice, FILE)? == EPERM, "a grant lifted the floor");
+    ensure!(
+        write(&mut alice, FILE)? == EPERM,
+        "a grant lifted the floor"
+    );
     let hosts = host.json(&["host", "ls"])?.to_string();
     ensure!(hosts.contains("floor.base sha256:"), "{hosts}");
     wait::until_ok(wait::SOON, "an event that names the floor's rule", || {

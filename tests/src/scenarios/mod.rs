@@ -48,6 +48,7 @@ mod service_ready;
 mod service_restart;
 mod service_state;
 mod service_text;
+mod services;
 mod sockets;
 mod story;
 mod stress;
@@ -87,6 +88,7 @@ const LISTS: &[&[Scenario]] = &[
     schedules::SCENARIOS,
     rates::SCENARIOS,
     defaults::SCENARIOS,
+    services::SCENARIOS,
     sockets::SCENARIOS,
     hold_signals::SCENARIOS,
     kernel_bounds::SCENARIOS,

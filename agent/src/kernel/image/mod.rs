@@ -17,7 +17,10 @@ pub mod tables;
 mod tests;
 mod wall;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use stayhand_guardrail::{
     id::{Generation, GrantId},
@@ -40,6 +43,8 @@ pub struct Desired {
     pub image: Arc<Image>,
     /// Subject sets by login uid, see `Image::subject_sets_of`; a login uid without any is not guarded
     pub subjects: BTreeMap<u32, u64>,
+    /// Those of them that are subjects where nobody has logged in, too
+    pub services: BTreeSet<u32>,
     /// Live leases, in any order; those that are over are ignored by the kernel
     pub leases: Vec<InstallLease>,
 }

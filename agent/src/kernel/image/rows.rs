@@ -13,7 +13,7 @@ use stayhand_agent_ebpf::{
         image::{
             ARG_PATTERN_BYTES, ARG_SPACE_BITS, ArgKey, ArgStep, EdgeKey, Entry, LEASES_PER_ROW,
             Label, LabelBits, LabelKey, Lease, LeaseKey, LeaseRow, NAME_LEN_AT, Node, Range,
-            Subject, SubjectKey, arg_space, entry_flag,
+            SERVICE_ROW, Subject, SubjectKey, arg_space, entry_flag,
         },
         net::{NET_INTERNET, NET_SPACE_BITS, NetBits, NetKey, net_space},
         rate::Rate,
@@ -193,11 +193,17 @@ fn subjects(desired: &Desired, entries: &[Entry], slot: u32) -> BTreeMap<Subject
     // Few different sets, many subjects.
     let mut known: BTreeMap<u64, Subject> = BTreeMap::new();
     guarded
-        .map(|(auid, sets)| {
-            (
-                SubjectKey { auid: *auid, slot },
-                *known.entry(*sets).or_insert_with(|| row(*sets)),
-            )
+        .flat_map(|(auid, sets)| {
+            let said = *known.entry(*sets).or_insert_with(|| row(*sets));
+            let service = desired.services.contains(auid).then_some(SERVICE_ROW);
+            let slots = [Some(0), service].into_iter().flatten();
+            slots.map(move |kind| {
+                let key = SubjectKey {
+                    auid: *auid,
+                    slot: slot | kind,
+                };
+                (key, said)
+            })
         })
         .collect()
 }

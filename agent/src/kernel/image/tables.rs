@@ -9,7 +9,7 @@ use stayhand_agent_ebpf::abi::{
     image::{
         ACTIVE_CHANGES, ACTIVE_UNRULED, ARG_STEPS_PER_SLOT, ArgStep, ENTRIES_PER_SLOT, EdgeKey,
         Entry, Label, LabelBits, LabelKey, LeaseKey, LeaseRow, NODES_PER_SLOT, Node, Range,
-        Subject, SubjectKey,
+        SERVICE_ROW, Subject, SubjectKey,
     },
     net::NetBits,
     rate::{Bucket, BucketKey, RATES_PER_SLOT, Rate},
@@ -35,7 +35,13 @@ macro_rules! in_slot {
     ($($key:ty),*) => { $(impl InSlot for $key { fn slot(&self) -> u32 { self.slot } })* };
 }
 
-in_slot!(LabelKey, EdgeKey, SubjectKey, LeaseKey);
+in_slot!(LabelKey, EdgeKey, LeaseKey);
+
+impl InSlot for SubjectKey {
+    fn slot(&self) -> u32 {
+        self.slot & !SERVICE_ROW
+    }
+}
 
 impl InSlot for NetPrefix {
     fn slot(&self) -> u32 {

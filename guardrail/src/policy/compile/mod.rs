@@ -93,6 +93,7 @@ impl Compiler {
         self.subject_sets.push(SubjectSet {
             policy: policy.name.clone(),
             users: policy.subjects.users.clone(),
+            services: policy.subjects.services.clone(),
             groups: policy.subjects.groups.clone(),
         });
         for permission in &policy.permissions {

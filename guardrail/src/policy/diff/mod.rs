@@ -195,5 +195,6 @@ fn mode(mode: Mode) -> &'static str {
 fn subjects(subjects: &Subjects) -> BTreeSet<String> {
     let groups = subjects.groups.iter().map(|one| format!("group {one}"));
     let users = subjects.users.iter().map(|one| format!("user {one}"));
-    groups.chain(users).collect()
+    let services = subjects.services.iter().map(|one| format!("service {one}"));
+    groups.chain(users).chain(services).collect()
 }

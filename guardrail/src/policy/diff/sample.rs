@@ -245,9 +245,10 @@ fn at_fewest(each: Vec<Option<Sample>>) -> Vec<Sample> {
 fn kin(old: &Subjects, new: &Subjects) -> Vec<Kin> {
     let mut classes: BTreeMap<(bool, bool), Vec<Person>> = BTreeMap::new();
     let users = old.users.iter().chain(&new.users);
-    let mut all: Vec<Person> = users
-        .map(|user| (user.to_string(), user.clone(), vec![]))
-        .collect();
+    let users = users.map(|user| (user.to_string(), user.clone(), vec![]));
+    let services = old.services.iter().chain(&new.services);
+    let services = services.map(|user| (format!("service {user}"), user.clone(), vec![]));
+    let mut all: Vec<Person> = users.chain(services).collect();
     // Nobody's name: it only has to be none that a version names.
     let free = (0..=all.len()).map(|number| format!("somebody{number}"));
     let mut free = free.filter_map(|name| UserName::new(name).ok());

@@ -18,7 +18,7 @@ use crate::{
     },
     key::PermissionRef,
     policy::{
-        Attempt, Policy, Versioned, When,
+        Attempt, Policy, Subjects, Versioned, When,
         case::{self, Lineage, ask},
         diff::witnesses,
         explain::Explanation,
@@ -81,7 +81,10 @@ pub(super) fn hold(host: &[Versioned; 1], image: &Image) -> usize {
 /// One whom the policy guards, and one whom it may not.
 fn people(policy: &Policy) -> Vec<Person> {
     let stranger = UserName::new("stranger").ok().map(|user| (user, vec![]));
-    let user = policy.subjects.users.first();
+    let Subjects {
+        users, services, ..
+    } = &policy.subjects;
+    let user = users.first().or(services.first());
     let guarded = user.map(|user| (user.clone(), vec![])).or_else(|| {
         let group = policy.subjects.groups.first()?.clone();
         Some((UserName::new("member").ok()?, vec![group]))

@@ -261,7 +261,8 @@ pub(in crate::policy) static DEFAULT: Mapping = Mapping {
 pub(in crate::policy) static SUBJECTS: Mapping = Mapping {
     what: "subjects",
     name: "subjects",
-    says: "Whom the policy guards: a person is known by the login uid, also after `su` and `sudo`.",
+    says: "Whom the policy guards: a person is known by the login uid, also after `su` and `sudo`; a service by the user that it \
+           runs as.",
     keys: &[
         may(
             "groups",
@@ -269,9 +270,14 @@ pub(in crate::policy) static SUBJECTS: Mapping = Mapping {
             "Members of these groups on the host.",
         ),
         may("users", list(&A_USER), "These users on the host."),
+        may(
+            "services",
+            list(&A_USER),
+            "These users, also where nobody has logged in: daemons, CI runners, agents. Not `root`.",
+        ),
     ],
-    later: &["services", "uids", "cgroups", "hosts", "all"],
-    has: Has::SomeOf(&["groups", "users"]),
+    later: &["uids", "cgroups", "units", "hosts", "all"],
+    has: Has::SomeOf(&["groups", "users", "services"]),
 };
 
 pub(in crate::policy) static SET: Mapping = Mapping {

@@ -139,11 +139,32 @@ fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {
     let users: Vec<UserName> = fields
         .take("users")
         .map_or_else(Vec::new, |node| names(r, node, "users"));
-    if !fields.had("groups") && !fields.had("users") {
+    let services = fields.take("services").map_or_else(Vec::new, |node| {
+        let services: Vec<UserName> = names(r, node, "services");
+        no_root(r, node, &services);
+        services
+    });
+    if !["groups", "users", "services"]
+        .iter()
+        .any(|key| fields.had(key))
+    {
         let error = Diagnostic::error(node.at, "", "the policy guards nobody");
-        r.report(error.suggest("name `groups`, `users` or both"));
+        r.report(error.suggest("name `groups`, `users` or `services`"));
     }
-    Some(Subjects { groups, users })
+    Some(Subjects {
+        groups,
+        users,
+        services,
+    })
+}
+
+/// A pin is inherited: that of root would be everybody's who logs in through a daemon.
+fn no_root(r: &mut Reader, node: &Node, services: &[UserName]) {
+    if services.iter().any(|name| name.as_str() == "root") {
+        let message = "`root` is no service: every daemon of the host is root, and so is whoever logs people in";
+        let error = Diagnostic::error(node.at, "root", message);
+        r.report(error.suggest("run the service as a user of its own, and name that"));
+    }
 }
 
 fn names<T: std::str::FromStr<Err: std::fmt::Display> + PartialEq>(

@@ -86,6 +86,7 @@ fn spec(r: &mut Reader, node: &Node, name: PolicyName) -> Option<(Vec<Parameter>
         subjects: Subjects {
             groups: vec![],
             users: vec![user],
+            services: vec![],
         },
         sets: std::mem::take(&mut r.sets),
         calendar: std::mem::take(&mut r.calendar),

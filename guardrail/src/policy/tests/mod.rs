@@ -382,7 +382,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         spec("onLoss: {}"),
         spec("profiles: []"),
         rule("flags: []"),
-        document("subjects: { services: [a] }\nrules: []"),
+        document("subjects: { cgroups: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),
         with_rules(&["{ id: a, effect: deny, file: { ops: [mprotect], path: /a } }"]),
         with_rules(&["{ id: a, effect: deny, net: { ops: [accept], cidr: ::/0 } }"]),

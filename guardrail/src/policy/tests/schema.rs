@@ -28,6 +28,7 @@ const SEMANTIC: &[&str] = &[
     "no rule of preset",
     "the calendar has no period",
     "`outside` stands alone",
+    "`root` is no service",
     " twice",
     // What a text has to be beyond a pattern, or where YAML takes it for a number
     "is not a ",

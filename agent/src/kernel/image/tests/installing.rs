@@ -2,7 +2,9 @@
 
 use stayhand_agent_ebpf::abi::{
     code::op,
-    image::{ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, Subject, SubjectKey},
+    image::{
+        ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, SERVICE_ROW, Subject, SubjectKey,
+    },
     net::{NET_SPACE_BITS, NetBits},
 };
 use stayhand_guardrail::{
@@ -317,6 +319,48 @@ fn subjects_carry_the_operations_of_their_own_entries() {
         slot: 0,
     }];
     assert_eq!((other.sets, other.ops, other.restricted_ops), (2, 0, 0));
+}
+
+#[test]
+fn a_service_has_a_row_more_and_none_of_it_is_left_behind() {
+    let (maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    let row = |slot: u32| SubjectKey { auid: ALICE, slot };
+    let mut wanted = desired(1, &[&deny("a", "/usr/bin/nc")]);
+    // Whom no policy guards is no service, whatever name it has.
+    wanted.services = [ALICE, 1002].into();
+    installer.install(wanted).unwrap();
+    let rows = maps.subjects.rows();
+    assert_eq!(rows[&row(0)], rows[&row(SERVICE_ROW)]);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for generation in 2..4 {
+        installer
+            .install(desired(generation, &[&deny("a", "/usr/bin/nc")]))
+            .unwrap();
+    }
+    let keys: Vec<SubjectKey> = maps.subjects.rows().into_keys().collect();
+    assert_eq!(keys, [row(0), row(1)]);
+}
+
+#[test]
+fn an_image_without_a_state_is_one_in_either_slot() {
+    let (maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    for slot in [0, 1, 0] {
+        installer
+            .install(desired(0, &[&deny("a", "/usr/bin/nc")]))
+            .unwrap();
+        let active = installer.active().unwrap().unwrap();
+        assert_eq!((active.generation, active.slot), (Generation(0), slot));
+        installer.verify().unwrap();
+    }
+    installer
+        .install(desired(1, &[&deny("a", "/usr/bin/nc")]))
+        .unwrap();
+    assert_eq!(
+        installer.active().unwrap().unwrap().generation,
+        Generation(1)
+    );
 }
 
 fn lease(auid: u32, ends: u64) -> InstallLease {

@@ -11,7 +11,11 @@ mod relabelling;
 mod scheduling;
 mod shared;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use stayhand_guardrail::{
     id::{Generation, Revision},
@@ -54,6 +58,7 @@ fn desired_with(generation: u64, permission: &[&str], rules: &[&str]) -> Desired
         generation: Generation(generation),
         image: Arc::new(image),
         subjects: BTreeMap::from([(ALICE, 1), (1002, 0)]),
+        services: BTreeSet::new(),
         leases: Vec::new(),
     }
 }
