@@ -38,6 +38,7 @@ mod open_names;
 mod overlay;
 mod places;
 mod presets;
+mod profiles;
 mod rates;
 mod schedules;
 mod service;
@@ -79,6 +80,7 @@ const LISTS: &[&[Scenario]] = &[
     overlay::SCENARIOS,
     filesystems::SCENARIOS,
     flags::SCENARIOS,
+    profiles::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
     presets::SCENARIOS,

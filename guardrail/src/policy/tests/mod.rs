@@ -7,6 +7,7 @@ pub(super) mod corpus;
 mod defaults;
 mod hosts;
 mod net;
+mod profiles;
 mod rates;
 mod schema;
 mod when;
@@ -379,7 +380,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
     };
     let sources = [
         spec("onLoss: {}"),
-        spec("profiles: []"),
+        spec("profiles: [{ name: a, allow: b, approval: c }]"),
         rule("flags: []"),
         document("subjects: { services: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),
