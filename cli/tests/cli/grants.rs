@@ -259,7 +259,7 @@ fn a_value_without_a_profile_and_a_profile_beside_permissions_are_refused_before
 {
     let fake = told(vec![]);
     for (more, says) in [
-        (&["--with", "service=nginx"][..], "--profile"),
+        (&["--with", "service=nginx"][..], "cannot be used with"),
         (&["--profile", "care"], "cannot be used with"),
     ] {
         fake.run(&with(more)).exits(2).says(says);

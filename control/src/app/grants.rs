@@ -1,8 +1,6 @@
 //! Grants: issued by operators, ended by time, revoked by operators. A grant, its audit record and the generation
 //! that publishes it are one transaction.
 
-use std::fmt::Write as _;
-
 use stayhand_guardrail::{
     grant::{Effect, Fact, Grant, IssueSpec, Step},
     id::{GrantId, HostId, UserName},
@@ -58,7 +56,7 @@ impl CreateGrant {
         } = self;
         let mut text = format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0);
         if let Some(AskedProfile { name, values }) = profile {
-            let _ = write!(text, " {name:?} {values:?}");
+            text.push_str(&format!(" {name:?} {values:?}"));
         }
         text
     }

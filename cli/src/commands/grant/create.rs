@@ -24,7 +24,7 @@ use crate::{
 Examples:
   stayhand grant create --user alice --permission prod-db --for 30m --reason 'INC-17: slow query'
   stayhand grant create --user alice --permission baseline/nginx --for 1h30m --reason INC-18 -o name
-  stayhand grant create --user alice --profile service-care --with service=nginx --for 2h --reason INC-19")]
+  stayhand grant create --user alice --profile care --with service=nginx --for 2h --reason INC-19")]
 pub(crate) struct Create {
     /// Login name of the person
     #[arg(long, value_name = "NAME")]
@@ -36,7 +36,14 @@ pub(crate) struct Create {
     #[arg(long, conflicts_with = "permission", value_name = "NAME", value_parser = profile_name)]
     profile: Option<String>,
     /// A value of one of the profile's parameters; repeatable
-    #[arg(long = "with", requires = "profile", value_name = "NAME=VALUE", value_parser = profile_value)]
+    // Beside permissions clap would not ask for the profile.
+    #[arg(
+        long = "with",
+        requires = "profile",
+        conflicts_with = "permission",
+        value_name = "NAME=VALUE",
+        value_parser = profile_value
+    )]
     values: Vec<String>,
     /// Only on this host; repeatable [default: every host that has the permission's policy]
     #[arg(long, value_name = "HOST")]

@@ -3,7 +3,7 @@
 //! The tree is what YAML was read to, so that no value is ever read as YAML; and no value has a character that means
 //! something to what reads the tree (see `domain`), so that none is more than a part of one name, word or number.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use super::super::{
     NamedSet, Target,
@@ -138,15 +138,10 @@ impl Template {
                 continue;
             };
             for (key, value) in keys {
+                let class = class.text().unwrap_or_default();
+                let key = key.text().unwrap_or_default();
                 scalars(value, &mut |_, text| {
-                    let mut line = String::new();
-                    let (class, key) = (
-                        class.text().unwrap_or_default(),
-                        key.text().unwrap_or_default(),
-                    );
-                    // Never fails: it is text.
-                    let _ = write!(line, "{class} {key} {}", crate::text::safe(text));
-                    lines.insert(line);
+                    lines.insert(format!("{class} {key} {}", crate::text::safe(text)));
                 });
             }
         }
