@@ -222,7 +222,7 @@ pub enum Error {
         /// The profile
         profile: String,
         /// What is gone
-        gone: profile::Gone,
+        gone: String,
         /// Which grants, and whose
         grants: Vec<(GrantId, UserName)>,
     },

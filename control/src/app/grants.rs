@@ -54,11 +54,11 @@ impl CreateGrant {
             request_id: _,
             validate_only: _,
         } = self;
-        let mut text = format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0);
-        if let Some(AskedProfile { name, values }) = profile {
-            text.push_str(&format!(" {name:?} {values:?}"));
+        let text = format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0);
+        match profile {
+            None => text,
+            Some(AskedProfile { name, values }) => format!("{text} {name:?} {values:?}"),
         }
-        text
     }
 }
 

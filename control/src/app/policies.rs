@@ -295,7 +295,7 @@ pub(super) async fn takes_nothing_in_use(
             .as_ref()
             .filter(|by| by.policy == policy.name)?;
         let gone = policy.still_gives(by, &grant.permissions).err()?;
-        Some((by.name(), gone))
+        Some((by.name(), gone.to_string()))
     };
     if let Some((profile, gone)) = live.iter().find_map(|one| lost(&one.grant)) {
         let same = |one: &Grant| lost(one).is_some_and(|(name, _)| name == profile);

@@ -78,7 +78,7 @@ fn what_its_values_say(ctx: &mut Ctx) -> Result<()> {
     ensure!(write(&mut alice, shop)? == 0, "the first one ended");
     ensure!(write(&mut alice, bank)? == 0, "the second permits nothing");
     host.kill_agent()?;
-    wait::until_ok(Duration::from_secs(60), "the first one to end", || {
+    wait::until_ok(Duration::from_mins(1), "the first one to end", || {
         Ok((write(&mut alice, shop)? == EPERM).then_some(()))
     })?;
     ensure!(write(&mut alice, bank)? == 0, "it took the second along");

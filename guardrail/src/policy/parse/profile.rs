@@ -375,23 +375,22 @@ fn parameters_of<'p>(
 ) -> Option<Vec<&'p Parameter>> {
     let mut found = Vec::new();
     for name in permission.uses() {
-        match profile.parameters.iter().find(|one| one.name == *name) {
-            Some(parameter) => found.push(parameter),
-            None => {
-                let message = format!(
-                    "profile `{}` allows `{}`, which uses `${{{name}}}`, and has no parameter `{name}`",
-                    profile.name, permission.name
-                );
-                let error = Diagnostic::error(profile.at, profile.name.as_str(), message);
-                let known = profile.parameters.iter().map(|one| one.name.as_str());
-                r.report(match nearest(name.as_str(), known) {
-                    Some(near) => error.suggest(format!("did you mean `{near}`?")),
-                    None => error.suggest(format!(
-                        "define it: `parameters: {{ {name}: {{ enum: [...] }} }}`"
-                    )),
-                });
-            }
+        if let Some(parameter) = profile.parameters.iter().find(|one| one.name == *name) {
+            found.push(parameter);
+            continue;
         }
+        let message = format!(
+            "profile `{}` allows `{}`, which uses `${{{name}}}`, and has no parameter `{name}`",
+            profile.name, permission.name
+        );
+        let error = Diagnostic::error(profile.at, profile.name.as_str(), message);
+        let known = profile.parameters.iter().map(|one| one.name.as_str());
+        r.report(match nearest(name.as_str(), known) {
+            Some(near) => error.suggest(format!("did you mean `{near}`?")),
+            None => error.suggest(format!(
+                "define it: `parameters: {{ {name}: {{ enum: [...] }} }}`"
+            )),
+        });
     }
     (found.len() == permission.uses().count()).then_some(found)
 }
@@ -473,7 +472,7 @@ fn same_kinds(r: &mut Reader, giving: &[&Profile], permission: &Permission) {
 fn mark_sets(r: &mut Reader, template: &Template) {
     let mut named = Vec::new();
     texts(&template.node, &mut |_, _, text| {
-        named.push(text.to_owned())
+        named.push(text.to_owned());
     });
     for set in &mut r.sets {
         set.used |= named.iter().any(|one| one == set.name.as_str());

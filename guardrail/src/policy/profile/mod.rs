@@ -75,19 +75,19 @@ pub enum Refusal {
         hint: String,
     },
     /// A parameter without a value.
-    #[error("profile `{profile}` needs `{parameter}`, {domain}: --with {parameter}={example}")]
+    #[error("profile `{profile}` needs `{parameter}`, {possible}: --with {parameter}={example}")]
     Missing {
         /// The profile
         profile: ProfileName,
         /// The parameter
         parameter: ParameterName,
         /// What it can be
-        domain: Domain,
+        possible: String,
         /// One of them
         example: String,
     },
     /// A value that the parameter does not have.
-    #[error("`{shown}` is no `{parameter}` of profile `{profile}`: {why}; it is {domain}")]
+    #[error("`{shown}` is no `{parameter}` of profile `{profile}`: {why}")]
     NotOne {
         /// The profile
         profile: ProfileName,
@@ -95,10 +95,8 @@ pub enum Refusal {
         parameter: ParameterName,
         /// What was given
         shown: String,
-        /// Why not
-        why: NotOne,
-        /// What it can be
-        domain: Domain,
+        /// Why not, and what it can be
+        why: String,
     },
     /// The value fits its type and not the place where it is used.
     #[error(
@@ -151,8 +149,7 @@ impl Profile {
                 profile: self.name.clone(),
                 parameter: name.clone(),
                 shown: shown(value),
-                why,
-                domain: parameter.domain.clone(),
+                why: format!("{why}; it is {}", parameter.domain),
             })
     }
 
@@ -185,7 +182,7 @@ impl Profile {
             Some(missing) => Err(Refusal::Missing {
                 profile: self.name.clone(),
                 parameter: missing.name.clone(),
-                domain: missing.domain.clone(),
+                possible: missing.domain.to_string(),
                 example: missing.domain.example(),
             }),
         }

@@ -33,7 +33,9 @@ pub(in crate::policy) fn witnesses(policies: [&Policy; 2]) -> (Vec<Attempt>, BTr
             .for_each(|target| found.add(target));
         for reference in policy.examples() {
             let targets = policy.instance(&reference).unwrap_or_default();
-            targets.iter().for_each(|target| found.add(target));
+            for target in &targets {
+                found.add(target);
+            }
         }
         // Somebody thought of these; expressions have no others.
         for case in &policy.tests {
