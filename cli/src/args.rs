@@ -5,7 +5,11 @@
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
-use stayhand_guardrail::{prefix::PREFIX_LEN_MIN, time::DurationMs};
+use stayhand_guardrail::{
+    id::{ParameterName, PolicyName, ProfileName},
+    prefix::PREFIX_LEN_MIN,
+    time::DurationMs,
+};
 
 use crate::commands::{doctor, events, flag, grant, hold, host, policy, why};
 
@@ -168,6 +172,29 @@ impl FromStr for Server {
     }
 }
 
+/// `NAME` or `POLICY/NAME` of a profile, so that a typing error costs no round trip.
+pub(crate) fn profile_name(text: &str) -> Result<String, String> {
+    let (policy, name) = match text.split_once('/') {
+        Some((policy, name)) => (Some(policy), name),
+        None => (None, text),
+    };
+    let policy = policy.map(str::parse::<PolicyName>).transpose();
+    policy.map_err(|error| error.to_string())?;
+    let name = name.parse::<ProfileName>();
+    name.map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
+/// `NAME=VALUE`; which values there are the policy says.
+pub(crate) fn profile_value(text: &str) -> Result<String, String> {
+    let (name, _) = text
+        .split_once('=')
+        .ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
+    let name = name.parse::<ParameterName>();
+    name.map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
+}
+
 /// A reason that somebody gives: not blank, within the bound that the control plane has, too.
 pub(crate) fn reason(text: &str) -> Result<String, String> {
     use stayhand_guardrail::limits::REASON_BYTES_MAX;
@@ -265,5 +292,20 @@ mod tests {
         assert!(reason(" \n\t").is_err());
         assert!(reason(&"x".repeat(1_001)).is_err());
         assert_eq!(reason("INC-17").unwrap(), "INC-17");
+    }
+
+    #[test]
+    fn a_profile_is_a_name_and_a_value_has_one() {
+        assert_eq!(profile_name("base/care").as_deref(), Ok("base/care"));
+        for bad in ["", "/", "a/", "Care", "a/b/c", "a/b(c=d)"] {
+            assert!(profile_name(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(
+            profile_value("dir=/srv/a=b c").as_deref(),
+            Ok("dir=/srv/a=b c")
+        );
+        for bad in ["", "dir", "=x", "Dir=x"] {
+            assert!(profile_value(bad).is_err(), "{bad:?}");
+        }
     }
 }

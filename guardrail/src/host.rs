@@ -1,5 +1,7 @@
 //! What one host is to enforce, and how far it has come: desired state with a generation, never commands.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,9 +28,18 @@ pub struct HostState {
 }
 
 impl HostState {
-    /// Whether what is enforced of both is the same, but for leases and answers.
+    /// Whether what is enforced of both is the same, but for leases of what is there and answers.
     pub fn compiles_as(&self, other: &Self) -> bool {
-        self.policies == other.policies && self.flags == other.flags
+        self.policies == other.policies
+            && self.flags == other.flags
+            && self.with_values() == other.with_values()
+    }
+
+    /// Permissions with parameters that leases carry: what the policies alone do not say.
+    pub fn with_values(&self) -> BTreeSet<PermissionRef> {
+        let carried = self.leases.iter().flat_map(|lease| &lease.permissions);
+        let with_values = carried.filter(|one| !one.values.is_empty());
+        with_values.cloned().collect()
     }
 }
 

@@ -8,7 +8,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::id::{IdError, PermissionName, PolicyName, RuleId};
+use crate::{
+    id::{IdError, PermissionName, PolicyName, RuleId},
+    values::{self, Values},
+};
 
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident, $tag:literal, $of:ident) => {
@@ -66,7 +69,7 @@ fn derive(tag: &str, policy: &str, id: &str) -> u64 {
     first.max(1)
 }
 
-/// A permission by name: `policy/permission`.
+/// A permission by name: `policy/permission`, and with values where it has parameters: `policy/permission(service=nginx)`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PermissionRef {
@@ -74,25 +77,42 @@ pub struct PermissionRef {
     pub policy: PolicyName,
     /// Its name there
     pub permission: PermissionName,
+    /// A value for each parameter that it uses
+    pub values: Values,
 }
 
 impl PermissionRef {
-    /// Its key.
+    /// One without parameters.
+    pub fn plain(policy: PolicyName, permission: PermissionName) -> Self {
+        Self {
+            policy,
+            permission,
+            values: Values::default(),
+        }
+    }
+
+    /// Its key; with other values it is another one.
     pub fn key(&self) -> PermissionKey {
-        PermissionKey::of(&self.policy, &self.permission)
+        if self.values.is_empty() {
+            return PermissionKey::of(&self.policy, &self.permission);
+        }
+        // No name has a NUL or a `(`.
+        let id = format!("{}\0{}", self.permission, self.values);
+        PermissionKey(derive("permission", self.policy.as_str(), &id))
     }
 }
 
 impl fmt::Display for PermissionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.policy, self.permission)
+        write!(f, "{}/{}{}", self.policy, self.permission, self.values)
     }
 }
 
 impl FromStr for PermissionRef {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let Some((policy, permission)) = text.split_once('/') else {
+        let (name, values) = values::split("permission", text)?;
+        let Some((policy, permission)) = name.split_once('/') else {
             return Err(IdError::Malformed {
                 what: "permission",
                 shown: crate::text::Safe(text.as_bytes()).to_string(),
@@ -102,6 +122,7 @@ impl FromStr for PermissionRef {
         Ok(Self {
             policy: policy.parse()?,
             permission: permission.parse()?,
+            values,
         })
     }
 }

@@ -56,3 +56,4 @@ mod seeded;
 pub mod subject;
 pub mod text;
 pub mod time;
+pub mod values;

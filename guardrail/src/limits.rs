@@ -18,6 +18,21 @@ pub const EXCERPT_BYTES_MAX: usize = 80;
 pub const RULES_MAX: usize = 2_000;
 /// Permissions of one policy.
 pub const PERMISSIONS_MAX: usize = 500;
+/// Profiles of one policy: tasks that people ask for by name.
+pub const PROFILES_MAX: usize = 50;
+/// Parameters of one profile: each is typed by whoever asks for it.
+pub const PARAMETERS_MAX: usize = 8;
+/// Values of one `enum`.
+pub const ENUM_MAX: usize = 64;
+/// Bytes of a value: longer than any path that people type, and 8 of them still fit one reference of a lease.
+pub const VALUE_BYTES_MAX: usize = 1_000;
+/// Values that are put into permissions when a policy is read, to see that each fits where it is used: bounds it to some
+/// 100 ms.
+pub const TRIED_VALUES_MAX: usize = 10_000;
+/// Permissions with values that live grants carry on one host: one object has room for 64 of them, and each is an entry more.
+pub const INSTANCES_MAX: usize = 256;
+/// Values that are tried for a permission when somebody asks what would allow an action.
+pub const GUESSES_MAX: usize = 256;
 /// Sets of destinations of one policy: environments, tiers and services that are told apart by name.
 pub const SETS_MAX: usize = 100;
 /// Presets of one policy; more than there are.

@@ -54,7 +54,8 @@ pub fn accept(
     }
     policies.extend(floor.iter().cloned());
     policies.retain(|one| one.policy.hosts.selects(labels));
-    match policy::compile_with(&policies, &state.flags) {
+    // What leases carry that has values; what no profile of these policies gives permits nothing.
+    match policy::compile_granted(&policies, Some(&state.flags), &state.with_values()) {
         Ok(image) => Ok(Accepted {
             state,
             image: Arc::new(image),
@@ -108,7 +109,11 @@ fn shown(mut reasons: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use stayhand_guardrail::id::{Generation, Revision};
+    use stayhand_guardrail::{
+        host::Lease,
+        id::{Generation, GrantId, Revision},
+        time::UnixMs,
+    };
 
     use super::*;
 
@@ -144,6 +149,61 @@ mod tests {
         assert_eq!(guarded(&["env=prod"]), ["here"]);
         assert_eq!(guarded(&["env=prod", "role=db"]), ["here", "nowhere"]);
         assert!(guarded(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_lease_brings_its_values_and_one_that_no_profile_gives_brings_nothing() {
+        let source = "apiVersion: stayhand/v1\nkind: Policy\nmetadata: { name: p }\nspec:\n  subjects: { users: [alice] }\n  \
+                      permissions: { logs: { file: { ops: [read], path: \"/var/log/${service}/**\" } } }\n  profiles: [{ name: care, \
+                      allow: logs, parameters: { service: { enum: [nginx] } } }]\n  rules: [{ id: a, effect: deny, exec: { path: /a } }]\n";
+        let with = |carried: &str| HostState {
+            policies: vec![PolicyRevision {
+                name: "p".parse().unwrap(),
+                revision: Revision(1),
+                source: source.to_owned(),
+            }],
+            leases: vec![Lease {
+                grant: GrantId(uuid::Uuid::from_u128(7)),
+                user: "alice".parse().unwrap(),
+                permissions: vec![carried.parse().unwrap()],
+                expire_time: UnixMs(9),
+                server_time: UnixMs(1),
+            }],
+            ..HostState::default()
+        };
+        let permits = |state: &HostState| {
+            accept(state.clone(), &HostLabels::default(), &[])
+                .unwrap()
+                .image
+                .permissions
+                .len()
+        };
+        let (nginx, other, bare) = (
+            with("p/logs(service=nginx)"),
+            with("p/logs(service=etc)"),
+            with("p/logs"),
+        );
+        assert_eq!(
+            (permits(&nginx), permits(&other), permits(&bare)),
+            (1, 0, 0)
+        );
+        assert!(
+            !nginx.compiles_as(&bare)
+                && bare.compiles_as(&HostState {
+                    leases: vec![],
+                    ..bare.clone()
+                })
+        );
+        let journaled = serde_json::to_string(&nginx).unwrap();
+        assert_eq!(
+            serde_json::from_str::<HostState>(&journaled).unwrap(),
+            nginx
+        );
+        let before = r#""permissions":["p/logs"]"#;
+        assert!(
+            serde_json::to_string(&bare).unwrap().contains(before),
+            "as it was written before there were values"
+        );
     }
 
     #[test]

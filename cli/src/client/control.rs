@@ -45,6 +45,10 @@ pub(crate) struct Control {
 pub(crate) struct NewGrant {
     pub(crate) user: String,
     pub(crate) permissions: Vec<String>,
+    /// In the place of permissions
+    pub(crate) profile: Option<String>,
+    /// NAME=VALUE
+    pub(crate) values: Vec<String>,
     /// Empty: every host
     pub(crate) hosts: Vec<String>,
     pub(crate) length: DurationMs,
@@ -107,6 +111,8 @@ impl Control {
             request_id: new.request_id,
             validate_only: new.dry_run,
             hosts: new.hosts,
+            profile: new.profile.unwrap_or_default(),
+            values: new.values,
         };
         let mut grants = self.grants();
         let call = grants.create_grant(request);

@@ -1,7 +1,9 @@
 //! A grant: a time-boxed permission, and where it is enforced.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use stayhand_guardrail::text::safe;
+use stayhand_guardrail::{text::safe, values::ProfileUse};
 use stayhand_proto::v1;
 
 use super::parts::{self, HostEnforcement, Time};
@@ -13,6 +15,12 @@ pub(crate) struct Grant {
     pub(crate) id: String,
     pub(crate) user: String,
     pub(crate) permissions: Vec<String>,
+    /// POLICY/NAME of the profile that gives them
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
+    /// Of the profile's parameters
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) values: BTreeMap<String, String>,
     /// Empty: on every host
     pub(crate) hosts: Vec<String>,
     pub(crate) state: &'static str,
@@ -34,7 +42,15 @@ pub(crate) struct Grant {
 
 impl Grant {
     pub(crate) fn of(wire: v1::Grant) -> Self {
+        let profile = wire.profile.parse::<ProfileUse>();
+        let (profile, values) = match &profile {
+            Ok(one) => (Some(one.name()), named(one)),
+            // One that this version cannot read is shown as it came.
+            Err(_) => (parts::text(wire.profile.clone()), BTreeMap::new()),
+        };
         Self {
+            profile,
+            values,
             id: parts::bare(&wire.name, "grants/"),
             state: state(wire.state()),
             user: wire.user,
@@ -59,6 +75,31 @@ impl Grant {
     fn permits(&self) -> String {
         safe(&self.permissions.join(", "))
     }
+
+    /// `service=nginx, port=1024`
+    fn with(&self) -> String {
+        let each = self.values.iter();
+        let each: Vec<String> = each
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        safe(&each.join(", "))
+    }
+
+    /// What it was asked for by, in one cell.
+    fn asked(&self) -> String {
+        match &self.profile {
+            None => self.permits(),
+            Some(profile) if self.values.is_empty() => safe(profile),
+            Some(profile) => format!("{} ({})", safe(profile), self.with()),
+        }
+    }
+}
+
+fn named(profile: &ProfileUse) -> BTreeMap<String, String> {
+    let values = profile.values.iter();
+    values
+        .map(|(name, value)| (name.to_string(), value.to_owned()))
+        .collect()
 }
 
 fn state(wire: v1::grant::State) -> &'static str {
@@ -84,7 +125,7 @@ impl View for Grant {
         vec![
             safe(&self.id),
             parts::cell(&self.user),
-            parts::cut(&self.permits()),
+            parts::cut(&self.asked()),
             self.state.into(),
             self.expire_time
                 .map(|end| moment.short(end))
@@ -101,6 +142,8 @@ impl View for Grant {
         vec![
             ("grant", safe(&self.id)),
             ("user", safe(&self.user)),
+            ("profile", shown(&self.profile)),
+            ("with", self.with()),
             ("permits", self.permits()),
             ("state", self.state.into()),
             ("until", stamp(self.expire_time)),

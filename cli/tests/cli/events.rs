@@ -47,6 +47,7 @@ fn granted(reason: &str) -> Kind {
         by: "bob".into(),
         reason: reason.into(),
         expire_time: Some(from_now(900)),
+        profile: String::new(),
     })
 }
 

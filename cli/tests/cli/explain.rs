@@ -240,3 +240,62 @@ fn a_hold_with_an_approval_says_who_may_give_it() {
         .json();
     assert_eq!(json["to_go_on"]["approvers"], by);
 }
+
+const CARE: &str = "\
+apiVersion: stayhand/v1
+kind: Policy
+metadata: { name: p }
+spec:
+  subjects: { groups: [dev] }
+  permissions:
+    logs: { file: { ops: [read], path: \"/var/log/${service}/**\" } }
+    files: { file: { ops: [write], path: \"${dir}/**\" } }
+  profiles:
+    - { name: care, allow: logs, parameters: { service: { enum: [nginx, postgres] }, port: { integer: 5-9 } } }
+    - { name: files, allow: files, parameters: { dir: { path: /srv/** } } }
+  rules:
+    - { id: logs, effect: require-grant, file: { ops: [read], path: /var/log/** } }
+    - { id: files, effect: require-grant, file: { ops: [write], path: /srv/** } }
+";
+
+#[test]
+fn what_only_a_profile_gives_is_said_with_the_command_that_asks_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), CARE);
+    let ask = |more: &[&str]| {
+        let who = [
+            "policy", "explain", &path, "--as", "alice", "--group", "dev",
+        ];
+        alone(&[&who[..], more].concat()).stays_harmless()
+    };
+    let log = ["--read", "/var/log/nginx/error.log"];
+    ask(&log)
+        .exits(0)
+        .prints("a grant of p/logs(service=nginx)")
+        .prints("stayhand grant create --user alice --profile p/care --with service=nginx --with port=5 --for 1h");
+    ask(&["--read", "/var/log/redis/error.log"])
+        .exits(0)
+        .prints("nothing: no permission covers it");
+    ask(&["--write", "/srv/it's me/x"])
+        .exits(0)
+        .prints("--profile p/files --with dir='/srv/it'\\''s me' --for 1h");
+    let with = |values: &[&'static str]| {
+        [&log[..], &["--profile", "care", "--with", "port=5"], values].concat()
+    };
+    ask(&with(&["--with", "service=nginx"]))
+        .exits(0)
+        .prints("outcome  allow (grant)");
+    ask(&with(&["--with", "service=postgres"]))
+        .exits(0)
+        .prints("outcome   deny (no-grant)");
+    ask(&with(&["--with", "service=redis"]))
+        .exits(1)
+        .says("it is one of nginx, postgres");
+    ask(&with(&[])).exits(1).says("needs `service`");
+    ask(&[&log[..], &["--profile", "cares"]].concat())
+        .exits(1)
+        .says("there is p/care, p/files");
+    ask(&[&log[..], &["--grant", "logs"]].concat())
+        .exits(1)
+        .says("no permission `logs`");
+}

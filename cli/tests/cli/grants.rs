@@ -219,6 +219,7 @@ fn a_hostile_grant_is_harmless_in_every_format() {
         user: HOSTILE_TEXT.into(),
         reason: HOSTILE_TEXT.into(),
         permissions: vec![HOSTILE_TEXT.into()],
+        profile: HOSTILE_TEXT.into(),
         created_by: HOSTILE_TEXT.into(),
         ..grant(GRANT)
     };
@@ -236,4 +237,78 @@ fn a_hostile_grant_is_harmless_in_every_format() {
     }
     let json = fake.run(&["grant", "show", GRANT, "-o", "json"]).json();
     assert_eq!(json["reason"], HOSTILE_TEXT, "exact for a program");
+}
+
+const CARE: [&str; 12] = [
+    "grant",
+    "create",
+    "--user",
+    "alice",
+    "--profile",
+    "p/care",
+    "--with",
+    "dir=/srv/a b",
+    "--for",
+    "15m",
+    "--reason",
+    "INC-17",
+];
+
+#[test]
+fn a_value_without_a_profile_and_a_profile_beside_permissions_are_refused_before_anybody_is_asked()
+{
+    let fake = told(vec![]);
+    for (more, says) in [
+        (&["--with", "service=nginx"][..], "cannot be used with"),
+        (&["--profile", "care"], "cannot be used with"),
+    ] {
+        fake.run(&with(more)).exits(2).says(says);
+    }
+    for (place, bad) in [(5, "p/care(dir=x)"), (5, "Care"), (7, "dir"), (7, "=x")] {
+        let mut asked = CARE;
+        asked[place] = bad;
+        fake.run(&asked).exits(2);
+    }
+    let neither: Vec<&str> = CREATE
+        .iter()
+        .copied()
+        .filter(|one| !matches!(*one, "--permission" | "prod-db"))
+        .collect();
+    fake.run(&neither).exits(2).says("--permission <NAME>");
+    assert!(fake.asked().is_empty(), "{:?}", fake.asked());
+}
+
+#[test]
+fn a_profile_is_asked_for_with_its_values_and_shown_with_them() {
+    let mut care = grant_on(vec![enforcement("db1", Phase::Enforced)]);
+    care.profile = "p/care(dir=/srv/a%20b,service=nginx)".into();
+    care.permissions = vec!["p/logs(service=nginx)".into()];
+    let fake = Fake::new(Told {
+        grants: vec![care.clone()],
+        grant_changes: vec![care],
+        ..Told::default()
+    });
+    fake.run(&CARE)
+        .exits(0)
+        .prints("profile")
+        .prints("p/care")
+        .prints("dir=/srv/a b, service=nginx")
+        .prints("p/logs(service=nginx)");
+    let asked = fake.asked();
+    assert!(
+        asked[0].contains("profile: \"p/care\", values: [\"dir=/srv/a b\"]")
+            && asked[0].contains("permissions: []"),
+        "{asked:?}"
+    );
+    fake.run(&["grant", "ls"])
+        .exits(0)
+        .prints("p/care (dir=/srv/a b");
+    let json = fake
+        .run(&["grant", "show", GRANT, "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        (&json["profile"], &json["values"]["dir"]),
+        (&"p/care".into(), &"/srv/a b".into())
+    );
 }

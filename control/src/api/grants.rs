@@ -18,7 +18,7 @@ use super::{
     stream::{Answers, changed},
 };
 use crate::{
-    app::{CreateGrant, Error},
+    app::{AskedProfile, CreateGrant, Error},
     store::GrantFilter,
 };
 
@@ -142,6 +142,8 @@ fn read(request: CreateGrantRequest) -> Result<CreateGrant, Error> {
         request_id,
         validate_only,
         hosts,
+        profile,
+        values,
     } = request;
     let hosts: Result<Vec<HostId>, Error> = hosts
         .iter()
@@ -150,11 +152,29 @@ fn read(request: CreateGrantRequest) -> Result<CreateGrant, Error> {
                 .map_err(|problem| Error::field("hosts", problem))
         })
         .collect();
+    let values: Result<Vec<(String, String)>, Error> = values
+        .iter()
+        .map(|pair| {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Error::field("values", "a value is written as NAME=VALUE"))?;
+            Ok((name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    let values = values?;
+    if profile.is_empty() && !values.is_empty() {
+        let problem = "only a profile takes values; name one";
+        return Err(Error::field("values", problem));
+    }
     Ok(CreateGrant {
         user: user
             .parse::<UserName>()
             .map_err(|problem| Error::field("user", problem))?,
         permissions,
+        profile: (!profile.is_empty()).then_some(AskedProfile {
+            name: profile,
+            values,
+        }),
         hosts: hosts?,
         duration: duration("ttl", ttl)?,
         reason,

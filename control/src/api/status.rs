@@ -78,6 +78,16 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::UnknownPolicy { .. } => (Code::NotFound, "UNKNOWN_POLICY"),
         Error::UnknownPermission { .. } => (Code::NotFound, "UNKNOWN_PERMISSION"),
         Error::AmbiguousPermission { .. } => (Code::InvalidArgument, AMBIGUOUS_PERMISSION),
+        Error::NeedsProfile { .. } => (Code::FailedPrecondition, "NEEDS_PROFILE"),
+        Error::UnknownProfile { .. } => (Code::NotFound, "UNKNOWN_PROFILE"),
+        Error::AmbiguousProfile { .. } => (Code::InvalidArgument, "AMBIGUOUS_PROFILE"),
+        Error::Values(_) => (Code::InvalidArgument, "INVALID_VALUE"),
+        Error::TooLongForProfile { .. } | Error::ExcludesItsHosts { .. } => {
+            (Code::InvalidArgument, "INVALID_GRANT")
+        }
+        Error::Excluded { .. } => (Code::FailedPrecondition, "EXCLUDED"),
+        Error::NoRoom(_) => (Code::ResourceExhausted, "NO_ROOM"),
+        Error::ProfileInUse { .. } => (Code::FailedPrecondition, "PROFILE_IN_USE"),
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),

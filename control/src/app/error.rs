@@ -4,9 +4,10 @@ use stayhand_guardrail::{
     grant, hold,
     id::{FlagName, GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
-    policy::{Diagnostic, compile::CompileError, floor},
+    policy::{Diagnostic, compile::CompileError, floor, profile},
     prefix::PrefixError,
     proposal,
+    time::{DurationMs, UnixMs},
 };
 
 use crate::{people::PeopleError, store::StoreError};
@@ -63,6 +64,77 @@ pub enum Error {
         /// As it can be written
         candidates: Vec<String>,
     },
+    /// Nobody says what it would be.
+    #[error(
+        "permission `{permission}` has parameters, and only a profile says which values they can have; ask for {}",
+        .ask.join(", or for ")
+    )]
+    NeedsProfile {
+        /// The permission
+        permission: PermissionRef,
+        /// Options that ask for it
+        ask: Vec<String>,
+    },
+    /// No policy defines the profile.
+    #[error("profile `{name}` is not defined by any policy{}", known_ones(.known))]
+    UnknownProfile {
+        /// As it was asked for, shown safely
+        name: String,
+        /// What there is
+        known: Vec<String>,
+    },
+    /// Several policies define it.
+    #[error("profile `{name}` is defined by several policies; write one of {}", .candidates.join(", "))]
+    AmbiguousProfile {
+        /// As it was asked for, shown safely
+        name: String,
+        /// As it can be written
+        candidates: Vec<String>,
+    },
+    /// Values of which nothing comes.
+    #[error(transparent)]
+    Values(#[from] profile::Refusal),
+    /// The profile is not given for so long.
+    #[error("profile `{profile}` is granted for at most {max}, not {asked}")]
+    TooLongForProfile {
+        /// The profile
+        profile: String,
+        /// Its bound
+        max: DurationMs,
+        /// What was asked for
+        asked: DurationMs,
+    },
+    /// It would be on the very hosts that it excludes.
+    #[error(
+        "profile `{profile}` excludes every grant on hosts with {hosts}, and this one would be for them, too; name other hosts \
+         (--host)"
+    )]
+    ExcludesItsHosts {
+        /// The profile
+        profile: String,
+        /// Their labels
+        hosts: String,
+    },
+    /// The user has what cannot be had at the same time.
+    #[error(
+        "`{user}` has grant {grant} until {until}: {why}; revoke it first, or wait until it ends"
+    )]
+    Excluded {
+        /// Whose they are
+        user: UserName,
+        /// What is in the way
+        grant: GrantId,
+        /// When that ends
+        until: UnixMs,
+        /// Why they do not go together
+        why: String,
+    },
+    /// The grant would be more than a host can enforce.
+    #[error(
+        "hosts have no room for one more permission with such values: {}; revoke a grant that has other values first",
+        problems(.0)
+    )]
+    NoRoom(Vec<CompileError>),
     /// The grant would have no effect.
     #[error(
         "`{user}` is not a subject of policy `{policy}`, so a grant of its permissions has no effect; nothing there restricts `{user}`"
@@ -146,6 +218,20 @@ pub enum Error {
         /// Which grants, and whose
         grants: Vec<(GrantId, UserName)>,
     },
+    /// Live grants were asked for by a profile that the policy would no longer give them by.
+    #[error(
+        "live grants have profile `{profile}`, and the policy no longer gives what they carry ({gone}): {}; revoke them first, or wait \
+         until they end",
+        carried(.grants)
+    )]
+    ProfileInUse {
+        /// The profile
+        profile: String,
+        /// What is gone
+        gone: String,
+        /// Which grants, and whose
+        grants: Vec<(GrantId, UserName)>,
+    },
     /// All policies together are more than a host can enforce.
     #[error("together with the other policies this one cannot be enforced")]
     PolicySet(Vec<CompileError>),
@@ -204,6 +290,12 @@ fn carried(grants: &[(GrantId, UserName)]) -> String {
         named.push(format!("and {} more", grants.len() - GRANTS_SHOWN));
     }
     named.join(", ")
+}
+
+fn problems(errors: &[CompileError]) -> String {
+    let errors = errors.iter().take(GRANTS_SHOWN);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    errors.join(", ")
 }
 
 fn of_revision(revision: Option<Revision>) -> String {

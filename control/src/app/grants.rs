@@ -4,13 +4,15 @@
 use stayhand_guardrail::{
     grant::{Effect, Fact, Grant, IssueSpec, Step},
     id::{GrantId, HostId, UserName},
+    key::PermissionRef,
     text::safe,
     time::{DurationMs, UnixMs},
+    values::ProfileUse,
 };
 use stayhand_proto::view::GrantView;
 use uuid::Uuid;
 
-use super::{App, Error, ids, permissions, view};
+use super::{App, AskedProfile, Error, PolicySet, ids, permissions, profiles, view};
 use crate::{
     clock,
     limits::ENDINGS_PER_TICK,
@@ -25,6 +27,8 @@ pub struct CreateGrant {
     pub user: UserName,
     /// `NAME` or `POLICY/NAME`
     pub permissions: Vec<String>,
+    /// In the place of permissions
+    pub profile: Option<AskedProfile>,
     /// Where; empty = on every host
     pub hosts: Vec<HostId>,
     /// For how long
@@ -43,13 +47,33 @@ impl CreateGrant {
         let Self {
             user,
             permissions,
+            profile,
             hosts,
             duration,
             reason,
             request_id: _,
             validate_only: _,
         } = self;
-        format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0)
+        let text = format!("{user} {permissions:?} {hosts:?} {} {reason:?}", duration.0);
+        match profile {
+            None => text,
+            Some(AskedProfile { name, values }) => format!("{text} {name:?} {values:?}"),
+        }
+    }
+}
+
+impl CreateGrant {
+    /// What it would carry by these policies.
+    fn carried(&self, set: &PolicySet) -> Result<(Option<ProfileUse>, Vec<PermissionRef>), Error> {
+        let Some(asked) = &self.profile else {
+            return Ok((None, permissions::resolve(set, &self.permissions)?));
+        };
+        if !self.permissions.is_empty() {
+            let problem = "a grant is of a profile or of permissions; make two";
+            return Err(Error::field("profile", problem));
+        }
+        let (profile, permissions) = profiles::resolve(set, asked, self.duration)?;
+        Ok((Some(profile), permissions))
     }
 }
 
@@ -67,13 +91,20 @@ impl App {
         }
         // The name service may be slow; the writer is not held meanwhile.
         drop(write);
-        let spec = self.check(operator, &create).await?;
+        let mut spec = self.check(operator, &create).await?;
         let write = self.store().begin().await?;
         let (mut write, before) = self.asked_before(write, operator, &create).await?;
         if let Some(before) = before {
             return self.grant(operator, before).await;
         }
         let now = clock::now();
+        // Again: here nothing of it can change before the grant is there.
+        let set = self.standing(&mut write).await?;
+        (spec.profile, spec.permissions) = create.carried(&set)?;
+        let live = write.live_grants(now).await?;
+        let hosts = self.store().hosts(None, "", u32::MAX).await?;
+        profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
+        profiles::enforceable(set, &live, &spec.permissions).await?;
         let Step { grant, effects } = Grant::issue(spec, now)?;
         if create.validate_only {
             return Ok(GrantView {
@@ -111,7 +142,8 @@ impl App {
     async fn check(&self, operator: &Operator, create: &CreateGrant) -> Result<IssueSpec, Error> {
         let CreateGrant {
             user,
-            permissions,
+            permissions: _,
+            profile: _,
             hosts,
             duration,
             reason,
@@ -131,12 +163,13 @@ impl App {
             }
         }
         let set = self.policies();
-        let permissions = permissions::resolve(&set, permissions)?;
+        let (profile, permissions) = create.carried(&set)?;
         permissions::guarded(&set, user, &self.names.groups(user).await, &permissions)?;
         Ok(IssueSpec {
             id: GrantId(Uuid::new_v4()),
             user: user.clone(),
             permissions,
+            profile,
             hosts: hosts.clone(),
             reason: reason.clone(),
             created_by: operator.user().clone(),

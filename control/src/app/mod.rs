@@ -13,6 +13,7 @@ mod ids;
 mod permissions;
 mod policies;
 mod presence;
+mod profiles;
 mod proposals;
 mod ticker;
 mod view;
@@ -22,6 +23,7 @@ pub use events::{Batch, Through};
 pub use grants::CreateGrant;
 pub use policies::{Applied, ApplyPolicy, PolicySet};
 pub use presence::Session;
+pub use profiles::AskedProfile;
 pub use ticker::tick_until;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     id::{GroupName, PermissionName, UserName},
     key::PermissionRef,
+    policy::Profile,
 };
 
 use super::{Error, PolicySet};
@@ -28,7 +29,7 @@ fn one(set: &PolicySet, text: &str) -> Result<PermissionRef, Error> {
         all(set).filter(|known| known.permission == name).collect()
     };
     match found.as_slice() {
-        [one] => Ok(one.clone()),
+        [one] => plain(set, one),
         [] => Err(Error::UnknownPermission {
             name: stayhand_guardrail::text::safe(text),
             known: shown(all(set)),
@@ -38,6 +39,35 @@ fn one(set: &PolicySet, text: &str) -> Result<PermissionRef, Error> {
             candidates: shown(several.iter().cloned()),
         }),
     }
+}
+
+/// One with parameters is nothing without values, and only a profile says which it can have.
+fn plain(set: &PolicySet, one: &PermissionRef) -> Result<PermissionRef, Error> {
+    let policy = set.iter().find(|policy| policy.name == one.policy);
+    let Some((policy, permission)) =
+        policy.and_then(|policy| Some((policy, policy.permission(&one.permission)?)))
+    else {
+        return Ok(one.clone());
+    };
+    if permission.template.is_none() {
+        return Ok(one.clone());
+    }
+    let giving = policy.profiles.iter();
+    let giving = giving.filter(|profile| profile.allow.contains(&permission.name));
+    let ask = |profile: &Profile| {
+        let values = profile.parameters.iter();
+        let values = values.map(|one| format!(" --with {}={}", one.name, one.domain.example()));
+        format!(
+            "--profile {}/{}{}",
+            policy.name,
+            profile.name,
+            values.collect::<String>()
+        )
+    };
+    Err(Error::NeedsProfile {
+        permission: one.clone(),
+        ask: giving.take(SHOWN_MAX).map(ask).collect(),
+    })
 }
 
 /// Checks that each permission's policy guards the user: elsewhere the grant would permit nothing.
@@ -62,10 +92,8 @@ pub(super) fn guarded(
 
 fn all(set: &PolicySet) -> impl Iterator<Item = PermissionRef> + '_ {
     set.iter().flat_map(|policy| {
-        policy.permissions.iter().map(|permission| PermissionRef {
-            policy: policy.name.clone(),
-            permission: permission.name.clone(),
-        })
+        let names = policy.permissions.iter().map(|permission| &permission.name);
+        names.map(|name| PermissionRef::plain(policy.name.clone(), name.clone()))
     })
 }
 

@@ -1,9 +1,13 @@
 //! Policies: checked alone and together, then an immutable revision.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 use stayhand_guardrail::{
     approval::Progress,
+    grant::Grant,
     id::{PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     policy::{self, Diagnostic, HostSelector, Policy, Versioned, floor},
@@ -12,7 +16,7 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
 
-use super::{App, Error, cases, view};
+use super::{App, Error, cases, profiles, view};
 use crate::{
     clock,
     operator::Operator,
@@ -27,6 +31,18 @@ impl PolicySet {
     /// The policies.
     pub fn iter(&self) -> impl Iterator<Item = &Policy> {
         self.0.iter().map(|one| &one.policy)
+    }
+
+    /// The same with their revisions.
+    pub fn versions(&self) -> &[Versioned] {
+        &self.0
+    }
+
+    fn is_of(&self, newest: &[StoredPolicy]) -> bool {
+        let same = |(one, stored): (&Versioned, &StoredPolicy)| {
+            one.policy.name == stored.name && one.revision == stored.revision
+        };
+        self.0.len() == newest.len() && self.0.iter().zip(newest).all(same)
     }
 }
 
@@ -90,7 +106,7 @@ impl App {
                 proposal: None,
             });
         }
-        takes_nothing_in_use(&mut write, &parsed).await?;
+        let granted = takes_nothing_in_use(&mut write, &parsed).await?;
         let revision = before.map_or(Revision(0), |before| before.revision).next();
         let name = parsed.name.clone();
         check_together(
@@ -100,6 +116,7 @@ impl App {
                 policy: parsed,
             },
             source.len(),
+            granted,
         )
         .await?;
         let user = operator.user().clone();
@@ -195,6 +212,16 @@ impl App {
             .any(|policy| policy.subjects.include(user, &groups))
     }
 
+    /// The newest policies as a transaction sees them: what others read may be a moment older.
+    pub(super) async fn standing(&self, write: &mut Write<'_>) -> Result<Arc<PolicySet>, Error> {
+        let newest = write.policies().await?;
+        let set = self.policies();
+        if set.is_of(&newest) {
+            return Ok(set);
+        }
+        blocking(move || Arc::new(PolicySet(read(&newest)))).await
+    }
+
     /// Reads the newest policies again. One that this version cannot read any more still counts on the hosts
     /// that have it; it is named here and refused nowhere silently.
     pub(super) async fn reload_policies(&self) -> Result<(), Error> {
@@ -242,29 +269,46 @@ fn check_etag(name: &PolicyName, before: Option<&StoredPolicy>, asked: &str) -> 
     })
 }
 
-/// Whoever holds a live grant was promised what it carries: a revision that no longer defines that is refused, and says whose
-/// grants have to go first.
+/// Whoever holds a live grant was promised what it carries: a revision that no longer gives that is refused, and says whose
+/// grants have to go first. Says what live grants carry that has values.
 pub(super) async fn takes_nothing_in_use(
     write: &mut Write<'_>,
     policy: &Policy,
-) -> Result<(), Error> {
+) -> Result<BTreeSet<PermissionRef>, Error> {
     let live = write.live_grants(clock::now()).await?;
+    let carried = live.iter().filter(|one| one.grant.profile.is_none());
+    let mut carried = carried.flat_map(|one| &one.grant.permissions);
     let gone = |one: &&PermissionRef| {
-        one.policy == policy.name && policy.permission(&one.permission).is_none()
+        let known = policy.permission(&one.permission);
+        one.policy == policy.name && known.is_none_or(|known| known.template.is_some())
     };
-    let carried = live.iter().flat_map(|one| &one.grant.permissions);
-    let Some(permission) = carried.clone().find(gone) else {
-        return Ok(());
+    let holders = |is: &dyn Fn(&Grant) -> bool| {
+        let all = live.iter().map(|one| &one.grant).filter(|one| is(one));
+        all.map(|one| (one.id, one.user.clone())).collect()
     };
-    let holders = live
-        .iter()
-        .filter(|one| one.grant.permissions.contains(permission));
-    Err(Error::PermissionInUse {
-        permission: permission.clone(),
-        grants: holders
-            .map(|one| (one.grant.id, one.grant.user.clone()))
-            .collect(),
-    })
+    if let Some(permission) = carried.find(gone) {
+        return Err(Error::PermissionInUse {
+            permission: permission.clone(),
+            grants: holders(&|one| one.profile.is_none() && one.permissions.contains(permission)),
+        });
+    }
+    let lost = |grant: &Grant| {
+        let by = grant
+            .profile
+            .as_ref()
+            .filter(|by| by.policy == policy.name)?;
+        let gone = policy.still_gives(by, &grant.permissions).err()?;
+        Some((by.name(), gone.to_string()))
+    };
+    if let Some((profile, gone)) = live.iter().find_map(|one| lost(&one.grant)) {
+        let same = |one: &Grant| lost(one).is_some_and(|(name, _)| name == profile);
+        return Err(Error::ProfileInUse {
+            grants: holders(&same),
+            profile,
+            gone,
+        });
+    }
+    Ok(profiles::with_values(&live))
 }
 
 /// Compiles the new revision beside the others, so that a limit is met here and not on every host.
@@ -272,6 +316,7 @@ pub(super) async fn check_together(
     mut newest: Vec<StoredPolicy>,
     new: Versioned,
     bytes: usize,
+    granted: BTreeSet<PermissionRef>,
 ) -> Result<(), Error> {
     newest.retain(|one| one.name != new.policy.name);
     let bytes = newest.iter().map(|one| one.source.len()).sum::<usize>() + bytes;
@@ -284,7 +329,7 @@ pub(super) async fn check_together(
     let compiled = blocking(move || {
         let mut all = read(&newest);
         all.push(new);
-        policy::compile(&all).map(|_| ())
+        policy::compile_granted(&all, None, &granted).map(|_| ())
     });
     compiled.await?.map_err(Error::PolicySet)
 }

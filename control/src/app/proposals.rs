@@ -89,11 +89,12 @@ impl App {
             write.commit().await?;
             return Ok(proposal);
         };
-        takes_nothing_in_use(&mut write, &policy).await?;
+        let granted = takes_nothing_in_use(&mut write, &policy).await?;
         check_together(
             newest,
             Versioned { revision, policy },
             proposal.source.len(),
+            granted,
         )
         .await?;
         let stored = StoredPolicy {

@@ -38,6 +38,7 @@ struct GrantRow {
     id: String,
     user: String,
     permissions: String,
+    profile: Option<String>,
     hosts: String,
     reason: String,
     created_by: String,
@@ -73,6 +74,10 @@ impl GrantRow {
             id: parse("grant", &self.id)?,
             user: parse("grant", &self.user)?,
             permissions: unlist("grant", &self.permissions)?,
+            profile: self
+                .profile
+                .map(|profile| parse("grant", &profile))
+                .transpose()?,
             hosts: unlist("grant", &self.hosts)?,
             reason: self.reason,
             created_by: parse("grant", &self.created_by)?,
@@ -99,8 +104,8 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO grants (id, user, permissions, hosts, reason, created_by, create_time, expire_time,
-                 revision, state, generation, request_id, request)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                 revision, state, generation, request_id, request, profile)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         )
         .bind(grant.id.to_string())
         .bind(grant.user.as_str())
@@ -115,6 +120,7 @@ impl Write<'_> {
         .bind(number(generation.0)?)
         .bind(request.map(|(id, _)| id.to_string()))
         .bind(request.map(|(_, request)| request))
+        .bind(grant.profile.as_ref().map(ToString::to_string))
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;

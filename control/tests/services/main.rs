@@ -20,6 +20,8 @@ mod identity;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod profiles;
+#[cfg(test)]
 mod proposals;
 #[cfg(test)]
 mod start;

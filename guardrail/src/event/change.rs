@@ -13,6 +13,7 @@ use crate::{
     key::PermissionRef,
     subject::Subject,
     time::UnixMs,
+    values::ProfileUse,
 };
 
 /// A hold moved on.
@@ -43,6 +44,9 @@ pub struct GrantChanged {
     pub user: UserName,
     /// What it permits
     pub permissions: Vec<PermissionRef>,
+    /// The profile that gave them, with its values
+    #[serde(default)]
+    pub profile: Option<ProfileUse>,
     /// Who did it; none where time did
     pub by: Option<UserName>,
     /// Why

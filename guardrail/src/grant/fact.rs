@@ -7,6 +7,7 @@ use crate::{
     key::PermissionRef,
     limits::{GRANT_DURATION_MAX, GRANT_DURATION_MIN, GRANT_PERMISSIONS_MAX, REASON_BYTES_MAX},
     time::{DurationMs, UnixMs},
+    values::ProfileUse,
 };
 
 /// What a grant is issued from.
@@ -18,6 +19,8 @@ pub struct IssueSpec {
     pub user: UserName,
     /// What it permits
     pub permissions: Vec<PermissionRef>,
+    /// The profile that gives them, with its values
+    pub profile: Option<ProfileUse>,
     /// Where; empty = everywhere
     pub hosts: Vec<HostId>,
     /// Why

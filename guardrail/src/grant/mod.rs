@@ -18,6 +18,7 @@ use crate::{
     id::{GrantId, HostId, Revision, UserName},
     key::PermissionRef,
     time::UnixMs,
+    values::ProfileUse,
 };
 
 /// A time-boxed permission.
@@ -29,6 +30,8 @@ pub struct Grant {
     pub user: UserName,
     /// What it permits; never empty
     pub permissions: Vec<PermissionRef>,
+    /// The profile that it was asked for by, with its values
+    pub profile: Option<ProfileUse>,
     /// Where; empty = on every host that has the permission's policy
     pub hosts: Vec<HostId>,
     /// Why it was issued

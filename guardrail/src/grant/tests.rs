@@ -18,6 +18,7 @@ fn spec() -> IssueSpec {
         id: GrantId(uuid::Uuid::from_u128(7)),
         user: name("alice"),
         permissions: vec!["demo/vault".parse().unwrap()],
+        profile: None,
         hosts: vec![],
         reason: "ticket 4711".to_owned(),
         created_by: name("root"),

@@ -170,6 +170,14 @@ text_id!(
     PermissionName, "permission name", NAME_BYTES_MAX, NAME_RULE, is_name
 );
 text_id!(
+    /// A bundle of permissions, by its name within a policy.
+    ProfileName, "profile name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
+    /// What a profile leaves to whoever asks for it, by its name there.
+    ParameterName, "parameter name", NAME_BYTES_MAX, NAME_RULE, is_name
+);
+text_id!(
     /// A set of destinations, by its name within a policy.
     SetName, "set name", NAME_BYTES_MAX, NAME_RULE, is_name
 );

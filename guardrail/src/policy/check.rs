@@ -2,8 +2,9 @@
 
 use super::{
     Approval, Cidr, Diagnostic, NamedSet, PathPattern, Periods, Permission, Policy, PortRange,
-    Ranges, Rule, Scope, Target,
+    Profile, Ranges, Rule, Scope, Target,
     args::{ArgCondition, Clause},
+    profile::Parameter,
 };
 use crate::{
     action::Operation,
@@ -43,6 +44,15 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
             .iter()
             .filter_map(|one| given_by_nobody(policy, one)),
     );
+    warnings.extend(
+        policy
+            .profiles
+            .iter()
+            .flat_map(|one| for_nothing(policy, one)),
+    );
+    if policy.profiles.is_empty() {
+        warnings.extend(policy.permissions.iter().filter_map(only_text));
+    }
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
@@ -194,13 +204,49 @@ fn given_by_an_argument(permission: &Permission) -> Option<Diagnostic> {
         }
         _ => false,
     };
-    permission.targets.iter().any(asks).then(|| {
+    permission.sampled().iter().any(asks).then(|| {
         let message = format!(
             "permission `{}` covers every command that has one of its arguments anywhere",
             permission.name
         );
         let warning = Diagnostic::warning(permission.at, permission.name.as_str(), message);
         warning.suggest("name the `subcommand` that may be run, too")
+    })
+}
+
+/// Whoever asks for it gives a value that changes nothing.
+fn for_nothing(policy: &Policy, profile: &Profile) -> Vec<Diagnostic> {
+    let allowed = || {
+        let all = policy.permissions.iter();
+        all.filter(|one| profile.allow.contains(&one.name))
+    };
+    let unused = profile
+        .parameters
+        .iter()
+        .filter(|parameter| !allowed().any(|one| one.uses().any(|name| *name == parameter.name)));
+    let warning = |parameter: &Parameter| {
+        let name = &parameter.name;
+        let message = format!(
+            "parameter `{name}` of profile `{}` is used by no permission that it allows",
+            profile.name
+        );
+        let warning = Diagnostic::warning(parameter.at, name.as_str(), message);
+        warning.suggest(format!("use it: `${{{name}}}`, or take it out"))
+    };
+    unused.map(warning).collect()
+}
+
+/// Looks like a parameter, and nobody can give it a value.
+fn only_text(permission: &Permission) -> Option<Diagnostic> {
+    let texts = permission.targets.iter().flat_map(super::diff::atoms);
+    let mut texts = texts.filter(|text| text.contains("${"));
+    texts.next().map(|_| {
+        let message = format!(
+            "permission `{}` has `${{`, which is text: the policy has no profiles",
+            permission.name
+        );
+        let warning = Diagnostic::warning(permission.at, permission.name.as_str(), message);
+        warning.suggest("define a profile that allows it and has the parameter, or take it out")
     })
 }
 
@@ -284,7 +330,7 @@ fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     let permitted: u32 = policy
         .permissions
         .iter()
-        .flat_map(|permission| &permission.targets)
+        .flat_map(Permission::sampled)
         .filter(|other| overlaps(other, target))
         .fold(0, |operations, other| operations | other.operations());
     if target.operations() & !permitted == 0 {

@@ -277,10 +277,8 @@ impl<'a> AtEnd<'a> {
                 if bits == 0 {
                     continue;
                 }
-                let reference = PermissionRef {
-                    policy: one.policy.name.clone(),
-                    permission: permission.name.clone(),
-                };
+                let reference =
+                    PermissionRef::plain(one.policy.name.clone(), permission.name.clone());
                 for lease in question.leases {
                     if is_live(lease, &reference, question) {
                         met.covered |= bits;
@@ -288,8 +286,30 @@ impl<'a> AtEnd<'a> {
                     }
                 }
             }
+            met.with_values(one, end, question);
         }
         met
+    }
+
+    /// What leases carry that has values: exactly that, and nothing where it is nothing.
+    fn with_values(&mut self, one: &Versioned, end: &End<'_>, question: &Question<'_>) {
+        // What is done does not depend on values, and most permissions are about something else.
+        let is_about = |reference: &&PermissionRef| {
+            let permission = one.policy.permission(&reference.permission);
+            let mut targets = permission.iter().flat_map(|one| one.sampled());
+            reference.policy == one.policy.name
+                && targets.any(|target| target.operations() & end.operations != 0)
+        };
+        for lease in question.leases {
+            for reference in lease.permissions.iter().filter(is_about) {
+                let targets = one.policy.instance(reference).unwrap_or_default();
+                let bits = shared(&targets, end, Met::Yes);
+                if bits != 0 && is_live(lease, reference, question) {
+                    self.covered |= bits;
+                    self.covering.push((lease.grant, reference.clone()));
+                }
+            }
+        }
     }
 
     fn has(&self, one: &Versioned, rule: &Rule) -> bool {
@@ -402,10 +422,7 @@ fn answer(
         timeout: rule.map_or(DurationMs(0), |rule| rule.timeout),
         permission: by.and_then(|(one, rule)| {
             let permission = rule.permission()?.clone();
-            Some(PermissionRef {
-                policy: one.policy.name.clone(),
-                permission,
-            })
+            Some(PermissionRef::plain(one.policy.name.clone(), permission))
         }),
         covering,
         recorded: !silent,

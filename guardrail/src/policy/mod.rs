@@ -2,7 +2,7 @@
 //!
 //! [`parse()`] makes it from text, [`check()`] warns, [`explain`] says what it means, [`compile()`] turns a set of
 //! policies into what the kernel looks up, [`case`] judges a policy's own tests, [`diff`] says what
-//! changes from one version to the next, [`replay`] what it would have done to what was recorded, [`learn`] proposes rules from it, [`preset`] has what policies can include. What this build cannot enforce is refused, never accepted and ignored.
+//! changes from one version to the next, [`replay`] what it would have done to what was recorded, [`learn`] proposes rules from it, [`preset`] has what policies can include, [`profile`] what people ask for by name. What this build cannot enforce is refused, never accepted and ignored.
 
 pub mod args;
 pub mod case;
@@ -22,6 +22,7 @@ pub mod net;
 mod parse;
 pub mod path;
 pub mod preset;
+pub mod profile;
 pub mod rate;
 pub mod replay;
 pub mod schema;
@@ -33,7 +34,7 @@ mod yaml;
 pub use args::ArgCondition;
 pub use case::{Attempt, Case, Outcome};
 pub use check::check;
-pub use compile::{compile, compile_with};
+pub use compile::{compile, compile_granted, compile_with};
 pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use hosts::{HostLabels, HostSelector, Label};
@@ -41,19 +42,21 @@ pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
 pub use parse::parse;
 pub use path::PathPattern;
 pub use preset::Preset;
+pub use profile::Profile;
 pub use rate::{Rate, Then};
 pub use schema::schema;
 pub use when::{Flags, When};
 
 use args::{Call, Met};
+use profile::Template;
 use when::Window;
 
 use crate::{
     action::{Object, Operation},
     approval::Plan,
     id::{
-        ApprovalName, GroupName, PeriodName, PermissionName, PolicyName, Revision, RuleId, SetName,
-        UserName,
+        ApprovalName, GroupName, ParameterName, PeriodName, PermissionName, PolicyName, Revision,
+        RuleId, SetName, UserName,
     },
     reason::Effect,
     time::DurationMs,
@@ -76,6 +79,8 @@ pub struct Policy {
     pub calendar: Vec<Periods>,
     /// In document order
     pub permissions: Vec<Permission>,
+    /// In document order
+    pub profiles: Vec<Profile>,
     /// In document order
     pub approvals: Vec<Approval>,
     /// In document order; what the policy says of everything else comes last
@@ -184,10 +189,26 @@ pub struct Approval {
 pub struct Permission {
     /// Its name
     pub name: PermissionName,
-    /// The actions, at least one
+    /// The actions, at least one; none where they depend on parameters
     pub targets: Vec<Target>,
+    /// What the actions are made of where they depend on parameters
+    pub template: Option<Template>,
     /// Where it is written
     pub at: Place,
+}
+
+impl Permission {
+    /// The parameters that it uses, by name.
+    pub fn uses(&self) -> impl Iterator<Item = &ParameterName> {
+        self.template.iter().flat_map(|one| &one.uses)
+    }
+
+    /// The actions; with some values where they depend on parameters.
+    pub(crate) fn sampled(&self) -> &[Target] {
+        self.template
+            .as_ref()
+            .map_or(&self.targets, |one| &one.sample)
+    }
 }
 
 /// One rule.

@@ -14,14 +14,14 @@ use super::diagnostic::{Diagnostic, Place};
 use crate::limits::{DOCUMENT_NODES_MAX, NESTING_MAX, SOURCE_BYTES_MAX};
 
 /// A node of the document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) at: Place,
     pub(super) value: Value,
 }
 
 /// What a node is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     /// Text; `plain` if it was written without quotes
     Scalar {

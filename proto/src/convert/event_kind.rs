@@ -70,6 +70,7 @@ impl From<GrantChanged> for v1::GrantChangedEvent {
             change,
             user,
             permissions,
+            profile,
             by,
             reason,
             expire_time,
@@ -87,6 +88,7 @@ impl From<GrantChanged> for v1::GrantChangedEvent {
             by: shown(by.as_ref()),
             reason: reason.unwrap_or_default(),
             expire_time: Some(timestamp(expire_time)),
+            profile: shown(profile.as_ref()),
         }
     }
 }
@@ -102,6 +104,7 @@ impl TryFrom<v1::GrantChangedEvent> for GrantChanged {
             by,
             reason,
             expire_time,
+            profile,
         } = wire;
         let change = match Change::try_from(change) {
             Ok(Change::Created) => GrantChange::Created,
@@ -119,6 +122,7 @@ impl TryFrom<v1::GrantChangedEvent> for GrantChanged {
             change,
             user: id("user", &user)?,
             permissions: ids("permissions", permissions)?,
+            profile: some_id("profile", &profile)?,
             by: some_id("by", &by)?,
             reason: some_text("reason", reason)?,
             expire_time: time("expire_time", expire_time)?,

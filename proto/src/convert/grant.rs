@@ -9,7 +9,7 @@ use super::{
     Invalid,
     invalid::inside,
     name,
-    scalar::{bounded, id, ids, text, time, timestamp},
+    scalar::{bounded, id, ids, shown, some_id, text, time, timestamp},
 };
 use crate::{
     limits::ITEMS_MAX,
@@ -25,6 +25,7 @@ impl From<GrantView> for v1::Grant {
             id,
             user,
             permissions,
+            profile,
             hosts,
             reason,
             created_by,
@@ -49,6 +50,7 @@ impl From<GrantView> for v1::Grant {
             etag: revision.to_string(),
             hosts: hosts.into_iter().map(Into::into).collect(),
             end_time: None,
+            profile: shown(profile.as_ref()),
         };
         match state {
             GrantState::Active => {}
@@ -86,6 +88,7 @@ impl TryFrom<v1::Grant> for GrantView {
             etag,
             hosts,
             end_time,
+            profile,
         } = wire;
         let state = match State::try_from(state) {
             Ok(State::Active) => GrantState::Active,
@@ -108,6 +111,7 @@ impl TryFrom<v1::Grant> for GrantView {
             id: name::parse("name", name::GRANTS, &name)?,
             user: id("user", &user)?,
             permissions: ids("permissions", permissions)?,
+            profile: some_id("profile", &profile)?,
             hosts: ids("hosts", hosts)?,
             reason: text("reason", reason)?,
             created_by: id("created_by", &created_by)?,

@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     host::{Answer, HoldAnswer, HostState, Lease},
     id::Generation,
+    key::PermissionRef,
     limits::FLAGS_MAX,
     time::UnixMs,
 };
@@ -253,11 +254,15 @@ impl From<Lease> for v1::Lease {
             expire_time,
             server_time: _,
         } = lease;
+        let (plain, with_values): (Vec<PermissionRef>, Vec<_>) = permissions
+            .into_iter()
+            .partition(|one| one.values.is_empty());
         Self {
             grant: grant.to_string(),
             user: user.into(),
-            permissions: permissions.into_iter().map(Into::into).collect(),
+            permissions: plain.into_iter().map(Into::into).collect(),
             expire_time: Some(timestamp(expire_time)),
+            permissions_with_values: with_values.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -268,11 +273,17 @@ fn lease(wire: v1::Lease, server_time: UnixMs) -> Result<Lease, Invalid> {
         user,
         permissions,
         expire_time,
+        permissions_with_values,
     } = wire;
+    let mut all: Vec<PermissionRef> = ids("permissions", permissions)?;
+    all.extend(ids::<PermissionRef>(
+        "permissions_with_values",
+        permissions_with_values,
+    )?);
     Ok(Lease {
         grant: name::parse("grant", name::GRANTS, &grant)?,
         user: id("user", &user)?,
-        permissions: ids("permissions", permissions)?,
+        permissions: all,
         expire_time: time("expire_time", expire_time)?,
         server_time,
     })

@@ -163,7 +163,8 @@ fn kinds() -> Vec<EventKind> {
             grant: GrantId(Uuid::from_u128(1)),
             change: GrantChange::Revoked,
             user: "alice".parse().unwrap(),
-            permissions: vec!["prod/db".parse().unwrap()],
+            permissions: vec!["prod/db(dir=/srv/a%20b)".parse().unwrap()],
+            profile: Some("prod/care(dir=/srv/a%20b)".parse().unwrap()),
             by: by(),
             reason: Some("done".into()),
             expire_time: UnixMs(99_000),
@@ -479,7 +480,8 @@ fn every_grant_survives_the_way() {
         let grant = Grant {
             id: GrantId(Uuid::from_u128(5)),
             user: "alice".parse().unwrap(),
-            permissions: vec!["prod/db".parse().unwrap()],
+            permissions: vec!["prod/db(dir=/srv/a%20b)".parse().unwrap()],
+            profile: Some("prod/care(dir=/srv/a%20b)".parse().unwrap()),
             hosts: vec!["web-1".parse().unwrap()],
             reason: "deploy".into(),
             created_by: by(),
@@ -509,7 +511,10 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         leases: vec![Lease {
             grant: GrantId(Uuid::from_u128(5)),
             user: "alice".parse().unwrap(),
-            permissions: vec!["prod/db".parse().unwrap()],
+            permissions: vec![
+                "prod/db".parse().unwrap(),
+                "prod/logs(service=nginx)".parse().unwrap(),
+            ],
             expire_time: UnixMs(1_700_000_000_999),
             server_time,
         }],
@@ -594,4 +599,22 @@ fn a_document_over_its_bound_is_refused_before_anybody_parses_it() {
             "{refused}"
         );
     }
+}
+
+/// An agent from before there were values reads `permissions` and nothing else of a lease.
+#[test]
+fn what_has_values_is_not_where_an_agent_that_knows_none_would_find_it() {
+    let lease = Lease {
+        grant: GrantId(Uuid::from_u128(5)),
+        user: "alice".parse().unwrap(),
+        permissions: vec![
+            "prod/db".parse().unwrap(),
+            "prod/logs(service=nginx)".parse().unwrap(),
+        ],
+        expire_time: UnixMs(9),
+        server_time: UnixMs(0),
+    };
+    let wire = v1::Lease::from(lease);
+    assert_eq!(wire.permissions, ["prod/db"]);
+    assert_eq!(wire.permissions_with_values, ["prod/logs(service=nginx)"]);
 }

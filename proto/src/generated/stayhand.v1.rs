@@ -434,7 +434,7 @@ pub struct Grant {
     /// Login name of the subject.
     #[prost(string, tag = "2")]
     pub user: ::prost::alloc::string::String,
-    /// policy/permission
+    /// policy/permission, or policy/permission(parameter=value,...)
     #[prost(string, repeated, tag = "3")]
     pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, tag = "4")]
@@ -462,6 +462,9 @@ pub struct Grant {
     pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "15")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// policy/profile(parameter=value,...); empty where permissions were named.
+    #[prost(string, tag = "16")]
+    pub profile: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {
@@ -529,6 +532,12 @@ pub struct CreateGrantRequest {
     /// Host ids; empty = every host.
     #[prost(string, repeated, tag = "7")]
     pub hosts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// In the place of permissions: NAME or POLICY/NAME of a profile.
+    #[prost(string, tag = "8")]
+    pub profile: ::prost::alloc::string::String,
+    /// Values of its parameters, as NAME=VALUE.
+    #[prost(string, repeated, tag = "9")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetGrantRequest {
@@ -3452,6 +3461,9 @@ pub struct GrantChangedEvent {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// policy/profile(parameter=value,...); empty where permissions were named.
+    #[prost(string, tag = "8")]
+    pub profile: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `GrantChangedEvent`.
 pub mod grant_changed_event {
@@ -4065,6 +4077,11 @@ pub struct Lease {
     pub permissions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "4")]
     pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// policy/permission(parameter=value,...). A field of its own: a host that does not know what values are permits nothing of it.
+    #[prost(string, repeated, tag = "5")]
+    pub permissions_with_values: ::prost::alloc::vec::Vec<
+        ::prost::alloc::string::String,
+    >,
 }
 /// An answer to a hold, as part of the desired state until the host has carried it out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -39,6 +39,7 @@ mod open_names;
 mod overlay;
 mod places;
 mod presets;
+mod profiles;
 mod rates;
 mod schedules;
 mod service;
@@ -82,6 +83,7 @@ const LISTS: &[&[Scenario]] = &[
     filesystems::SCENARIOS,
     flags::SCENARIOS,
     floor::SCENARIOS,
+    profiles::SCENARIOS,
     acceptance::SCENARIOS,
     places::SCENARIOS,
     presets::SCENARIOS,

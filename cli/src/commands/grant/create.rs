@@ -9,13 +9,13 @@ use stayhand_guardrail::{
 use uuid::Uuid;
 
 use crate::{
-    args::{Global, reason},
+    args::{Global, profile_name, profile_value, reason},
     client::NewGrant,
     failure::Failure,
     screen::Screen,
 };
 
-/// Give somebody a permission for a while
+/// Give somebody a permission or a profile for a while
 ///
 /// Waits until every online host has it in its kernel; exits 6 and names the hosts when that takes longer than
 /// --timeout. The grant is there all the same, and ends by itself even with no agent and no control plane alive.
@@ -23,14 +23,28 @@ use crate::{
 #[command(after_help = "\
 Examples:
   stayhand grant create --user alice --permission prod-db --for 30m --reason 'INC-17: slow query'
-  stayhand grant create --user alice --permission baseline/nginx --for 1h30m --reason INC-18 -o name")]
+  stayhand grant create --user alice --permission baseline/nginx --for 1h30m --reason INC-18 -o name
+  stayhand grant create --user alice --profile care --with service=nginx --for 2h --reason INC-19")]
 pub(crate) struct Create {
     /// Login name of the person
     #[arg(long, value_name = "NAME")]
     user: UserName,
     /// What to permit: NAME, or POLICY/NAME where several policies have that name; repeatable
-    #[arg(long, required = true, value_name = "NAME", value_parser = permission)]
+    #[arg(long, required_unless_present = "profile", value_name = "NAME", value_parser = permission)]
     permission: Vec<String>,
+    /// In the place of permissions, what a profile gives: NAME, or POLICY/NAME where several policies have that name
+    #[arg(long, conflicts_with = "permission", value_name = "NAME", value_parser = profile_name)]
+    profile: Option<String>,
+    /// A value of one of the profile's parameters; repeatable
+    // Beside permissions clap would not ask for the profile.
+    #[arg(
+        long = "with",
+        requires = "profile",
+        conflicts_with = "permission",
+        value_name = "NAME=VALUE",
+        value_parser = profile_value
+    )]
+    values: Vec<String>,
     /// Only on this host; repeatable [default: every host that has the permission's policy]
     #[arg(long, value_name = "HOST")]
     host: Vec<HostId>,
@@ -53,6 +67,8 @@ pub(super) async fn run(create: &Create, global: &Global, screen: &Screen) -> Re
     let new = NewGrant {
         user: create.user.to_string(),
         permissions: create.permission.clone(),
+        profile: create.profile.clone(),
+        values: create.values.clone(),
         hosts: create.host.iter().map(ToString::to_string).collect(),
         length: create.length,
         reason: create.reason.clone(),
@@ -76,6 +92,9 @@ pub(super) async fn run(create: &Create, global: &Global, screen: &Screen) -> Re
 
 /// Both spellings are checked here, so that a typing error costs no round trip.
 fn permission(text: &str) -> Result<String, String> {
+    if text.contains('(') {
+        return Err("values are given by a profile: --profile NAME --with NAME=VALUE".to_owned());
+    }
     let checked = if text.contains('/') {
         text.parse::<PermissionRef>().map(|name| name.to_string())
     } else {
@@ -115,7 +134,15 @@ mod tests {
     fn a_permission_is_a_name_with_or_without_its_policy() {
         assert_eq!(permission("prod-db").as_deref(), Ok("prod-db"));
         assert_eq!(permission("base/prod-db").as_deref(), Ok("base/prod-db"));
-        for bad in ["", "/", "base/", "Prod DB", "a/b/c", "a\nb"] {
+        for bad in [
+            "",
+            "/",
+            "base/",
+            "Prod DB",
+            "a/b/c",
+            "a\nb",
+            "base/logs(service=nginx)",
+        ] {
             assert!(permission(bad).is_err(), "{bad:?}");
         }
     }

@@ -9,12 +9,14 @@ use stayhand_guardrail::{
     id::{FlagName, GroupName, PermissionName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
-        Label, Versioned,
+        Label, Policy, Profile, Versioned,
         case::{Situation, on_host},
+        profile::Refusal,
         when::point,
     },
     text::safe,
     time::UnixMs,
+    values::Values,
 };
 
 use self::{action::Action, told::Told};
@@ -35,6 +37,7 @@ Examples:
   stayhand policy explain prod.yaml --as alice --group dev -- /usr/bin/nc -h
   stayhand policy explain policies/*.yaml --as alice --group dev --write /etc/nginx/nginx.conf
   stayhand policy explain prod.yaml --as alice --group dev --connect 10.20.0.7:5432 --grant prod-db
+  stayhand policy explain prod.yaml --as alice --group dev --read /var/log/nginx/x --profile care --with service=nginx
   stayhand policy explain prod.yaml --as alice --group dev --bind 0.0.0.0:53 --protocol udp
   stayhand policy explain prod.yaml --as alice --group dev --link /etc/shadow /tmp/x"
 )]
@@ -51,6 +54,12 @@ pub(crate) struct Explain {
     /// A permission that a live grant carries: NAME, or POLICY/NAME where several policies have that name; repeatable
     #[arg(long = "grant", value_name = "PERMISSION")]
     grants: Vec<String>,
+    /// A profile that a live grant has: NAME, or POLICY/NAME where several policies have that name
+    #[arg(long, value_name = "PROFILE", value_parser = crate::args::profile_name)]
+    profile: Option<String>,
+    /// A value of one of the profile's parameters; repeatable
+    #[arg(long = "with", requires = "profile", value_name = "NAME=VALUE", value_parser = crate::args::profile_value)]
+    values: Vec<String>,
     /// A rule of effect `throttle` whose rate is used up: ID, or POLICY/ID where several policies have that id; repeatable
     #[arg(long = "used-up", value_name = "RULE")]
     used_up: Vec<String>,
@@ -92,9 +101,12 @@ pub(super) fn run(explain: &Explain, screen: &Screen) -> Result<(), Failure> {
         return Err(Failure::general("the policies cannot be enforced together"));
     }
     let each = explain.grants.iter();
-    let grants: Vec<PermissionRef> = each
+    let mut grants: Vec<PermissionRef> = each
         .map(|text| permission(text, &host))
         .collect::<Result<_, _>>()?;
+    if let Some(name) = &explain.profile {
+        grants.extend(profile(name, &explain.values, &host)?);
+    }
     let each = explain.used_up.iter();
     let used_up: Vec<(PolicyName, RuleId)> = each
         .map(|text| throttle(text, &host))
@@ -139,12 +151,12 @@ fn file_of(documents: &[Document], policy: &str) -> String {
 fn permission(text: &str, host: &[Versioned]) -> Result<PermissionRef, Failure> {
     let of_policy = |one: &Versioned| {
         let policy = one.policy.name.clone();
-        let names = one.policy.permissions.iter().map(|found| &found.name);
+        // One with parameters is nothing without a profile.
+        let plain = one.policy.permissions.iter();
+        let plain = plain.filter(|found| found.template.is_none());
+        let names = plain.map(|found| &found.name);
         let all: Vec<PermissionRef> = names
-            .map(|name| PermissionRef {
-                policy: policy.clone(),
-                permission: name.clone(),
-            })
+            .map(|name| PermissionRef::plain(policy.clone(), name.clone()))
             .collect();
         all
     };
@@ -158,6 +170,35 @@ fn permission(text: &str, host: &[Versioned]) -> Result<PermissionRef, Failure> 
         }
     };
     one_of("permission", text, &all, is_meant, ToString::to_string)
+}
+
+/// What a grant of a profile carries.
+fn profile(
+    text: &str,
+    values: &[String],
+    host: &[Versioned],
+) -> Result<Vec<PermissionRef>, Failure> {
+    let of_policy = |one: &'_ Versioned| {
+        let policy = one.policy.clone();
+        let profiles = one.policy.profiles.clone().into_iter();
+        profiles
+            .map(move |profile| (policy.clone(), profile))
+            .collect::<Vec<_>>()
+    };
+    let all: Vec<(Policy, Profile)> = host.iter().flat_map(of_policy).collect();
+    let shown = |(policy, profile): &(Policy, Profile)| format!("{}/{}", policy.name, profile.name);
+    let is_meant = |one: &(Policy, Profile)| one.1.name.as_str() == text || shown(one) == text;
+    let (policy, profile) = one_of("profile", text, &all, is_meant, shown)?;
+    let pairs = values.iter().filter_map(|pair| pair.split_once('='));
+    let values = pairs
+        .map(|(name, value)| {
+            let name = name.parse().map_err(|_| profile.unknown(name))?;
+            Ok((name, value.to_owned()))
+        })
+        .collect::<Result<Values, Refusal>>();
+    values
+        .and_then(|values| profile.gives(&policy, &values))
+        .map_err(|refusal| Failure::general(refusal.to_string()))
 }
 
 /// A rule of effect `throttle`, by its id or by `policy/id`.

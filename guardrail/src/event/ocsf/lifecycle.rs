@@ -91,6 +91,15 @@ pub(super) fn grant(change: &GrantChanged) -> Body {
     body.set("privileges", permissions);
     body.note("grant", uid.clone());
     body.note("expire_time", change.expire_time.0);
+    if let Some(profile) = &change.profile {
+        let values = profile.values.iter();
+        let values = values.map(|(name, value)| (name.to_string(), json!(safe(value))));
+        body.note("profile", profile.name());
+        body.note(
+            "profile_values",
+            Value::Object(values.collect::<Map<String, Value>>()),
+        );
+    }
     if let Some(reason) = &change.reason {
         body.note("grant_reason", safe(reason));
     }

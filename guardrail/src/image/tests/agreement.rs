@@ -28,7 +28,7 @@ use crate::{
     policy::{
         Flags,
         args::{Arguments, Call, Programs, Sha256},
-        compile, compile_with,
+        compile_granted,
         explain::{End, Explanation, Question, explain},
         net::{mapped_octets, vsock_address},
     },
@@ -60,10 +60,9 @@ fn compiled(case: &Case) -> Image {
             .collect()
     };
     let flags: Option<Flags> = case.flags.as_ref().map(set);
-    let image = match &flags {
-        Some(flags) => compile_with(&case.policies, flags),
-        None => compile(&case.policies),
-    };
+    let leases = case.leases.iter();
+    let granted = leases.flat_map(|one| one.permissions.clone()).collect();
+    let image = compile_granted(&case.policies, flags.as_ref(), &granted);
     image.unwrap_or_else(|errors| panic!("{errors:?}\n{}", case.sources.join("---\n")))
 }
 
@@ -405,15 +404,18 @@ fn renamed_directories_keep_their_rules_and_their_new_place_has_its_own() {
 #[test]
 fn generated_cases_reach_every_reason() {
     let seen = std::cell::RefCell::new(BTreeMap::<Reason, u32>::new());
+    let with_values = std::cell::Cell::new(0u32);
     over(1_000, false, |case| {
         let image = compiled(case);
         let mut disk = Disk::with(&[]);
         disk.install(&image);
         for tried in &case.attempts {
-            *seen
-                .borrow_mut()
-                .entry(Reason::from_code(judge(&image, case, &disk, tried).reason))
-                .or_default() += 1;
+            let decision = judge(&image, case, &disk, tried);
+            let reason = Reason::from_code(decision.reason);
+            *seen.borrow_mut().entry(reason).or_default() += 1;
+            let covering = ask(case, &disk, tried).covering;
+            let by_values = covering.iter().any(|(_, one)| !one.values.is_empty());
+            with_values.set(with_values.get() + u32::from(by_values));
         }
         Ok(())
     });
@@ -431,6 +433,10 @@ fn generated_cases_reach_every_reason() {
         Reason::NotAllowed,
     ];
     println!("attempts by reason: {:?}", seen.borrow());
+    assert!(
+        with_values.get() > 0,
+        "no grant with values covered anything"
+    );
     for reason in wanted {
         assert!(
             seen.borrow().contains_key(&reason),

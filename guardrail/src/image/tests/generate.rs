@@ -454,6 +454,115 @@ const SUBJECTS: [&str; 4] = [
     "{ groups: [ops], users: [bob] }",
 ];
 
+/// Permissions with parameters, and which ones they use.
+const TEMPLATES: [(&str, &[&str]); 8] = [
+    (
+        "file: { ops: [read, write, create], path: \"/${name}/**\" }",
+        &["name"],
+    ),
+    (
+        "file: { ops: [create, write, delete, rename], path: [\"${dir}/**\", \"${dir}\"] }",
+        &["dir"],
+    ),
+    (
+        "exec: { path: \"${dir}/*\", subcommand: \"get ${word}\" }",
+        &["dir", "word"],
+    ),
+    (
+        "exec: { path: \"/**\", args: [\"${word}\", \"**\"] }",
+        &["word"],
+    ),
+    (
+        "exec: { path: [\"/**\"], anyArg: [\"${word}*\"] }",
+        &["word"],
+    ),
+    (
+        "net: { ops: [connect, send], cidr: 10.0.0.0/8, ports: \"${port}\" }",
+        &["port"],
+    ),
+    ("net: { ops: [connect], abstract: \"${name}*\" }", &["name"]),
+    (
+        "file: { ops: [read, write, create, delete], path: [\"/${name}*/*/**\", \"/*/${name}\"] }",
+        &["name"],
+    ),
+];
+const PROFILE: &str = "    - { name: care, allow: [ALLOW], parameters: { name: { enum: [a, usr, aba] }, word: { enum: [scale, get, push] }, \
+                       dir: { path: [/a/**, /usr, \"/ab*/**\"] }, port: { integer: 70-500 } } }\n";
+/// Values of each parameter: those that it can have, and those that would be more than a value.
+const VALUES: [(&str, &[&str]); 4] = [
+    ("name", &["a", "usr", "aba", "b", "*", "..", "a/b", "a,b"]),
+    (
+        "word",
+        &["scale", "get", "push", "*", "**", "get push", "-r"],
+    ),
+    (
+        "dir",
+        &[
+            "/a/b",
+            "/usr",
+            "/aba/usr",
+            "/a/a/b",
+            "/b",
+            "/",
+            "/a",
+            "/**",
+            "/a/**",
+            "/a/*",
+            "/a/../usr",
+            "/usr/",
+            "",
+        ],
+    ),
+    (
+        "port",
+        &["80", "443", "70", "22", "80-500", "1-65535", "080", "any"],
+    ),
+];
+
+/// Some permissions with parameters and the profile that gives them, if there are any.
+fn profile() -> impl Strategy<Value = (String, String)> {
+    let indices: Vec<usize> = (0..TEMPLATES.len()).collect();
+    prop::sample::subsequence(indices, 0..=8).prop_map(|indices| {
+        if indices.is_empty() {
+            return (String::new(), String::new());
+        }
+        let each = indices.iter().map(|index| {
+            let (target, _) = TEMPLATES.get(*index).unwrap();
+            format!("    with{index}: {{ {target} }}\n")
+        });
+        let names: Vec<String> = indices.iter().map(|index| format!("with{index}")).collect();
+        let profile = PROFILE.replace("ALLOW", &names.join(", "));
+        (each.collect(), format!("  profiles:\n{profile}"))
+    })
+}
+
+/// What a grant carries: a permission, or one with values of which some are none.
+fn carried() -> impl Strategy<Value = PermissionRef> {
+    let policy = || prop::sample::select(&["p0", "p0", "p1", "p2", "p3"][..]);
+    let plain = prop::sample::select(&["perm0", "perm1", "perm2", "with0"][..]);
+    let plain = (policy(), plain).prop_map(|(policy, permission)| {
+        PermissionRef::plain(policy.parse().unwrap(), permission.parse().unwrap())
+    });
+    // Good ones come first, and are mostly taken.
+    let place = || prop_oneof![9 => 0..3usize, 1 => 0..16usize];
+    let with_values = (policy(), 0..TEMPLATES.len(), place(), place()).prop_map(
+        |(policy, index, first, second)| {
+            let (_, uses) = TEMPLATES.get(index).unwrap();
+            let pairs = uses.iter().zip([first, second]).map(|(name, place)| {
+                let (_, values) = VALUES.iter().find(|(one, _)| one == name).unwrap();
+                let value = values.get(place % values.len()).unwrap();
+                (name.parse().unwrap(), (*value).to_owned())
+            });
+            PermissionRef {
+                policy: policy.parse().unwrap(),
+                permission: format!("with{index}").parse().unwrap(),
+                values: pairs.collect(),
+            }
+        },
+    );
+    prop_oneof![1 => plain, 2 => with_values]
+}
+
 fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let permissions = prop::collection::vec(target(), 0..4);
     let scope = prop_oneof![1 => target().prop_map(Some), 1 => Just(None)];
@@ -463,7 +572,7 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
     let subjects = prop::sample::select(&SUBJECTS[..]);
     let mode = prop_oneof![3 => Just("enforce"), 1 => Just("monitor")];
     let default = prop::sample::select(&DEFAULTS[..]);
-    (subjects, mode, default, permissions, rules).prop_map(move |(subjects, mode, default, permissions, rules)| {
+    (subjects, mode, default, permissions, rules, profile()).prop_map(move |(subjects, mode, default, permissions, rules, profile)| {
         let mut text = format!(
             "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec:\n  mode: {mode}\n  subjects: {subjects}\n{default}{SETS}{CALENDAR}"
         );
@@ -471,6 +580,12 @@ fn policy(name: &'static str) -> impl Strategy<Value = String> {
             let head = if index == 0 { "  permissions:\n" } else { "" };
             writeln!(text, "{head}    perm{index}: {{ {target} }}").unwrap();
         }
+        let (templates, profiles) = profile;
+        if permissions.is_empty() && !templates.is_empty() {
+            text.push_str("  permissions:\n");
+        }
+        text.push_str(&templates);
+        text.push_str(&profiles);
         text.push_str("  rules:\n");
         for (index, (effect, scope, permission, when)) in rules.iter().enumerate() {
             let scope = match scope {
@@ -506,18 +621,13 @@ pub(super) fn floor() -> impl Strategy<Value = Versioned> {
 
 fn lease() -> impl Strategy<Value = TimedLease> {
     let user = prop::sample::select(&["alice", "alice", "bob"][..]);
-    let policy = prop::sample::select(&["p0", "p0", "p1", "p2", "p3"][..]);
-    let permission = prop::sample::select(&["perm0", "perm1", "perm2"][..]);
     // Over, about to be over this very nanosecond, live.
     let deadline = || prop_oneof![1 => Just(0), 1 => Just(NOW_NS - 1), 1 => Just(NOW_NS), 5 => Just(NOW_NS + 1), 5 => Just(u64::MAX)];
-    (1u128..6, user, policy, permission, deadline(), deadline()).prop_map(
-        |(grant, user, policy, permission, boot, tai)| TimedLease {
+    (1u128..6, user, carried(), deadline(), deadline()).prop_map(
+        |(grant, user, carried, boot, tai)| TimedLease {
             grant: GrantId(uuid::Uuid::from_u128(grant)),
             user: user.parse().unwrap(),
-            permissions: vec![PermissionRef {
-                policy: policy.parse().unwrap(),
-                permission: permission.parse().unwrap(),
-            }],
+            permissions: vec![carried],
             boot_deadline_ns: boot,
             tai_deadline_ns: tai,
         },
@@ -621,7 +731,7 @@ pub(crate) fn case(moving: bool) -> impl Strategy<Value = Case> {
         .prop_map(|(a, b, c, d, count)| [a, b, c, d].into_iter().take(count).collect::<Vec<_>>());
     let renames = prop::collection::vec((path(), path()), if moving { 1..4 } else { 0..1 });
     let existing = prop::collection::vec(path(), 0..12);
-    let leases = prop::collection::vec(lease(), 0..16);
+    let leases = prop::collection::vec(lease(), 0..24);
     (
         sources,
         leases,

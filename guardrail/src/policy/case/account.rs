@@ -4,10 +4,11 @@
 
 use super::{Attempt, Beside, Outcome, ask, ask::Lineage};
 use crate::{
+    action::Object,
     id::{FlagName, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     policy::{
-        Mode, Permission, Policy, Rule, Target, Versioned,
+        Mode, Policy, Rule, Target, Versioned,
         args::{Clause, Met},
         explain::{Explanation, Known},
         floor,
@@ -184,16 +185,9 @@ impl<'a> Situation<'a> {
         if goes_on(explanation) {
             return Way::Open;
         }
-        let covers = |permission: &&Permission| self.meets(&permission.targets) == Met::Yes;
         let covering: Vec<PermissionRef> = self
             .guarding()
-            .flat_map(|policy| {
-                let some = policy.permissions.iter().filter(covers);
-                some.map(|permission| PermissionRef {
-                    policy: policy.name.clone(),
-                    permission: permission.name.clone(),
-                })
-            })
+            .flat_map(|policy| self.covering(policy))
             .collect();
         let lets = |more: &[PermissionRef]| goes_on(&self.with(&[self.grants, more].concat()));
         let any: Vec<PermissionRef> = covering
@@ -208,6 +202,37 @@ impl<'a> Situation<'a> {
         } else {
             Way::None
         }
+    }
+}
+
+impl Situation<'_> {
+    /// Permissions of a policy that contain something of the attempt; of those with parameters, with which values.
+    fn covering(&self, policy: &Policy) -> Vec<PermissionRef> {
+        let ends = self.attempt.ends();
+        let objects: Vec<&Object> = ends.iter().map(|(_, object)| object).collect();
+        let arguments = match self.attempt {
+            Attempt::Exec { execution, .. } => execution.arguments.as_slice(),
+            Attempt::Ends { .. } | Attempt::One { .. } => &[],
+        };
+        let each = policy.permissions.iter().flat_map(|permission| {
+            if permission.template.is_some() {
+                policy.guesses(permission, &objects, arguments)
+            } else {
+                vec![PermissionRef::plain(
+                    policy.name.clone(),
+                    permission.name.clone(),
+                )]
+            }
+        });
+        let covers = |reference: &PermissionRef| {
+            let plain = policy.permission(&reference.permission);
+            let targets = match policy.instance(reference) {
+                Some(targets) => targets,
+                None => plain.map_or(vec![], |one| one.targets.clone()),
+            };
+            self.meets(&targets) == Met::Yes
+        };
+        each.filter(covers).collect()
     }
 }
 

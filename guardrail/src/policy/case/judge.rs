@@ -54,9 +54,10 @@ pub fn judge(policies: &[Versioned], own: usize) -> Vec<Judged<'_>> {
         let grants: Vec<PermissionRef> = case
             .grants
             .iter()
-            .map(|permission| PermissionRef {
+            .map(|one| PermissionRef {
                 policy: policy.name.clone(),
-                permission: permission.clone(),
+                permission: one.permission.clone(),
+                values: one.values.clone(),
             })
             .collect();
         let (user, groups) = (&case.user, &case.groups);

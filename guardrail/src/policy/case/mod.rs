@@ -23,6 +23,7 @@ use crate::{
     id::{FlagName, GroupName, PermissionName, RuleId, UserName},
     text::{Safe, safe_args},
     time::UnixMs,
+    values::Values,
 };
 
 /// One test of a policy.
@@ -36,8 +37,8 @@ pub struct Case {
     pub groups: Vec<GroupName>,
     /// What is attempted
     pub attempt: Attempt,
-    /// Permissions of this policy that a live grant carries
-    pub grants: Vec<PermissionName>,
+    /// What of this policy live grants carry
+    pub grants: Vec<Carried>,
     /// Rules of this policy whose rates are used up
     pub used_up: Vec<RuleId>,
     /// Labels of the host, if they are known; else every policy counts there
@@ -52,6 +53,22 @@ pub struct Case {
     pub rule: Option<RuleId>,
     /// Where it is written
     pub at: Place,
+}
+
+/// A permission of the policy that a live grant carries, with values where it has parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Its name
+    pub permission: PermissionName,
+    /// A value for each parameter that it uses
+    pub values: Values,
+}
+
+/// `vault`, `restart(service=nginx)`.
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.permission, self.values)
+    }
 }
 
 /// What becomes of an attempt, as tests say it.

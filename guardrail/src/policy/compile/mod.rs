@@ -7,7 +7,7 @@ mod error;
 
 pub use error::CompileError;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent_ebpf::abi::{
     code::{effect, op, protocol},
@@ -31,19 +31,34 @@ use crate::{
         trie::Trie,
     },
     key::{PermissionKey, PermissionRef, RuleKey, bucket_key},
+    limits::INSTANCES_MAX,
 };
 
 /// Compiles every policy of one host, without knowing which flags are set: a rule that counts while one is may count.
 pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
-    compiled(policies, None)
+    compiled(policies, None, &BTreeSet::new())
 }
 
 /// The same where just these flags are set.
 pub fn compile_with(policies: &[Versioned], flags: &Flags) -> Result<Image, Vec<CompileError>> {
-    compiled(policies, Some(flags))
+    compiled(policies, Some(flags), &BTreeSet::new())
 }
 
-fn compiled(policies: &[Versioned], flags: Option<&Flags>) -> Result<Image, Vec<CompileError>> {
+/// The same with what live grants carry: a permission with parameters is in the image with the values of grants only. What
+/// no profile of these policies gives is left out, and permits nothing.
+pub fn compile_granted(
+    policies: &[Versioned],
+    flags: Option<&Flags>,
+    granted: &BTreeSet<PermissionRef>,
+) -> Result<Image, Vec<CompileError>> {
+    compiled(policies, flags, granted)
+}
+
+fn compiled(
+    policies: &[Versioned],
+    flags: Option<&Flags>,
+    granted: &BTreeSet<PermissionRef>,
+) -> Result<Image, Vec<CompileError>> {
     let mut sorted: Vec<&Versioned> = policies.iter().collect();
     sorted.sort_by_key(|one| floor::order(&one.policy));
     let mut compiler = Compiler {
@@ -64,6 +79,7 @@ fn compiled(policies: &[Versioned], flags: Option<&Flags>) -> Result<Image, Vec<
                 .push(CompileError::Duplicate(one.policy.name.clone()));
         }
         compiler.policy(one, 1 << index);
+        compiler.granted(&one.policy, granted, 1 << index);
     }
     compiler.finish()
 }
@@ -82,6 +98,8 @@ struct Compiler {
     system: Vec<Entry>,
     rules: BTreeMap<RuleKey, RuleInfo>,
     permissions: BTreeMap<PermissionKey, PermissionRef>,
+    /// How many of them have values
+    instances: usize,
     subject_sets: Vec<SubjectSet>,
     order: u32,
     errors: Vec<CompileError>,
@@ -96,7 +114,11 @@ impl Compiler {
             services: policy.subjects.services.clone(),
             groups: policy.subjects.groups.clone(),
         });
-        for permission in &policy.permissions {
+        for permission in policy
+            .permissions
+            .iter()
+            .filter(|one| one.template.is_none())
+        {
             self.permission(policy, permission, subjects);
         }
         for rule in &policy.rules {
@@ -107,19 +129,8 @@ impl Compiler {
     /// A permission needs entries of its own only where no entries of a rule that always counts carry
     /// it.
     fn permission(&mut self, policy: &Policy, permission: &Permission, subjects: u64) {
-        let reference = PermissionRef {
-            policy: policy.name.clone(),
-            permission: permission.name.clone(),
-        };
-        let key = reference.key();
-        if let Some(other) = self.permissions.insert(key, reference.clone())
-            && other != reference
-        {
-            self.errors.push(CompileError::SameKey(
-                other.to_string(),
-                reference.to_string(),
-            ));
-        }
+        let reference = PermissionRef::plain(policy.name.clone(), permission.name.clone());
+        let key = self.known(&reference);
         if policy
             .rules
             .iter()
@@ -127,6 +138,21 @@ impl Compiler {
         {
             return;
         }
+        self.permitted(key, subjects, &permission.targets);
+    }
+
+    /// Permissions with the values that grants carry.
+    fn granted(&mut self, policy: &Policy, granted: &BTreeSet<PermissionRef>, subjects: u64) {
+        for reference in granted {
+            if let Some(targets) = policy.instance(reference) {
+                let key = self.known(reference);
+                self.instances += 1;
+                self.permitted(key, subjects, &targets);
+            }
+        }
+    }
+
+    fn permitted(&mut self, key: PermissionKey, subjects: u64, targets: &[Target]) {
         let entry = Entry {
             effect: effect::PERMISSION,
             permission: key.get(),
@@ -134,19 +160,32 @@ impl Compiler {
             order: u32::MAX - 1,
             ..EMPTY
         };
-        for target in &permission.targets {
+        for target in targets {
             self.target(target, entry);
         }
+    }
+
+    /// Notes what a key means.
+    fn known(&mut self, reference: &PermissionRef) -> PermissionKey {
+        let key = reference.key();
+        if let Some(other) = self.permissions.insert(key, reference.clone())
+            && other != *reference
+        {
+            self.errors.push(CompileError::SameKey(
+                other.to_string(),
+                reference.to_string(),
+            ));
+        }
+        key
     }
 
     fn rule(&mut self, one: &Versioned, rule: &Rule, subjects: u64) {
         let policy = &one.policy;
         let key = RuleKey::of(&policy.name, &rule.id);
         let permission = match &rule.scope {
-            Scope::Permission(name) => Some(PermissionRef {
-                policy: policy.name.clone(),
-                permission: name.clone(),
-            }),
+            Scope::Permission(name) => {
+                Some(PermissionRef::plain(policy.name.clone(), name.clone()))
+            }
             Scope::Inline(_) | Scope::All(_) => None,
         };
         let info = RuleInfo {
@@ -329,6 +368,11 @@ impl Compiler {
             self.rates.len(),
             "rules of effect `throttle`",
             rate::RATES_PER_SLOT as usize,
+        ));
+        self.errors.extend(too_large(
+            self.instances,
+            "granted permissions with parameters",
+            INSTANCES_MAX,
         ));
         let (arguments, errors) = std::mem::take(&mut self.conditions).finish(&mut entries, &edges);
         self.errors.extend(errors);

@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 pub(super) use sample::witnesses;
 pub use sample::{Outcomes, Sample, samples};
 
-use super::{Approval, Mode, Permission, Policy, Rule, Subjects};
-use words::{atoms, rule_words, stages};
+use super::{Approval, Mode, Permission, Policy, Profile, Rule, Subjects};
+pub(super) use words::atoms;
+use words::{rule_words, stages};
 
 /// One difference in what is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub enum Kind {
     Changed,
 }
 
-/// Everything that the two say differently: mode, subjects, permissions, approvals, rules.
+/// Everything that the two say differently: mode, subjects, permissions, profiles, approvals, rules.
 pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
     let guarded = set_lines(&subjects(&old.subjects), &subjects(&new.subjects));
@@ -60,10 +61,18 @@ pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
         });
     }
     let name = |one: &Permission| format!("permission {}", one.name);
-    let says = |_: &Policy, one: &Permission| one.targets.iter().flat_map(atoms).collect();
+    let says = |_: &Policy, one: &Permission| match &one.template {
+        Some(template) => template.words(),
+        None => one.targets.iter().flat_map(atoms).collect(),
+    };
     let same = |_: &Permission, _: &Permission| vec![];
     let permissions = (old.permissions.as_slice(), new.permissions.as_slice());
     changes.extend(compared((old, new), permissions, name, says, same));
+    let name = |one: &Profile| format!("profile {}", one.name);
+    let says = |_: &Policy, one: &Profile| one.words().into_iter().collect();
+    let same = |_: &Profile, _: &Profile| vec![];
+    let profiles = (old.profiles.as_slice(), new.profiles.as_slice());
+    changes.extend(compared((old, new), profiles, name, says, same));
     let name = |one: &Approval| format!("approval {}", one.plan.name);
     let says = |_: &Policy, one: &Approval| stages(one);
     let same = |_: &Approval, _: &Approval| vec![];
@@ -128,6 +137,12 @@ trait Described {
 }
 
 impl Described for Permission {
+    fn described(&self) -> Vec<String> {
+        vec![]
+    }
+}
+
+impl Described for Profile {
     fn described(&self) -> Vec<String> {
         vec![]
     }

@@ -126,10 +126,12 @@ struct Side {
 
 impl Side {
     fn of(policy: &Policy) -> Self {
-        let grants = policy.permissions.iter().map(|one| PermissionRef {
-            policy: policy.name.clone(),
-            permission: one.name.clone(),
-        });
+        let plain = policy
+            .permissions
+            .iter()
+            .map(|one| PermissionRef::plain(policy.name.clone(), one.name.clone()));
+        // With values that some profile gives, those of the samples.
+        let grants = plain.chain(policy.examples());
         let throttles = policy.rules.iter().filter(|rule| rule.rate.is_some());
         Self {
             grants: grants.collect(),

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Every place of a set of actions with what is done there: `write /etc/**`, `connect 10.0.0.0/8 port 5432`.
-pub(super) fn atoms(target: &Target) -> BTreeSet<String> {
+pub(in crate::policy) fn atoms(target: &Target) -> BTreeSet<String> {
     match target {
         Target::Exec { paths, args } => {
             let condition = condition(args);

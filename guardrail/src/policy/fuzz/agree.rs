@@ -47,10 +47,8 @@ pub(super) fn hold(host: &[Versioned; 1], image: &Image) -> usize {
     let all: Vec<PermissionRef> = policy
         .permissions
         .iter()
-        .map(|one| PermissionRef {
-            policy: policy.name.clone(),
-            permission: one.name.clone(),
-        })
+        .map(|one| PermissionRef::plain(policy.name.clone(), one.name.clone()))
+        .chain(policy.examples())
         .collect();
     let with_rates = policy.rules.iter().filter(|rule| rule.rate.is_some());
     let throttles: Vec<(PolicyName, RuleId)> = with_rates

@@ -6,6 +6,7 @@ use super::{
     approvals::APPROVAL,
     examples::TEST,
     may, must,
+    profiles::PROFILE,
     shapes::{
         A_CIDR, A_NAME, A_PORT, A_PRESET, A_USER, LABEL_VALUES, PARAMETERS, WINDOWS, list, texts,
         windows,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     limits::{
         APPROVALS_MAX, FLAGS_PER_RULE_MAX, LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX,
-        PRESETS_MAX, RULES_MAX, SETS_MAX, TESTS_MAX,
+        PRESETS_MAX, PROFILES_MAX, RULES_MAX, SETS_MAX, TESTS_MAX,
     },
     policy::Then,
     reason::Effect,
@@ -28,6 +29,7 @@ pub(in crate::policy) const KIND: &str = "Policy";
 
 static A_PERMISSION: Shape = Shape::Mapping(&PERMISSION);
 static AN_APPROVAL: Shape = Shape::Mapping(&APPROVAL);
+static A_PROFILE: Shape = Shape::Mapping(&PROFILE);
 static A_SET: Shape = Shape::Mapping(&SET);
 static A_RULE: Shape = Shape::Mapping(&RULE);
 static A_TEST: Shape = Shape::Mapping(&TEST);
@@ -133,6 +135,15 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "Sets of actions by name: what a grant carries. A permission counts only where its path is the object's own.",
         ),
         may(
+            "profiles",
+            Shape::List {
+                of: &A_PROFILE,
+                min: 1,
+                max: PROFILES_MAX,
+            },
+            "Bundles of permissions, with parameters, that somebody asks for by name.",
+        ),
+        may(
             "approvals",
             Shape::List {
                 of: &AN_APPROVAL,
@@ -160,7 +171,7 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
         ),
     ],
-    later: &["onLoss", "profiles"],
+    later: &["onLoss"],
     has: Has::SomeOf(&["rules", "extends"]),
 };
 

@@ -4,6 +4,7 @@ use super::{
     Has, Mapping, Shape,
     actions::{CLASSES, OF_FILE, OF_NET, of_system},
     may, must,
+    profiles::GRANTED,
     shapes::{
         A_FILE_OPERATION, A_NAME, A_PLAIN_PATH, A_USER, AN_ARGUMENT_OF_A_CALL, list, texts, words,
     },
@@ -12,6 +13,11 @@ use super::{
 use crate::{
     limits::{FLAGS_PER_RULE_MAX, LABELS_MAX, LIST_MAX},
     policy::Outcome,
+};
+
+static A_GRANT: Shape = Shape::Either {
+    one: &A_NAME,
+    mapping: &GRANTED,
 };
 
 pub(in crate::policy) static TEST: Mapping = Mapping {
@@ -57,8 +63,8 @@ pub(in crate::policy) static TEST: Mapping = Mapping {
         ),
         may(
             "grants",
-            list(&A_NAME),
-            "Permissions of this policy that a live grant carries.",
+            list(&A_GRANT),
+            "Permissions of this policy that a live grant carries, and profiles with their values.",
         ),
         may(
             "usedUp",

@@ -7,6 +7,7 @@ mod actions;
 mod approvals;
 mod document;
 mod examples;
+mod profiles;
 mod shapes;
 mod texts;
 
@@ -14,6 +15,7 @@ pub(super) use actions::*;
 pub(super) use approvals::*;
 pub(super) use document::*;
 pub(super) use examples::*;
+pub(super) use profiles::*;
 pub(super) use texts::NAME;
 
 /// A mapping: a closed set of keys, each at most once.

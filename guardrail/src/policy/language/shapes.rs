@@ -45,6 +45,7 @@ pub(super) const fn windows() -> Shape {
 pub(super) static A_NAME: Shape = Shape::Text(&NAME);
 pub(super) static A_PRESET: Shape = Shape::Text(&PRESET);
 static A_VALUE: Shape = Shape::Text(&VALUE);
+pub(super) static A_PLAIN_VALUE: Shape = Shape::Text(&VALUE);
 pub(super) static PARAMETERS: Shape = texts(&A_VALUE);
 pub(super) static LABEL_VALUES: Shape = texts(&A_NAME);
 pub(super) static A_USER: Shape = Shape::Text(&USER);

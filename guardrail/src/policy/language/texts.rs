@@ -45,6 +45,20 @@ pub(super) static PRESET: Text = text(
 );
 /// What a parameter is, only its preset knows.
 pub(super) static VALUE: Text = some(Kind::Scalar, &["10.20.0.0/16"]);
+/// A value that whoever asks for a profile may choose.
+pub(super) static WORD: Text = Text {
+    max: Some(NAME_BYTES_MAX),
+    ..text(
+        Kind::Scalar,
+        Some("^[A-Za-z0-9][A-Za-z0-9._@:+-]*$"),
+        &["nginx", "postgres"],
+    )
+};
+pub(super) static INTEGERS: Text = text(
+    Kind::Number,
+    Some(r"^\s*[0-9]+\s*(-\s*[0-9]+\s*)?$"),
+    &["1024-2048"],
+);
 pub(super) static USER: Text = Text {
     max: Some(USER_BYTES_MAX),
     ..text(
@@ -57,14 +71,15 @@ pub(super) static PATH: Text = Text {
     max: Some(PATH_BYTES_MAX),
     ..text(
         Kind::Text,
-        Some(r"^(/[^/\x00-\x1f]+)+$"),
+        // The parser knows that only a permission has parameters.
+        Some(r"^((/[^/\x00-\x1f]+)+|\$\{[a-z0-9._-]+\}[^\x00-\x1f]*)$"),
         &["/usr/bin/nc", "/etc/nginx/**", "/var/log/app-*.log"],
     )
 };
 /// One object and no pattern: `\*` is a star.
 pub(super) static ONE_PATH: Text = Text {
-    examples: &["/usr/bin/nc"],
-    ..PATH
+    max: Some(PATH_BYTES_MAX),
+    ..text(Kind::Text, Some(r"^(/[^/\x00-\x1f]+)+$"), &["/usr/bin/nc"])
 };
 pub(super) static MESSAGE: Text = some(Kind::Scalar, &["use the bastion tunnel"]);
 pub(super) static DURATION: Text = text(
@@ -74,7 +89,7 @@ pub(super) static DURATION: Text = text(
 );
 pub(super) static CIDR: Text = text(
     Kind::Text,
-    Some(r"^[0-9A-Fa-f:.]+(/[0-9]+)?$"),
+    Some(r"^([0-9A-Fa-f:.]+(/[0-9]+)?|.*\$\{[a-z0-9._-]+\}.*)$"),
     &["10.20.0.0/16", "2001:db8::/32", "::/0"],
 );
 pub(super) static ADDRESS: Text = text(
@@ -84,7 +99,7 @@ pub(super) static ADDRESS: Text = text(
 );
 pub(super) static PORTS: Text = text(
     Kind::Number,
-    Some(r"^\s*[0-9]+\s*(-\s*[0-9]+\s*)?$"),
+    Some(r"^(\s*[0-9]+\s*(-\s*[0-9]+\s*)?|\$\{[a-z0-9._-]+\})$"),
     &["443", "8000-8100"],
 );
 pub(super) static NUMBER: Text = text(Kind::Number, Some("^[0-9]+$"), &["5432"]);

@@ -2,18 +2,20 @@
 //!
 //! Runs nothing: whether the policy does what its tests say is `policy::case`'s question.
 
-use super::{attempt, fields::Fields, hosts, names, names_of, reader::Reader};
+use super::{attempt, fields::Fields, hosts, names, names_of, profile, reader::Reader};
 use crate::{
     id::{FlagName, PermissionName, RuleId},
     limits::{FLAGS_PER_RULE_MAX, TEST_NAME_BYTES_MAX, TESTS_MAX},
     policy::{
-        Case, Diagnostic, Outcome, Permission, Rule,
+        Case, Diagnostic, Outcome, Permission, Profile, Rule,
+        case::Carried,
         diagnostic::nearest,
         language,
         when::point,
         yaml::{Node, Value},
     },
     time::UnixMs,
+    values::Values,
 };
 
 const GRANTS: &str = "grants";
@@ -24,6 +26,7 @@ const HOST: &str = "host";
 pub(super) struct Names<'p> {
     /// Of the policy
     pub(super) permissions: &'p [Permission],
+    pub(super) profiles: &'p [Profile],
     /// None where some rule could not be read: it may be the one that is named
     pub(super) rules: Option<&'p [Rule]>,
 }
@@ -66,7 +69,7 @@ fn case(r: &mut Reader, node: &Node, known: &Names<'_>) -> Option<Case> {
     let attempt = attempt::attempt(r, node.at, &mut fields);
     let grants = fields
         .take(GRANTS)
-        .map_or_else(Vec::new, |node| grants(r, node, known.permissions));
+        .map_or_else(Vec::new, |node| grants(r, node, known));
     let used_up = fields
         .take(USED_UP)
         .map_or_else(Vec::new, |node| used_up(r, node, known));
@@ -148,20 +151,45 @@ fn outcome(r: &mut Reader, node: &Node, known: &[(&str, Outcome)]) -> Option<Out
     r.word(node, "outcome", known, &[])
 }
 
-fn grants(r: &mut Reader, node: &Node, known: &[Permission]) -> Vec<PermissionName> {
-    let list: Vec<PermissionName> = names(r, node, GRANTS);
-    for name in &list {
-        if known.iter().all(|permission| permission.name != *name) {
-            let message = format!("the policy has no permission `{name}`");
-            let error = Diagnostic::error(node.at, name.as_str(), message);
-            let known = known.iter().map(|permission| permission.name.as_str());
-            r.report(match nearest(name.as_str(), known) {
-                Some(near) => error.suggest(format!("did you mean `{near}`?")),
-                None => error.suggest("a test's grants carry permissions of its own policy"),
-            });
+/// Permissions by name, and profiles with their values.
+fn grants(r: &mut Reader, node: &Node, known: &Names<'_>) -> Vec<Carried> {
+    let mut all: Vec<Carried> = Vec::new();
+    for item in r.list(node, GRANTS) {
+        if let Value::Map(_) = &item.value {
+            let given = profile::granted(r, item, known).unwrap_or_default();
+            // Two profiles may give the same.
+            all.extend(given);
+        } else if let Some(one) = permission(r, item, known.permissions) {
+            r.unless_repeated(&mut all, one, item, GRANTS);
         }
     }
-    list
+    all
+}
+
+fn permission(r: &mut Reader, node: &Node, known: &[Permission]) -> Option<Carried> {
+    let name: PermissionName = r.parsed(node, GRANTS)?;
+    let Some(permission) = known.iter().find(|permission| permission.name == name) else {
+        let message = format!("the policy has no permission `{name}`");
+        let error = Diagnostic::error(node.at, name.as_str(), message);
+        let known = known.iter().map(|permission| permission.name.as_str());
+        r.report(match nearest(name.as_str(), known) {
+            Some(near) => error.suggest(format!("did you mean `{near}`?")),
+            None => error.suggest("a test's grants carry permissions of its own policy"),
+        });
+        return None;
+    };
+    if let Some(parameter) = permission.uses().next() {
+        let message = format!("permission `{name}` has parameters: only a profile gives it");
+        let error = Diagnostic::error(node.at, name.as_str(), message);
+        r.report(error.suggest(format!(
+            "write `{{ profile: NAME, with: {{ {parameter}: VALUE }} }}`"
+        )));
+        return None;
+    }
+    Some(Carried {
+        permission: name,
+        values: Values::default(),
+    })
 }
 
 /// Rules whose rates are used up; only those of effect `throttle` have one.

@@ -13,6 +13,7 @@ mod fields;
 mod hosts;
 mod net;
 mod preset;
+mod profile;
 mod reader;
 mod rule;
 mod target;
@@ -21,7 +22,8 @@ mod when;
 pub(super) use self::extends::expanded;
 use self::{extends::Included, fields::Fields, reader::Reader};
 use super::{
-    Case, Diagnostic, HostSelector, Mode, Permission, Policy, Rule, Subjects, floor,
+    Case, Diagnostic, HostSelector, Mode, NamedSet, Permission, Policy, Profile, Rule, Subjects,
+    Target, floor,
     language::{self, API_VERSION, KIND},
     preset::Contents,
     yaml::{self, Node, Value},
@@ -47,6 +49,18 @@ pub(super) fn preset(source: &str) -> Result<Contents, Vec<Diagnostic>> {
     reader.finish(contents)
 }
 
+/// Reads a permission whose parameters have values.
+pub(super) fn instance(node: &Node, sets: &[NamedSet]) -> Option<Vec<Target>> {
+    read_instance(node, sets).ok()
+}
+
+fn read_instance(node: &Node, sets: &[NamedSet]) -> Result<Vec<Target>, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    reader.sets = sets.to_vec();
+    let targets = target::permission(&mut reader, node);
+    reader.finish(Some(targets))
+}
+
 fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let mut fields = Fields::of(r, root, &language::DOCUMENT)?;
     let version = fields
@@ -61,7 +75,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let spec = fields.require(r, "spec").and_then(|node| spec(r, node));
     version.flatten()?;
     kind.flatten()?;
-    let (mode, hosts, subjects, permissions, rules, tests) = spec?;
+    let (mode, hosts, subjects, permissions, profiles, rules, tests) = spec?;
     let policy = Policy {
         name: name?,
         mode,
@@ -71,6 +85,7 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         calendar: std::mem::take(&mut r.calendar),
         approvals: std::mem::take(&mut r.approvals),
         permissions,
+        profiles,
         rules,
         tests,
     };
@@ -91,6 +106,7 @@ type Spec = (
     HostSelector,
     Subjects,
     Vec<Permission>,
+    Vec<Profile>,
     Vec<Rule>,
     Vec<Case>,
 );
@@ -112,7 +128,10 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let included = extends.map_or_else(Vec::new, |node| extends::extends(r, node));
     // First of all: permissions and rules name them.
     destinations_and_times(r, &mut fields, &included);
-    let permissions = all_permissions(r, &mut fields, &included);
+    let mut permissions = all_permissions(r, &mut fields, &included);
+    let profiles = fields.take("profiles").map_or_else(Vec::new, |node| {
+        profile::profiles(r, node, &mut permissions)
+    });
     if let Some(node) = fields.take("approvals") {
         approval::approvals(r, node);
     }
@@ -123,12 +142,21 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     }
     let names = case::Names {
         permissions: &permissions,
+        profiles: &profiles,
         rules: rules.as_deref().filter(|_| complete),
     };
     let tests = fields
         .take("tests")
         .map_or_else(Vec::new, |node| case::cases(r, node, &names));
-    Some((mode?, hosts, subjects?, permissions, rules?, tests))
+    Some((
+        mode?,
+        hosts,
+        subjects?,
+        permissions,
+        profiles,
+        rules?,
+        tests,
+    ))
 }
 
 fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {
@@ -232,14 +260,16 @@ fn all_permissions(
     included: &[Included],
 ) -> Vec<Permission> {
     let mut all: Vec<Permission> = Vec::new();
+    // Without profiles nobody could give a value, and a text is a text as ever.
+    let parameters = fields.had("profiles");
     if let Some(node) = fields.take("permissions") {
-        permissions(r, node, &mut all);
+        permissions(r, node, parameters, &mut all);
     }
     for one in &all {
         extends::taken(r, included, "permission", one.name.as_str(), one.at);
     }
     for node in sections(included, "permissions") {
-        permissions(r, node, &mut all);
+        permissions(r, node, false, &mut all);
     }
     all
 }
@@ -319,7 +349,7 @@ fn within_bounds(
     }
 }
 
-fn permissions(r: &mut Reader, node: &Node, permissions: &mut Vec<Permission>) {
+fn permissions(r: &mut Reader, node: &Node, parameters: bool, permissions: &mut Vec<Permission>) {
     for (key, value) in r.named(node, "permissions", "actions", PERMISSIONS_MAX) {
         let name: Option<PermissionName> = r.parsed(key, "permission name");
         if let Some(name) = &name
@@ -332,11 +362,17 @@ fn permissions(r: &mut Reader, node: &Node, permissions: &mut Vec<Permission>) {
             ));
             continue;
         }
-        let targets = target::permission(r, value);
+        let template = parameters.then(|| profile::template(r, value)).flatten();
+        let targets = match template {
+            // Read once it is known what the values can be.
+            Some(_) => vec![],
+            None => target::permission(r, value),
+        };
         if let Some(name) = name {
             permissions.push(Permission {
                 name,
                 targets,
+                template,
                 at: key.at,
             });
         }

@@ -66,13 +66,14 @@ fn spec(r: &mut Reader, node: &Node, name: PolicyName) -> Option<(Vec<Parameter>
     super::destinations_and_times(r, &mut fields, &[]);
     let mut all = Vec::new();
     if let Some(node) = fields.take("permissions") {
-        permissions(r, node, &mut all);
+        permissions(r, node, false, &mut all);
     }
     let rules = fields
         .require(r, "rules")
         .and_then(|node| rules(r, node, &all))?;
     let names = super::case::Names {
         permissions: &all,
+        profiles: &[],
         rules: Some(&rules),
     };
     let tests = fields
@@ -92,6 +93,7 @@ fn spec(r: &mut Reader, node: &Node, name: PolicyName) -> Option<(Vec<Parameter>
         calendar: std::mem::take(&mut r.calendar),
         approvals: vec![],
         permissions: all,
+        profiles: vec![],
         rules,
         tests,
     };

@@ -146,6 +146,17 @@ fn permission(r: &mut Reader, node: &Node, permissions: &[Permission]) -> Option
         });
         return None;
     }
+    let parameters = permissions.iter().filter(|one| one.name == name);
+    if let Some(parameter) = parameters.flat_map(Permission::uses).next() {
+        let message =
+            format!("permission `{name}` has parameters, and a rule knows no `{parameter}`");
+        let error = Diagnostic::error(node.at, name.as_str(), message);
+        r.report(error.suggest(
+            "write the actions that the rule restricts in the rule itself (`exec`, `file`, `net`); a grant of the permission \
+             covers those that it contains",
+        ));
+        return None;
+    }
     Some(name)
 }
 

@@ -144,8 +144,13 @@ impl<'a> Attempt<'a> {
                 }
             }
             // What a grant may have covered is not tried both ways.
-            for permission in &narrowed.permissions {
-                if let Some(why) = self.unsure(&permission.targets) {
+            let with_values = self
+                .grants
+                .iter()
+                .filter_map(|grant| narrowed.instance(grant));
+            let plain = narrowed.permissions.iter().map(|one| one.targets.clone());
+            for targets in plain.chain(with_values) {
+                if let Some(why) = self.unsure(&targets) {
                     return Err(why);
                 }
             }
@@ -177,7 +182,9 @@ impl<'a> Attempt<'a> {
             mode: policy.mode,
             hosts: policy.hosts.clone(),
             subjects: policy.subjects.clone(),
-            sets: vec![],
+            // What has parameters is read with them.
+            sets: policy.sets.clone(),
+            profiles: policy.profiles.clone(),
             calendar: vec![],
             approvals: policy.approvals.clone(),
             permissions: permissions

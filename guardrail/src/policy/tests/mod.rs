@@ -8,6 +8,7 @@ mod defaults;
 mod floor;
 mod hosts;
 mod net;
+mod profiles;
 mod rates;
 mod schema;
 mod when;
@@ -380,7 +381,7 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
     };
     let sources = [
         spec("onLoss: {}"),
-        spec("profiles: []"),
+        spec("profiles: [{ name: a, allow: b, approval: c }]"),
         rule("flags: []"),
         document("subjects: { cgroups: [a] }\nrules: []"),
         with_rules(&["{ id: a, effect: deny, exec: { path: /a, hash: x } }"]),

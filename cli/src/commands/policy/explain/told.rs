@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 use stayhand_guardrail::{
+    key::PermissionRef,
     policy::{
         Outcome,
         case::{Account, Meeting, Situation, Way},
@@ -58,6 +59,9 @@ struct ToGoOn {
     permissions: Vec<String>,
     /// Only with all of them
     all_needed: bool,
+    /// How to ask for those that only a profile gives
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<String>,
 }
 
 /// A rule that the action meets.
@@ -107,7 +111,7 @@ impl Told {
             message: account.explanation.message.clone(),
             guarded: account.guarded,
             asks_agent: account.asks,
-            to_go_on: ToGoOn::of(account),
+            to_go_on: ToGoOn::of(situation, account),
             others: others
                 .map(|other| rule(other, Some(account.why_not(other))))
                 .collect(),
@@ -143,6 +147,7 @@ impl Told {
             ("message", safe(self.message.as_deref().unwrap_or_default())),
             ("decided", self.place().to_owned()),
             ("to go on", self.way()),
+            ("ask by", self.commands()),
             ("other rules", others.join("\n")),
             ("note", self.caveat.to_owned()),
         ]
@@ -164,6 +169,11 @@ impl Told {
                 "in the kernel, after the agent has told what a rule on this program asks (an expression, a hash)"
             }
         }
+    }
+
+    fn commands(&self) -> String {
+        let ways = self.to_go_on.as_ref();
+        ways.map_or_else(String::new, |ways| ways.commands.join("\n"))
     }
 
     fn way(&self) -> String {
@@ -189,7 +199,7 @@ impl Told {
 }
 
 impl ToGoOn {
-    fn of(account: &Account<'_>) -> Option<Self> {
+    fn of(situation: &Situation<'_>, account: &Account<'_>) -> Option<Self> {
         let (permissions, all_needed) = match &account.way {
             Way::Open => return None,
             Way::Any(permissions) => (permissions.as_slice(), false),
@@ -203,7 +213,41 @@ impl ToGoOn {
             approvers: approvers.map(ToString::to_string),
             permissions: permissions.iter().map(ToString::to_string).collect(),
             all_needed,
+            commands: permissions
+                .iter()
+                .filter(|one| !one.values.is_empty())
+                .filter_map(|one| command(situation, one))
+                .collect(),
         })
+    }
+}
+
+/// How somebody gives the user a permission that only a profile gives.
+fn command(situation: &Situation<'_>, wanted: &PermissionRef) -> Option<String> {
+    let mut policies = situation.policies.iter().map(|one| &one.policy);
+    let policy = policies.find(|one| one.name == wanted.policy)?;
+    let ask = policy.ask_for(wanted)?;
+    let mut text = format!(
+        "stayhand grant create --user {} --profile {}",
+        situation.user,
+        ask.profile.name()
+    );
+    let known = ask.profile.values.iter();
+    let known = known.map(|(name, value)| (name, value.to_owned()));
+    let open = ask.open.iter().map(|(name, value)| (name, value.clone()));
+    for (name, value) in known.chain(open) {
+        text.push_str(&format!(" --with {name}={}", quoted(&value)));
+    }
+    Some(text + " --for 1h --reason '...'")
+}
+
+/// As a shell takes it for one word; safe to show.
+fn quoted(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/+@:".contains(&byte);
+    if value.bytes().all(plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", safe(value).replace('\'', "'\\''"))
     }
 }
 

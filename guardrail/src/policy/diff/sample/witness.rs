@@ -31,6 +31,12 @@ pub(in crate::policy) fn witnesses(policies: [&Policy; 2]) -> (Vec<Attempt>, BTr
         rules
             .chain(permissions)
             .for_each(|target| found.add(target));
+        for reference in policy.examples() {
+            let targets = policy.instance(&reference).unwrap_or_default();
+            for target in &targets {
+                found.add(target);
+            }
+        }
         // Somebody thought of these; expressions have no others.
         for case in &policy.tests {
             found.push(case.attempt.clone());
