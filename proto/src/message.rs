@@ -24,6 +24,8 @@ pub struct Hello {
     pub enforced_generation: Generation,
     /// What the host is
     pub labels: HostLabels,
+    /// Whether it watches revisions beside those that it enforces
+    pub watches_shadows: bool,
 }
 
 /// From an agent.

@@ -220,6 +220,7 @@ fn state(generation: u64, leases: &[u128]) -> HostState {
         policies: vec![policy],
         leases: leases.iter().map(lease).collect(),
         answers: vec![],
+        shadows: vec![],
         flags: stayhand_guardrail::policy::Flags::default(),
     }
 }

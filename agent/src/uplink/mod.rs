@@ -226,6 +226,7 @@ impl Uplink {
             hooks: self.state().hooks,
             enforced_generation: self.health.now().generation,
             labels: facts.labels.clone(),
+            watches_shadows: true,
         }
     }
 

@@ -80,6 +80,7 @@ pub(crate) fn hello(enforced: u64) -> Hello {
         hooks: vec!["file_open".into()],
         enforced_generation: stayhand_guardrail::id::Generation(enforced),
         labels: stayhand_guardrail::policy::HostLabels::default(),
+        watches_shadows: true,
     }
 }
 

@@ -22,6 +22,10 @@ mod policies;
 #[cfg(test)]
 mod proposals;
 #[cfg(test)]
+mod rollouts;
+#[cfg(test)]
+mod rollouts_approved;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod sync;

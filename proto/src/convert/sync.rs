@@ -100,6 +100,7 @@ impl From<Hello> for v1::Hello {
             hooks,
             enforced_generation,
             labels,
+            watches_shadows,
         } = hello;
         Self {
             agent_version,
@@ -108,6 +109,7 @@ impl From<Hello> for v1::Hello {
             hooks,
             enforced_generation: enforced_generation.0,
             labels: labels.shown().collect(),
+            watches_shadows,
         }
     }
 }
@@ -122,6 +124,7 @@ impl TryFrom<v1::Hello> for Hello {
             hooks,
             enforced_generation,
             labels,
+            watches_shadows,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -130,6 +133,7 @@ impl TryFrom<v1::Hello> for Hello {
             hooks: texts("hooks", hooks)?,
             enforced_generation: Generation(enforced_generation),
             labels: host_labels(labels)?,
+            watches_shadows,
         })
     }
 }
@@ -185,6 +189,7 @@ impl From<HostState> for v1::HostState {
             leases,
             answers,
             flags,
+            shadows,
         } = state;
         Self {
             generation: generation.0,
@@ -198,6 +203,7 @@ impl From<HostState> for v1::HostState {
                     until_time: Some(timestamp(until)),
                 })
                 .collect(),
+            shadows: shadows.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -210,7 +216,11 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         leases,
         answers,
         flags,
+        shadows,
     } = wire;
+    let shadows = bounded("shadows", shadows, STATE_ITEMS_MAX)?
+        .into_iter()
+        .enumerate();
     let policies = bounded("policies", policies, STATE_ITEMS_MAX)?
         .into_iter()
         .enumerate();
@@ -237,6 +247,9 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
                 Ok((id("flags", &flag)?, time("flags", until_time)?))
             })
             .collect::<Result<_, Invalid>>()?,
+        shadows: shadows
+            .map(|(at, wire)| inside(&format!("shadows[{at}]"), wire.try_into()))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Properties of the conversions: what is hostile is refused with its place; what is domain survives the way.
 
 mod approvals;
+mod rollouts;
 
 use prost::Message as _;
 use stayhand_guardrail::{
@@ -171,7 +172,7 @@ fn kinds() -> Vec<EventKind> {
         EventKind::PolicyChanged(PolicyChanged {
             policy: "prod".parse().unwrap(),
             revision: Revision(2),
-            by: "root".parse().unwrap(),
+            by: by(),
             change: PolicyChange::Approved,
             proposal: Some(ProposalId(9)),
             reason: Some("read it".into()),
@@ -514,6 +515,11 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             server_time,
         }],
         flags: [("high-traffic".parse().unwrap(), UnixMs(9_000))].into(),
+        shadows: vec![PolicyRevision {
+            name: "prod".parse().unwrap(),
+            revision: Revision(2),
+            source: "a: o".into(),
+        }],
         answers: [Answer::Approved, Answer::Refused]
             .map(|answer| HoldAnswer {
                 hold: HoldId(9),
@@ -546,6 +552,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect(),
+        watches_shadows: true,
     };
     for up in [
         FromHost::Hello(hello),

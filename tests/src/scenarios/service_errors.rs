@@ -294,6 +294,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         hooks: vec!["file_open".into()],
         enforced_generation: 0,
         labels: vec![],
+        watches_shadows: false,
     };
     let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
     let ahead = Hello {
