@@ -19,37 +19,39 @@ use crate::{
 /// Revisions from here on only watch.
 const WATCHING: u64 = 100;
 
-/// Every policy of the case, as a later revision of the one before it.
-fn shadows(case: &Case) -> Vec<Versioned> {
-    let names = case.policies.iter().map(|one| one.policy.name.clone());
-    let names = names.cycle().skip(1);
-    let both = case.policies.iter().zip(names);
-    both.map(|(one, name)| {
+/// The first policy of the case is enforced; the next one is watched as a later revision of it, and the others as new ones.
+fn split(case: &Case) -> (Vec<Versioned>, Vec<Versioned>) {
+    let enforced: Vec<Versioned> = case.policies.iter().take(1).cloned().collect();
+    let first = case.policies.iter().take(1);
+    let first = first.map(|one| one.policy.name.clone());
+    let others = case.policies.iter().skip(1);
+    let names = first.chain(others.clone().skip(1).map(|one| one.policy.name.clone()));
+    let watched = others.zip(names).map(|(one, name)| {
         let mut policy = one.policy.clone();
         policy.name = name;
         Versioned {
             revision: Revision(one.revision.0 + WATCHING),
             policy,
         }
-    })
-    .collect()
+    });
+    (enforced, watched.collect())
 }
 
 #[test]
 fn whatever_a_shadow_says_verdicts_stay_and_only_would_haves_are_added() {
     let watched = Cell::new(0);
-    over(300, false, |case| {
+    over(500, false, |case| {
         let set = |all: &Vec<crate::id::FlagName>| -> Flags {
             all.iter()
                 .map(|one| (one.clone(), UnixMs(u64::MAX)))
                 .collect()
         };
         let flags = case.flags.as_ref().map(set);
-        let compiled =
-            |shadows: &[Versioned]| compile_beside(&case.policies, shadows, flags.as_ref());
+        let (enforced, shadows) = split(case);
+        let compiled = |shadows: &[Versioned]| compile_beside(&enforced, shadows, flags.as_ref());
         let alone = compiled(&[]).unwrap();
         // Together they may be more than fits; then a host refuses it and nothing is judged.
-        let Ok(beside) = compiled(&shadows(case)) else {
+        let Ok(beside) = compiled(&shadows) else {
             return Ok(());
         };
         let installed = |image| {
