@@ -11,7 +11,7 @@ use stayhand_guardrail::time::DurationMs;
 use tonic::{Response, Status};
 
 pub(crate) use agent::Agent;
-pub(crate) use control::{Control, NewGrant, Start, Tailed};
+pub(crate) use control::{Control, NewGrant, NewRevision, Start, Tailed};
 
 use crate::failure::{Failure, Kind};
 

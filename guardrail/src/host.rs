@@ -25,12 +25,17 @@ pub struct HostState {
     /// Flags that are set, each until then; none in what was written before there were any
     #[serde(default)]
     pub flags: Flags,
+    /// Revisions that are only watched beside the policies, by name, each once; none in what was written before there were
+    /// any
+    #[serde(default)]
+    pub shadows: Vec<PolicyRevision>,
 }
 
 impl HostState {
     /// Whether what is enforced of both is the same, but for leases of what is there and answers.
     pub fn compiles_as(&self, other: &Self) -> bool {
         self.policies == other.policies
+            && self.shadows == other.shadows
             && self.flags == other.flags
             && self.with_values() == other.with_values()
     }

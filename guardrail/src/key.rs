@@ -1,7 +1,7 @@
 //! Stable 64-bit keys under which the kernel knows rules and permissions, and references to both by name.
 //!
 //! A key depends on the names only, never on a revision or a position, so that a lease and a record mean the
-//! same rule before and after a swap.
+//! same rule before and after a swap. Rules of a shadow, which no lease is about, have keys of their own.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    id::{IdError, PermissionName, PolicyName, RuleId},
+    id::{IdError, PermissionName, PolicyName, Revision, RuleId},
     values::{self, Values},
 };
 
@@ -50,6 +50,15 @@ key!(
 /// Key of what counts a rate: a rule that says another rate counts anew.
 pub(crate) fn bucket_key(policy: &PolicyName, rule: &RuleId, rate: &str) -> u64 {
     derive("rate", policy.as_str(), &format!("{rule}\0{rate}"))
+}
+
+/// The key of a rule of a revision that only watches, beside another revision of its policy.
+pub(crate) fn shadow_key(policy: &PolicyName, revision: Revision, rule: &RuleId) -> RuleKey {
+    RuleKey(derive(
+        "shadow",
+        policy.as_str(),
+        &format!("{revision}\0{rule}"),
+    ))
 }
 
 /// First eight bytes of SHA-256 over `tag NUL policy NUL id`. Names cannot contain NUL, so no two pairs collide

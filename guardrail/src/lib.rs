@@ -19,6 +19,7 @@
 //! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |
 //! | Grant | a time-boxed permission that an operator issues | [`grant`] |
 //! | Lease | what a host knows of a grant: subject, permissions, deadlines | [`host::Lease`] |
+//! | Roll-out | a revision on its way to every host: `monitor` → `canary` → `done`, `stopped` from either | [`rollout`] |
 //! | Hold | one paused action: `pending` → `approved` · `refused` · `timed-out` · `cancelled` · `void` | [`hold`] |
 //! | Recorded decision | a decision that yields an event | [`event::DecisionEvent`] |
 //!
@@ -51,6 +52,7 @@ pub mod prefix;
 pub mod proposal;
 pub mod reason;
 pub mod redact;
+pub mod rollout;
 #[cfg(test)]
 mod seeded;
 pub mod subject;

@@ -68,6 +68,8 @@ pub const TIMES_MAX: usize = 16;
 pub const TEST_NAME_BYTES_MAX: usize = 100;
 /// Labels of one host, and labels that one policy asks for: environment, region, role, tier and the like.
 pub const LABELS_MAX: usize = 32;
+/// Labels, each with one value, that name the hosts which get a revision first: as many as a host can have.
+pub const CANARY_LABELS_MAX: usize = LABELS_MAX;
 /// Items of one list: paths, groups, users, ranges, ports.
 pub const LIST_MAX: usize = 256;
 /// Bytes of a path: `PATH_MAX` (linux/limits.h) with its NUL.

@@ -2,7 +2,7 @@
 //! stores and spools, which so need no format of their own. Adds no frame and no checksum.
 
 use prost::Message as _;
-use stayhand_guardrail::{event::Event, hold::Hold, proposal::Proposal};
+use stayhand_guardrail::{event::Event, hold::Hold, proposal::Proposal, rollout::Rollout};
 
 use crate::{convert::Invalid, v1};
 
@@ -39,5 +39,17 @@ pub fn encode_proposal(proposal: Proposal) -> Vec<u8> {
 pub fn decode_proposal(bytes: &[u8]) -> Result<Proposal, Invalid> {
     v1::PolicyProposal::decode(bytes)
         .map_err(|problem| Invalid::new("proposal", problem))?
+        .try_into()
+}
+
+/// A roll-out as bytes.
+pub fn encode_rollout(rollout: Rollout) -> Vec<u8> {
+    v1::PolicyRollout::from(rollout).encode_to_vec()
+}
+
+/// Reads a roll-out.
+pub fn decode_rollout(bytes: &[u8]) -> Result<Rollout, Invalid> {
+    v1::PolicyRollout::decode(bytes)
+        .map_err(|problem| Invalid::new("rollout", problem))?
         .try_into()
 }

@@ -26,6 +26,8 @@ pub struct Hello {
     pub labels: HostLabels,
     /// Policies of its own floor, each with a digest
     pub floor: Vec<String>,
+    /// Whether it watches revisions beside those that it enforces
+    pub watches_shadows: bool,
 }
 
 /// From an agent.

@@ -4,6 +4,7 @@ use stayhand_guardrail::{
     grant::{Grant, HostEnforcement},
     id::{Generation, HostId, PolicyName, Revision, UserName},
     policy::HostLabels,
+    rollout::Rollout,
     time::UnixMs,
 };
 use uuid::Uuid;
@@ -41,8 +42,50 @@ pub struct PolicyView {
     pub applied_by: UserName,
     /// When
     pub create_time: UnixMs,
-    /// Per host
+    /// Per host that is to have it
     pub enforcement: Vec<EnforcementView>,
+    /// How it came to the hosts; none where all got it at once
+    pub rollout: Option<Rollout>,
+}
+
+/// How far a policy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyStatusView {
+    /// The policy
+    pub policy: PolicyName,
+    /// Its newest version
+    pub revision: Revision,
+    /// How that comes to the hosts; none where all got it at once
+    pub rollout: Option<Rollout>,
+    /// What the phase waits for
+    pub waits_for: Option<String>,
+    /// When it ends, where it waits for time only
+    pub phase_end: Option<UnixMs>,
+    /// How often it restricted on the hosts of the phase
+    pub counted: u64,
+    /// How often it may
+    pub limit: u64,
+    /// Hosts for which it is meant
+    pub hosts: u32,
+    /// Those that enforce the newest version
+    pub enforced: u32,
+    /// The others, as far as they are named
+    pub behind: Vec<BehindView>,
+    /// How many are not named
+    pub more: u32,
+}
+
+/// A host that does not enforce the newest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BehindView {
+    /// The host
+    pub host: HostId,
+    /// What it is to have now
+    pub revision: Option<Revision>,
+    /// Why
+    pub reason: String,
+    /// Whether that is as it should be
+    pub expected: bool,
 }
 
 /// A host.

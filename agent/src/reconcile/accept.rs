@@ -24,38 +24,42 @@ pub struct Accepted {
     pub image: Arc<Image>,
 }
 
-/// Parses every policy of a state and compiles those that count on a host with these labels, beside the host's own `floor`.
-/// One that does not count here has to be readable all the same: what it says of hosts is part of it.
+/// Parses every policy of a state and compiles those that count on a host with these labels, beside the host's own `floor`,
+/// and beside them those that are only watched. One that does not count here has to be readable all the same: what it says of
+/// hosts is part of it.
 pub fn accept(
     state: HostState,
     labels: &HostLabels,
     floor: &[Versioned],
 ) -> Result<Accepted, Vec<String>> {
-    let bytes: usize = state
-        .policies
-        .iter()
-        .map(|policy| policy.source.len())
-        .sum();
+    let sources = state.policies.iter().chain(&state.shadows);
+    let bytes: usize = sources.map(|policy| policy.source.len()).sum();
     if bytes > SOURCES_BYTES_MAX {
         return Err(vec![format!(
             "the policies have {bytes} bytes, more than the {SOURCES_BYTES_MAX} of one host"
         )]);
     }
     let mut reasons = Vec::new();
-    let mut policies = Vec::new();
-    for one in &state.policies {
-        match parse(one) {
-            Ok(policy) => policies.push(policy),
-            Err(found) => reasons.extend(found),
+    let mut counting = |sources: &[PolicyRevision]| {
+        let mut policies = Vec::new();
+        for one in sources {
+            match parse(one) {
+                Ok(policy) => policies.push(policy),
+                Err(found) => reasons.extend(found),
+            }
         }
-    }
+        policies.retain(|one| one.policy.hosts.selects(labels));
+        policies
+    };
+    let (mut policies, shadows) = (counting(&state.policies), counting(&state.shadows));
     if !reasons.is_empty() {
         return Err(shown(reasons));
     }
-    policies.extend(floor.iter().cloned());
-    policies.retain(|one| one.policy.hosts.selects(labels));
+    let own = floor.iter().filter(|one| one.policy.hosts.selects(labels));
+    policies.extend(own.cloned());
     // What leases carry that has values; what no profile of these policies gives permits nothing.
-    match policy::compile_granted(&policies, Some(&state.flags), &state.with_values()) {
+    let granted = state.with_values();
+    match policy::compile_beside(&policies, &shadows, Some(&state.flags), &granted) {
         Ok(image) => Ok(Accepted {
             state,
             image: Arc::new(image),
@@ -215,5 +219,43 @@ mod tests {
             .collect();
         let reasons = accept(state, &labels, &[]).unwrap_err();
         assert!(reasons[0].contains("policy there@1:"), "{reasons:?}");
+    }
+
+    /// What is enforced, and the same document as a later revision that is watched.
+    fn watched() -> (HostState, HostLabels) {
+        let mut state = state(&[("here", "{ env: prod }")]);
+        let shadows = state.policies.iter().map(|one| PolicyRevision {
+            revision: Revision(2),
+            ..one.clone()
+        });
+        state.shadows = shadows.collect();
+        let labels = ["env=prod"].map(|one| one.parse().unwrap());
+        (state, labels.into_iter().collect())
+    }
+
+    #[test]
+    fn a_shadow_that_cannot_be_read_is_refused() {
+        let (mut state, labels) = watched();
+        state.shadows[0].source.push_str("  nonsense: 1\n");
+        let reasons = accept(state, &labels, &[]).unwrap_err();
+        assert!(reasons[0].contains("policy here@2:"), "{reasons:?}");
+    }
+
+    #[test]
+    fn a_shadow_only_watches_under_its_own_revision_and_makes_another_image() {
+        let (state, labels) = watched();
+        let without = HostState {
+            shadows: vec![],
+            ..state.clone()
+        };
+        assert!(!state.compiles_as(&without));
+        let image = accept(state, &labels, &[]).unwrap().image;
+        let rules = image.rules.values();
+        let rules: Vec<(u64, bool)> = rules.map(|one| (one.revision.0, one.monitor)).collect();
+        assert_eq!(rules.len(), 2);
+        assert!(
+            rules.contains(&(1, false)) && rules.contains(&(2, true)),
+            "{rules:?}"
+        );
     }
 }

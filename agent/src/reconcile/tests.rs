@@ -244,6 +244,7 @@ pub(super) fn state(generation: u64, leases: &[u128]) -> HostState {
         policies: vec![policy],
         leases: leases.iter().map(lease).collect(),
         answers: vec![],
+        shadows: vec![],
         flags: stayhand_guardrail::policy::Flags::default(),
     }
 }

@@ -227,6 +227,7 @@ impl Uplink {
             enforced_generation: self.health.now().generation,
             labels: facts.labels.clone(),
             floor: facts.floor.clone(),
+            watches_shadows: true,
         }
     }
 

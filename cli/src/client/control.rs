@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use stayhand_guardrail::{event::Event, time::DurationMs};
+use stayhand_guardrail::{event::Event, id::PolicyName, rollout::Plan, time::DurationMs};
 use stayhand_proto::v1::{
     event_service_client::EventServiceClient, flag_service_client::FlagServiceClient,
     grant_service_client::GrantServiceClient, hold_service_client::HoldServiceClient,
@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     screen::Screen,
     time::Moment,
-    view::{Applied, Flag, Grant, Hold, Host, Policy, Proposal},
+    view::{Applied, Flag, Grant, Hold, Host, Policy, PolicyStatus, Proposal, Rollout},
 };
 
 const CONTROL: Listener = Listener {
@@ -56,6 +56,19 @@ pub(crate) struct NewGrant {
     /// Makes a repetition harmless
     pub(crate) request_id: String,
     pub(crate) dry_run: bool,
+}
+
+/// What is to become the newest revision of a policy.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NewRevision {
+    pub(crate) source: String,
+    pub(crate) dry_run: bool,
+    /// The revision that it is to replace, if only that one
+    pub(crate) replaces: Option<u64>,
+    /// None: every host gets it at once
+    pub(crate) rollout: Option<Plan>,
+    /// Stop a roll-out of the policy that runs, for this reason
+    pub(crate) stop_reason: Option<String>,
 }
 
 /// Where a tail of events starts.
@@ -304,17 +317,21 @@ impl Control {
             .map(Host::of)
     }
 
-    /// Of a policy that is at another revision than `replaces`, nothing is changed.
-    pub(crate) async fn apply_policy(
-        &self,
-        source: String,
-        dry_run: bool,
-        replaces: Option<u64>,
-    ) -> Result<Applied, Failure> {
+    /// Of a policy that is at another revision than it replaces, nothing is changed.
+    pub(crate) async fn apply_policy(&self, new: NewRevision) -> Result<Applied, Failure> {
+        let NewRevision {
+            source,
+            dry_run,
+            replaces,
+            rollout,
+            stop_reason,
+        } = new;
         let request = v1::ApplyPolicyRequest {
             source,
             validate_only: dry_run,
             etag: replaces.map_or_else(String::new, |revision| revision.to_string()),
+            rollout: rollout.map(Into::into),
+            stop_reason: stop_reason.unwrap_or_default(),
         };
         let mut policies = self.policies();
         let call = policies.apply_policy(request);
@@ -371,6 +388,44 @@ impl Control {
         answer("refuse the proposal", self.patience, call)
             .await
             .map(Proposal::of)
+    }
+
+    pub(crate) async fn change_rollout(
+        &self,
+        policy: &str,
+        change: v1::change_rollout_request::Change,
+        reason: String,
+    ) -> Result<Rollout, Failure> {
+        let request = v1::ChangeRolloutRequest {
+            name: format!("policies/{policy}"),
+            change: change.into(),
+            reason,
+        };
+        let mut policies = self.policies();
+        let call = policies.change_rollout(request);
+        answer("change the roll-out", self.patience, call)
+            .await
+            .map(Rollout::of)
+    }
+
+    /// How far every policy is, or one.
+    pub(crate) async fn policy_status(
+        &self,
+        only: Option<&PolicyName>,
+    ) -> Result<Vec<PolicyStatus>, Failure> {
+        let name = only.map_or_else(String::new, |only| format!("policies/{only}"));
+        let listed = pages(async |page_token| {
+            let request = v1::ListPolicyStatusRequest {
+                page_size: PAGE,
+                page_token,
+                name: name.clone(),
+            };
+            let mut policies = self.policies();
+            let call = policies.list_policy_status(request);
+            let page = answer("read how far the policies are", self.patience, call).await?;
+            Ok((page.policies, page.next_page_token))
+        });
+        Ok(listed.await?.into_iter().map(PolicyStatus::of).collect())
     }
 
     /// A revision of a policy; 0 is the newest.

@@ -15,9 +15,11 @@ mod presets;
 mod proposal;
 mod recorded;
 mod replay;
+mod roll_out;
 mod rollback;
 mod schema;
 mod show;
+mod status;
 mod test;
 
 use std::io::Read as _;
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Approve(proposal::Answer),
     /// Refuse a proposed change, or take back one's own
     Refuse(proposal::Answer),
+    RollOut(roll_out::RollOut),
+    Status(status::Status),
     Rollback(rollback::Rollback),
     Show(show::Show),
     Schema(schema::Schema),
@@ -74,6 +78,8 @@ pub(crate) async fn run(
         Command::Proposals(arguments) => proposal::list(arguments, global, screen).await,
         Command::Approve(answer) => proposal::approve(answer, global, screen).await,
         Command::Refuse(answer) => proposal::refuse(answer, global, screen).await,
+        Command::RollOut(arguments) => roll_out::run(arguments, global, screen).await,
+        Command::Status(arguments) => status::run(arguments, global, screen).await,
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
         Command::Schema(_) => schema::run(screen),
         Command::Show(arguments) => show::run(arguments, global, screen).await,
@@ -89,6 +95,15 @@ async fn find(control: &Control, name: &PolicyName, revision: u64) -> Result<Pol
         }
         _ => failure,
     })
+}
+
+/// What hosts have where a roll-out of this revision does not say otherwise; none of a policy that is new.
+async fn standing(newest: Policy, control: &Control) -> Result<Option<Policy>, Failure> {
+    match newest.standing() {
+        0 => Ok(None),
+        revision if revision == newest.revision => Ok(Some(newest)),
+        revision => control.policy(&newest.name, revision).await.map(Some),
+    }
 }
 
 /// Opens a file; `-` is standard input.

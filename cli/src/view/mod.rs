@@ -12,6 +12,7 @@ mod host;
 mod parts;
 mod policy;
 mod proposal;
+mod rollout;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub(crate) use host::Host;
 pub(crate) use parts::{HostEnforcement, Subject, Time, cell, cut, prose};
 pub(crate) use policy::{Applied, Finding, Policy};
 pub(crate) use proposal::Proposal;
+pub(crate) use rollout::{PolicyStatus, Rollout};
 pub(crate) use status::{AgentStatus, Identity};

@@ -7,6 +7,7 @@ use stayhand_proto::v1;
 use super::{
     parts::{self, HostEnforcement, Time},
     proposal::Proposal,
+    rollout::Rollout,
 };
 use crate::{render::View, time::Moment};
 
@@ -17,7 +18,11 @@ pub(crate) struct Policy {
     pub(crate) revision: u64,
     pub(crate) applied_by: String,
     pub(crate) create_time: Option<Time>,
+    /// Hosts that are to have it now
     pub(crate) enforcement: Vec<HostEnforcement>,
+    /// How it came to the hosts; left out where all got it at once
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<Rollout>,
     pub(crate) source: String,
 }
 
@@ -57,7 +62,35 @@ impl Policy {
                 .into_iter()
                 .map(HostEnforcement::of)
                 .collect(),
+            rollout: wire.rollout.map(Rollout::of),
             source: wire.source,
+        }
+    }
+
+    /// The revision that hosts have where a roll-out does not say otherwise; 0 for none.
+    pub(crate) fn standing(&self) -> u64 {
+        let unfinished = self.rollout.as_ref();
+        let unfinished = unfinished.filter(|one| one.is_running() || one.is_stopped());
+        unfinished.map_or(self.revision, |one| one.before_revision)
+    }
+
+    /// How its roll-out was stopped, if it was.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let stopped = self.rollout.as_ref().filter(|one| one.is_stopped());
+        stopped.map(Rollout::shown)
+    }
+
+    /// Whether not every host is to have it yet.
+    pub(crate) fn is_rolled_out(&self) -> bool {
+        self.rollout.as_ref().is_some_and(Rollout::is_running)
+    }
+
+    /// `2/3`, and of a revision that not every host is to have yet, that.
+    fn enforced(&self) -> String {
+        let on = parts::enforced_on(&self.enforcement);
+        match &self.rollout {
+            Some(one) if one.is_running() || one.is_stopped() => format!("{on} {}", one.state),
+            _ => on,
         }
     }
 
@@ -111,7 +144,7 @@ impl View for Policy {
                 .map(|time| moment.short(time))
                 .unwrap_or_default(),
             parts::cell(&self.applied_by),
-            parts::enforced_on(&self.enforcement),
+            self.enforced(),
         ]
     }
 
@@ -124,6 +157,13 @@ impl View for Policy {
                 "applied",
                 self.create_time
                     .map(|time| moment.full(time))
+                    .unwrap_or_default(),
+            ),
+            (
+                "roll-out",
+                self.rollout
+                    .as_ref()
+                    .map(Rollout::shown)
                     .unwrap_or_default(),
             ),
             ("hosts", parts::host_lines(&self.enforcement)),

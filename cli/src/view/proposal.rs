@@ -7,6 +7,7 @@ use stayhand_proto::v1::{self, policy_proposal::State};
 use super::{
     approval::Approval,
     parts::{self, Time},
+    rollout::Plan,
 };
 use crate::{render::View, time::Moment};
 
@@ -19,6 +20,9 @@ pub(crate) struct Proposal {
     pub(crate) base_revision: u64,
     pub(crate) state: &'static str,
     proposed_by: String,
+    /// How it comes to the hosts; left out where all get it at once
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<Plan>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Approval>,
     create_time: Option<Time>,
@@ -52,6 +56,7 @@ impl Proposal {
             base_revision: wire.base_revision,
             state,
             proposed_by: wire.proposed_by,
+            rollout: wire.rollout.map(Plan::of),
             approval: wire.approval.map(Approval::of),
             create_time: parts::time(wire.create_time),
             expire_time: parts::time(wire.expire_time),
@@ -142,6 +147,10 @@ impl View for Proposal {
             ("proposal", self.number()),
             ("policy", safe(&self.policy)),
             ("replaces", self.replaces()),
+            (
+                "roll-out",
+                self.rollout.as_ref().map(Plan::shown).unwrap_or_default(),
+            ),
             ("state", self.state.into()),
             ("proposed by", safe(&self.proposed_by)),
             ("approval", approval.unwrap_or_default()),

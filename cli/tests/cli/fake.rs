@@ -40,6 +40,7 @@ pub(crate) struct Told {
     pub(crate) policies: Vec<v1::Policy>,
     /// The first is what applying and answering yield
     pub(crate) proposals: Vec<v1::PolicyProposal>,
+    pub(crate) statuses: Vec<v1::PolicyStatus>,
     pub(crate) warnings: Vec<v1::Diagnostic>,
     pub(crate) events: Vec<v1::TailEventsResponse>,
     pub(crate) explanations: Vec<v1::Explanation>,
@@ -362,6 +363,22 @@ impl hosts::HostService for Service {
     }
 }
 
+/// What a call says of a roll-out, nothing where it says nothing.
+fn rolled_out(asked: &v1::ApplyPolicyRequest) -> String {
+    let plan = asked.rollout.as_ref().map(|plan| {
+        let seconds = |span: Option<prost_types::Duration>| span.map_or(0, |span| span.seconds);
+        let (watched, first) = (seconds(plan.monitor_for), seconds(plan.canary_for));
+        let canary = plan.canary.join(" ");
+        format!(
+            " watched {watched} s, on {canary} {first} s, {}x",
+            plan.stop_at
+        )
+    });
+    let stop = Some(&asked.stop_reason).filter(|reason| !reason.is_empty());
+    let stop = stop.map(|reason| format!(" stopping: {reason}"));
+    plan.unwrap_or_default() + &stop.unwrap_or_default()
+}
+
 #[tonic::async_trait]
 impl policies::PolicyService for Service {
     async fn apply_policy(
@@ -371,8 +388,9 @@ impl policies::PolicyService for Service {
         let asked = request.into_inner();
         let told = self
             .told(format!(
-                "apply {} bytes{}, {}",
+                "apply {} bytes{}{}, {}",
                 asked.source.len(),
+                rolled_out(&asked),
                 match asked.etag.as_str() {
                     "" => String::new(),
                     etag => format!(" in place of {etag}"),
@@ -458,6 +476,34 @@ impl policies::PolicyService for Service {
             .told(format!("refuse {}: {}", asked.name, asked.reason))
             .await?;
         unique(&told.proposals, &asked.name, |one| &one.name).map(Response::new)
+    }
+
+    async fn change_rollout(
+        &self,
+        request: Request<v1::ChangeRolloutRequest>,
+    ) -> Answer<v1::PolicyRollout> {
+        let asked = request.into_inner();
+        let change = asked.change().as_str_name();
+        let told = self
+            .told(format!("{change} {}: {}", asked.name, asked.reason))
+            .await?;
+        let mut rollouts = told.statuses.iter().filter_map(|one| one.rollout.clone());
+        let first = rollouts.next();
+        first
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("no roll-out"))
+    }
+
+    async fn list_policy_status(
+        &self,
+        request: Request<v1::ListPolicyStatusRequest>,
+    ) -> Answer<v1::ListPolicyStatusResponse> {
+        let name = request.into_inner().name;
+        let told = self.told(format!("status {name}")).await?;
+        Ok(Response::new(v1::ListPolicyStatusResponse {
+            policies: told.statuses.clone(),
+            next_page_token: String::new(),
+        }))
     }
 }
 

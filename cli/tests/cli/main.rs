@@ -26,5 +26,6 @@ mod offline;
 mod policies;
 mod proposals;
 mod replay;
+mod rollouts;
 mod run;
 mod sample;

@@ -5,18 +5,19 @@ use stayhand_guardrail::{
     limits::SOURCE_BYTES_MAX,
 };
 use stayhand_proto::{
-    convert::name,
+    convert::{name, optional},
     v1::{
-        ApplyPolicyRequest, ApplyPolicyResponse, ApproveProposalRequest, GetPolicyRequest,
-        GetProposalRequest, ListPoliciesRequest, ListPoliciesResponse, ListProposalsRequest,
-        ListProposalsResponse, Policy, PolicyProposal, RefuseProposalRequest,
-        policy_service_server::PolicyService,
+        ApplyPolicyRequest, ApplyPolicyResponse, ApproveProposalRequest, ChangeRolloutRequest,
+        GetPolicyRequest, GetProposalRequest, ListPoliciesRequest, ListPoliciesResponse,
+        ListPolicyStatusRequest, ListPolicyStatusResponse, ListProposalsRequest,
+        ListProposalsResponse, Policy, PolicyProposal, PolicyRollout, RefuseProposalRequest,
+        change_rollout_request::Change, policy_service_server::PolicyService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use super::{Api, page::Page, status};
-use crate::app::{Applied, ApplyPolicy, Error};
+use crate::app::{Applied, ApplyPolicy, Error, RolloutChange};
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -29,6 +30,8 @@ impl PolicyService for Api {
             source,
             validate_only,
             etag,
+            rollout,
+            stop_reason,
         } = request.into_inner();
         if source.len() > SOURCE_BYTES_MAX {
             let problem = format!(
@@ -37,10 +40,14 @@ impl PolicyService for Api {
             );
             return Err(status::of(&Error::field("source", problem)));
         }
+        let rollout =
+            optional("rollout", rollout).map_err(|invalid| status::of(&invalid.into()))?;
         let apply = ApplyPolicy {
             source,
             validate_only,
             etag,
+            rollout,
+            stop_reason: Some(stop_reason).filter(|reason| !reason.is_empty()),
         };
         let applied = self
             .to_the_end(|app| async move { app.apply_policy(&operator, apply).await })
@@ -178,5 +185,62 @@ impl PolicyService for Api {
             app.refuse_proposal(&operator, id, reason).await
         });
         Ok(Response::new(refused.await?.into()))
+    }
+
+    async fn change_rollout(
+        &self,
+        request: Request<ChangeRolloutRequest>,
+    ) -> Result<Response<PolicyRollout>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let wire = request.into_inner();
+        let asked = wire.change();
+        let ChangeRolloutRequest {
+            name: policy,
+            change: _,
+            reason,
+        } = wire;
+        let changed = self.to_the_end(|app| async move {
+            let policy = name::parse("name", name::POLICIES, &policy)?;
+            let change = match asked {
+                Change::Stop => RolloutChange::Stop,
+                Change::Resume => RolloutChange::Resume,
+                Change::Advance => RolloutChange::Advance,
+                Change::Unspecified => {
+                    return Err(Error::field("change", "is no change of a roll-out"));
+                }
+            };
+            app.change_rollout(&operator, policy, change, reason).await
+        });
+        Ok(Response::new(changed.await?.into()))
+    }
+
+    async fn list_policy_status(
+        &self,
+        request: Request<ListPolicyStatusRequest>,
+    ) -> Result<Response<ListPolicyStatusResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let ListPolicyStatusRequest {
+            page_size,
+            page_token,
+            name: asked,
+        } = request.into_inner();
+        let list = async {
+            let only: Option<PolicyName> = name::optional("name", name::POLICIES, &asked)?;
+            let page = Page::of("status", &asked, page_size, &page_token)?;
+            let mut found = self.app.policy_status(&operator, only.as_ref()).await?;
+            if let Some(after) = &page.cursor {
+                found.retain(|one| one.policy.as_str() > after.as_str());
+            }
+            found.truncate(page.size as usize);
+            let next_page_token =
+                page.next(found.len(), found.last().map(|one| one.policy.clone()));
+            Ok(ListPolicyStatusResponse {
+                policies: found.into_iter().map(Into::into).collect(),
+                next_page_token,
+            })
+        };
+        list.await
+            .map(Response::new)
+            .map_err(|error: Error| status::of(&error))
     }
 }

@@ -1,7 +1,7 @@
 //! From failures to `google.rpc.Status`: one total function, so that every failure has one code, one reason for
 //! programs, and a remedy for people.
 
-use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError, proposal};
+use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError, proposal, rollout};
 use stayhand_proto::failure::{AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, Failure};
 use tonic::{Code, Status};
 
@@ -100,6 +100,18 @@ fn code(error: &Error) -> (Code, &'static str) {
             (Code::FailedPrecondition, "PROPOSAL_OVER")
         }
         Error::Proposal(proposal::Illegal::Own { .. }) => (Code::PermissionDenied, "OWN_PROPOSAL"),
+        Error::NoRollout(_) => (Code::NotFound, "UNKNOWN_ROLLOUT"),
+        Error::Rollout(rollout::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
+        Error::Rollout(rollout::Illegal::State { .. }) => {
+            (Code::FailedPrecondition, "ROLLOUT_OVER")
+        }
+        Error::Rollout(rollout::Illegal::Refused { .. }) => {
+            (Code::FailedPrecondition, "ROLLOUT_REFUSED")
+        }
+        Error::RolloutRuns { .. } => (Code::FailedPrecondition, "ROLLOUT_RUNS"),
+        Error::RolloutStopped { .. } => (Code::FailedPrecondition, "ROLLOUT_STOPPED"),
+        Error::RolloutApproved(_) => (Code::PermissionDenied, "ROLLOUT_APPROVED"),
+        Error::TooManyRollouts(_) => (Code::ResourceExhausted, "TOO_MANY_ROLLOUTS"),
         Error::People(_) => (Code::Unavailable, "PEOPLE_UNKNOWN"),
         Error::HoldOver(hold::Illegal::NotCounted { .. })
         | Error::Proposal(proposal::Illegal::NotCounted { .. }) => {

@@ -20,7 +20,7 @@ pub(super) fn check(policy: &Policy, set: &PolicySet) -> Result<Vec<Diagnostic>,
             findings,
         });
     }
-    let others = set.iter().filter(|other| other.name != policy.name);
+    let others = set.standing().filter(|other| other.name != policy.name);
     let host: Vec<Versioned> = std::iter::once(policy)
         .chain(others)
         .map(|policy| Versioned {

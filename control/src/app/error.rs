@@ -6,7 +6,7 @@ use stayhand_guardrail::{
     key::PermissionRef,
     policy::{Diagnostic, compile::CompileError, floor, profile},
     prefix::PrefixError,
-    proposal,
+    proposal, rollout,
     time::{DurationMs, UnixMs},
 };
 
@@ -166,6 +166,42 @@ pub enum Error {
     /// Too many wait.
     #[error("{0} proposals wait already; approve or refuse some of them first")]
     TooManyProposals(u64),
+    /// Nothing of it is being rolled out.
+    #[error("nothing of policy `{0}` is being rolled out; `stayhand policy status` shows what is")]
+    NoRollout(PolicyName),
+    /// It cannot happen to the roll-out.
+    #[error(transparent)]
+    Rollout(#[from] rollout::Illegal),
+    /// One at a time.
+    #[error(
+        "revision {revision} of policy `{policy}` is being rolled out, and nothing else can be applied meanwhile; stop it first: stayhand policy roll-out {policy} --stop --reason '…'"
+    )]
+    RolloutRuns {
+        /// The policy
+        policy: PolicyName,
+        /// The revision
+        revision: Revision,
+    },
+    /// What was stopped is not begun again by whoever did not see that.
+    #[error(
+        "this document is revision {revision} of policy `{policy}`, whose roll-out was stopped: {reason}; change it, or go on with it: stayhand policy roll-out {policy} --resume --reason '…'"
+    )]
+    RolloutStopped {
+        /// The policy
+        policy: PolicyName,
+        /// The revision
+        revision: Revision,
+        /// Why it was stopped
+        reason: String,
+    },
+    /// Nobody alone changes what several people approved.
+    #[error(
+        "changes of policies take several people here (`policies.stages`), and what they approved of `{0}` is its whole roll-out: nobody shortens it, or goes on after a stop; stop it and propose the revision again"
+    )]
+    RolloutApproved(PolicyName),
+    /// As many as are compiled in every way in which hosts can have them.
+    #[error("{0} policies are being rolled out already; wait until one is done, or stop one")]
+    TooManyRollouts(usize),
     /// Somebody may be on call or a manager, and nobody can tell.
     #[error(transparent)]
     People(#[from] PeopleError),

@@ -11,7 +11,7 @@ use stayhand_guardrail::{
 use stayhand_proto::limits::BATCH_EVENTS_MAX;
 use uuid::Uuid;
 
-use super::{App, Error, holds};
+use super::{App, Error, holds, rollouts};
 use crate::{
     limits::EVENT_SEQ_MAX,
     operator::{HostAgent, Operator},
@@ -78,6 +78,10 @@ impl App {
             EventKind::Decision(decision) => outcome(decision),
             _ => None,
         };
+        let decision = match &event.kind {
+            EventKind::Decision(decision) => Some(decision.clone()),
+            _ => None,
+        };
         let host = event.host.clone();
         let Some((_, gap)) = write.append(event).await? else {
             return Ok(());
@@ -85,6 +89,10 @@ impl App {
         if let Some(gap) = gap {
             let (from, to) = (gap.from, gap.to);
             tracing::error!(%host, epoch = %gap.epoch, %from, %to, "events are missing and no loss record says so");
+        }
+        // Only here: one that is sent again counts once.
+        if let Some(decision) = decision {
+            rollouts::count(write, &host, &decision).await?;
         }
         if let Some((id, fact)) = outcome
             && let Some(stored) = write

@@ -42,7 +42,15 @@ impl App {
         {
             rebooted(&mut write, host).await?;
         }
+        let traits = write.host_traits(host).await?;
         write.put_host(host, hello, clock::now()).await?;
+        // Another host than before, as far as roll-outs are concerned.
+        let changed = traits.is_some_and(|(labels, watches)| {
+            labels != hello.labels || watches != hello.watches_shadows
+        });
+        if changed && !write.in_force().await?.rolling.is_empty() {
+            write.publish(Some(host)).await?;
+        }
         // A host that this store does not know, or that is ahead of it: the numbers are another store's, or those
         // of a newer copy of this one, so what the host has says nothing about what it should have.
         let foreign = match &known {

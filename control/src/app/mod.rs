@@ -15,16 +15,21 @@ mod policies;
 mod presence;
 mod profiles;
 mod proposals;
+mod rollouts;
+mod status;
 mod ticker;
+mod together;
 mod view;
 
 pub use error::Error;
 pub use events::{Batch, Through};
 pub use grants::CreateGrant;
-pub use policies::{Applied, ApplyPolicy, PolicySet};
+pub use policies::{Applied, ApplyPolicy};
 pub use presence::Session;
 pub use profiles::AskedProfile;
+pub use rollouts::RolloutChange;
 pub use ticker::tick_until;
+pub use together::PolicySet;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -68,7 +73,7 @@ impl App {
         &self.store
     }
 
-    /// The newest policies, parsed.
+    /// The revisions that count, parsed.
     fn policies(&self) -> Arc<PolicySet> {
         Arc::clone(&self.policies.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,5 +1,7 @@
 //! From `NAME` or `POLICY/NAME` to a permission that some policy defines.
 
+use std::collections::BTreeSet;
+
 use stayhand_guardrail::{
     id::{GroupName, PermissionName, UserName},
     key::PermissionRef,
@@ -90,11 +92,13 @@ pub(super) fn guarded(
     }
 }
 
+/// Of every revision that counts; what two revisions of a policy define is one permission.
 fn all(set: &PolicySet) -> impl Iterator<Item = PermissionRef> + '_ {
-    set.iter().flat_map(|policy| {
+    let each = set.iter().flat_map(|policy| {
         let names = policy.permissions.iter().map(|permission| &permission.name);
         names.map(|name| PermissionRef::plain(policy.name.clone(), name.clone()))
-    })
+    });
+    each.collect::<BTreeSet<_>>().into_iter()
 }
 
 fn shown(permissions: impl Iterator<Item = PermissionRef>) -> Vec<String> {

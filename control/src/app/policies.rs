@@ -12,39 +12,21 @@ use stayhand_guardrail::{
     key::PermissionRef,
     policy::{self, Diagnostic, HostSelector, Policy, Versioned, floor},
     proposal::Proposal,
+    rollout::{Plan, Rollout, State},
     text::safe,
 };
-use stayhand_proto::{limits::SOURCES_BYTES_MAX, view::PolicyView};
+use stayhand_proto::view::PolicyView;
 
-use super::{App, Error, cases, profiles, view};
+use super::{
+    App, Error, PolicySet, cases, ids, profiles, rollouts,
+    together::{self, Candidate},
+    view::{self, Seen},
+};
 use crate::{
     clock,
     operator::Operator,
     store::{StoredPolicy, Write},
 };
-
-/// The newest revision of every policy, parsed.
-#[derive(Debug, Default)]
-pub struct PolicySet(Vec<Versioned>);
-
-impl PolicySet {
-    /// The policies.
-    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
-        self.0.iter().map(|one| &one.policy)
-    }
-
-    /// The same with their revisions.
-    pub fn versions(&self) -> &[Versioned] {
-        &self.0
-    }
-
-    fn is_of(&self, newest: &[StoredPolicy]) -> bool {
-        let same = |(one, stored): (&Versioned, &StoredPolicy)| {
-            one.policy.name == stored.name && one.revision == stored.revision
-        };
-        self.0.len() == newest.len() && self.0.iter().zip(newest).all(same)
-    }
-}
 
 /// What somebody wants applied.
 #[derive(Debug)]
@@ -55,6 +37,10 @@ pub struct ApplyPolicy {
     pub validate_only: bool,
     /// Version that this one replaces; empty = whatever there is
     pub etag: String,
+    /// How it comes to the hosts; none = to all of them at once
+    pub rollout: Option<Plan>,
+    /// Stop a roll-out of the policy that runs, for this reason
+    pub stop_reason: Option<String>,
 }
 
 /// What became of it.
@@ -77,27 +63,31 @@ impl App {
         operator: &Operator,
         apply: ApplyPolicy,
     ) -> Result<Applied, Error> {
-        let (parsed, source) =
-            blocking(move || (policy::parse(&apply.source), apply.source)).await?;
-        let parsed = parsed.map_err(Error::Policy)?;
-        if floor::is_floor(&parsed.name) {
-            return Err(Error::FloorName(parsed.name));
+        let ApplyPolicy {
+            source,
+            validate_only,
+            etag,
+            rollout: plan,
+            stop_reason,
+        } = apply;
+        if let Some(reason) = &stop_reason {
+            ids::reason(reason)?;
         }
-        let mut warnings = policy::check(&parsed);
-        // Before anything is locked: as many tests as there may be take a while.
-        let set = self.policies();
-        let (parsed, tested) = blocking(move || {
-            let tested = cases::check(&parsed, &set);
-            (parsed, tested)
-        })
-        .await?;
-        warnings.extend(tested?);
-        warnings.sort_by_key(|warning| warning.at);
+        let (parsed, source, warnings) = self.tried(source).await?;
         let mut write = self.store().begin().await?;
         let newest = write.policies().await?;
         let before = newest.iter().find(|one| one.name == parsed.name).cloned();
-        check_etag(&parsed.name, before.as_ref(), &apply.etag)?;
-        if let Some(same) = before.as_ref().filter(|before| before.source == source) {
+        check_etag(&parsed.name, before.as_ref(), &etag)?;
+        let open = write.open_rollout(&parsed.name).await?;
+        let open = match (open, stop_reason) {
+            (Some(running), Some(reason)) if running.is_running() => {
+                let step = running.stop(operator.user(), &reason, clock::now())?;
+                Some(rollouts::carry_out(&mut write, step, clock::now()).await?)
+            }
+            (open, _) => open,
+        };
+        let same = before.as_ref().filter(|before| before.source == source);
+        if let Some(same) = same.filter(|_| open.as_ref().is_none_or(Rollout::is_running)) {
             let policy = self.policy_view(same.clone()).await?;
             return Ok(Applied {
                 policy,
@@ -106,19 +96,21 @@ impl App {
                 proposal: None,
             });
         }
+        if let Some(open) = &open {
+            self.may_replace(open, same.is_some())?;
+        }
         let granted = takes_nothing_in_use(&mut write, &parsed).await?;
         let revision = before.map_or(Revision(0), |before| before.revision).next();
         let name = parsed.name.clone();
-        check_together(
-            newest,
-            Versioned {
+        let candidate = Candidate {
+            new: Versioned {
                 revision,
                 policy: parsed,
             },
-            source.len(),
-            granted,
-        )
-        .await?;
+            bytes: source.len(),
+            is_rolled_out: plan.is_some(),
+        };
+        together::check(write.in_force().await?, candidate, granted).await?;
         let user = operator.user().clone();
         let stored = StoredPolicy {
             name,
@@ -128,18 +120,18 @@ impl App {
             create_time: clock::now(),
             generation: write.generation().await?.next(),
         };
-        if apply.validate_only {
+        if validate_only {
             return Ok(Applied {
-                policy: view::policy(stored, vec![]),
+                policy: view::policy(stored, vec![], None),
                 changed: true,
                 warnings,
                 proposal: None,
             });
         }
-        if let Some(plan) = &self.changes {
-            let policy = view::policy(stored.clone(), vec![]);
-            let approval = Progress::new(plan.clone(), stored.create_time);
-            let proposal = self.propose(write, stored, approval).await?;
+        if let Some(stages) = &self.changes {
+            let policy = view::policy(stored.clone(), vec![], None);
+            let approval = Progress::new(stages.clone(), stored.create_time);
+            let proposal = self.propose(write, stored, plan, approval).await?;
             return Ok(Applied {
                 policy,
                 changed: false,
@@ -147,7 +139,7 @@ impl App {
                 proposal: Some(proposal),
             });
         }
-        let stored = self.insert(write, stored, None).await?;
+        let stored = self.insert(write, stored, plan, None).await?;
         let policy = self.policy_view(stored).await?;
         Ok(Applied {
             policy,
@@ -157,14 +149,49 @@ impl App {
         })
     }
 
+    /// Reads a document, and runs its tests before anything is locked: as many as there may be take a while.
+    async fn tried(&self, source: String) -> Result<(Policy, String, Vec<Diagnostic>), Error> {
+        let (parsed, source) = blocking(move || (policy::parse(&source), source)).await?;
+        let parsed = parsed.map_err(Error::Policy)?;
+        if floor::is_floor(&parsed.name) {
+            return Err(Error::FloorName(parsed.name));
+        }
+        let mut warnings = policy::check(&parsed);
+        let set = self.policies();
+        let (parsed, tested) = blocking(move || {
+            let tested = cases::check(&parsed, &set);
+            (parsed, tested)
+        })
+        .await?;
+        warnings.extend(tested?);
+        warnings.sort_by_key(|warning| warning.at);
+        Ok((parsed, source, warnings))
+    }
+
     pub(super) async fn insert(
         &self,
         mut write: Write<'_>,
         mut stored: StoredPolicy,
+        plan: Option<Plan>,
         proposal: Option<ProposalId>,
     ) -> Result<StoredPolicy, Error> {
         stored.generation = write.publish(None).await?;
-        write.insert_policy(&stored, proposal).await?;
+        // ORDER: what hosts go on with is what they have before this revision is there.
+        let standing = write.in_force().await?.standing;
+        let before = standing.into_iter().find(|one| one.name == stored.name);
+        if let Some(stopped) = write.open_rollout(&stored.name).await? {
+            write
+                .put_rollout(&stopped.replaced(stored.revision))
+                .await?;
+            write.end_counts(&stored.name).await?;
+        }
+        write
+            .insert_policy(&stored, proposal, plan.as_ref())
+            .await?;
+        if let Some(plan) = plan {
+            let before = before.map(|one| (one.revision, one.create_time));
+            rollouts::begin(&mut write, &stored, plan, before).await?;
+        }
         write.commit().await?;
         self.reload_policies().await?;
         tracing::info!(policy = %stored.name, revision = %stored.revision, by = %stored.applied_by, "policy applied");
@@ -188,16 +215,13 @@ impl App {
     pub async fn policy_list(&self, _operator: &Operator) -> Result<Vec<PolicyView>, Error> {
         let hosts = self.all_hosts().await?;
         let stored = self.store().policies().await?;
-        let views = stored.into_iter().map(|one| {
-            let counts = self.hosts_of(&one);
-            let enforcement = view::enforcement(&hosts, one.generation, false, |host| {
-                counts.selects(&host.labels)
-            });
-            let mut shown = view::policy(one, enforcement);
+        let mut views = Vec::new();
+        for one in stored {
+            let mut shown = self.view_among(&hosts, one).await?;
             shown.source = String::new();
-            shown
-        });
-        Ok(views.collect())
+            views.push(shown);
+        }
+        Ok(views)
     }
 
     /// Whether a policy guards this user.
@@ -212,21 +236,20 @@ impl App {
             .any(|policy| policy.subjects.include(user, &groups))
     }
 
-    /// The newest policies as a transaction sees them: what others read may be a moment older.
+    /// The policies that count as a transaction sees them: what others read may be a moment older.
     pub(super) async fn standing(&self, write: &mut Write<'_>) -> Result<Arc<PolicySet>, Error> {
-        let newest = write.policies().await?;
+        let in_force = write.in_force().await?;
         let set = self.policies();
-        if set.is_of(&newest) {
+        if set.is_of(&in_force) {
             return Ok(set);
         }
-        blocking(move || Arc::new(PolicySet(read(&newest)))).await
+        blocking(move || Arc::new(PolicySet::of(&in_force))).await
     }
 
-    /// Reads the newest policies again. One that this version cannot read any more still counts on the hosts
-    /// that have it; it is named here and refused nowhere silently.
+    /// Reads again which revisions count.
     pub(super) async fn reload_policies(&self) -> Result<(), Error> {
-        let stored = self.store().policies().await?;
-        let set = blocking(move || PolicySet(read(&stored))).await?;
+        let in_force = self.store().in_force().await?;
+        let set = blocking(move || PolicySet::of(&in_force)).await?;
         *self
             .policies
             .write()
@@ -235,23 +258,52 @@ impl App {
     }
 
     async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
-        let hosts = self.all_hosts().await?;
+        self.view_among(&self.all_hosts().await?, stored).await
+    }
+
+    /// A revision with the hosts that are to have it now. Without a roll-out, those are all for which it is meant.
+    async fn view_among(&self, hosts: &[Seen], stored: StoredPolicy) -> Result<PolicyView, Error> {
+        let own = self.store().rollout(&stored.name, stored.revision).await?;
+        let open = self.store().open_rollout(&stored.name).await?;
         let counts = self.hosts_of(&stored);
-        let enforcement = view::enforcement(&hosts, stored.generation, false, |host| {
-            counts.selects(&host.labels)
+        let never_came = own
+            .as_ref()
+            .is_some_and(|own| matches!(own.state, State::Stopped { .. }));
+        let moved = open.as_ref().or(own.as_ref());
+        let generation = moved.map_or(stored.generation, |moved| moved.generation);
+        let enforcement = view::enforcement(hosts, generation, false, |host| {
+            let has = match &open {
+                Some(open) => open.revision_on(&host.labels) == Some(stored.revision),
+                None => !never_came,
+            };
+            has && counts.selects(&host.labels)
         });
-        Ok(view::policy(stored, enforcement))
+        Ok(view::policy(stored, enforcement, own))
+    }
+
+    /// What a roll-out that is not over lets somebody apply: nothing while it runs; and once it was stopped, its own
+    /// document again only where others have to approve that.
+    pub(super) fn may_replace(&self, open: &Rollout, is_same: bool) -> Result<(), Error> {
+        match &open.state {
+            State::Stopped { reason, .. } if is_same && self.changes.is_none() => {
+                Err(Error::RolloutStopped {
+                    policy: open.policy.clone(),
+                    revision: open.revision,
+                    reason: reason.clone(),
+                })
+            }
+            State::Stopped { .. } | State::Done { .. } => Ok(()),
+            State::Running(_) => Err(Error::RolloutRuns {
+                policy: open.policy.clone(),
+                revision: open.revision,
+            }),
+        }
     }
 
     /// Where a revision counts; one that cannot be read any more, everywhere.
-    fn hosts_of(&self, stored: &StoredPolicy) -> HostSelector {
-        let set = self.policies();
-        let newest = set
-            .0
-            .iter()
-            .find(|one| one.policy.name == stored.name && one.revision == stored.revision);
-        if let Some(newest) = newest {
-            return newest.policy.hosts.clone();
+    pub(super) fn hosts_of(&self, stored: &StoredPolicy) -> HostSelector {
+        if let Some(known) = self.policies().find(&stored.name, stored.revision) {
+            return known.hosts.clone();
         }
         policy::parse(&stored.source).map_or_else(|_| HostSelector::default(), |one| one.hosts)
     }
@@ -309,41 +361,6 @@ pub(super) async fn takes_nothing_in_use(
         });
     }
     Ok(profiles::with_values(&live))
-}
-
-/// Compiles the new revision beside the others, so that a limit is met here and not on every host.
-pub(super) async fn check_together(
-    mut newest: Vec<StoredPolicy>,
-    new: Versioned,
-    bytes: usize,
-    granted: BTreeSet<PermissionRef>,
-) -> Result<(), Error> {
-    newest.retain(|one| one.name != new.policy.name);
-    let bytes = newest.iter().map(|one| one.source.len()).sum::<usize>() + bytes;
-    if bytes > SOURCES_BYTES_MAX {
-        return Err(Error::PoliciesTooLarge {
-            bytes,
-            max: SOURCES_BYTES_MAX,
-        });
-    }
-    let compiled = blocking(move || {
-        let mut all = read(&newest);
-        all.push(new);
-        policy::compile_granted(&all, None, &granted).map(|_| ())
-    });
-    compiled.await?.map_err(Error::PolicySet)
-}
-
-fn read(stored: &[StoredPolicy]) -> Vec<Versioned> {
-    let parsed = stored.iter().filter_map(|one| match policy::parse(&one.source) {
-        Ok(policy) => Some(Versioned { revision: one.revision, policy }),
-        Err(findings) => {
-            let first = findings.first().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(policy = %one.name, revision = %one.revision, problem = first, "stored policy is unreadable");
-            None
-        }
-    });
-    parsed.collect()
 }
 
 /// Parsing and compiling take a while; calls and streams of others go on meanwhile.

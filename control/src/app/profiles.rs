@@ -8,7 +8,7 @@ use stayhand_guardrail::{
     grant::{Grant, IssueSpec},
     id::{HostId, ParameterName, ProfileName},
     key::PermissionRef,
-    policy::{HostLabels, HostSelector, Policy, Profile, compile_granted},
+    policy::{HostLabels, HostSelector, Policy, Profile},
     text::safe,
     time::DurationMs,
     values::{ProfileUse, Values},
@@ -63,7 +63,7 @@ pub(super) fn resolve(
 
 fn find<'s>(set: &'s PolicySet, text: &str) -> Result<(&'s Policy, &'s Profile), Error> {
     let all = || {
-        set.iter()
+        set.each()
             .flat_map(|policy| policy.profiles.iter().map(move |one| (policy, one)))
     };
     let name =
@@ -104,7 +104,7 @@ pub(super) async fn enforceable(
     if granted.len() == before {
         return Ok(());
     }
-    let compiled = blocking(move || compile_granted(set.versions(), None, &granted).map(|_| ()));
+    let compiled = blocking(move || set.has_room_for(&granted));
     compiled.await?.map_err(Error::NoRoom)
 }
 
@@ -176,7 +176,7 @@ struct World<'w> {
 
 impl<'w> World<'w> {
     fn profile(&self, by: &ProfileUse) -> Result<(&'w Policy, &'w Profile), Error> {
-        let policy = self.set.iter().find(|one| one.name == by.policy);
+        let policy = self.set.each().find(|one| one.name == by.policy);
         let found = policy.and_then(|policy| Some((policy, policy.profile(&by.profile)?)));
         found.ok_or_else(|| Error::UnknownProfile {
             name: by.name(),
@@ -236,7 +236,7 @@ impl<'w> World<'w> {
         let mut policies = held.permissions.iter().map(|one| &one.policy);
         policies.any(|name| {
             self.set
-                .iter()
+                .each()
                 .find(|one| one.name == *name)
                 .is_none_or(counts)
         })

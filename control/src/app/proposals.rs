@@ -7,12 +7,14 @@ use stayhand_guardrail::{
     id::{ProposalId, Revision},
     policy::{self, Policy, Versioned},
     proposal::{Proposal, ProposalState},
+    rollout::Plan,
     time::DurationMs,
 };
 
 use super::{
     App, Error, cases,
-    policies::{blocking, check_together, takes_nothing_in_use},
+    policies::{blocking, takes_nothing_in_use},
+    together::{self, Candidate},
 };
 use crate::{
     clock,
@@ -31,6 +33,7 @@ impl App {
         &self,
         mut write: Write<'_>,
         stored: StoredPolicy,
+        rollout: Option<Plan>,
         approval: Progress,
     ) -> Result<Proposal, Error> {
         let now = stored.create_time;
@@ -44,6 +47,7 @@ impl App {
             policy: stored.name,
             base,
             source: stored.source,
+            rollout,
             by: stored.applied_by,
             create_time: now,
             expire_time: now.plus(LIFETIME),
@@ -54,6 +58,8 @@ impl App {
         let record = proposal.record(PolicyChange::Proposed, &proposal.by, "");
         write.audit_policy(record, now).await?;
         write.commit().await?;
+        // A roll-out may have been stopped in the same transaction.
+        self.reload_policies().await?;
         tracing::info!(proposal = %proposal.id, policy = %proposal.policy, by = %proposal.by, "change proposed");
         Ok(proposal)
     }
@@ -89,14 +95,17 @@ impl App {
             write.commit().await?;
             return Ok(proposal);
         };
+        if let Some(open) = write.open_rollout(&proposal.policy).await? {
+            self.may_replace(&open, false)?;
+        }
         let granted = takes_nothing_in_use(&mut write, &policy).await?;
-        check_together(
-            newest,
-            Versioned { revision, policy },
-            proposal.source.len(),
-            granted,
-        )
-        .await?;
+        let plan = proposal.rollout.clone();
+        let candidate = Candidate {
+            new: Versioned { revision, policy },
+            bytes: proposal.source.len(),
+            is_rolled_out: plan.is_some(),
+        };
+        together::check(write.in_force().await?, candidate, granted).await?;
         let stored = StoredPolicy {
             name: proposal.policy.clone(),
             revision,
@@ -105,7 +114,7 @@ impl App {
             create_time: now,
             generation: write.generation().await?.next(),
         };
-        self.insert(write, stored, Some(id)).await?;
+        self.insert(write, stored, plan, Some(id)).await?;
         Ok(proposal)
     }
 

@@ -1,9 +1,12 @@
-//! Time: ends grants whose time box closed and times out holds that nobody spoke of any more. The kernels do not
-//! wait for this; it keeps the record true.
+//! Time: ends grants whose time box closed, times out holds that nobody spoke of any more, and moves roll-outs on or stops
+//! them. The kernels wait for none of this.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use stayhand_guardrail::time::UnixMs;
+use stayhand_guardrail::{rollout, time::UnixMs};
 use tokio::sync::watch;
 
 use super::{App, Error};
@@ -15,10 +18,14 @@ use crate::{
 /// After a failure, such as a full disk: not four times a second.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// How often roll-outs are looked at: every host is read for that, and a second more of what is wrong is little.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Ticks until told to stop.
 pub async fn tick_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut looked = Looked::default();
     loop {
-        let wait = match tick(&app).await {
+        let wait = match tick(&app, &mut looked).await {
             Ok(()) => TICK,
             Err(error) => {
                 tracing::error!(%error, "cannot end what is over; it ends on the hosts nevertheless");
@@ -32,9 +39,38 @@ pub async fn tick_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// What is not looked at with every tick.
+#[derive(Default)]
+struct Looked {
+    rollouts: Option<Instant>,
+    /// The hour in which old counts were dropped
+    counts: u64,
+}
+
+impl Looked {
+    async fn at_rollouts(&mut self, app: &App) -> Result<(), Error> {
+        if self.rollouts.is_some_and(|last| last.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.rollouts = Some(Instant::now());
+        app.look_at_rollouts().await
+    }
+
+    async fn at_counts(&mut self, app: &App, now: UnixMs) -> Result<(), Error> {
+        let hour = rollout::hour(now);
+        if self.counts != hour {
+            app.drop_old_counts(now).await?;
+            self.counts = hour;
+        }
+        Ok(())
+    }
+}
+
 /// Looks first, so that nothing is written where nothing is over.
-async fn tick(app: &App) -> Result<(), Error> {
+async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
     let now = clock::now();
+    looked.at_rollouts(app).await?;
+    looked.at_counts(app, now).await?;
     if app.store().next_end().await?.is_some_and(|end| end <= now) {
         app.end_grants().await?;
     }

@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     grant::{GrantState, HostEnforcement},
     id::Generation,
+    rollout::Rollout,
 };
 use stayhand_proto::view::{EnforcementView, GrantView, HostView, PolicyView};
 
@@ -38,7 +39,7 @@ pub(super) fn enforcement(
         .collect()
 }
 
-fn on_host(
+pub(super) fn on_host(
     host: &StoredHost,
     online: bool,
     generation: Generation,
@@ -69,7 +70,11 @@ pub(super) fn grant(stored: StoredGrant, hosts: &[Seen]) -> GrantView {
 }
 
 /// A policy revision.
-pub(super) fn policy(stored: StoredPolicy, enforcement: Vec<EnforcementView>) -> PolicyView {
+pub(super) fn policy(
+    stored: StoredPolicy,
+    enforcement: Vec<EnforcementView>,
+    rollout: Option<Rollout>,
+) -> PolicyView {
     let StoredPolicy {
         name,
         revision,
@@ -85,6 +90,7 @@ pub(super) fn policy(stored: StoredPolicy, enforcement: Vec<EnforcementView>) ->
         applied_by,
         create_time,
         enforcement,
+        rollout,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 use stayhand_guardrail::{
-    host::{Ack, HostState, Phase, PolicyRevision},
+    host::{Ack, HostState, Phase},
     id::{Generation, HostId},
     policy::{HostLabels, Label},
     time::UnixMs,
@@ -11,7 +11,7 @@ use stayhand_proto::message::{Hello, HostHealth};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError, Write, flag, grant, hold, list, number, parse, policy, unlist, unsigned,
+    Store, StoreError, Write, flag, grant, hold, list, number, parse, rollout, unlist, unsigned,
 };
 
 /// A host as the store knows it.
@@ -35,6 +35,8 @@ pub struct StoredHost {
     pub labels: HostLabels,
     /// Policies of its own floor, each with a digest
     pub floor: Vec<String>,
+    /// Whether it watches revisions beside those that it enforces
+    pub watches_shadows: bool,
     /// When it was last heard of
     pub last_seen: UnixMs,
     /// Recorded decisions that left no event, as its loss records or its heartbeat count them
@@ -94,6 +96,7 @@ struct HostRow {
     problems: String,
     labels: String,
     floor: String,
+    watches_shadows: bool,
     last_seen_time: i64,
     events_lost: i64,
     stream_lost: i64,
@@ -120,6 +123,7 @@ impl HostRow {
             problems: unlist("host", &self.problems)?,
             labels: unlist::<Label>("host", &self.labels)?.into_iter().collect(),
             floor: unlist("host", &self.floor)?,
+            watches_shadows: self.watches_shadows,
             last_seen: UnixMs(unsigned(self.last_seen_time)),
             events_lost: unsigned(self.events_lost.max(self.stream_lost)),
             events_through: unsigned(self.stream_through),
@@ -148,6 +152,14 @@ impl Write<'_> {
         Ok(row.map(|(desired, boot_id)| (Generation(unsigned(desired)), boot_id)))
     }
 
+    /// What of a host's own words says which revisions it is sent; none where it is new.
+    pub async fn host_traits(
+        &mut self,
+        host: &HostId,
+    ) -> Result<Option<(HostLabels, bool)>, StoreError> {
+        traits(&mut self.tx, host).await
+    }
+
     /// Writes what a host says of itself. What it enforces counts from now on: after a reboot that is nothing.
     pub async fn put_host(
         &mut self,
@@ -163,18 +175,19 @@ impl Write<'_> {
             enforced_generation,
             labels,
             floor,
+            watches_shadows,
         } = hello;
         let labels: Vec<String> = labels.shown().collect();
         let generation = self.generation().await?;
         sqlx::query(
             "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
-                 desired_generation, enforced_generation, labels, floor)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 desired_generation, enforced_generation, labels, floor, watches_shadows)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
                  last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
                  hooks_gone = '[]', problems = '[]', labels = excluded.labels,
-                 floor = excluded.floor",
+                 floor = excluded.floor, watches_shadows = excluded.watches_shadows",
         )
         .bind(host.as_str())
         .bind(agent_version)
@@ -186,6 +199,7 @@ impl Write<'_> {
         .bind(number(enforced_generation.0)?)
         .bind(list(&labels))
         .bind(list(floor))
+        .bind(watches_shadows)
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;
@@ -301,27 +315,39 @@ impl Store {
         let Some(desired) = desired else {
             return Ok(None);
         };
-        let policies = policy::newest(&mut snapshot).await?;
+        let (labels, watches) = traits(&mut snapshot, host).await?.unwrap_or_default();
+        let (policies, shadows) = rollout::in_force(&mut snapshot).await?.on(&labels);
         let grants = grant::active(&mut snapshot, now).await?;
         let answers = hold::answers(&mut snapshot, host).await?;
         let flags = flag::told(&mut snapshot, now).await?;
         snapshot.commit().await?;
         Ok(Some(HostState {
             generation: Generation(unsigned(desired)),
-            policies: policies
-                .into_iter()
-                .map(|one| PolicyRevision {
-                    name: one.name,
-                    revision: one.revision,
-                    source: one.source,
-                })
-                .collect(),
+            policies,
             leases: grants
                 .iter()
                 .filter_map(|one| one.grant.lease(host, now))
                 .collect(),
             answers,
             flags,
+            // An agent that does not know them would have to carry them for nothing.
+            shadows: if watches { shadows } else { vec![] },
         }))
     }
+}
+
+async fn traits(
+    connection: &mut sqlx::SqliteConnection,
+    host: &HostId,
+) -> Result<Option<(HostLabels, bool)>, StoreError> {
+    let row: Option<(String, bool)> =
+        sqlx::query_as("SELECT labels, watches_shadows FROM hosts WHERE host = ?1")
+            .bind(host.as_str())
+            .fetch_optional(connection)
+            .await?;
+    let Some((labels, watches)) = row else {
+        return Ok(None);
+    };
+    let labels = unlist::<Label>("host", &labels)?.into_iter().collect();
+    Ok(Some((labels, watches)))
 }

@@ -3,6 +3,7 @@
 //! Everything that belongs together is one [`Write`]: it is committed as a whole or not at all, and who waits for
 //! a change hears of it only after the commit.
 
+mod count;
 mod error;
 mod event;
 mod flag;
@@ -12,9 +13,11 @@ mod host;
 mod lock;
 mod policy;
 mod proposal;
+mod rollout;
 mod signal;
 mod write;
 
+pub use count::Counted;
 pub use error::StoreError;
 pub use event::{Stored, StreamGap};
 pub use flag::StoredFlag;
@@ -23,6 +26,7 @@ pub use hold::StoredHold;
 pub use host::StoredHost;
 pub use lock::StateDir;
 pub use policy::StoredPolicy;
+pub use rollout::InForce;
 pub use signal::Signals;
 pub use write::Write;
 

@@ -4,6 +4,7 @@ use sqlx::FromRow;
 use stayhand_guardrail::{
     event::{EventKind, PolicyChange, PolicyChanged},
     id::{Generation, PolicyName, ProposalId, Revision, UserName},
+    rollout::Plan,
     time::UnixMs,
 };
 
@@ -27,7 +28,7 @@ pub struct StoredPolicy {
 }
 
 #[derive(FromRow)]
-struct PolicyRow {
+pub(super) struct PolicyRow {
     name: String,
     revision: i64,
     source: String,
@@ -37,7 +38,7 @@ struct PolicyRow {
 }
 
 impl PolicyRow {
-    fn read(self) -> Result<StoredPolicy, StoreError> {
+    pub(super) fn read(self) -> Result<StoredPolicy, StoreError> {
         Ok(StoredPolicy {
             name: parse("policy", &self.name)?,
             revision: Revision(unsigned(self.revision)),
@@ -55,11 +56,12 @@ impl Write<'_> {
         newest(&mut self.tx).await
     }
 
-    /// Writes a revision and its audit record, which names the proposal that it comes of.
+    /// Writes a revision and its audit record, which names the proposal that it comes of and how it comes to the hosts.
     pub async fn insert_policy(
         &mut self,
         policy: &StoredPolicy,
         proposal: Option<ProposalId>,
+        rollout: Option<&Plan>,
     ) -> Result<(), StoreError> {
         let StoredPolicy {
             name,
@@ -84,10 +86,13 @@ impl Write<'_> {
         let record = PolicyChanged {
             policy: name.clone(),
             revision: *revision,
-            by: applied_by.clone(),
-            change: PolicyChange::Applied,
+            by: Some(applied_by.clone()),
+            change: match rollout {
+                Some(_) => PolicyChange::RollOut,
+                None => PolicyChange::Applied,
+            },
             proposal,
-            reason: None,
+            reason: rollout.map(ToString::to_string),
         };
         self.record(EventKind::PolicyChanged(record), *create_time)
             .await?;
@@ -107,15 +112,24 @@ impl Store {
         name: &PolicyName,
         revision: Option<Revision>,
     ) -> Result<Option<StoredPolicy>, StoreError> {
-        let row: Option<PolicyRow> = sqlx::query_as(
-            "SELECT * FROM policies WHERE name = ?1 AND (?2 IS NULL OR revision = ?2) ORDER BY revision DESC LIMIT 1",
-        )
-        .bind(name.as_str())
-        .bind(revision.map(|revision| number(revision.0)).transpose()?)
-        .fetch_optional(&self.read)
-        .await?;
-        row.map(PolicyRow::read).transpose()
+        one(&mut *self.read.acquire().await?, name, revision).await
     }
+}
+
+/// One revision, the newest where none is asked for.
+pub(super) async fn one(
+    connection: &mut sqlx::SqliteConnection,
+    name: &PolicyName,
+    revision: Option<Revision>,
+) -> Result<Option<StoredPolicy>, StoreError> {
+    let row: Option<PolicyRow> = sqlx::query_as(
+        "SELECT * FROM policies WHERE name = ?1 AND (?2 IS NULL OR revision = ?2) ORDER BY revision DESC LIMIT 1",
+    )
+    .bind(name.as_str())
+    .bind(revision.map(|revision| number(revision.0)).transpose()?)
+    .fetch_optional(connection)
+    .await?;
+    row.map(PolicyRow::read).transpose()
 }
 
 /// The newest revision of every policy, by name. There are at most as many as one host can have, so this is never

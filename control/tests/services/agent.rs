@@ -81,6 +81,7 @@ pub(crate) fn hello(enforced: u64) -> Hello {
         enforced_generation: stayhand_guardrail::id::Generation(enforced),
         labels: stayhand_guardrail::policy::HostLabels::default(),
         floor: vec![],
+        watches_shadows: true,
     }
 }
 

@@ -24,6 +24,10 @@ mod profiles;
 #[cfg(test)]
 mod proposals;
 #[cfg(test)]
+mod rollouts;
+#[cfg(test)]
+mod rollouts_approved;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod sync;

@@ -68,6 +68,16 @@ pub enum PolicyChange {
     Approved,
     /// Somebody refused that
     Refused,
+    /// The revision begins to come to hosts
+    RollOut,
+    /// It comes to the hosts of the next phase
+    RollOutAdvanced,
+    /// Every host has it
+    RolledOut,
+    /// Every host has the revision before again
+    RollOutStopped,
+    /// The phase that was stopped begins once more
+    RollOutResumed,
 }
 
 impl PolicyChange {
@@ -78,6 +88,11 @@ impl PolicyChange {
             Self::Proposed => "proposed",
             Self::Approved => "approved",
             Self::Refused => "refused",
+            Self::RollOut => "roll-out begun",
+            Self::RollOutAdvanced => "roll-out advanced",
+            Self::RolledOut => "rolled out",
+            Self::RollOutStopped => "roll-out stopped",
+            Self::RollOutResumed => "roll-out resumed",
         }
     }
 }
@@ -89,8 +104,8 @@ pub struct PolicyChanged {
     pub policy: PolicyName,
     /// The new version
     pub revision: Revision,
-    /// By whom
-    pub by: UserName,
+    /// By whom; none where time or what hosts did was it
+    pub by: Option<UserName>,
     /// What they did
     pub change: PolicyChange,
     /// By which proposal, where changes take several people

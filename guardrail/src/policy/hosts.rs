@@ -68,6 +68,35 @@ impl HostSelector {
         };
         self.0.iter().all(has)
     }
+
+    /// `env=prod`, each with one value.
+    pub fn labels(&self) -> impl Iterator<Item = String> {
+        self.0
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(move |value| format!("{name}={value}")))
+    }
+}
+
+/// Several values of one name: any of them.
+impl FromIterator<Label> for HostSelector {
+    fn from_iter<I: IntoIterator<Item = Label>>(labels: I) -> Self {
+        let mut names: BTreeMap<LabelName, Vec<LabelValue>> = BTreeMap::new();
+        for Label { name, value } in labels {
+            let values = names.entry(name).or_default();
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        Self(names.into_iter().collect())
+    }
+}
+
+/// `env=canary,region=eu,region=us`.
+impl FromStr for HostSelector {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.split(',').map(str::parse::<Label>).collect()
+    }
 }
 
 /// `env=prod, region=eu or us`; `every host`.

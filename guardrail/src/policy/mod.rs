@@ -34,7 +34,7 @@ mod yaml;
 pub use args::ArgCondition;
 pub use case::{Attempt, Case, Outcome};
 pub use check::check;
-pub use compile::{compile, compile_granted, compile_with};
+pub use compile::{compile, compile_beside, compile_granted, compile_with};
 pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use hosts::{HostLabels, HostSelector, Label};

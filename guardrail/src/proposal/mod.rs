@@ -11,6 +11,7 @@ use crate::{
     event::{PolicyChange, PolicyChanged},
     id::{PolicyName, ProposalId, Revision, UserName},
     limits::REASON_BYTES_MAX,
+    rollout,
     time::UnixMs,
 };
 
@@ -25,6 +26,8 @@ pub struct Proposal {
     pub base: Revision,
     /// The document, byte for byte
     pub source: String,
+    /// How it comes to the hosts; none where all get it at once
+    pub rollout: Option<rollout::Plan>,
     /// Who proposed it
     pub by: UserName,
     /// When
@@ -197,7 +200,7 @@ impl Proposal {
         PolicyChanged {
             policy: self.policy.clone(),
             revision: self.base.next(),
-            by: by.clone(),
+            by: Some(by.clone()),
             change,
             proposal: Some(self.id),
             reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),

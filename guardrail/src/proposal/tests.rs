@@ -27,6 +27,7 @@ fn proposal(count: u32) -> Proposal {
         policy: "prod".parse().unwrap(),
         base: Revision(3),
         source: "…".to_owned(),
+        rollout: None,
         by: name("alice"),
         create_time: START,
         expire_time: END,

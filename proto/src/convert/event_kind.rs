@@ -145,11 +145,16 @@ impl From<PolicyChanged> for v1::PolicyChangedEvent {
             PolicyChange::Proposed => policy_changed_event::Change::Proposed,
             PolicyChange::Approved => policy_changed_event::Change::Approved,
             PolicyChange::Refused => policy_changed_event::Change::Refused,
+            PolicyChange::RollOut => policy_changed_event::Change::RollOut,
+            PolicyChange::RollOutAdvanced => policy_changed_event::Change::RollOutAdvanced,
+            PolicyChange::RolledOut => policy_changed_event::Change::RolledOut,
+            PolicyChange::RollOutStopped => policy_changed_event::Change::RollOutStopped,
+            PolicyChange::RollOutResumed => policy_changed_event::Change::RollOutResumed,
         };
         Self {
             policy: name::policy(&policy),
             revision: revision.0,
-            by: by.into(),
+            by: shown(by.as_ref()),
             change: change.into(),
             proposal: proposal.map(name::proposal).unwrap_or_default(),
             reason: reason.unwrap_or_default(),
@@ -173,6 +178,11 @@ impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
             Ok(policy_changed_event::Change::Proposed) => PolicyChange::Proposed,
             Ok(policy_changed_event::Change::Approved) => PolicyChange::Approved,
             Ok(policy_changed_event::Change::Refused) => PolicyChange::Refused,
+            Ok(policy_changed_event::Change::RollOut) => PolicyChange::RollOut,
+            Ok(policy_changed_event::Change::RollOutAdvanced) => PolicyChange::RollOutAdvanced,
+            Ok(policy_changed_event::Change::RolledOut) => PolicyChange::RolledOut,
+            Ok(policy_changed_event::Change::RollOutStopped) => PolicyChange::RollOutStopped,
+            Ok(policy_changed_event::Change::RollOutResumed) => PolicyChange::RollOutResumed,
             Err(_) => {
                 let problem = format!("{change} is no change of a policy");
                 return Err(Invalid::new("change", problem));
@@ -181,7 +191,7 @@ impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
         Ok(Self {
             policy: name::parse("policy", name::POLICIES, &policy)?,
             revision: Revision(revision),
-            by: id("by", &by)?,
+            by: some_id("by", &by)?,
             change,
             proposal: name::optional("proposal", name::PROPOSALS, &proposal)?,
             reason: some_text("reason", reason)?,

@@ -58,7 +58,7 @@ pub(super) fn message<W, T: TryFrom<W, Error = Invalid>>(
 }
 
 /// A message that may be left out.
-pub(super) fn optional<W, T: TryFrom<W, Error = Invalid>>(
+pub fn optional<W, T: TryFrom<W, Error = Invalid>>(
     field: &str,
     wire: Option<W>,
 ) -> Result<Option<T>, Invalid> {

@@ -13,10 +13,11 @@ mod local;
 pub mod name;
 mod policy;
 mod proposal;
+mod rollout;
 mod scalar;
 mod sync;
 #[cfg(test)]
 mod tests;
 
-pub use invalid::Invalid;
+pub use invalid::{Invalid, optional};
 pub use scalar::{duration, required, timestamp, unix_ms};

@@ -70,7 +70,7 @@ pub fn parse<T: FromStr<Err: Display>>(
 }
 
 /// Reads a resource name that may be empty, which means that there is none.
-pub(super) fn optional<T: FromStr<Err: Display>>(
+pub fn optional<T: FromStr<Err: Display>>(
     field: &str,
     collection: &str,
     name: &str,

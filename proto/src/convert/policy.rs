@@ -10,6 +10,7 @@ use stayhand_guardrail::{
 use super::{
     Invalid,
     grant::enforcements,
+    invalid::optional,
     name,
     scalar::{id, some_text, text, time, timestamp},
 };
@@ -24,6 +25,7 @@ impl From<PolicyView> for v1::Policy {
             applied_by,
             create_time,
             enforcement,
+            rollout,
         } = view;
         Self {
             name: name::policy(&name),
@@ -33,6 +35,7 @@ impl From<PolicyView> for v1::Policy {
             create_time: Some(timestamp(create_time)),
             enforcement: enforcement.into_iter().map(Into::into).collect(),
             etag: revision.to_string(),
+            rollout: rollout.map(Into::into),
         }
     }
 }
@@ -49,6 +52,7 @@ impl TryFrom<v1::Policy> for PolicyView {
             create_time,
             enforcement,
             etag: _,
+            rollout,
         } = wire;
         Ok(Self {
             name: name::parse("name", name::POLICIES, &name)?,
@@ -57,6 +61,7 @@ impl TryFrom<v1::Policy> for PolicyView {
             applied_by: id("applied_by", &applied_by)?,
             create_time: time("create_time", create_time)?,
             enforcement: enforcements(enforcement)?,
+            rollout: optional("rollout", rollout)?,
         })
     }
 }

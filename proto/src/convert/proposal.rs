@@ -8,7 +8,7 @@ use stayhand_guardrail::{
 
 use super::{
     Invalid, approval,
-    invalid::message,
+    invalid::{message, optional},
     name,
     policy::source as document,
     scalar::{id, text, time, timestamp},
@@ -64,6 +64,7 @@ impl From<Proposal> for v1::PolicyProposal {
             policy,
             base,
             source,
+            rollout,
             by,
             create_time,
             expire_time,
@@ -91,6 +92,7 @@ impl From<Proposal> for v1::PolicyProposal {
             refuse_reason,
             end_time,
             revision,
+            rollout: rollout.map(Into::into),
         }
     }
 }
@@ -112,6 +114,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             refuse_reason,
             end_time,
             revision,
+            rollout,
         } = wire;
         let Approval::Plan(approval) = message("approval", approval)? else {
             return Err(Invalid::new("approval", "has no stages"));
@@ -140,6 +143,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             policy: name::parse("policy", name::POLICIES, &policy)?,
             base: Revision(base_revision),
             source: document(source)?,
+            rollout: optional("rollout", rollout)?,
             by: id("proposed_by", &proposed_by)?,
             create_time: time("create_time", create_time)?,
             expire_time: time("expire_time", expire_time)?,

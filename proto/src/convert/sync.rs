@@ -102,6 +102,7 @@ impl From<Hello> for v1::Hello {
             enforced_generation,
             labels,
             floor,
+            watches_shadows,
         } = hello;
         Self {
             agent_version,
@@ -111,6 +112,7 @@ impl From<Hello> for v1::Hello {
             enforced_generation: enforced_generation.0,
             labels: labels.shown().collect(),
             floor,
+            watches_shadows,
         }
     }
 }
@@ -126,6 +128,7 @@ impl TryFrom<v1::Hello> for Hello {
             enforced_generation,
             labels,
             floor,
+            watches_shadows,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -135,6 +138,7 @@ impl TryFrom<v1::Hello> for Hello {
             enforced_generation: Generation(enforced_generation),
             labels: host_labels(labels)?,
             floor: texts("floor", floor)?,
+            watches_shadows,
         })
     }
 }
@@ -190,6 +194,7 @@ impl From<HostState> for v1::HostState {
             leases,
             answers,
             flags,
+            shadows,
         } = state;
         Self {
             generation: generation.0,
@@ -203,6 +208,7 @@ impl From<HostState> for v1::HostState {
                     until_time: Some(timestamp(until)),
                 })
                 .collect(),
+            shadows: shadows.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -215,7 +221,11 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         leases,
         answers,
         flags,
+        shadows,
     } = wire;
+    let shadows = bounded("shadows", shadows, STATE_ITEMS_MAX)?
+        .into_iter()
+        .enumerate();
     let policies = bounded("policies", policies, STATE_ITEMS_MAX)?
         .into_iter()
         .enumerate();
@@ -242,6 +252,9 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
                 Ok((id("flags", &flag)?, time("flags", until_time)?))
             })
             .collect::<Result<_, Invalid>>()?,
+        shadows: shadows
+            .map(|(at, wire)| inside(&format!("shadows[{at}]"), wire.try_into()))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Properties of the conversions: what is hostile is refused with its place; what is domain survives the way.
 
 mod approvals;
+mod rollouts;
 
 use prost::Message as _;
 use stayhand_guardrail::{
@@ -172,7 +173,7 @@ fn kinds() -> Vec<EventKind> {
         EventKind::PolicyChanged(PolicyChanged {
             policy: "prod".parse().unwrap(),
             revision: Revision(2),
-            by: "root".parse().unwrap(),
+            by: by(),
             change: PolicyChange::Approved,
             proposal: Some(ProposalId(9)),
             reason: Some("read it".into()),
@@ -519,6 +520,11 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             server_time,
         }],
         flags: [("high-traffic".parse().unwrap(), UnixMs(9_000))].into(),
+        shadows: vec![PolicyRevision {
+            name: "prod".parse().unwrap(),
+            revision: Revision(2),
+            source: "a: o".into(),
+        }],
         answers: [Answer::Approved, Answer::Refused]
             .map(|answer| HoldAnswer {
                 hold: HoldId(9),
@@ -552,6 +558,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             .into_iter()
             .collect(),
         floor: vec!["floor.base sha256:00".into()],
+        watches_shadows: true,
     };
     for up in [
         FromHost::Hello(hello),

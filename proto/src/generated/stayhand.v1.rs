@@ -1960,10 +1960,14 @@ pub struct Policy {
     pub applied_by: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "5")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Hosts that are to have this revision now.
     #[prost(message, repeated, tag = "6")]
     pub enforcement: ::prost::alloc::vec::Vec<HostEnforcement>,
     #[prost(string, tag = "7")]
     pub etag: ::prost::alloc::string::String,
+    /// How this revision came to the hosts; left out where all got it at once.
+    #[prost(message, optional, tag = "8")]
+    pub rollout: ::core::option::Option<PolicyRollout>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyPolicyRequest {
@@ -1974,6 +1978,12 @@ pub struct ApplyPolicyRequest {
     /// Empty: no check. Otherwise the etag of the revision that this one replaces.
     #[prost(string, tag = "3")]
     pub etag: ::prost::alloc::string::String,
+    /// Left out: every host gets it at once.
+    #[prost(message, optional, tag = "4")]
+    pub rollout: ::core::option::Option<RolloutPlan>,
+    /// Not empty: a roll-out of the policy that runs is stopped for this reason, in the same transaction.
+    #[prost(string, tag = "5")]
+    pub stop_reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyPolicyResponse {
@@ -2024,6 +2034,9 @@ pub struct PolicyProposal {
     /// The revision that it became.
     #[prost(uint64, tag = "13")]
     pub revision: u64,
+    /// How it comes to the hosts; part of what is approved.
+    #[prost(message, optional, tag = "14")]
+    pub rollout: ::core::option::Option<RolloutPlan>,
 }
 /// Nested message and enum types in `PolicyProposal`.
 pub mod policy_proposal {
@@ -2076,6 +2089,237 @@ pub mod policy_proposal {
             }
         }
     }
+}
+/// How a revision comes to every host.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloutPlan {
+    /// How long every host watches it beside the revision before, in monitor mode; left out: not at all.
+    #[prost(message, optional, tag = "1")]
+    pub monitor_for: ::core::option::Option<::prost_types::Duration>,
+    /// Hosts that get it before the others, as NAME=VALUE; several values of one name: any of them.
+    #[prost(string, repeated, tag = "2")]
+    pub canary: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long they have it before the others.
+    #[prost(message, optional, tag = "3")]
+    pub canary_for: ::core::option::Option<::prost_types::Duration>,
+    /// More than so many times as often restricted as by the revision before stops it.
+    #[prost(uint32, tag = "4")]
+    pub stop_at: u32,
+}
+/// One revision on its way to every host.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyRollout {
+    /// policies/{name}
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// What hosts have that do not have it yet; 0: nothing, the policy is new.
+    #[prost(uint64, tag = "3")]
+    pub before_revision: u64,
+    #[prost(message, optional, tag = "4")]
+    pub plan: ::core::option::Option<RolloutPlan>,
+    #[prost(string, tag = "5")]
+    pub begun_by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// In how long the revision before was counted.
+    #[prost(message, optional, tag = "7")]
+    pub baseline_period: ::core::option::Option<::prost_types::Duration>,
+    /// Since when the hosts of the phase have it.
+    #[prost(message, optional, tag = "8")]
+    pub phase_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Since when one of them has it in its kernel; the phase's time begins here.
+    #[prost(message, optional, tag = "9")]
+    pub watched_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Generation that last changed which hosts have which revision.
+    #[prost(uint64, tag = "10")]
+    pub generation: u64,
+    #[prost(enumeration = "policy_rollout::State", tag = "11")]
+    pub state: i32,
+    /// The phase in which it was stopped.
+    #[prost(enumeration = "policy_rollout::State", tag = "12")]
+    pub stopped_in: i32,
+    /// Who stopped it; empty where it stopped by itself.
+    #[prost(string, tag = "13")]
+    pub stopped_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "14")]
+    pub stop_reason: ::prost::alloc::string::String,
+    /// When it was stopped, or had come to every host.
+    #[prost(message, optional, tag = "15")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The revision that was applied after it had been stopped.
+    #[prost(uint64, tag = "16")]
+    pub replaced_by: u64,
+}
+/// Nested message and enum types in `PolicyRollout`.
+pub mod policy_rollout {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        Monitor = 1,
+        Canary = 2,
+        Stopped = 3,
+        Done = 4,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Monitor => "STATE_MONITOR",
+                Self::Canary => "STATE_CANARY",
+                Self::Stopped => "STATE_STOPPED",
+                Self::Done => "STATE_DONE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_MONITOR" => Some(Self::Monitor),
+                "STATE_CANARY" => Some(Self::Canary),
+                "STATE_STOPPED" => Some(Self::Stopped),
+                "STATE_DONE" => Some(Self::Done),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeRolloutRequest {
+    /// policies/{name}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "change_rollout_request::Change", tag = "2")]
+    pub change: i32,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `ChangeRolloutRequest`.
+pub mod change_rollout_request {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Change {
+        Unspecified = 0,
+        Stop = 1,
+        Resume = 2,
+        Advance = 3,
+    }
+    impl Change {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CHANGE_UNSPECIFIED",
+                Self::Stop => "CHANGE_STOP",
+                Self::Resume => "CHANGE_RESUME",
+                Self::Advance => "CHANGE_ADVANCE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CHANGE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CHANGE_STOP" => Some(Self::Stop),
+                "CHANGE_RESUME" => Some(Self::Resume),
+                "CHANGE_ADVANCE" => Some(Self::Advance),
+                _ => None,
+            }
+        }
+    }
+}
+/// How far a policy is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PolicyStatus {
+    /// policies/{name}
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    /// The newest one.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Of the newest revision, unless all hosts got it at once.
+    #[prost(message, optional, tag = "3")]
+    pub rollout: ::core::option::Option<PolicyRollout>,
+    /// What the phase waits for; empty where nothing is rolled out.
+    #[prost(string, tag = "4")]
+    pub waits_for: ::prost::alloc::string::String,
+    /// When the phase ends, if it waits for nothing but time.
+    #[prost(message, optional, tag = "5")]
+    pub phase_end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// How often it restricted on the hosts of the phase, and how often it may.
+    #[prost(uint64, tag = "6")]
+    pub counted: u64,
+    #[prost(uint64, tag = "7")]
+    pub limit: u64,
+    /// Hosts on which either revision that is in force counts, and those of them that enforce the newest one.
+    #[prost(uint32, tag = "8")]
+    pub hosts: u32,
+    #[prost(uint32, tag = "9")]
+    pub enforced: u32,
+    /// The others, each with its reason; `more` are left out.
+    #[prost(message, repeated, tag = "10")]
+    pub behind: ::prost::alloc::vec::Vec<HostBehind>,
+    #[prost(uint32, tag = "11")]
+    pub more: u32,
+}
+/// A host that does not enforce the newest revision of a policy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostBehind {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    /// The revision that it is to have now; 0: none.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Why, for people.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Whether it is as it should be by now: it is not its turn.
+    #[prost(bool, tag = "4")]
+    pub expected: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListPolicyStatusRequest {
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// policies/{name}; empty: all of them.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListPolicyStatusResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<PolicyStatus>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListProposalsRequest {
@@ -2399,6 +2643,55 @@ pub mod policy_service_client {
                 .insert(GrpcMethod::new("stayhand.v1.PolicyService", "RefuseProposal"));
             self.inner.unary(req, path, codec).await
         }
+        /// Stops a roll-out, resumes a stopped one, or goes on with its next phase at once.
+        pub async fn change_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ChangeRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyRollout>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/ChangeRollout",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "ChangeRollout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// How far each policy is, with the reason for each host that does not enforce its newest revision.
+        pub async fn list_policy_status(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListPolicyStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPolicyStatusResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/ListPolicyStatus",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stayhand.v1.PolicyService", "ListPolicyStatus"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2454,6 +2747,19 @@ pub mod policy_service_server {
             &self,
             request: tonic::Request<super::RefuseProposalRequest>,
         ) -> std::result::Result<tonic::Response<super::PolicyProposal>, tonic::Status>;
+        /// Stops a roll-out, resumes a stopped one, or goes on with its next phase at once.
+        async fn change_rollout(
+            &self,
+            request: tonic::Request<super::ChangeRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::PolicyRollout>, tonic::Status>;
+        /// How far each policy is, with the reason for each host that does not enforce its newest revision.
+        async fn list_policy_status(
+            &self,
+            request: tonic::Request<super::ListPolicyStatusRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListPolicyStatusResponse>,
+            tonic::Status,
+        >;
     }
     /// Stores and shows policies. Callers are operators.
     #[derive(Debug)]
@@ -2833,6 +3139,97 @@ pub mod policy_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RefuseProposalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/ChangeRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct ChangeRolloutSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::ChangeRolloutRequest>
+                    for ChangeRolloutSvc<T> {
+                        type Response = super::PolicyRollout;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ChangeRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::change_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ChangeRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/ListPolicyStatus" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListPolicyStatusSvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::ListPolicyStatusRequest>
+                    for ListPolicyStatusSvc<T> {
+                        type Response = super::ListPolicyStatusResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListPolicyStatusRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::list_policy_status(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListPolicyStatusSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3576,6 +3973,7 @@ pub struct PolicyChangedEvent {
     pub policy: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub revision: u64,
+    /// Empty where time or what hosts did was it.
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
     #[prost(enumeration = "policy_changed_event::Change", tag = "4")]
@@ -3606,6 +4004,13 @@ pub mod policy_changed_event {
         Proposed = 1,
         Approved = 2,
         Refused = 3,
+        /// The revision begins to come to hosts, goes on to the next phase, has come to every host.
+        RollOut = 4,
+        RollOutAdvanced = 5,
+        RolledOut = 6,
+        /// Every host has the revision before again; the stopped phase begins once more.
+        RollOutStopped = 7,
+        RollOutResumed = 8,
     }
     impl Change {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -3618,6 +4023,11 @@ pub mod policy_changed_event {
                 Self::Proposed => "CHANGE_PROPOSED",
                 Self::Approved => "CHANGE_APPROVED",
                 Self::Refused => "CHANGE_REFUSED",
+                Self::RollOut => "CHANGE_ROLL_OUT",
+                Self::RollOutAdvanced => "CHANGE_ROLL_OUT_ADVANCED",
+                Self::RolledOut => "CHANGE_ROLLED_OUT",
+                Self::RollOutStopped => "CHANGE_ROLL_OUT_STOPPED",
+                Self::RollOutResumed => "CHANGE_ROLL_OUT_RESUMED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3627,6 +4037,11 @@ pub mod policy_changed_event {
                 "CHANGE_PROPOSED" => Some(Self::Proposed),
                 "CHANGE_APPROVED" => Some(Self::Approved),
                 "CHANGE_REFUSED" => Some(Self::Refused),
+                "CHANGE_ROLL_OUT" => Some(Self::RollOut),
+                "CHANGE_ROLL_OUT_ADVANCED" => Some(Self::RollOutAdvanced),
+                "CHANGE_ROLLED_OUT" => Some(Self::RolledOut),
+                "CHANGE_ROLL_OUT_STOPPED" => Some(Self::RollOutStopped),
+                "CHANGE_ROLL_OUT_RESUMED" => Some(Self::RollOutResumed),
                 _ => None,
             }
         }
@@ -3979,6 +4394,9 @@ pub struct Hello {
     /// Policies of its own floor, each with a digest; nobody but the host can change them.
     #[prost(string, repeated, tag = "7")]
     pub floor: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether the agent watches what `HostState.shadows` has.
+    #[prost(bool, tag = "8")]
+    pub watches_shadows: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -4046,6 +4464,9 @@ pub struct HostState {
     pub answers: ::prost::alloc::vec::Vec<HoldAnswer>,
     #[prost(message, repeated, tag = "5")]
     pub flags: ::prost::alloc::vec::Vec<SetFlag>,
+    /// Revisions that are only watched, beside the policies; agents that do not know the field have to enforce nothing of it.
+    #[prost(message, repeated, tag = "6")]
+    pub shadows: ::prost::alloc::vec::Vec<PolicySource>,
 }
 /// A flag that is set, until then.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

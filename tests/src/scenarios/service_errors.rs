@@ -295,6 +295,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         enforced_generation: 0,
         labels: vec![],
         floor: vec![],
+        watches_shadows: false,
     };
     let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
     let ahead = Hello {

@@ -36,13 +36,18 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
         EventKind::HoldChanged(changed) => ("HOLD", Tone::Strong, hold(changed)),
         EventKind::GrantChanged(changed) => ("GRANT", Tone::Strong, grant(changed)),
         EventKind::PolicyChanged(changed) => {
-            let (name, by): (&PolicyName, &UserName) = (&changed.policy, &changed.by);
+            let name: &PolicyName = &changed.policy;
+            let by = changed.by.as_ref();
+            let by = by.map_or_else(String::new, |by| format!(" by {by}"));
             let word = changed.change.as_str();
             let proposal = changed
                 .proposal
                 .map_or_else(String::new, |id| format!(" (proposal {id})"));
+            // Why something changed that nobody did is nowhere else.
+            let why = changed.reason.as_ref().filter(|_| changed.by.is_none());
+            let why = why.map_or_else(String::new, |why| format!(": {}", safe(why)));
             let text = format!(
-                "{name} revision {} {word} by {by}{proposal}",
+                "{name} revision {} {word}{by}{proposal}{why}",
                 changed.revision
             );
             ("POLICY", Tone::Strong, text)

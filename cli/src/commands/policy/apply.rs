@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use stayhand_guardrail::{
     policy::{self, Policy, case},
+    rollout::Plan,
     text::safe,
 };
 
-use super::{super::rollout::Rollout, files::many, findings, read};
+use super::{super::rollout::Rollout, files::many, findings, read, roll_out::Options};
 use crate::{
     args::{Format, Global},
-    client::Control,
+    client::{Control, NewRevision},
     failure::Failure,
     screen::Screen,
     view::{Applied, Finding},
@@ -29,7 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[command(after_help = "\
 Examples:
   stayhand policy apply prod.yaml --dry-run
-  stayhand policy apply prod.yaml --replaces 4 --wait --timeout 1m")]
+  stayhand policy apply prod.yaml --replaces 4 --wait --timeout 1m
+  stayhand policy apply prod.yaml --roll-out --monitor 1h --canary env=canary,region=eu --canary-for 2h --stop-at 3x")]
 pub(crate) struct Apply {
     /// Policy document; - is standard input
     #[arg(value_name = "FILE")]
@@ -37,12 +39,14 @@ pub(crate) struct Apply {
     /// Check everything, change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Wait until every online host enforces it
-    #[arg(long, conflicts_with = "dry_run")]
+    /// Wait until every online host enforces it; with --roll-out, every one of the canary hosts
+    #[arg(long, conflicts_with_all = ["dry_run", "monitor"])]
     wait: bool,
     /// Only if the policy is at this revision, 0 for a new one: what two people apply at once is refused to the second
     #[arg(long, value_name = "N")]
     replaces: Option<u64>,
+    #[command(flatten)]
+    roll_out: Options,
 }
 
 /// A document on its way to the control plane.
@@ -54,9 +58,14 @@ pub(super) struct Submission<'a> {
     pub(super) replaces: Option<u64>,
     pub(super) dry_run: bool,
     pub(super) wait: bool,
+    /// None: every host gets it at once
+    pub(super) rollout: Option<Plan>,
+    /// Stop a roll-out of the policy that runs, for this reason
+    pub(super) stop_reason: Option<String>,
 }
 
 pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Result<(), Failure> {
+    let rollout = apply.roll_out.plan()?;
     let source = read(&apply.file)?;
     check(&apply.file, &source, screen)?;
     let control = global.control().await?;
@@ -66,6 +75,8 @@ pub(super) async fn run(apply: &Apply, global: &Global, screen: &Screen) -> Resu
         replaces: apply.replaces,
         dry_run: apply.dry_run,
         wait: apply.wait,
+        rollout,
+        stop_reason: None,
     };
     submit(submission, &control, global, screen).await
 }
@@ -78,7 +89,13 @@ pub(super) async fn submit(
     screen: &Screen,
 ) -> Result<(), Failure> {
     let Submission { label, source, .. } = submission;
-    let asked = control.apply_policy(source.clone(), submission.dry_run, submission.replaces);
+    let asked = control.apply_policy(NewRevision {
+        source: source.clone(),
+        dry_run: submission.dry_run,
+        replaces: submission.replaces,
+        rollout: submission.rollout,
+        stop_reason: submission.stop_reason,
+    });
     let mut applied = asked.await?;
     for found in &applied.warnings {
         screen.note(&findings::shown(label, &source, found, screen));
@@ -139,6 +156,10 @@ async fn wait(
     screen: &Screen,
 ) -> Result<(), Failure> {
     let (name, revision) = (applied.policy.name.clone(), applied.policy.revision);
+    if applied.policy.enforcement.is_empty() && applied.policy.rollout.is_some() {
+        screen.note("no host has the revision yet: there is nothing to wait for; `stayhand policy status` says what the roll-out waits for");
+        return Ok(());
+    }
     if applied.policy.enforcement.is_empty() && is_meant_elsewhere(source, control).await? {
         screen.note("no host has the labels that the policy names: there is nothing to wait for");
         return Ok(());
@@ -147,6 +168,9 @@ async fn wait(
     let until = tokio::time::Instant::now() + global.patience();
     loop {
         applied.policy = control.policy(&name, revision).await?;
+        if let Some(stopped) = applied.policy.stopped() {
+            return Err(Failure::general(format!("the roll-out was {stopped}")));
+        }
         if rollout.settled(&applied.policy.enforcement) || tokio::time::Instant::now() >= until {
             break;
         }
@@ -163,6 +187,11 @@ fn sentence(applied: &Applied) -> String {
     }
     match (applied.dry_run, applied.changed) {
         (true, true) => format!("policy {policy} would be applied (dry run: nothing was changed)"),
+        (false, _) if applied.policy.is_rolled_out() && applied.changed => {
+            format!(
+                "policy {policy} is being rolled out; `stayhand policy status` shows how far it is"
+            )
+        }
         (true, false) => {
             format!("policy {policy} already says this (dry run: nothing was changed)")
         }

@@ -3,18 +3,18 @@
 use serde::Serialize;
 use stayhand_guardrail::policy::{self, Policy};
 
-use super::{apply, diff::Report, read};
+use super::{apply, diff::Report, read, standing};
 use crate::{
     args::{Format, Global},
-    client::Control,
+    client::{Control, NewRevision},
     failure::{Failure, Kind},
     screen::Screen,
 };
 
 /// Say what applying policies would change, and change nothing
 ///
-/// Each document is compared with the newest revision that the control plane has of its policy, as `policy diff` does, and the
-/// control plane checks it as if it were applied. Exits 1 when one of them would be refused.
+/// Each document is compared with the newest revision that the control plane has of its policy, as `policy diff` does (with the
+/// one that hosts went back to, where a roll-out was stopped), and the control plane checks it as if it were applied. Exits 1 when one of them would be refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -95,8 +95,19 @@ async fn step(
         Err(failure) => return Err(failure),
     };
     let revision = there.as_ref().map_or(0, |there| there.revision);
-    let applied = control.apply_policy(source, true, Some(revision)).await?;
-    let old = there.and_then(|there| policy::parse(&there.source).ok());
+    let applied = control
+        .apply_policy(NewRevision {
+            source,
+            dry_run: true,
+            replaces: Some(revision),
+            ..NewRevision::default()
+        })
+        .await?;
+    let old = match there {
+        Some(there) => standing(there, control).await?,
+        None => None,
+    };
+    let old = old.and_then(|old| policy::parse(&old.source).ok());
     Ok(Step {
         file: file.to_owned(),
         policy: name.to_owned(),

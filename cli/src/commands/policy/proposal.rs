@@ -85,7 +85,8 @@ async fn standing(proposal: &Proposal, control: &Control) -> Result<Option<Polic
         return Ok(None);
     }
     let base = control.policy(&proposal.policy, proposal.base_revision);
-    Ok(parsed(&base.await?.source))
+    let standing = super::standing(base.await?, control).await?;
+    Ok(standing.and_then(|standing| parsed(&standing.source)))
 }
 
 fn parsed(source: &str) -> Option<Policy> {

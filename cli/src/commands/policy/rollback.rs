@@ -12,7 +12,7 @@ use crate::{args::Global, failure::Failure, screen::Screen, view};
 /// Make the document of an earlier revision the newest one
 ///
 /// Nothing is taken away: the document becomes a revision of its own, which is checked and tested as any other. What changes
-/// is said first. If somebody applies another revision meanwhile, nothing is done (exit code 4).
+/// is said first. A roll-out of the policy that runs is stopped by it. If somebody applies another revision meanwhile, nothing is done (exit code 4).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -54,6 +54,11 @@ pub(super) async fn run(
         replaces: Some(newest.revision),
         dry_run: rollback.dry_run,
         wait: rollback.wait,
+        rollout: None,
+        // A roll-out that runs ends with it, and its hosts are back before anybody has to approve anything.
+        stop_reason: newest
+            .is_rolled_out()
+            .then(|| format!("rolled back to revision {to}")),
     };
     submit(submission, &control, global, screen).await
 }
@@ -65,7 +70,9 @@ fn target(to: Option<u64>, newest: &view::Policy) -> Result<u64, Failure> {
         Some(to) => Err(Failure::general(format!(
             "policy {name} is at revision {now}: {to} is not before it"
         ))),
-        None if now > 1 => Ok(now - 1),
+        // Where its roll-out is not done, that is what most hosts have.
+        None if newest.standing() != now && newest.standing() > 0 => Ok(newest.standing()),
+        None if newest.standing() == now && now > 1 => Ok(now - 1),
         None => Err(Failure::general(format!(
             "policy {name} has no revision before {now}"
         ))),

@@ -113,6 +113,11 @@ fn code(change: PolicyChange) -> &'static str {
         PolicyChange::Proposed => "policy.proposed",
         PolicyChange::Approved => "policy.approved",
         PolicyChange::Refused => "policy.refused",
+        PolicyChange::RollOut => "policy.roll-out",
+        PolicyChange::RollOutAdvanced => "policy.roll-out-advanced",
+        PolicyChange::RolledOut => "policy.rolled-out",
+        PolicyChange::RollOutStopped => "policy.roll-out-stopped",
+        PolicyChange::RollOutResumed => "policy.roll-out-resumed",
     }
 }
 
@@ -122,8 +127,10 @@ fn said(change: &PolicyChanged) -> String {
         .map_or_else(String::new, |id| format!(" (proposal {id})"));
     let word = change.change.as_str();
     format!(
-        "policy {} revision {} {word} by {}{proposal}",
-        change.policy, change.revision, change.by
+        "policy {} revision {} {word}{}{proposal}",
+        change.policy,
+        change.revision,
+        by(change.by.as_ref())
     )
 }
 
@@ -141,8 +148,14 @@ pub(super) fn policy(change: &PolicyChanged) -> Body {
         code(change.change),
         message,
     );
-    body.severity = severity::LOW;
-    body.set("actor", actor(&change.by));
+    // Nobody stops one for nothing, and where it stops by itself nobody may be looking.
+    body.severity = match change.change {
+        PolicyChange::RollOutStopped => severity::HIGH,
+        _ => severity::LOW,
+    };
+    if let Some(by) = &change.by {
+        body.set("actor", actor(by));
+    }
     body.set(
         "entity",
         json!({

@@ -172,10 +172,21 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
             EventKind::PolicyChanged(PolicyChanged {
                 policy: "demo".parse().unwrap(),
                 revision: Revision(3),
-                by: "bob".parse().unwrap(),
+                by: Some("bob".parse().unwrap()),
                 change: PolicyChange::Applied,
                 proposal: None,
                 reason: None,
+            }),
+        ),
+        (
+            "policy-roll-out-stopped",
+            EventKind::PolicyChanged(PolicyChanged {
+                policy: "demo".parse().unwrap(),
+                revision: Revision(4),
+                by: None,
+                change: PolicyChange::RollOutStopped,
+                proposal: None,
+                reason: Some("restricted 40 times on db1, more than 9".into()),
             }),
         ),
     ]

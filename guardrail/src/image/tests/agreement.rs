@@ -37,7 +37,11 @@ use crate::{
     time::UnixMs,
 };
 
-fn over(cases: u32, moving: bool, property: impl Fn(&Case) -> Result<(), TestCaseError>) {
+pub(super) fn over(
+    cases: u32,
+    moving: bool,
+    property: impl Fn(&Case) -> Result<(), TestCaseError>,
+) {
     seeded::over(cases, &case(moving), |case| property(&case));
 }
 
@@ -97,7 +101,7 @@ fn used_up(image: &Image, case: &Case) -> u64 {
         .fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
-fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
+pub(super) fn judge(image: &Image, case: &Case, disk: &Disk, tried: &Tried) -> Decision {
     let beside = beside(image, case, tried);
     let subjects = image.subject_sets_of(&tried.user, &tried.groups);
     let now = Now {

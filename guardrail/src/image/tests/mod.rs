@@ -4,3 +4,4 @@ mod agreement;
 mod bounds;
 mod disk;
 pub(crate) mod generate;
+mod shadows;

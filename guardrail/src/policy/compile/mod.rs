@@ -23,6 +23,7 @@ use super::{
     Versioned, When, floor, when::Flags,
 };
 use crate::{
+    id::Revision,
     image::{
         Image, NetRange, RuleInfo, SubjectSet, append,
         args::Conditions,
@@ -30,18 +31,19 @@ use crate::{
         some_rules,
         trie::Trie,
     },
-    key::{PermissionKey, PermissionRef, RuleKey, bucket_key},
+    key::{PermissionKey, PermissionRef, RuleKey, bucket_key, shadow_key},
     limits::INSTANCES_MAX,
+    reason::Effect,
 };
 
 /// Compiles every policy of one host, without knowing which flags are set: a rule that counts while one is may count.
 pub fn compile(policies: &[Versioned]) -> Result<Image, Vec<CompileError>> {
-    compiled(policies, None, &BTreeSet::new())
+    compiled(policies, &[], None, &BTreeSet::new())
 }
 
 /// The same where just these flags are set.
 pub fn compile_with(policies: &[Versioned], flags: &Flags) -> Result<Image, Vec<CompileError>> {
-    compiled(policies, Some(flags), &BTreeSet::new())
+    compiled(policies, &[], Some(flags), &BTreeSet::new())
 }
 
 /// The same with what live grants carry: a permission with parameters is in the image with the values of grants only. What
@@ -51,25 +53,42 @@ pub fn compile_granted(
     flags: Option<&Flags>,
     granted: &BTreeSet<PermissionRef>,
 ) -> Result<Image, Vec<CompileError>> {
-    compiled(policies, flags, granted)
+    compiled(policies, &[], flags, granted)
+}
+
+/// The same with revisions beside them that only watch: whatever their mode is, they restrict nothing and permit nothing, no
+/// grant covers what they restrict, and what they would have restricted is recorded under their own revision.
+pub fn compile_beside(
+    policies: &[Versioned],
+    shadows: &[Versioned],
+    flags: Option<&Flags>,
+    granted: &BTreeSet<PermissionRef>,
+) -> Result<Image, Vec<CompileError>> {
+    compiled(policies, shadows, flags, granted)
 }
 
 fn compiled(
     policies: &[Versioned],
+    shadows: &[Versioned],
     flags: Option<&Flags>,
     granted: &BTreeSet<PermissionRef>,
 ) -> Result<Image, Vec<CompileError>> {
-    let mut sorted: Vec<&Versioned> = policies.iter().collect();
-    sorted.sort_by_key(|one| floor::order(&one.policy));
+    let mut sorted = in_order(policies);
+    let watching = in_order(shadows);
     let mut compiler = Compiler {
         flags: flags.cloned(),
         ..Compiler::default()
     };
-    if sorted.len() > SUBJECT_SETS_MAX as usize {
-        return Err(vec![CompileError::TooManyPolicies(sorted.len())]);
+    let count = sorted.len() + watching.len();
+    if count > SUBJECT_SETS_MAX as usize {
+        return Err(vec![CompileError::TooManyPolicies(count)]);
     }
+    let enforced = sorted.len();
+    // ORDER: behind all others, so that they never come before one in what is recorded.
+    sorted.extend(watching);
     for (index, one) in sorted.iter().enumerate() {
         if index > 0
+            && index != enforced
             && sorted
                 .get(index - 1)
                 .is_some_and(|before| before.policy.name == one.policy.name)
@@ -78,10 +97,19 @@ fn compiled(
                 .errors
                 .push(CompileError::Duplicate(one.policy.name.clone()));
         }
+        compiler.is_shadow = index >= enforced;
         compiler.policy(one, 1 << index);
-        compiler.granted(&one.policy, granted, 1 << index);
+        if !compiler.is_shadow {
+            compiler.granted(&one.policy, granted, 1 << index);
+        }
     }
     compiler.finish()
+}
+
+fn in_order(policies: &[Versioned]) -> Vec<&Versioned> {
+    let mut sorted: Vec<&Versioned> = policies.iter().collect();
+    sorted.sort_by_key(|one| floor::order(&one.policy));
+    sorted
 }
 
 #[derive(Default)]
@@ -102,6 +130,8 @@ struct Compiler {
     instances: usize,
     subject_sets: Vec<SubjectSet>,
     order: u32,
+    /// Whether the policy that is being compiled only watches
+    is_shadow: bool,
     errors: Vec<CompileError>,
 }
 
@@ -114,6 +144,14 @@ impl Compiler {
             services: policy.subjects.services.clone(),
             groups: policy.subjects.groups.clone(),
         });
+        if self.is_shadow {
+            // What it would record of what goes on is no business of anybody's yet.
+            let rules = policy.rules.iter();
+            for rule in rules.filter(|rule| rule.effect != Effect::Alert) {
+                self.rule(one, rule, subjects);
+            }
+            return;
+        }
         for permission in policy
             .permissions
             .iter()
@@ -181,8 +219,14 @@ impl Compiler {
 
     fn rule(&mut self, one: &Versioned, rule: &Rule, subjects: u64) {
         let policy = &one.policy;
-        let key = RuleKey::of(&policy.name, &rule.id);
+        let key = if self.is_shadow {
+            shadow_key(&policy.name, one.revision, &rule.id)
+        } else {
+            RuleKey::of(&policy.name, &rule.id)
+        };
         let permission = match &rule.scope {
+            // No lease covers what a shadow restricts.
+            _ if self.is_shadow => None,
             Scope::Permission(name) => {
                 Some(PermissionRef::plain(policy.name.clone(), name.clone()))
             }
@@ -198,7 +242,7 @@ impl Compiler {
             timeout: rule.timeout,
             approval: policy.approval(rule).map(ToString::to_string),
             rate: rule.rate,
-            monitor: policy.mode == Mode::Monitor,
+            monitor: self.is_shadow || policy.mode == Mode::Monitor,
             when: rule.when.clone(),
         };
         let name = info.shown();
@@ -212,7 +256,11 @@ impl Compiler {
             effect: rule.effect.code(),
             order: self.order,
             timeout_ms: hold_ms(rule),
-            flags: flags(policy, rule),
+            flags: if self.is_shadow {
+                entry_flag::MONITOR
+            } else {
+                flags(policy, rule)
+            },
             rate: 0,
             schedule: rule.when.as_ref().map_or(0, |when| self.schedule(when)),
             ..EMPTY
@@ -236,13 +284,22 @@ impl Compiler {
         self.rates.push(rate::Rate {
             rule: entry.rule,
             permission: entry.permission,
-            bucket: bucket_key(&one.policy.name, &rule.id, &rate.to_string()),
+            bucket: bucket_key(&one.policy.name, &rule.id, &self.bucket(rate, one.revision)),
             order: entry.order,
             timeout_ms: entry.timeout_ms,
             flags: entry.flags,
             ..rate.row()
         });
         row
+    }
+
+    /// What a bucket is for; a shadow takes nothing from that of the revision which it is beside.
+    fn bucket(&self, rate: &Rate, revision: Revision) -> String {
+        if self.is_shadow {
+            format!("{rate}\0shadow\0{revision}")
+        } else {
+            rate.to_string()
+        }
     }
 
     /// Number of a schedule, from 1; equal ones are one.
