@@ -39,6 +39,7 @@ mod overlay;
 mod places;
 mod presets;
 mod rates;
+mod rollouts;
 mod schedules;
 mod service;
 mod service_agent;
@@ -84,6 +85,7 @@ const LISTS: &[&[Scenario]] = &[
     presets::SCENARIOS,
     schedules::SCENARIOS,
     rates::SCENARIOS,
+    rollouts::SCENARIOS,
     defaults::SCENARIOS,
     sockets::SCENARIOS,
     hold_signals::SCENARIOS,
