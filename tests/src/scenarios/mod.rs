@@ -41,6 +41,7 @@ mod places;
 mod presets;
 mod profiles;
 mod rates;
+mod rollouts;
 mod schedules;
 mod service;
 mod service_agent;
@@ -89,6 +90,7 @@ const LISTS: &[&[Scenario]] = &[
     presets::SCENARIOS,
     schedules::SCENARIOS,
     rates::SCENARIOS,
+    rollouts::SCENARIOS,
     defaults::SCENARIOS,
     services::SCENARIOS,
     sockets::SCENARIOS,
