@@ -25,7 +25,13 @@ fn new() -> String {
 
 fn rollout(state: State) -> v1::PolicyRollout {
     let is_stopped = state == State::Stopped;
-    let said = |text: &str| is_stopped.then(|| text.to_owned()).unwrap_or_default();
+    let said = |text: &str| {
+        if is_stopped {
+            text.to_owned()
+        } else {
+            String::new()
+        }
+    };
     v1::PolicyRollout {
         policy: "policies/prod".into(),
         revision: 5,

@@ -57,9 +57,10 @@ fn at_their_places(failure: Failure, findings: &[Diagnostic]) -> Failure {
 
 fn code(error: &Error) -> (Code, &'static str) {
     match error {
-        Error::Field { .. } | Error::HoldOver(hold::Illegal::Reason) => {
-            (Code::InvalidArgument, "INVALID_FIELD")
-        }
+        Error::Field { .. }
+        | Error::HoldOver(hold::Illegal::Reason)
+        | Error::Proposal(proposal::Illegal::Reason)
+        | Error::Rollout(rollout::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
         Error::Grant(_) => (Code::InvalidArgument, "INVALID_GRANT"),
         Error::Prefix {
             error: PrefixError::Malformed { .. },
@@ -95,13 +96,11 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::TooManyFlags(_) => (Code::ResourceExhausted, "TOO_MANY_FLAGS"),
         Error::UnknownProposal(_) => (Code::NotFound, "UNKNOWN_PROPOSAL"),
         Error::TooManyProposals(_) => (Code::ResourceExhausted, "TOO_MANY_PROPOSALS"),
-        Error::Proposal(proposal::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
         Error::Proposal(proposal::Illegal::Over { .. }) => {
             (Code::FailedPrecondition, "PROPOSAL_OVER")
         }
         Error::Proposal(proposal::Illegal::Own { .. }) => (Code::PermissionDenied, "OWN_PROPOSAL"),
         Error::NoRollout(_) => (Code::NotFound, "UNKNOWN_ROLLOUT"),
-        Error::Rollout(rollout::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
         Error::Rollout(rollout::Illegal::State { .. }) => {
             (Code::FailedPrecondition, "ROLLOUT_OVER")
         }

@@ -44,18 +44,18 @@ pub(super) async fn check(
     if candidate.is_rolled_out && running >= ROLLOUTS_MAX {
         return Err(Error::TooManyRollouts(ROLLOUTS_MAX));
     }
-    blocking(move || every_way(in_force, candidate, &granted)).await?
+    blocking(move || every_way(&in_force, candidate, &granted)).await?
 }
 
 fn every_way(
-    in_force: InForce,
+    in_force: &InForce,
     candidate: Candidate,
     granted: &BTreeSet<PermissionRef>,
 ) -> Result<(), Error> {
     let name = candidate.new.policy.name.clone();
-    let mut standing = sized(in_force.standing);
-    let rolling = in_force.rolling.into_iter().map(|(_, policy)| policy);
-    let mut rolling = sized(rolling.filter(|one| one.name != name).collect());
+    let mut standing = sized(&in_force.standing);
+    let rolling = in_force.rolling.iter().map(|(_, policy)| policy);
+    let mut rolling = sized(rolling.filter(|one| one.name != name));
     let new = Sized {
         policy: candidate.new,
         bytes: candidate.bytes,
@@ -111,9 +111,8 @@ fn one_way(
         .map_err(Error::PolicySet)
 }
 
-fn sized(stored: Vec<StoredPolicy>) -> Vec<Sized> {
-    let each = stored.iter();
-    let read = each.filter_map(|one| {
+fn sized<'s>(stored: impl IntoIterator<Item = &'s StoredPolicy>) -> Vec<Sized> {
+    let read = stored.into_iter().filter_map(|one| {
         let policy = read(one)?;
         Some(Sized {
             policy,
