@@ -19,7 +19,8 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "the_floor_is_enforced_before_any_state_and_whatever_the_control_plane_says",
     whatever_is_said,
-)];
+)
+.on_any_kernel()];
 
 const FILE: &str = "/srv/work/floored";
 const OTHER: &str = "/srv/work/other";

@@ -11,16 +11,19 @@ use crate::{
     },
     host::{Config, Host},
     scenario::{Ctx, Scenario},
-    wait,
 };
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "a_grant_of_a_profile_permits_what_its_values_say_until_its_end",
     what_its_values_say,
-)];
+)
+.on_any_kernel()];
 
 const DIRECTORIES: [&str; 2] = ["/srv/apps/shop", "/srv/apps/a bank"];
+
+/// For how long the first grant is.
+const FIRST: Duration = Duration::from_secs(20);
 
 const POLICY: &str = "\
 apiVersion: stayhand/v1
@@ -70,7 +73,7 @@ fn what_its_values_say(ctx: &mut Ctx) -> Result<()> {
     let mut alice = Puppet::start(ALICE)?;
     ensure!(write(&mut alice, shop)? == EPERM, "no grant is needed");
     ctx.step("a grant for one directory");
-    grant(&host, shop, "30s")?;
+    grant(&host, shop, &format!("{}s", FIRST.as_secs()))?;
     ensure!(write(&mut alice, shop)? == 0, "the grant permits nothing");
     ensure!(write(&mut alice, bank)? == EPERM, "it permits another one");
     ctx.step("another one, for a longer time");
@@ -78,9 +81,9 @@ fn what_its_values_say(ctx: &mut Ctx) -> Result<()> {
     ensure!(write(&mut alice, shop)? == 0, "the first one ended");
     ensure!(write(&mut alice, bank)? == 0, "the second permits nothing");
     host.kill_agent()?;
-    wait::until_ok(Duration::from_mins(1), "the first one to end", || {
-        Ok((write(&mut alice, shop)? == EPERM).then_some(()))
-    })?;
+    // Not tried meanwhile: each use is a record, and with nobody who reads them the ring has room for a few hundred.
+    std::thread::sleep(FIRST + Duration::from_secs(1));
+    ensure!(write(&mut alice, shop)? == EPERM, "the first one goes on");
     ensure!(write(&mut alice, bank)? == 0, "it took the second along");
     Ok(())
 }

@@ -19,7 +19,8 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "a_watched_revision_restricts_nothing_and_a_stopped_one_no_more",
     watched_then_stopped,
-)];
+)
+.on_any_kernel()];
 
 const FILE: &str = "/srv/work/rolled-out";
 const NEW: &str = "/srv/work/new.yaml";
