@@ -145,6 +145,7 @@ pub fn run(config: &Config) -> Result<String, Failure> {
         clock::boot_id().map_err(|error| Failure::of("cannot read the boot id", &error))?;
     let spool = Arc::new(spool(config, &host, boot_id)?);
     let (floor, unsettled) = floor::settle(floor(config), &spool)?;
+    let floor = floor.with_services(config.floor.services.clone());
     let identity = Identity {
         host,
         boot_id,

@@ -19,7 +19,12 @@ pub use print::print;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use stayhand_guardrail::{id::HostId, policy::HostLabels, redact::Pattern, time::DurationMs};
+use stayhand_guardrail::{
+    id::{HostId, UserName},
+    policy::HostLabels,
+    redact::Pattern,
+    time::DurationMs,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,12 +60,15 @@ pub struct Config {
 pub struct Floor {
     /// Directory with its policies; it may be missing where it is not set
     pub directory: PathBuf,
+    /// Users that policies of the control plane may name as services; any but root where it is not set
+    pub services: Option<Vec<UserName>>,
 }
 
 impl Default for Floor {
     fn default() -> Self {
         Self {
             directory: "/etc/stayhand/floor".into(),
+            services: None,
         }
     }
 }

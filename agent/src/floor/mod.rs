@@ -14,8 +14,8 @@ pub use read::{FloorError, sources};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stayhand_guardrail::{
-    id::Revision,
-    policy::{self, Versioned, case, compile, floor},
+    id::{Revision, UserName},
+    policy::{self, Policy, Versioned, case, compile, floor},
 };
 
 /// Policies of one floor: they take from the 64 that a host has.
@@ -37,6 +37,8 @@ pub struct Source {
 pub struct Floor {
     policies: Vec<Versioned>,
     sources: Vec<Source>,
+    /// Users that other policies may name as services; any where it is none
+    services: Option<Vec<UserName>>,
 }
 
 impl Floor {
@@ -56,10 +58,32 @@ impl Floor {
             wrong.extend(errors.iter().map(ToString::to_string));
         }
         if wrong.is_empty() {
-            Ok(Self { policies, sources })
+            Ok(Self {
+                policies,
+                sources,
+                services: None,
+            })
         } else {
             Err(FloorError::Wrong(wrong))
         }
+    }
+
+    /// With those users only as services of other policies. What a service starts is the service, also where it logs people in,
+    /// so that a control plane could make somebody whom the floor denies something a service that it allows it.
+    #[must_use]
+    pub fn with_services(self, services: Option<Vec<UserName>>) -> Self {
+        Self { services, ..self }
+    }
+
+    /// Why a policy that is not the floor's cannot count here.
+    pub fn refuses(&self, policy: &Policy) -> Option<String> {
+        let allowed = self.services.as_ref()?;
+        let mut named = policy.subjects.services.iter();
+        let other = named.find(|one| !allowed.contains(one))?;
+        Some(format!(
+            "policy {}: `{other}` is no service on this host; `floor.services` in its agent's configuration has those that are",
+            policy.name
+        ))
     }
 
     /// The policies, of whatever hosts they are meant for.

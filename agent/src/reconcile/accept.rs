@@ -5,10 +5,12 @@ use std::sync::Arc;
 use stayhand_guardrail::{
     host::{HostState, PolicyRevision},
     image::Image,
-    policy::{self, HostLabels, Versioned, floor},
+    policy::{self, HostLabels, Versioned},
     text::cut,
 };
 use stayhand_proto::limits::SOURCES_BYTES_MAX;
+
+use crate::floor::Floor;
 
 /// Reasons that are reported: more is noise.
 const REASONS_MAX: usize = 20;
@@ -30,7 +32,7 @@ pub struct Accepted {
 pub fn accept(
     state: HostState,
     labels: &HostLabels,
-    floor: &[Versioned],
+    floor: &Floor,
 ) -> Result<Accepted, Vec<String>> {
     let sources = state.policies.iter().chain(&state.shadows);
     let bytes: usize = sources.map(|policy| policy.source.len()).sum();
@@ -44,7 +46,10 @@ pub fn accept(
         let mut policies = Vec::new();
         for one in sources {
             match parse(one) {
-                Ok(policy) => policies.push(policy),
+                Ok(one) => match floor.refuses(&one.policy) {
+                    Some(reason) if one.policy.hosts.selects(labels) => reasons.push(reason),
+                    _ => policies.push(one),
+                },
                 Err(found) => reasons.extend(found),
             }
         }
@@ -55,7 +60,8 @@ pub fn accept(
     if !reasons.is_empty() {
         return Err(shown(reasons));
     }
-    let own = floor.iter().filter(|one| one.policy.hosts.selects(labels));
+    let own = floor.policies().iter();
+    let own = own.filter(|one| one.policy.hosts.selects(labels));
     policies.extend(own.cloned());
     // What leases carry that has values; what no profile of these policies gives permits nothing.
     let granted = state.with_values();
@@ -74,10 +80,10 @@ fn parse(one: &PolicyRevision) -> Result<Versioned, Vec<String>> {
         revision,
         source,
     } = one;
-    if floor::is_floor(name) {
+    if policy::floor::is_floor(name) {
         return Err(vec![format!(
             "policy {name}@{revision}: {}",
-            floor::reserved(name)
+            policy::floor::reserved(name)
         )]);
     }
     let policy = policy::parse(source).map_err(|found| {
@@ -146,7 +152,9 @@ mod tests {
         ]);
         let guarded = |labels: &[&str]| -> Vec<String> {
             let labels = labels.iter().map(|one| one.parse().unwrap()).collect();
-            let image = accept(state.clone(), &labels, &[]).unwrap().image;
+            let image = accept(state.clone(), &labels, &Floor::default())
+                .unwrap()
+                .image;
             let sets = image.subject_sets.iter();
             sets.map(|set| set.policy.to_string()).collect()
         };
@@ -176,7 +184,7 @@ mod tests {
             ..HostState::default()
         };
         let permits = |state: &HostState| {
-            accept(state.clone(), &HostLabels::default(), &[])
+            accept(state.clone(), &HostLabels::default(), &Floor::default())
                 .unwrap()
                 .image
                 .permissions
@@ -217,7 +225,7 @@ mod tests {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect();
-        let reasons = accept(state, &labels, &[]).unwrap_err();
+        let reasons = accept(state, &labels, &Floor::default()).unwrap_err();
         assert!(reasons[0].contains("policy there@1:"), "{reasons:?}");
     }
 
@@ -237,7 +245,7 @@ mod tests {
     fn a_shadow_that_cannot_be_read_is_refused() {
         let (mut state, labels) = watched();
         state.shadows[0].source.push_str("  nonsense: 1\n");
-        let reasons = accept(state, &labels, &[]).unwrap_err();
+        let reasons = accept(state, &labels, &Floor::default()).unwrap_err();
         assert!(reasons[0].contains("policy here@2:"), "{reasons:?}");
     }
 
@@ -249,7 +257,7 @@ mod tests {
             ..state.clone()
         };
         assert!(!state.compiles_as(&without));
-        let image = accept(state, &labels, &[]).unwrap().image;
+        let image = accept(state, &labels, &Floor::default()).unwrap().image;
         let rules = image.rules.values();
         let rules: Vec<(u64, bool)> = rules.map(|one| (one.revision.0, one.monitor)).collect();
         assert_eq!(rules.len(), 2);

@@ -66,6 +66,33 @@ fn the_floor_is_part_of_every_state_and_no_state_has_a_policy_of_its_names() {
 }
 
 #[test]
+fn a_service_that_the_host_does_not_have_is_none_whoever_says_so() {
+    let only = |names: &[&str]| {
+        let names = names.iter().map(|name| name.parse().unwrap());
+        Floor::default().with_services(Some(names.collect()))
+    };
+    let mut wanted = state(1, &[]);
+    let source = &mut wanted.policies[0].source;
+    *source = source.replace("{ groups: [dev] }", "{ services: [ci-runner] }");
+    let (rig, mut reconciler) = begin(only(&["cockpit"]));
+    reconciler.desired(wanted.clone(), &at(0));
+    assert!(
+        rig.rejected()
+            .contains("`ci-runner` is no service on this host"),
+        "{}",
+        rig.rejected()
+    );
+    for floor in [only(&["ci-runner"]), Floor::default()] {
+        let (rig, mut reconciler) = begin(floor);
+        reconciler.desired(wanted.clone(), &at(0));
+        assert_eq!(rig.word(), (1, Phase::Enforced));
+    }
+    let (rig, mut reconciler) = begin(only(&[]));
+    reconciler.desired(state(1, &[]), &at(0));
+    assert_eq!(rig.word(), (1, Phase::Enforced), "people are no services");
+}
+
+#[test]
 fn another_floor_counts_from_the_next_start_on_and_a_state_stays_what_it_was() {
     let (rig, mut reconciler) = begin(floor("/a"));
     reconciler.desired(state(4, &[7]), &at(0));

@@ -261,11 +261,7 @@ impl<I: Images> Reconciler<I> {
                 state,
                 image: Arc::clone(&current.accepted.image),
             }),
-            _ => accept(
-                state,
-                &self.out.health.facts().labels,
-                self.floor.policies(),
-            ),
+            _ => accept(state, &self.out.health.facts().labels, &self.floor),
         }
     }
 
