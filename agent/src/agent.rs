@@ -94,10 +94,12 @@ pub fn redactor(config: &Config) -> Result<Redactor, Failure> {
 }
 
 /// Reads what this host enforces whatever the control plane says.
-pub fn floor(config: &Config) -> Result<Floor, FloorError> {
-    let directory = &config.floor.directory;
-    let by_default = *directory == crate::config::Floor::default().directory;
-    floor::sources(directory, by_default).and_then(Floor::parse)
+pub fn floor(config: &Config) -> Result<Option<Floor>, FloorError> {
+    let found = match &config.floor.directory {
+        Some(directory) => floor::sources(directory).map(Some)?,
+        None => floor::sources_if_there(Path::new(floor::DIRECTORY))?,
+    };
+    found.map(Floor::parse).transpose()
 }
 
 /// Loads, enforces, serves; returns what to say when it is asked to end.

@@ -29,6 +29,7 @@ pub struct HostLease {
     /// Whose it is
     pub user: UserName,
     /// What it permits
+    #[serde(flatten, with = "stayhand_guardrail::key::apart")]
     pub permissions: Vec<PermissionRef>,
     /// When it ends, on the control plane's clock
     pub expire_time: UnixMs,

@@ -30,7 +30,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         let floor = agent::floor(&loaded.config)
             .map_err(|error| Failure::new(Code::Config, format!("the floor: {}", chain(&error))))?;
         println!("stayhand-agent: `{}` is right", args.config.display());
-        for policy in floor.shown() {
+        for policy in floor.unwrap_or_default().shown() {
             println!("stayhand-agent: enforced whatever the control plane says: {policy}");
         }
         return Ok(());

@@ -36,19 +36,6 @@ pub struct User {
 #[error("the name service knows no user at all; see /etc/nsswitch.conf and /etc/passwd")]
 pub struct NoUsers;
 
-/// Names cannot be made numbers.
-#[derive(Debug, thiserror::Error)]
-pub enum Unresolved {
-    /// Nobody can be asked.
-    #[error(transparent)]
-    NoUsers(#[from] NoUsers),
-    /// Every daemon of the host, and whoever logs people in, would be one subject.
-    #[error(
-        "service `{0}` has uid 0 on this host: it would be every daemon, and whoever logs in through one"
-    )]
-    RootService(UserName),
-}
-
 /// Whatever knows users; tests bring their own.
 pub trait Directory: Send {
     /// Every user, with those of their groups that are asked for. Users that are asked for by name are found even
@@ -65,7 +52,7 @@ pub fn resolve(
     directory: &dyn Directory,
     image: &Image,
     also: impl IntoIterator<Item = UserName>,
-) -> Result<Resolved, Unresolved> {
+) -> Result<Resolved, NoUsers> {
     let sets = &image.subject_sets;
     let groups = sets
         .iter()
@@ -88,9 +75,10 @@ pub fn resolve(
         if let Some(name) = user.name {
             if sets.iter().any(|set| set.services.contains(&name)) {
                 if user.uid == 0 {
-                    return Err(Unresolved::RootService(name));
+                    resolved.root_services.push(name.clone());
+                } else {
+                    resolved.services.insert(user.uid);
                 }
-                resolved.services.insert(user.uid);
             }
             resolved.uids.insert(name, user.uid);
         }
@@ -115,6 +103,8 @@ pub struct Resolved {
     pub subjects: BTreeMap<u32, u64>,
     /// Those that are services
     pub services: BTreeSet<u32>,
+    /// Names of services that root has here: every daemon, and whoever logs in through one, would be that subject
+    pub root_services: Vec<UserName>,
     /// Numbers by name
     pub uids: BTreeMap<UserName, u32>,
     /// Names that nobody has
@@ -286,8 +276,9 @@ mod tests {
         let found = resolve(&runner(900), &image, []).unwrap();
         assert_eq!(found.services, [900].into());
         assert_eq!(found.subjects, [(900, 0b10), (7, 0b01)].into());
-        let refused = resolve(&runner(0), &image, []).unwrap_err().to_string();
-        assert!(refused.contains("service `runner` has uid 0"), "{refused}");
+        let root = resolve(&runner(0), &image, []).unwrap();
+        assert!(root.services.is_empty());
+        assert_eq!(root.root_services, ["runner".parse().unwrap()]);
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub struct Lease {
     /// Whose it is
     pub user: UserName,
     /// What it permits
+    #[serde(flatten, with = "crate::key::apart")]
     pub permissions: Vec<PermissionRef>,
     /// When it ends, on the control plane's clock
     pub expire_time: UnixMs,
@@ -137,5 +138,41 @@ impl Phase {
             Self::Enforced => "enforced",
             Self::Rejected { .. } => "rejected",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn lease(permissions: &[&str]) -> Lease {
+        Lease {
+            grant: GrantId(uuid::Uuid::from_u128(7)),
+            user: "alice".parse().unwrap(),
+            permissions: permissions.iter().map(|one| one.parse().unwrap()).collect(),
+            expire_time: UnixMs(2),
+            server_time: UnixMs(1),
+        }
+    }
+
+    /// It would not read the rest of its journal otherwise, and enforce nothing.
+    #[test]
+    fn an_agent_from_before_values_finds_the_permissions_without_and_no_other() {
+        let both = lease(&["p/db", "p/restart(service=nginx)"]);
+        let written = serde_json::to_value(&both).unwrap();
+        assert_eq!(written["permissions"], json!(["p/db"]));
+        assert_eq!(written["with_values"], json!(["p/restart(service=nginx)"]));
+        assert_eq!(serde_json::from_value::<Lease>(written).unwrap(), both);
+        let plain = serde_json::to_value(lease(&["p/db"])).unwrap();
+        assert!(
+            plain.get("with_values").is_none(),
+            "as it was written before"
+        );
+        assert_eq!(
+            serde_json::from_value::<Lease>(plain).unwrap(),
+            lease(&["p/db"])
+        );
     }
 }

@@ -78,6 +78,41 @@ fn derive(tag: &str, policy: &str, id: &str) -> u64 {
     first.max(1)
 }
 
+/// How permissions are journaled: those with values apart, because an agent from before there were any could not read the rest of
+/// its journal otherwise. It finds none of those with values there, and permits nothing by them.
+pub mod apart {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::PermissionRef;
+
+    #[derive(Serialize, Deserialize)]
+    struct Apart {
+        permissions: Vec<PermissionRef>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with_values: Vec<PermissionRef>,
+    }
+
+    /// As two lists.
+    pub fn serialize<S: Serializer>(all: &[PermissionRef], to: S) -> Result<S::Ok, S::Error> {
+        let (permissions, with_values) = all.iter().cloned().partition(|one| one.values.is_empty());
+        Apart {
+            permissions,
+            with_values,
+        }
+        .serialize(to)
+    }
+
+    /// As one again.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PermissionRef>, D::Error> {
+        let Apart {
+            mut permissions,
+            with_values,
+        } = Apart::deserialize(from)?;
+        permissions.extend(with_values);
+        Ok(permissions)
+    }
+}
+
 /// A permission by name: `policy/permission`, and with values where it has parameters: `policy/permission(service=nginx)`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -21,10 +21,13 @@ pub const ACTIVE_ENTRIES: u32 = 4;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 /// Bit of `ACTIVE[ACTIVE_IMAGE]` for an image of generation 0, which a host makes of its own before the control plane ever sent
-/// one: without it slot 0 would read as no image. No generation comes near it.
+/// one: without it slot 0 would read as no image.
 pub const ACTIVE_OF_HOST: u64 = 1 << 63;
+/// Highest generation that an image can have: one more bit and it would be taken for the host's own, two more and slot 0 would
+/// read as no image at all, which guards nobody. A control plane that counts a billion changes a second gets there in 73 years.
+pub const GENERATION_MAX: u64 = (ACTIVE_OF_HOST >> 2) - 1;
 
-/// `ACTIVE[ACTIVE_IMAGE]` for an image of this generation in this slot; never zero.
+/// `ACTIVE[ACTIVE_IMAGE]` for an image of this generation in this slot; never zero up to [`GENERATION_MAX`].
 pub const fn active_image(generation: u64, slot: u32) -> u64 {
     let own = if generation == 0 { ACTIVE_OF_HOST } else { 0 };
     own | generation << 1 | slot as u64 & ACTIVE_SLOT_MASK
@@ -505,7 +508,7 @@ mod tests {
     #[test]
     fn an_image_of_the_host_itself_is_an_image_and_has_generation_0() {
         for slot in [0, 1] {
-            for generation in [0, 1, 7, u64::MAX >> 2] {
+            for generation in [0, 1, 7, GENERATION_MAX - 1, GENERATION_MAX] {
                 let image = active_image(generation, slot);
                 assert_ne!(image, 0);
                 assert_eq!(image & ACTIVE_SLOT_MASK, u64::from(slot));

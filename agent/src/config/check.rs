@@ -26,14 +26,16 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<(), ConfigError> {
         })
     };
     let paths = [
-        ("floor.directory", &config.floor.directory),
         ("kernel.object", &config.kernel.object),
         ("kernel.pins", &config.kernel.pins),
         ("state.directory", &config.state.directory),
         ("control.socket", &config.control.socket),
         ("local.socket", &config.local.socket),
     ];
-    if let Some((key, _)) = paths.iter().find(|(_, path)| !path.is_absolute()) {
+    let floor = config.floor.directory.iter();
+    let floor = floor.map(|path| ("floor.directory", path));
+    let mut paths = paths.into_iter().chain(floor);
+    if let Some((key, _)) = paths.find(|(_, path)| !path.is_absolute()) {
         return wrong(key, "must be an absolute path".into());
     }
     if config.state.spool_bytes_max < SPOOL_MIN {

@@ -55,22 +55,13 @@ pub struct Config {
 }
 
 /// What this host enforces whatever the control plane says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Floor {
-    /// Directory with its policies; it may be missing where it is not set
-    pub directory: PathBuf,
+    /// Directory with its policies; `/etc/stayhand/floor`, which may be missing, where it is not set
+    pub directory: Option<PathBuf>,
     /// Users that policies of the control plane may name as services; any but root where it is not set
     pub services: Option<Vec<UserName>>,
-}
-
-impl Default for Floor {
-    fn default() -> Self {
-        Self {
-            directory: "/etc/stayhand/floor".into(),
-            services: None,
-        }
-    }
 }
 
 /// What is loaded into the kernel.

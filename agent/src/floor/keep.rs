@@ -6,26 +6,39 @@ use crate::{
     spool::{Key, Spool},
 };
 
-/// The floor that counts, and what is wrong if it is not the one that was just read. Without a last good one a wrong
-/// floor keeps the agent from starting.
+/// The floor that counts, and what is wrong if it is not the one that was just read. `found` is none where there is no
+/// directory: that takes no floor away, an empty directory does. Where there never was a good one, a wrong floor keeps an agent
+/// from starting that has nothing else to enforce; one that has goes on with that, and says what is missing.
 pub fn settle(
-    found: Result<Floor, FloorError>,
+    found: Result<Option<Floor>, FloorError>,
     spool: &Spool,
 ) -> Result<(Floor, Option<String>), Failure> {
-    let error = match found {
-        Ok(floor) => {
+    let kept = kept(spool);
+    let why = match found {
+        Ok(Some(floor)) => {
             keep(&floor, spool);
             return Ok((floor, None));
         }
+        Ok(None) if kept.as_ref().is_none_or(Floor::is_empty) => return Ok(Default::default()),
+        Ok(None) => "its directory is gone; to take the floor away, leave an empty one".to_owned(),
         Err(error) => chain(&error),
     };
-    match kept(spool) {
+    match kept {
         Some(floor) => {
             let said =
-                format!("the floor is not enforced as it is written, but as it was last: {error}");
+                format!("the floor is enforced as it was last, and not as it is written: {why}");
             Ok((floor, Some(said)))
         }
-        None => Err(Failure::new(Code::Config, format!("the floor: {error}"))),
+        None if spool
+            .document(Key::State)
+            .is_ok_and(|state| state.is_some()) =>
+        {
+            Ok((
+                Floor::default(),
+                Some(format!("the floor is NOT ENFORCED: {why}")),
+            ))
+        }
+        None => Err(Failure::new(Code::Config, format!("the floor: {why}"))),
     }
 }
 

@@ -9,7 +9,7 @@ mod read;
 mod tests;
 
 pub use keep::settle;
-pub use read::{FloorError, sources};
+pub use read::{FloorError, sources, sources_if_there};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +18,8 @@ use stayhand_guardrail::{
     policy::{self, Policy, Versioned, case, compile, floor},
 };
 
+/// Where it is looked for if nothing else is said.
+pub const DIRECTORY: &str = "/etc/stayhand/floor";
 /// Policies of one floor: they take from the 64 that a host has.
 pub const DOCUMENTS_MAX: usize = 16;
 /// What a policy of the floor has for a revision: nobody counts what is on a host.

@@ -58,38 +58,52 @@ pub enum FloorError {
     Wrong(Vec<String>),
 }
 
-/// Reads the documents, by name. No directory is no document, where nobody said that there is one.
-pub fn sources(directory: &Path, may_be_missing: bool) -> Result<Vec<Source>, FloorError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |cause| FloorError::Unreadable { path, cause }
-    };
-    let found = match std::fs::symlink_metadata(directory) {
-        Err(error) if may_be_missing && error.kind() == io::ErrorKind::NotFound => {
-            return Ok(vec![]);
-        }
-        found => found.map_err(unreadable(directory))?,
-    };
-    is_safe(directory, &found)?;
-    // Whoever can rename something above it can put another directory in its place.
-    for above in directory.ancestors().skip(1) {
-        let found = std::fs::metadata(above).map_err(unreadable(above))?;
-        is_safe(above, &found)?;
+/// The same where nobody said that there is one; none where there is no directory.
+pub fn sources_if_there(directory: &Path) -> Result<Option<Vec<Source>>, FloorError> {
+    match std::fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => sources(directory).map(Some),
     }
+}
+
+/// Reads the documents, by name.
+pub fn sources(directory: &Path) -> Result<Vec<Source>, FloorError> {
+    let real = directory
+        .canonicalize()
+        .map_err(|cause| FloorError::Unreadable {
+            path: directory.to_owned(),
+            cause,
+        })?;
+    // Whoever can rename something above it, or above a link on the way, can put another directory in its place.
+    for way in [directory, real.as_path()] {
+        for above in way.ancestors().skip(1) {
+            is_safe(above, &metadata(above)?, true)?;
+        }
+    }
+    is_safe(&real, &metadata(&real)?, false)?;
+    let unreadable = |cause| FloorError::Unreadable {
+        path: real.clone(),
+        cause,
+    };
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
-        let path = entry.map_err(unreadable(directory))?.path();
+    for entry in std::fs::read_dir(&real).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
         if !is_hidden(&path) {
             paths.push(path);
         }
     }
     if paths.len() > DOCUMENTS_MAX {
-        return Err(FloorError::TooMany {
-            directory: directory.to_owned(),
-        });
+        return Err(FloorError::TooMany { directory: real });
     }
     paths.sort();
     paths.iter().map(|path| read(path)).collect()
+}
+
+fn metadata(path: &Path) -> Result<Metadata, FloorError> {
+    std::fs::metadata(path).map_err(|cause| FloorError::Unreadable {
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// What editors leave beside a file.
@@ -124,7 +138,7 @@ fn read(path: &Path) -> Result<Source, FloorError> {
             why: "is not a regular file",
         });
     }
-    is_safe(path, &found)?;
+    is_safe(path, &found, false)?;
     let text = text(&opened).map_err(unreadable)?;
     if text.len() > SOURCE_BYTES_MAX {
         return Err(FloorError::TooLarge {
@@ -141,12 +155,12 @@ fn text(file: &File) -> io::Result<String> {
     Ok(text)
 }
 
-/// Whether nobody but root (or whoever runs the agent) can have put it there.
-fn is_safe(path: &Path, found: &Metadata) -> Result<(), FloorError> {
+/// Whether nobody but root (or whoever runs the agent) can have put it there. In a directory like `/tmp`, which may be `above` it,
+/// nobody renames what is somebody else's.
+fn is_safe(path: &Path, found: &Metadata, above: bool) -> Result<(), FloorError> {
     let mode = Mode::from_bits_truncate(found.mode());
     let others_write = mode.intersects(Mode::S_IWGRP | Mode::S_IWOTH);
-    // In a directory like `/tmp` nobody renames what is somebody else's.
-    let sticky = found.is_dir() && mode.contains(Mode::S_ISVTX);
+    let sticky = above && mode.contains(Mode::S_ISVTX);
     let why = if found.uid() != 0 && found.uid() != geteuid().as_raw() {
         "belongs to somebody else: give it to root"
     } else if others_write && !sticky {

@@ -27,7 +27,7 @@ fn directory() -> tempfile::TempDir {
 }
 
 fn floor(place: &Path) -> Result<Floor, String> {
-    sources(place, false)
+    sources(place)
         .and_then(Floor::parse)
         .map_err(|error| crate::exit::chain(&error))
 }
@@ -113,6 +113,9 @@ fn what_somebody_else_can_write_or_replace_is_refused() {
             .contains("can be written by others")
     );
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert!(floor(place.path()).is_err(), "anybody can put a file there");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let below = place.path().join("below");
     fs::create_dir(&below).unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -123,6 +126,15 @@ fn what_somebody_else_can_write_or_replace_is_refused() {
         "it can be renamed"
     );
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::remove_dir(&below).unwrap();
+    let elsewhere = directory();
+    symlink(place.path(), elsewhere.path().join("link")).unwrap();
+    assert!(floor(&elsewhere.path().join("link")).is_ok());
+    fs::set_permissions(elsewhere.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(
+        floor(&elsewhere.path().join("link")).is_err(),
+        "the link can be replaced"
+    );
     symlink(&file, place.path().join("b.yaml")).unwrap();
     assert!(
         floor(place.path()).unwrap_err().contains("b.yaml"),
@@ -140,7 +152,7 @@ fn what_somebody_else_can_write_or_replace_is_refused() {
 #[test]
 fn a_directory_that_was_asked_for_has_to_be_there() {
     let missing = directory().path().join("floor");
-    assert_eq!(sources(&missing, true).unwrap(), []);
+    assert!(sources_if_there(&missing).unwrap().is_none());
     assert!(floor(&missing).unwrap_err().contains("cannot read"));
 }
 
@@ -164,6 +176,7 @@ fn a_wrong_floor_leaves_the_last_good_one_and_without_one_there_is_no_start() {
     let place = tempfile::tempdir().unwrap();
     let spool = spool(place.path());
     let wrong = || Err(FloorError::Wrong(vec!["a.yaml:1:1: no".into()]));
+    assert_eq!(settle(Ok(None), &spool).unwrap(), Default::default());
     let never = settle(wrong(), &spool).unwrap_err();
     assert_eq!(never.code(), crate::exit::Code::Config);
     let source = Source {
@@ -172,12 +185,29 @@ fn a_wrong_floor_leaves_the_last_good_one_and_without_one_there_is_no_start() {
     };
     let good = Floor::parse(vec![source]).unwrap();
     assert_eq!(
-        settle(Ok(good.clone()), &spool).unwrap(),
+        settle(Ok(Some(good.clone())), &spool).unwrap(),
         (good.clone(), None)
     );
     let (kept, said) = settle(wrong(), &spool).unwrap();
     assert_eq!(kept, good);
     assert!(said.unwrap().contains("a.yaml:1:1: no"));
-    let none = settle(Ok(Floor::default()), &spool).unwrap();
+    let (kept, said) = settle(Ok(None), &spool).unwrap();
+    assert_eq!(kept, good, "a directory that is gone takes nothing away");
+    assert!(said.unwrap().contains("leave an empty one"));
+    let none = settle(Ok(Some(Floor::default())), &spool).unwrap();
     assert_eq!(none, (Floor::default(), None), "taken away by its owner");
+    assert_eq!(settle(Ok(None), &spool).unwrap(), (Floor::default(), None));
+}
+
+/// Its first floor is wrong: what the control plane said last is better than nothing.
+#[test]
+fn a_wrong_floor_keeps_no_state_from_being_enforced() {
+    let place = tempfile::tempdir().unwrap();
+    let spool = spool(place.path());
+    spool
+        .put_documents(&[(crate::spool::Key::State, b"{}".to_vec())])
+        .unwrap();
+    let wrong = Err(FloorError::Wrong(vec!["a.yaml:1:1: no".into()]));
+    let (floor, said) = settle(wrong, &spool).unwrap();
+    assert!(floor.is_empty() && said.unwrap().contains("NOT ENFORCED"));
 }

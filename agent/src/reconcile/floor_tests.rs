@@ -92,6 +92,20 @@ fn a_service_that_the_host_does_not_have_is_none_whoever_says_so() {
     assert_eq!(rig.word(), (1, Phase::Enforced), "people are no services");
 }
 
+/// In the kernel it would read as no image, or as an older one: nothing of it is journaled either.
+#[test]
+fn a_generation_beyond_what_a_host_takes_is_refused_and_forgotten() {
+    let (rig, mut reconciler) = begin(floor("/a"));
+    reconciler.desired(state(4, &[]), &at(0));
+    for generation in [1 << 61, 1 << 63, u64::MAX] {
+        reconciler.desired(state(generation, &[]), &at(1));
+        assert!(rig.rejected().contains("more than a host takes"));
+    }
+    let (rig, mut reconciler) = restart_with(rig, floor("/a"), at(2));
+    assert!(reconciler.start(&at(2)));
+    assert_eq!(rig.last().generation, Generation(4));
+}
+
 #[test]
 fn another_floor_counts_from_the_next_start_on_and_a_state_stays_what_it_was() {
     let (rig, mut reconciler) = begin(floor("/a"));

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use stayhand_agent_ebpf::abi::image::GENERATION_MAX;
 use stayhand_guardrail::{
     event::{EnforcementEvent, EventClass, EventKind, Tamper},
     host::{Ack, HostState, Phase},
@@ -256,6 +257,12 @@ impl<I: Images> Reconciler<I> {
 
     /// The same policies mean the same image.
     fn accept(&self, state: HostState) -> Result<Accepted, Vec<String>> {
+        if state.generation.0 > GENERATION_MAX {
+            return Err(vec![format!(
+                "generation {} is more than a host takes ({GENERATION_MAX}): the control plane's counter is wrong",
+                state.generation
+            )]);
+        }
         match &self.current {
             Some(current) if current.accepted.state.compiles_as(&state) => Ok(Accepted {
                 state,
@@ -363,7 +370,7 @@ impl<I: Images> Reconciler<I> {
         })?;
         tracing::info!(%report, "installed");
         (self.out.enforced)();
-        self.serve(&resolved.services);
+        self.serve(&resolved);
         self.out.catalog.guard(resolved.subjects.clone());
         self.out
             .health
@@ -380,16 +387,22 @@ impl<I: Images> Reconciler<I> {
     }
 
     /// What runs already as a service that is new here is one from now on.
-    fn serve(&self, services: &BTreeSet<u32>) {
+    fn serve(&self, resolved: &Resolved) {
         let known = self.current.as_ref().map(|one| &one.resolved.services);
-        if services.is_empty() || known == Some(services) {
-            return;
+        let services = &resolved.services;
+        let failed = if services.is_empty() || known == Some(services) {
+            None
+        } else {
+            (self.out.serve)(services).err()
+        };
+        let root = resolved.root_services.first().map(|name| {
+            format!("service `{name}` has uid 0 on this host and is not guarded: it would be every daemon")
+        });
+        let failed = failed.map(|error| crate::exit::chain(error.as_ref()));
+        // A failed look is not repeated: it is said until the services change.
+        if root.is_some() || failed.is_some() || known != Some(services) {
+            self.out.health.note(Part::Services, root.or(failed));
         }
-        let failed = (self.out.serve)(services).err();
-        self.out.health.note(
-            Part::Services,
-            failed.map(|error| crate::exit::chain(error.as_ref())),
-        );
     }
 
     fn remember_good(&mut self, state: &HostState) {

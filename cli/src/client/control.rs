@@ -2,7 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
-use stayhand_guardrail::{event::Event, id::PolicyName, rollout::Plan, time::DurationMs};
+use stayhand_guardrail::{
+    event::Event,
+    id::PolicyName,
+    rollout::{Phase, Plan},
+    time::DurationMs,
+};
 use stayhand_proto::v1::{
     event_service_client::EventServiceClient, flag_service_client::FlagServiceClient,
     grant_service_client::GrantServiceClient, hold_service_client::HoldServiceClient,
@@ -394,12 +399,14 @@ impl Control {
         &self,
         policy: &str,
         change: v1::change_rollout_request::Change,
+        phase: Option<Phase>,
         reason: String,
     ) -> Result<Rollout, Failure> {
         let request = v1::ChangeRolloutRequest {
             name: format!("policies/{policy}"),
             change: change.into(),
             reason,
+            phase: phase.map(|one| one.as_str().into()).unwrap_or_default(),
         };
         let mut policies = self.policies();
         let call = policies.change_rollout(request);

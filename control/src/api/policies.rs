@@ -198,13 +198,18 @@ impl PolicyService for Api {
             name: policy,
             change: _,
             reason,
+            phase,
         } = wire;
         let changed = self.to_the_end(|app| async move {
             let policy = name::parse("name", name::POLICIES, &policy)?;
             let change = match asked {
                 Change::Stop => RolloutChange::Stop,
                 Change::Resume => RolloutChange::Resume,
-                Change::Advance => RolloutChange::Advance,
+                Change::Advance => RolloutChange::Advance {
+                    from: phase
+                        .parse()
+                        .map_err(|error| Error::field("phase", error))?,
+                },
                 Change::Unspecified => {
                     return Err(Error::field("change", "is no change of a roll-out"));
                 }

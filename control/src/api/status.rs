@@ -120,7 +120,7 @@ fn code(error: &Error) -> (Code, &'static str) {
             (Code::FailedPrecondition, "UNKNOWN_RULE")
         }
         Error::RequestIdReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
-        Error::Etag { .. } => (Code::Aborted, "VERSION_CHANGED"),
+        Error::Etag { .. } | Error::RolloutMoved { .. } => (Code::Aborted, "VERSION_CHANGED"),
         Error::GrantOver(_) => (Code::FailedPrecondition, "GRANT_OVER"),
         Error::HoldOver(hold::Illegal::AlreadyDecided { .. }) => {
             (Code::FailedPrecondition, "HOLD_ANSWERED")

@@ -166,6 +166,18 @@ pub enum Error {
     /// Too many wait.
     #[error("{0} proposals wait already; approve or refuse some of them first")]
     TooManyProposals(u64),
+    /// It is not in the phase that somebody saw.
+    #[error(
+        "the roll-out of policy `{policy}` is {is} and not {asked}: look at it again with `stayhand policy status {policy}`"
+    )]
+    RolloutMoved {
+        /// The policy
+        policy: PolicyName,
+        /// Its state
+        is: &'static str,
+        /// The phase that was asked for
+        asked: &'static str,
+    },
     /// Nothing of it is being rolled out.
     #[error("nothing of policy `{0}` is being rolled out; `stayhand policy status` shows what is")]
     NoRollout(PolicyName),

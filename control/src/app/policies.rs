@@ -224,6 +224,13 @@ impl App {
         Ok(views)
     }
 
+    /// Whether a policy names this user as a service.
+    pub fn is_service(&self, user: &UserName) -> bool {
+        let set = self.policies();
+        set.iter()
+            .any(|policy| policy.subjects.services.contains(user))
+    }
+
     /// Whether a policy guards this user.
     pub async fn guards(&self, user: &UserName) -> bool {
         let set = self.policies();
@@ -249,6 +256,13 @@ impl App {
     /// Reads again which revisions count.
     pub(super) async fn reload_policies(&self) -> Result<(), Error> {
         let in_force = self.store().in_force().await?;
+        for one in in_force
+            .standing
+            .iter()
+            .filter(|one| floor::is_floor(&one.name))
+        {
+            tracing::error!(policy = %one.name, "not sent to any host: names that begin with `floor.` are of hosts' own floors; apply it under another name");
+        }
         let set = blocking(move || PolicySet::of(&in_force)).await?;
         *self
             .policies

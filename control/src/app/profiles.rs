@@ -234,11 +234,10 @@ impl<'w> World<'w> {
             held.hosts.is_empty() || held.hosts.iter().any(|id| labels(id).is_none_or(there))
         };
         let mut policies = held.permissions.iter().map(|one| &one.policy);
+        // A grant counts by every revision that some host has.
         policies.any(|name| {
-            self.set
-                .each()
-                .find(|one| one.name == *name)
-                .is_none_or(counts)
+            let mut known = self.set.iter().filter(|one| one.name == *name).peekable();
+            known.peek().is_none() || known.any(counts)
         })
     }
 }

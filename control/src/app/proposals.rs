@@ -163,6 +163,9 @@ impl App {
         let (text, set) = (source.to_owned(), self.policies());
         let parsed = blocking(move || {
             let parsed = policy::parse(&text).map_err(Error::Policy)?;
+            if policy::floor::is_floor(&parsed.name) {
+                return Err(Error::FloorName(parsed.name));
+            }
             cases::check(&parsed, &set)?;
             Ok(parsed)
         });

@@ -32,7 +32,10 @@ pub enum RolloutChange {
     /// The stopped phase once more
     Resume,
     /// The next phase now
-    Advance,
+    Advance {
+        /// The one that it ends: whoever asks twice skips none
+        from: rollout::Phase,
+    },
 }
 
 impl App {
@@ -48,17 +51,27 @@ impl App {
         if change != RolloutChange::Stop && self.changes.is_some() {
             return Err(Error::RolloutApproved(policy));
         }
-        let open = self.store().open_rollout(&policy).await?;
-        let open = open.ok_or_else(|| Error::NoRollout(policy.clone()))?;
-        let hosts = self.on_hosts(&open, &self.all_hosts().await?).await?;
+        let seen = self.store().open_rollout(&policy).await?;
+        let seen = seen.ok_or_else(|| Error::NoRollout(policy.clone()))?;
+        let hosts = self.on_hosts(&seen, &self.all_hosts().await?).await?;
         let mut write = self.store().begin().await?;
         let open = write.open_rollout(&policy).await?;
-        let open = open.ok_or(Error::NoRollout(policy))?;
+        let open = open.ok_or_else(|| Error::NoRollout(policy.clone()))?;
+        if let RolloutChange::Advance { from } = change
+            && open.is_running()
+            && (open.phase() != Some(from) || open.state != seen.state)
+        {
+            return Err(Error::RolloutMoved {
+                policy,
+                is: open.state.as_str(),
+                asked: from.as_str(),
+            });
+        }
         let (by, now) = (operator.user(), clock::now());
         let step = match change {
             RolloutChange::Stop => open.stop(by, &reason, now)?,
             RolloutChange::Resume => open.resume(by, &reason, now)?,
-            RolloutChange::Advance => open.advance(&hosts, by, &reason, now)?,
+            RolloutChange::Advance { .. } => open.advance(&hosts, by, &reason, now)?,
         };
         if change != RolloutChange::Stop {
             self.still_fits(&mut write, &step.rollout).await?;
@@ -217,6 +230,8 @@ impl App {
 
 fn on_one(rollout: &Rollout, (host, online): &Seen, counts: &BTreeMap<HostId, Counted>) -> OnHost {
     let watches = rollout.phase() != Some(rollout::Phase::Monitor) || host.watches_shadows;
+    // What is not heard of, or has lost its hooks, tells nothing of what the revision does.
+    let watches = watches && *online && !host.hooks.is_empty() && host.hooks_gone.is_empty();
     let on = on_host(host, *online, rollout.generation, false).on;
     let progress = match on.enforcement {
         Enforcement::Enforced if watches => Progress::Enforced,

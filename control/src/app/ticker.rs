@@ -69,8 +69,6 @@ impl Looked {
 /// Looks first, so that nothing is written where nothing is over.
 async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
     let now = clock::now();
-    looked.at_rollouts(app).await?;
-    looked.at_counts(app, now).await?;
     if app.store().next_end().await?.is_some_and(|end| end <= now) {
         app.end_grants().await?;
     }
@@ -83,5 +81,6 @@ async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
     {
         app.time_out_holds().await?;
     }
-    Ok(())
+    looked.at_rollouts(app).await?;
+    looked.at_counts(app, now).await
 }

@@ -90,7 +90,12 @@ impl Identifier {
             Some(subject) => subject.user.clone(),
             None => self.names.user(process.uid()).await,
         };
-        let guarded = identity.guarded || self.is_guarded_here(identity.subject.as_ref()).await;
+        let guarded = identity.guarded
+            || match &identity.subject {
+                Some(subject) => self.is_guarded_here(subject).await,
+                // Nobody logged in: a service, perhaps, that no agent has pinned.
+                None => user.as_ref().is_some_and(|user| self.app.is_service(user)),
+            };
         Ok(Peer {
             uid: process.uid(),
             pinned: identity.subject,
@@ -100,8 +105,8 @@ impl Identifier {
     }
 
     /// Without an agent nobody else knows; with one, policies that have not reached it yet count, too.
-    async fn is_guarded_here(&self, subject: Option<&Subject>) -> bool {
-        match subject.and_then(|subject| subject.user.as_ref()) {
+    async fn is_guarded_here(&self, subject: &Subject) -> bool {
+        match &subject.user {
             Some(user) => self.app.guards(user).await,
             None => false,
         }

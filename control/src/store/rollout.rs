@@ -5,7 +5,7 @@ use stayhand_guardrail::{
     event::{EventKind, PolicyChanged},
     host::PolicyRevision,
     id::{PolicyName, Revision},
-    policy::HostLabels,
+    policy::{HostLabels, floor},
     rollout::{Phase, Rollout},
     time::UnixMs,
 };
@@ -42,6 +42,8 @@ impl InForce {
             }
         }
         standing.sort_by(|a, b| a.name.cmp(&b.name));
+        // Applied before hosts had floors: each of them would refuse the whole state for it.
+        standing.retain(|one| !floor::is_floor(&one.name));
         (standing.into_iter().map(sent).collect(), shadows)
     }
 }

@@ -30,6 +30,8 @@ use crate::{
 /// Longer than it takes to look at roll-outs a few times.
 const SEVERAL_LOOKS: Duration = Duration::from_millis(2_500);
 const HOUR: i64 = 3_600;
+/// Short, and longer than what a test does meanwhile.
+const PHASE_S: u32 = 4;
 
 /// Another revision of [`PROD`].
 pub(crate) fn changed() -> String {
@@ -61,10 +63,19 @@ pub(crate) async fn roll_out(
 }
 
 pub(crate) async fn change(world: &World, change: Change) -> Result<v1::PolicyRollout, Status> {
+    change_in(world, change, "canary").await
+}
+
+async fn change_in(
+    world: &World,
+    change: Change,
+    phase: &str,
+) -> Result<v1::PolicyRollout, Status> {
     let request = ChangeRolloutRequest {
         name: "policies/prod".into(),
         change: change.into(),
         reason: "because".into(),
+        phase: phase.into(),
     };
     let mut policies = world.policies().await;
     let changed = policies.change_rollout(request).await;
@@ -221,6 +232,16 @@ async fn while_one_runs_nothing_else_is_applied_and_no_stopped_document_comes_ba
             "revision 2 of policy `prod`",
         );
         assert!(failure.message.contains("--stop"), "{failure:?}");
+    }
+    // Somebody else was faster, or the same call comes twice.
+    for (phase, code, reason) in [
+        ("monitor", Code::Aborted, "VERSION_CHANGED"),
+        ("", Code::InvalidArgument, "INVALID_FIELD"),
+        ("all", Code::InvalidArgument, "INVALID_FIELD"),
+    ] {
+        let refused = change_in(&world, Change::Advance, phase).await;
+        failed(refused, code, reason, "");
+        assert_eq!(state(&world).await, State::Canary);
     }
     change(&world, Change::Stop).await.unwrap();
     failed(
@@ -478,6 +499,30 @@ async fn a_permission_that_live_grants_carry_stays_in_both_revisions_until_they_
         ..Default::default()
     };
     grants.revoke_grant(revoke).await.unwrap();
+    reaches(&world, State::Done).await;
+}
+
+/// It may be the revision that silenced it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_that_is_not_heard_of_any_more_lets_no_other_host_have_it() {
+    let (world, mut stream) = world("env=canary").await;
+    roll_out(&world, &changed(), plan(None, PHASE_S.into()))
+        .await
+        .unwrap();
+    let state_of = stream.state_with(|state| revisions(state) == [2]).await;
+    enforces(&stream, state_of.generation).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_secs(PHASE_S.into()) + SEVERAL_LOOKS).await;
+    let seen = status(&world).await;
+    assert_eq!(seen.rollout.as_ref().unwrap().state(), State::Canary);
+    assert!(
+        seen.waits_for.contains("no host of this phase"),
+        "{}",
+        seen.waits_for
+    );
+    let mut back = host(&world, "env=canary").await;
+    let again = back.state().await;
+    enforces(&back, again.generation).await;
     reaches(&world, State::Done).await;
 }
 

@@ -52,7 +52,8 @@ pub(super) fn check(policy: &Policy) -> Vec<Diagnostic> {
 fn loosened(rule: &Rule) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let why = match rule.effect {
-        Effect::Deny | Effect::Alert => None,
+        Effect::Deny => None,
+        Effect::Alert => Some("what any other policy says of the action is recorded instead"),
         Effect::RequireGrant => Some("a grant, which the control plane gives, lifts it"),
         Effect::Hold => {
             Some("an approval or a grant, which the control plane gives, lets it go on")
@@ -69,7 +70,7 @@ fn loosened(rule: &Rule) -> Vec<Diagnostic> {
             rule.id, rule.effect
         );
         let error = Diagnostic::error(rule.at, rule.id.as_str(), message);
-        found.push(error.suggest("the floor has `deny`, and `alert`"));
+        found.push(error.suggest("the floor has `deny` and nothing else"));
     }
     if rule
         .when

@@ -12,7 +12,7 @@ mod tests;
 pub use count::{BASELINE, Baseline, HOUR, JUMP_MIN, hour, limit, restricting};
 pub use plan::{CANARY_DEFAULT, Factor, PHASE_MAX, PHASE_MIN, Plan, PlanError};
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::{
     event::{PolicyChange, PolicyChanged},
@@ -61,6 +61,20 @@ pub enum Phase {
     /// The canary hosts have the revision, the others the one before
     Canary,
 }
+
+impl FromStr for Phase {
+    type Err = UnknownPhase;
+    fn from_str(text: &str) -> Result<Self, UnknownPhase> {
+        let all = [Self::Monitor, Self::Canary];
+        let found = all.into_iter().find(|one| one.as_str() == text);
+        found.ok_or(UnknownPhase)
+    }
+}
+
+/// A word that is no phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a phase is `monitor` or `canary`: the one that `stayhand policy status` shows")]
+pub struct UnknownPhase;
 
 impl Phase {
     /// The word.

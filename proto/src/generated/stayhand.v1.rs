@@ -2209,6 +2209,9 @@ pub struct ChangeRolloutRequest {
     pub change: i32,
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+    /// Of an advance: the phase that it ends (`monitor`, `canary`), so that one that is sent twice skips none.
+    #[prost(string, tag = "4")]
+    pub phase: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `ChangeRolloutRequest`.
 pub mod change_rollout_request {

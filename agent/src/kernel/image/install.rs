@@ -13,7 +13,8 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{
-    ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, active_generation, active_image,
+    ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, GENERATION_MAX, active_generation,
+    active_image,
 };
 use stayhand_guardrail::{id::Generation, image::Image, text::Safe};
 
@@ -63,6 +64,9 @@ pub enum InstallError {
         "two names of the policies have one hash under this boot's secret; rename one, or reboot"
     )]
     Collision,
+    /// It would not be told from no image.
+    #[error("generation {0} is more than an image can have ({GENERATION_MAX})")]
+    Generation(Generation),
     /// The kernel's rows are not what was written.
     #[error("map `{map}` does not read back as it was written; somebody else writes to it")]
     ReadBack {
@@ -164,6 +168,9 @@ impl Installer {
 
     /// Installs and flips.
     pub fn install(&mut self, desired: Desired) -> Result<InstallReport, InstallError> {
+        if desired.generation.0 > GENERATION_MAX {
+            return Err(InstallError::Generation(desired.generation));
+        }
         let slot = self.active()?.map_or(0, |active| active.slot ^ 1);
         let (rows, resolved, mut graph) = self.rows(&desired, slot)?;
         if let Some(last) = self.last_flip {

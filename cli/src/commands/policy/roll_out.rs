@@ -3,7 +3,7 @@
 use stayhand_guardrail::{
     id::PolicyName,
     policy::HostSelector,
-    rollout::{CANARY_DEFAULT, Factor, Plan},
+    rollout::{CANARY_DEFAULT, Factor, Phase, Plan},
     time::DurationMs,
 };
 use stayhand_proto::v1::change_rollout_request::Change;
@@ -58,7 +58,7 @@ impl Options {
     after_help = "\
 Examples:
   stayhand policy roll-out prod --stop --reason 'breaks the nightly backup'
-  stayhand policy roll-out prod --advance --reason 'incident 4711 needs it everywhere'
+  stayhand policy roll-out prod --advance canary --reason 'incident 4711 needs it everywhere'
   stayhand policy status prod"
 )]
 pub(crate) struct RollOut {
@@ -71,9 +71,9 @@ pub(crate) struct RollOut {
     /// Begin the phase in which it was stopped once more
     #[arg(long, group = "change")]
     resume: bool,
-    /// Go on with the next phase now
-    #[arg(long, group = "change")]
-    advance: bool,
+    /// Go on with the next phase now; PHASE is the one that ends by that (monitor or canary), so that whoever does it twice skips none
+    #[arg(long, value_name = "PHASE", group = "change")]
+    advance: Option<Phase>,
     /// Why; it is kept in the events
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
@@ -87,7 +87,12 @@ pub(super) async fn run(asked: &RollOut, global: &Global, screen: &Screen) -> Re
         _ => Change::Advance,
     };
     let changed = control
-        .change_rollout(asked.name.as_str(), change, asked.reason.clone())
+        .change_rollout(
+            asked.name.as_str(),
+            change,
+            asked.advance,
+            asked.reason.clone(),
+        )
         .await?;
     screen.one(&changed)
 }

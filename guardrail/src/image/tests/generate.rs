@@ -604,15 +604,14 @@ const FLAGGED: usize = 10;
 
 /// A policy of a host's own floor, which says nothing that somebody else could lift.
 pub(super) fn floor() -> impl Strategy<Value = Versioned> {
-    let effect = prop::sample::select(&["deny", "deny", "alert"][..]);
     let when = prop::sample::select(&WHENS[..FLAGGED]);
-    let rules = prop::collection::vec((effect, target(), when), 1..4);
+    let rules = prop::collection::vec((target(), when), 1..4);
     (prop::sample::select(&SUBJECTS[..]), rules).prop_map(|(subjects, rules)| {
         let mut text = format!(
             "apiVersion: stayhand/v1\nkind: Policy\nmetadata: {{ name: floor.z }}\nspec:\n  subjects: {subjects}\n{SETS}{CALENDAR}  rules:\n"
         );
-        for (index, (effect, target, when)) in rules.iter().enumerate() {
-            writeln!(text, "    - {{ id: r{index}, effect: {effect}, {target}{when} }}").unwrap();
+        for (index, (target, when)) in rules.iter().enumerate() {
+            writeln!(text, "    - {{ id: r{index}, effect: deny, {target}{when} }}").unwrap();
         }
         let policy = parse(&text).unwrap_or_else(|findings| panic!("{findings:?}\n{text}"));
         Versioned { revision: Revision(0), policy }

@@ -83,3 +83,23 @@ fn whatever_a_shadow_says_verdicts_stay_and_only_would_haves_are_added() {
     // Else nothing was shown.
     assert!(watched.get() > 20, "{}", watched.get());
 }
+
+/// A pin lasts, and then what is enforced restricts whoever has it.
+#[test]
+fn nobody_becomes_a_service_by_what_is_only_watched() {
+    let source = "apiVersion: stayhand/v1\nkind: Policy\nmetadata: { name: p }\nspec:\n  subjects: { services: [runner] }\n  rules: [{ id: a, effect: deny, exec: { path: /a } }]\n";
+    let one = Versioned {
+        revision: Revision(2),
+        policy: crate::policy::parse(source).unwrap(),
+    };
+    let runner = "runner".parse().unwrap();
+    let image = compile_beside(&[], std::slice::from_ref(&one), None, &BTreeSet::new()).unwrap();
+    assert!(image.subject_sets.iter().all(|set| set.services.is_empty()));
+    assert_eq!(
+        image.subject_sets_of(&runner, &[]),
+        1,
+        "one that is there is watched"
+    );
+    let image = compile_beside(&[one], &[], None, &BTreeSet::new()).unwrap();
+    assert_eq!(image.subject_sets[0].services, [runner]);
+}

@@ -19,8 +19,8 @@ use stayhand_agent_ebpf::abi::{
 };
 
 use super::{
-    Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rate, Rule, Scope, Target,
-    Versioned, When, floor, when::Flags,
+    Mode, NamePattern, Permission, Policy, PortRange, Protocol, Ranges, Rate, Rule, Scope,
+    Subjects, Target, Versioned, When, floor, when::Flags,
 };
 use crate::{
     id::Revision,
@@ -138,11 +138,20 @@ struct Compiler {
 impl Compiler {
     fn policy(&mut self, one: &Versioned, subjects: u64) {
         let policy = &one.policy;
+        let Subjects {
+            groups,
+            mut users,
+            mut services,
+        } = policy.subjects.clone();
+        if self.is_shadow {
+            // A pin lasts, and what is enforced would meet whoever has it: who is a service already is watched, nobody becomes one.
+            users.append(&mut services);
+        }
         self.subject_sets.push(SubjectSet {
             policy: policy.name.clone(),
-            users: policy.subjects.users.clone(),
-            services: policy.subjects.services.clone(),
-            groups: policy.subjects.groups.clone(),
+            users,
+            services,
+            groups,
         });
         if self.is_shadow {
             // What it would record of what goes on is no business of anybody's yet.

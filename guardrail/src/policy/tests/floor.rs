@@ -18,6 +18,10 @@ fn what_somebody_else_could_lift_is_refused_in_the_floor_and_nowhere_else() {
     for (spec, words) in [
         (rule("effect: hold"), "no `hold` in the floor: an approval"),
         (
+            rule("effect: alert"),
+            "no `alert` in the floor: what any other policy",
+        ),
+        (
             rule("effect: allow"),
             "no `allow` in the floor: it restricts nothing",
         ),
@@ -72,10 +76,10 @@ fn what_somebody_else_could_lift_is_refused_in_the_floor_and_nowhere_else() {
 }
 
 #[test]
-fn the_floor_denies_and_alerts_at_times_and_on_hosts_by_label() {
+fn the_floor_denies_at_times_and_on_hosts_by_label() {
     let windows = "when: { windows: \"Sat 00:00 - Mon 00:00 UTC\" }";
     let spec = format!(
-        "hosts: {{ env: prod }}, rules: [{DENY}, {{ id: b, effect: alert, exec: {{ path: /b }}, {windows} }}]"
+        "hosts: {{ env: prod }}, rules: [{DENY}, {{ id: b, effect: deny, exec: {{ path: /b }}, {windows} }}]"
     );
     assert_eq!(floor("floor.x", &spec), []);
 }

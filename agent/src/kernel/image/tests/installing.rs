@@ -342,6 +342,31 @@ fn a_service_has_a_row_more_and_none_of_it_is_left_behind() {
     assert_eq!(keys, [row(0), row(1)]);
 }
 
+/// What a control plane can send, up to the highest number: none of it reads as no image, or as the host's own.
+#[test]
+fn a_generation_that_would_read_as_another_one_is_not_installed() {
+    let (maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    let rules = [deny("a", "/usr/bin/nc")];
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    installer.install(desired(7, &rules)).unwrap();
+    let (active, labels) = (maps.active(), maps.labels.rows());
+    for generation in [1 << 61, 1 << 62, 1 << 63, (1 << 63) + 1, u64::MAX] {
+        let refused = installer.install(desired(generation, &rules));
+        assert!(
+            matches!(refused, Err(InstallError::Generation(_))),
+            "{generation}"
+        );
+        assert_eq!(
+            (maps.active(), maps.labels.rows()),
+            (active, labels.clone())
+        );
+    }
+    installer.install(desired((1 << 61) - 1, &rules)).unwrap();
+    let now = installer.active().unwrap().unwrap();
+    assert_eq!(now.generation, Generation((1 << 61) - 1));
+}
+
 #[test]
 fn an_image_without_a_state_is_one_in_either_slot() {
     let (maps, disk) = ready();
