@@ -301,7 +301,7 @@ pub(super) async fn carry_out(
         write.end_counts(&rollout.policy).await?;
     }
     if let Some(record) = record {
-        write.audit_rollout(record, now).await?;
+        write.audit_policy(record, now).await?;
     }
     Ok(rollout)
 }

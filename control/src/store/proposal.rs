@@ -79,7 +79,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Writes the audit record of what happened to one.
+    /// Writes the audit record of what happened to a policy: to a proposal, or to a roll-out.
     pub async fn audit_policy(
         &mut self,
         record: PolicyChanged,

@@ -2,12 +2,10 @@
 
 use sqlx::FromRow;
 use stayhand_guardrail::{
-    event::{EventKind, PolicyChanged},
     host::PolicyRevision,
     id::{PolicyName, Revision},
     policy::{HostLabels, floor},
     rollout::{Phase, Rollout},
-    time::UnixMs,
 };
 use stayhand_proto::codec;
 
@@ -95,17 +93,6 @@ impl Write<'_> {
         .execute(&mut *self.tx)
         .await?;
         Ok(())
-    }
-
-    /// Writes the audit record of what happened to one.
-    pub async fn audit_rollout(
-        &mut self,
-        record: PolicyChanged,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
-        self.record(EventKind::PolicyChanged(record), now)
-            .await
-            .map(|_| ())
     }
 }
 
