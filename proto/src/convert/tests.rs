@@ -2,8 +2,8 @@
 
 mod approvals;
 mod rollouts;
+mod sync;
 
-use prost::Message as _;
 use stayhand_guardrail::{
     action::{Object, Operation, ProcessInfo},
     event::{
@@ -13,7 +13,7 @@ use stayhand_guardrail::{
     },
     grant::{Enforcement, Grant, GrantChange, GrantState, HostEnforcement},
     hold::{Approval, Cancel, Decided, Hold, HoldPhase, HoldState},
-    host::{Ack, Answer, HoldAnswer, HostState, Lease, Phase, PolicyRevision},
+    host::Phase,
     id::{EventSeq, Generation, GrantId, HoldId, ProposalId, Revision},
     reason::{Reason, Verdict},
     subject::Subject,
@@ -26,7 +26,7 @@ use super::Invalid;
 use crate::{
     codec,
     limits::{ARGUMENTS_BYTES_MAX, SHORT_BYTES_MAX},
-    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
+    message::FromHost,
     v1,
     view::{EnforcementView, GrantView},
 };
@@ -497,131 +497,4 @@ fn every_grant_survives_the_way() {
         };
         assert_eq!(GrantView::try_from(v1::Grant::from(view.clone())), Ok(view));
     }
-}
-
-#[test]
-fn every_word_between_host_and_control_plane_survives_the_way() {
-    let server_time = UnixMs(1_700_000_000_007);
-    let state = HostState {
-        generation: Generation(4),
-        policies: vec![PolicyRevision {
-            name: "prod".parse().unwrap(),
-            revision: Revision(1),
-            source: "a: ü".into(),
-        }],
-        leases: vec![Lease {
-            grant: GrantId(Uuid::from_u128(5)),
-            user: "alice".parse().unwrap(),
-            permissions: vec![
-                "prod/db".parse().unwrap(),
-                "prod/logs(service=nginx)".parse().unwrap(),
-            ],
-            expire_time: UnixMs(1_700_000_000_999),
-            server_time,
-        }],
-        flags: [("high-traffic".parse().unwrap(), UnixMs(9_000))].into(),
-        shadows: vec![PolicyRevision {
-            name: "prod".parse().unwrap(),
-            revision: Revision(2),
-            source: "a: o".into(),
-        }],
-        answers: [Answer::Approved, Answer::Refused]
-            .map(|answer| HoldAnswer {
-                hold: HoldId(9),
-                answer,
-                by: "carol".parse().unwrap(),
-                reason: "yes".into(),
-            })
-            .to_vec(),
-    };
-    for message in [
-        ToHostMessage::State(state),
-        ToHostMessage::Bookmark(Generation(7)),
-    ] {
-        let down = ToHost {
-            server_time,
-            message,
-        };
-        assert_eq!(
-            ToHost::try_from(v1::SyncResponse::from(down.clone())),
-            Ok(down)
-        );
-    }
-    let hello = Hello {
-        agent_version: "0.1.0".into(),
-        kernel_release: "6.12".into(),
-        boot_id: Uuid::from_u128(4),
-        hooks: vec!["file_open".into()],
-        enforced_generation: Generation(0),
-        labels: ["env=prod", "region=eu"]
-            .map(|one| one.parse().unwrap())
-            .into_iter()
-            .collect(),
-        floor: vec!["floor.base sha256:00".into()],
-        watches_shadows: true,
-    };
-    for up in [
-        FromHost::Hello(hello),
-        FromHost::Ack(Ack {
-            generation: Generation(4),
-            phase: Phase::Received,
-        }),
-        FromHost::Hold(Box::new(hold(HoldState::Pending))),
-        FromHost::Heartbeat {
-            events_lost: 3,
-            health: None,
-        },
-        FromHost::Heartbeat {
-            events_lost: 3,
-            health: Some(HostHealth {
-                hooks: vec!["file_open".into()],
-                hooks_gone: vec!["capable".into()],
-                problems: vec!["no hook".into()],
-            }),
-        },
-    ] {
-        let bytes = v1::SyncRequest::from(up.clone()).encode_to_vec();
-        assert_eq!(
-            FromHost::try_from(v1::SyncRequest::decode(bytes.as_slice()).unwrap()),
-            Ok(up)
-        );
-    }
-}
-
-/// What a host would parse is never longer than its bound, whoever sends it.
-#[test]
-fn a_document_over_its_bound_is_refused_before_anybody_parses_it() {
-    let policy = |bytes: usize| {
-        v1::PolicySource::from(PolicyRevision {
-            name: "prod".parse().unwrap(),
-            revision: Revision(1),
-            source: "#".repeat(bytes),
-        })
-    };
-    assert!(PolicyRevision::try_from(policy(1 << 20)).is_ok());
-    for bytes in [(1 << 20) + 1, 50 << 20] {
-        let refused = PolicyRevision::try_from(policy(bytes)).unwrap_err();
-        assert!(
-            refused.to_string().contains("more than the 1048576"),
-            "{refused}"
-        );
-    }
-}
-
-/// An agent from before there were values reads `permissions` and nothing else of a lease.
-#[test]
-fn what_has_values_is_not_where_an_agent_that_knows_none_would_find_it() {
-    let lease = Lease {
-        grant: GrantId(Uuid::from_u128(5)),
-        user: "alice".parse().unwrap(),
-        permissions: vec![
-            "prod/db".parse().unwrap(),
-            "prod/logs(service=nginx)".parse().unwrap(),
-        ],
-        expire_time: UnixMs(9),
-        server_time: UnixMs(0),
-    };
-    let wire = v1::Lease::from(lease);
-    assert_eq!(wire.permissions, ["prod/db"]);
-    assert_eq!(wire.permissions_with_values, ["prod/logs(service=nginx)"]);
 }
