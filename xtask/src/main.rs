@@ -310,7 +310,7 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         seed: args.seed,
         shared: false,
     };
-    let counts = vm::suite::run_on(&ready, &options)?;
+    let counts = vm::suite::run_on(&ready, &options)?.counts;
     println!("{counts}");
     if !counts.is_green() {
         bail!("not every scenario held");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::vm::report::Counts;
+use crate::vm::report::{Counts, Tally};
 use crate::{check, compile, fuzz, kernels, run, setup, vm};
 
 /// Lines quoted when cargo fails without a test that failed.
@@ -23,9 +23,9 @@ pub struct Options {
     pub no_check: bool,
 }
 
-/// Runs all stages, whatever earlier ones found, and prints the count as the last line.
+/// Runs all stages, whatever earlier ones found, and prints what failed and the count as the last lines.
 pub fn run(options: Options) -> Result<()> {
-    let mut total = Counts::default();
+    let mut total = Tally::default();
     if !options.no_check {
         total = total.plus(stage("check", || Ok(check::all())));
     }
@@ -34,29 +34,38 @@ pub fn run(options: Options) -> Result<()> {
     if !options.no_vm {
         total = total.plus(stage("guests", || guests(options.full)));
     }
-    println!("{total}");
-    if !total.is_green() {
+    for failure in &total.failures {
+        println!("FAIL  {failure}");
+    }
+    println!("{}", total.counts);
+    if !total.counts.is_green() {
         bail!("the tree is not green");
     }
     Ok(())
 }
 
 /// A stage that cannot run counts as one failure.
-fn stage(name: &str, what: impl FnOnce() -> Result<Counts>) -> Counts {
+fn stage<T: Into<Tally>>(name: &str, what: impl FnOnce() -> Result<T>) -> Tally {
     let started = Instant::now();
     println!("== {name}");
-    let counts = what().unwrap_or_else(|e| {
-        println!("{name}: FAIL: {e:#}");
-        Counts {
-            failed: 1,
-            ..Counts::default()
-        }
-    });
-    println!("== {name}: {counts} in {} s", started.elapsed().as_secs());
-    counts
+    let tally = what().map_or_else(|e| cannot_run(name, &e), Into::into);
+    let seconds = started.elapsed().as_secs();
+    println!("== {name}: {} in {seconds} s", tally.counts);
+    tally
 }
 
-fn guests(full: bool) -> Result<Counts> {
+fn cannot_run(name: &str, error: &anyhow::Error) -> Tally {
+    println!("{name}: FAIL: {error:#}");
+    Tally {
+        counts: Counts {
+            failed: 1,
+            ..Counts::default()
+        },
+        failures: vec![format!("{name}: {error:#}")],
+    }
+}
+
+fn guests(full: bool) -> Result<Tally> {
     let ready = setup::ready(&if full {
         kernels::every()
     } else {
@@ -74,7 +83,7 @@ fn guests(full: bool) -> Result<Counts> {
 }
 
 /// `cargo test --workspace`, its counts added up; the output of a failed target is shown whole.
-fn cargo_test() -> Result<Counts> {
+fn cargo_test() -> Result<Tally> {
     // One pipe for both streams: the target's name is on one, its result on the other.
     let (read, write) = std::io::pipe()?;
     let mut cmd = run::cargo();
@@ -98,18 +107,19 @@ fn cargo_test() -> Result<Counts> {
     }
     progress.clear();
     let status = child.wait()?;
-    if !status.success() && output.counts.failed == 0 {
+    if !status.success() && output.tally.counts.failed == 0 {
         let tail = output.pending.len().saturating_sub(TAIL_LINES);
         println!("{}", output.pending[tail..].join("\n"));
-        output.counts.failed = 1;
+        output.tally.counts.failed = 1;
+        output.tally.failures.push(format!("cargo test: {status}"));
     }
-    Ok(output.counts)
+    Ok(output.tally)
 }
 
 /// Reads libtest's output as it comes.
 #[derive(Default)]
 struct TestOutput {
-    counts: Counts,
+    tally: Tally,
     target: String,
     pending: Vec<String>,
 }
@@ -127,6 +137,10 @@ impl TestOutput {
             name.clone_into(&mut self.target);
             self.pending.clear();
         }
+        if let Some(test) = failed_test(trimmed) {
+            let failure = format!("test {}: {test}", self.target);
+            self.tally.failures.push(failure);
+        }
         self.pending.push(line.to_owned());
         let Some(counts) = result_line(trimmed) else {
             return;
@@ -138,9 +152,14 @@ impl TestOutput {
         if counts != Counts::default() {
             println!("test   {}: {counts}", self.target);
         }
-        self.counts = self.counts.plus(counts);
+        self.tally.counts = self.tally.counts.plus(counts);
         self.pending.clear();
     }
+}
+
+/// `test some::name ... FAILED`
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// Tests as they end.
@@ -186,20 +205,22 @@ mod tests {
         for line in [
             "     Running unittests src/lib.rs (target/debug/deps/one-abc)",
             "test a ... ok",
-            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test b::c ... FAILED",
+            "test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s",
             "   Doc-tests two",
             "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
         ] {
             output.take(line, &progress);
         }
         assert_eq!(
-            output.counts,
+            output.tally.counts,
             Counts {
                 passed: 3,
-                failed: 0,
+                failed: 1,
                 skipped: 1
             }
         );
+        assert_eq!(output.tally.failures, ["test one-abc: b::c"]);
         assert_eq!(output.target, "Doc-tests two");
     }
 

@@ -44,6 +44,33 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// Counts, and each failure in a line of its own, so that the end of a long output says what failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub counts: Counts,
+    /// What failed, and how; may be shorter than the count where a tool says only how many.
+    pub failures: Vec<String>,
+}
+
+impl Tally {
+    /// Sums two tallies.
+    pub fn plus(mut self, other: Self) -> Self {
+        self.counts = self.counts.plus(other.counts);
+        self.failures.extend(other.failures);
+        self
+    }
+}
+
+impl From<Counts> for Tally {
+    fn from(counts: Counts) -> Self {
+        Self {
+            counts,
+            failures: Vec::new(),
+        }
+    }
+}
+
 /// One scenario's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
@@ -156,6 +183,15 @@ impl Report {
         }
     }
 
+    /// Every failure again, with the kernel it was seen on.
+    pub fn failures(&self) -> Vec<String> {
+        let failed = |(name, outcome): (&String, &Outcome)| match outcome {
+            Outcome::Failed(text) => Some(format!("{}  {name}: {text}", self.label)),
+            Outcome::Passed | Outcome::Skipped(_) => None,
+        };
+        self.outcomes.iter().filter_map(failed).collect()
+    }
+
     /// The totals.
     pub fn counts(&self) -> Counts {
         let count =
@@ -198,6 +234,7 @@ mod tests {
         report.take(&Line::Fail("a".into(), "x".into()));
         report.take(&Line::Pass("a".into()));
         assert!(!report.counts().is_green());
+        assert_eq!(report.failures(), ["t  a: x"]);
     }
 
     #[test]

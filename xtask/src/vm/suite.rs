@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::machine::{Ending, LSM, LSM_WITHOUT_BPF, Limits, Machine};
-use super::report::{Counts, Report};
+use super::report::{Report, Tally};
 use crate::kernels::Kernel;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
@@ -148,10 +148,10 @@ pub fn list() -> Result<Vec<Listed>> {
 }
 
 /// Runs the scenarios on all kernels that are ready, two side by side.
-pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
+pub fn run_on(ready: &Ready, options: &Options) -> Result<Tally> {
     let wanted = wanted(options)?;
     let initrds = Initrds::write(ready, options, &wanted)?;
-    let mut sum = Counts::default();
+    let mut sum = Tally::default();
     let of = if options.shared {
         ready.kernels.len().max(1)
     } else {
@@ -172,7 +172,7 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
         })
         .collect();
     for kernels in shares.chunks(SIDE_BY_SIDE) {
-        let results: Vec<Result<Counts>> = std::thread::scope(|scope| {
+        let results: Vec<Result<Tally>> = std::thread::scope(|scope| {
             let (initrds, wanted) = (&initrds, &wanted);
             let run = |(share, kernel): (Share, _)| {
                 scope.spawn(move || one(kernel, initrds, &share.filter(wanted), share, options))
@@ -185,8 +185,8 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Counts> {
                 })
                 .collect()
         });
-        for counts in results {
-            sum = sum.plus(counts?);
+        for tally in results {
+            sum = sum.plus(tally?);
         }
     }
     Ok(sum)
@@ -252,8 +252,8 @@ fn one(
     wanted: &[Listed],
     share: Share,
     options: &Options,
-) -> Result<Counts> {
-    let mut sum = Counts::default();
+) -> Result<Tally> {
+    let mut sum = Tally::default();
     for boot in Boot::ALL {
         let of_boot = wanted.iter().filter(|one| one.boot == boot);
         let names: Vec<String> = of_boot.map(|one| one.name.clone()).collect();
@@ -279,7 +279,7 @@ fn booted(
     wanted: &[String],
     share: Share,
     options: &Options,
-) -> Result<Counts> {
+) -> Result<Tally> {
     let label = format!("vm {:<5}", kernel.series);
     let started = Instant::now();
     let mut append = "stayhand.mode=suite".to_owned();
@@ -326,21 +326,26 @@ fn booted(
     let mut report = Report::new(&label, &kernel.series, wanted);
     let ending = machine.run(&mut |line| report.take(line))?;
     report.close(&ending.to_string());
-    let mut counts = report.counts();
+    let mut tally = Tally {
+        counts: report.counts(),
+        failures: report.failures(),
+    };
     if ending != Ending::Done {
         println!(
             "{label}  FAIL  {ending}; the console ended with:\n{}",
             machine.console_end(CONSOLE_LINES)
         );
         // A guest that crashed after its last report is no success.
-        counts.failed = counts.failed.max(1);
+        tally.counts.failed = tally.counts.failed.max(1);
+        tally.failures.push(format!("{label}  {ending}"));
     }
     println!(
-        "{label}  {counts} in {} s; logs in {}",
+        "{label}  {} in {} s; logs in {}",
+        tally.counts,
         started.elapsed().as_secs(),
         machine.dir.display()
     );
-    Ok(counts)
+    Ok(tally)
 }
 
 #[cfg(test)]
