@@ -95,8 +95,8 @@ pub struct Decision {
     pub grant: [u64; 2],
     /// 1 if this decision is recorded
     pub recorded: u32,
-    /// Zero
-    pub pad: u32,
+    /// Flags that everything has which restricts the attempt, see [`entry_flag::ON_LOSS`]: the strictest word counts
+    pub on_loss: u32,
     /// Rates that have the last word, as bits by their rows
     pub rates: u64,
     /// The same in monitor mode
@@ -124,6 +124,9 @@ pub struct Judge {
     grant: [u64; 2],
     rates: u64,
     would_rates: u64,
+    /// See [`entry_flag::ON_LOSS`]: of all ends together
+    on_loss: u32,
+    pad: u32,
 }
 
 impl Default for Judge {
@@ -150,6 +153,8 @@ impl Judge {
             grant: [0; 2],
             rates: 0,
             would_rates: 0,
+            on_loss: u32::MAX,
+            pad: 0,
         }
     }
 
@@ -262,6 +267,7 @@ impl Judge {
         // By reference: copies of it do not fit on the kernel's 512-byte stack.
         let end = &self.end;
         let open = end.open();
+        self.on_loss &= end.on_loss;
         let left = end.rest_ops & end.unsaid() & open;
         if end.restricted & open != 0 {
             keep_first(&mut self.grant_rule, &end.grant_rule);
@@ -324,6 +330,7 @@ impl Judge {
         self.grant = [0; 2];
         self.rates = 0;
         self.would_rates = 0;
+        self.on_loss = u32::MAX;
         self.end.clear();
     }
 
@@ -331,6 +338,14 @@ impl Judge {
     #[inline(always)]
     pub fn finish(&mut self) -> Decision {
         self.end();
+        Decision {
+            on_loss: self.on_loss,
+            ..self.strictest()
+        }
+    }
+
+    #[inline(always)]
+    fn strictest(&self) -> Decision {
         if self.deny.order != u32::MAX {
             return decision(verdict::DENIED, reason::RULE_DENY, self.deny);
         }
@@ -453,7 +468,7 @@ fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
         by,
         grant: [0; 2],
         recorded: 1,
-        pad: 0,
+        on_loss: 0,
         rates: 0,
         would_rates: 0,
     }
@@ -464,6 +479,7 @@ fn decision(verdict: u32, reason: u32, by: Matched) -> Decision {
 pub fn nothing_met() -> Decision {
     Decision {
         recorded: 0,
+        on_loss: u32::MAX,
         ..decision(verdict::ALLOWED, reason::DEFAULT, NOTHING)
     }
 }

@@ -181,6 +181,23 @@ fn rates(all: &[Seen], ends: &[u32]) -> [u64; 2] {
     })
 }
 
+/// What everything says of losses that restricts the attempt.
+fn lenient(all: &[Seen], ends: &[u32]) -> u16 {
+    let of = |seen: &&Seen| {
+        let permits = [effect::ALERT, effect::ALLOW, effect::PERMISSION];
+        let named = ends
+            .get(seen.end)
+            .is_some_and(|ops| seen.entry.ops & ops != 0);
+        named
+            && seen.entry.flags & entry_flag::MONITOR == 0
+            && !permits.contains(&seen.entry.effect)
+    };
+    let restricting = all.iter().filter(of);
+    restricting.fold(entry_flag::ON_LOSS, |lenient, seen| {
+        lenient & seen.entry.flags
+    })
+}
+
 /// The order of decision, once more: `deny`, a lease, `require-grant`, a default that denies, `hold`, a default that holds,
 /// what would have been, `alert`, `allow`, nothing.
 #[expect(
@@ -341,6 +358,12 @@ fn holds(leases: &Leases, judge: &mut Judge, all: &[Seen], ends: &[u32]) {
     };
     let found = [decision.rates, decision.would_rates];
     assert_eq!(found, wanted, "{all:#?} {ends:?}");
+    let lenient = u32::from(lenient(all, ends));
+    assert_eq!(
+        decision.on_loss & u32::from(entry_flag::ON_LOSS),
+        lenient,
+        "{all:#?} {ends:?}"
+    );
     // A grant is named where one is the reason, and it is one that lives.
     let (grant, permission) = if reason == reason::GRANT {
         (GRANT, LIVE)
@@ -360,6 +383,8 @@ fn placed(all: &mut [Seen], orders: &[u32]) {
         seen.entry.rule = u64::from(number);
         seen.entry.rate = number;
         seen.entry.order = *order;
+        // Each of the three has another part of them.
+        seen.entry.flags = seen.entry.flags & !entry_flag::ON_LOSS | (number & 3) << 3;
     }
 }
 

@@ -11,6 +11,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{answer, class, counter, op, reason, verdict},
         hold::{HoldEntry, HoldKey},
+        image::{ACTIVE_AGENT, agent_lives, entry_flag},
         record::record_flag,
         task::{Said, Scratch, TaskState, plan},
     },
@@ -22,7 +23,7 @@ use crate::{
     arch::Call,
     delay,
     digest::digest,
-    maps::{ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings, task_scratch},
+    maps::{ACTIVE, ANSWERS, HOLD_COUNTS, HOLDS, add32, count, settings, task_scratch},
     offsets::{Addr, OFF_TASK_FLAGS, OFF_TASK_PID, OFF_TASK_TGID, load},
 };
 
@@ -82,9 +83,22 @@ pub fn hold<const PROGRAM: bool>(scratch: *mut Scratch, task: Addr) {
                 reenter(scratch, entry, settings.restops_max);
             }
             Some(entry) => abandon(scratch, (*entry).hold),
+            None if would_wait_for_nobody(scratch) => deny(scratch, reason::NO_AGENT),
             None => quota(scratch, settings.holds_per_subject),
         }
     }
+}
+
+/// Whether no agent is alive to take an answer, and a rule says that nothing waits for one.
+#[inline(always)]
+fn would_wait_for_nobody(scratch: *mut Scratch) -> bool {
+    // SAFETY: the scratch is live.
+    let (on_loss, now_ns) = unsafe {
+        let current = &raw const (*scratch).current;
+        ((*current).decision.on_loss, (*current).now.boot_ns)
+    };
+    let spoke_ns = ACTIVE.get(ACTIVE_AGENT).copied().unwrap_or_default();
+    on_loss & u32::from(entry_flag::WAITS_WITHOUT_AGENT) == 0 && !agent_lives(spoke_ns, now_ns)
 }
 
 /// Identity of the current call; 0 if there is no secret to make it with.

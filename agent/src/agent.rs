@@ -435,7 +435,12 @@ impl Agent {
             .map_err(|error| Failure::of("cannot serve", &error))?;
         let serving = tokio::spawn(local::serve(listener, self.answers(config, explanations)));
         tokio::spawn(say_ready(Arc::clone(&shared.health), self.has_state));
-        tokio::spawn(supervise::watch(self.threads.clone()));
+        let maps = Arc::clone(&shared.maps);
+        tokio::spawn(supervise::watch(self.threads.clone(), move || {
+            if let Err(error) = maps.speak(Now::read().boot_ns) {
+                tracing::error!(error = %chain(&*error), "the kernel was not told that the agent is alive");
+            }
+        }));
         tokio::select! {
             asked = asked_to_end() => asked.map_err(|error| Failure::of("cannot wait for signals", &error))?,
             served = serving => {
@@ -447,6 +452,9 @@ impl Agent {
             }
         }
         supervise::stopping();
+        if let Err(error) = shared.maps.end() {
+            tracing::error!(error = %chain(&*error), "the kernel was not told that the agent ends");
+        }
         Ok(self.farewell().await)
     }
 

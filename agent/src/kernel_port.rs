@@ -14,6 +14,7 @@ use crate::{
         holds::{Holds, KernelAnswer, Pending},
         image::{Active, Desired, InstallReport, Installer, Relabelled},
         pidfd::PidFd,
+        pulse::Pulse,
         record::RawRecord,
         rings::Records,
         scan,
@@ -29,6 +30,7 @@ pub struct KernelMaps {
     tasks: Tasks,
     holds: Mutex<Holds>,
     counters: RealCounters,
+    pulse: Mutex<Pulse>,
 }
 
 impl KernelMaps {
@@ -38,6 +40,7 @@ impl KernelMaps {
             tasks: kernel.tasks()?,
             holds: Mutex::new(kernel.holds()?),
             counters: kernel.counters()?,
+            pulse: Mutex::new(kernel.pulse()?),
         })
     }
 
@@ -53,6 +56,20 @@ impl KernelMaps {
             .into());
         }
         Ok(())
+    }
+
+    /// Says to the kernel that the agent goes on.
+    pub fn speak(&self, boot_ns: u64) -> Result<(), PortError> {
+        Ok(self.pulse().speak(boot_ns)?)
+    }
+
+    /// Says to the kernel that the agent ends; the last word.
+    pub fn end(&self) -> Result<(), PortError> {
+        Ok(self.pulse().end()?)
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn holds(&self) -> MutexGuard<'_, Holds> {

@@ -1,5 +1,5 @@
-//! The service manager: says when the agent is ready, that it is alive, and that it ends. Without one, says
-//! nothing.
+//! Says to the service manager when the agent is ready, that it is alive, and that it ends, and to the kernel that it is alive.
+//! Without a service manager, says nothing to it.
 
 use std::{
     sync::{
@@ -10,9 +10,13 @@ use std::{
 };
 
 use sd_notify::NotifyState;
+use stayhand_agent_ebpf::abi::image::AGENT_SPEAKS_MS;
 
 /// A thread that has not come round for so long is wedged. Labelling many objects on a slow disk takes seconds.
 const WEDGED: Duration = Duration::from_mins(1);
+
+/// The kernel takes an agent for dead that it has not heard of for some of these.
+const SPEAKS: Duration = Duration::from_millis(AGENT_SPEAKS_MS);
 
 /// Says that everything is attached and enforced.
 pub fn ready(status: &str) {
@@ -30,18 +34,20 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells the service manager's watchdog that the agent is alive, for as long as every thread comes round.
-pub async fn watch(threads: Vec<(&'static str, Arc<AtomicU64>)>) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let every = (limit / 3).max(Duration::from_millis(100));
+/// Tells the kernel, and the service manager's watchdog, that the agent is alive, for as long as every thread comes round.
+pub async fn watch(
+    threads: Vec<(&'static str, Arc<AtomicU64>)>,
+    speak: impl Fn() + Send + 'static,
+) {
+    let limit = sd_notify::watchdog_enabled().unwrap_or(Duration::MAX);
+    let every = (limit / 3).clamp(Duration::from_millis(100), SPEAKS);
     let mut rounds = vec![(0, Duration::ZERO); threads.len()];
     loop {
-        tokio::time::sleep(every).await;
         if all_alive(&threads, &mut rounds, every) {
+            speak();
             tell(&[NotifyState::Watchdog]);
         }
+        tokio::time::sleep(every).await;
     }
 }
 
@@ -60,7 +66,12 @@ fn all_alive(
         };
         *last = now;
         if *still > WEDGED {
-            tracing::error!(thread = name, "wedged: the watchdog is no longer fed");
+            if still.saturating_sub(every) <= WEDGED {
+                tracing::error!(
+                    thread = name,
+                    "wedged: kernel and watchdog are no longer told that the agent is alive"
+                );
+            }
             alive = false;
         }
     }

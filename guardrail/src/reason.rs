@@ -215,6 +215,8 @@ reasons! {
     WithinRate = "within-rate", number::WITHIN_RATE;
     /// No rule and no grant lets it through, and the policy's default denies that
     NotAllowed = "not-allowed", number::NOT_ALLOWED;
+    /// The rule holds, no agent is alive, and a policy says that nothing waits for one
+    NoAgent = "no-agent", number::NO_AGENT;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }

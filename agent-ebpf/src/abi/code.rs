@@ -201,6 +201,8 @@ pub mod reason {
     pub const WITHIN_RATE: u32 = 22;
     /// No rule and no lease lets it through, and a policy's default denies that.
     pub const NOT_ALLOWED: u32 = 23;
+    /// The rule holds, no agent is alive to take an answer, and a policy says that nothing waits for one.
+    pub const NO_AGENT: u32 = 24;
 }
 
 /// The hook that judged.

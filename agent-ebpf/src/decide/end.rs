@@ -37,7 +37,8 @@ pub(super) struct End {
     /// Operations that a default is about
     pub(super) rest_ops: u32,
     pub(super) would_rest_ops: u32,
-    pub(super) pad: u32,
+    /// Flags that everything has which restricts something here, see [`entry_flag::ON_LOSS`]
+    pub(super) on_loss: u32,
 }
 
 pub(super) const NEW_END: End = End {
@@ -60,7 +61,7 @@ pub(super) const NEW_END: End = End {
     would_permit: 0,
     rest_ops: 0,
     would_rest_ops: 0,
-    pad: 0,
+    on_loss: u32::MAX,
 };
 
 impl End {
@@ -91,6 +92,12 @@ impl End {
 
     #[inline(always)]
     pub(super) fn restrict(&mut self, matched: &Matched, ops: u32, rate: u16, surely: bool) {
+        if !matches!(
+            matched.effect,
+            effect::ALERT | effect::ALLOW | effect::PERMISSION
+        ) {
+            self.on_loss &= matched.flags as u32;
+        }
         match matched.effect {
             effect::REQUIRE_GRANT => {
                 self.restricted |= ops;
@@ -156,6 +163,7 @@ impl End {
         self.would_permit = 0;
         self.rest_ops = 0;
         self.would_rest_ops = 0;
+        self.on_loss = u32::MAX;
     }
 }
 

@@ -43,16 +43,13 @@ fn becomes_root(ctx: &LsmContext, effective: &Global<u32>, files: &Global<u32>) 
     turns(effective) || turns(files)
 }
 
-/// Pins whoever takes a service's user on. By the real user id: a daemon that logs people in changes the effective one for a
-/// moment, and is no service for that.
+/// Pins whoever takes a service's user on, or has it. By the real user id: a daemon that logs people in changes the effective
+/// one for a moment, and is no service for that.
 #[inline(always)]
 fn becomes_service(ctx: &LsmContext) -> i32 {
-    let (new, old): (Addr, Addr) = (ctx.arg(0), ctx.arg(1));
-    // SAFETY: typed hook arguments.
-    let (uid, before): (u32, u32) = unsafe { (load(new, &OFF_CRED_UID), load(old, &OFF_CRED_UID)) };
-    if uid == before {
-        return 0;
-    }
+    let new: Addr = ctx.arg(0);
+    // SAFETY: typed hook argument.
+    let uid: u32 = unsafe { load(new, &OFF_CRED_UID) };
     let task = current_task();
     // Written so that every way out is a number of its own: made of a comparison, it is one that newer kernels do not accept.
     match who(task) {

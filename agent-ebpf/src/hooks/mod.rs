@@ -31,7 +31,7 @@ mod verify;
 use aya_ebpf::programs::LsmContext;
 use stayhand_agent_ebpf::abi::{
     code::{class, reason, verdict},
-    image::ACTIVE_SLOT_MASK,
+    image::{ACTIVE_SLOT_MASK, entry_flag},
     record::record_flag,
     task::{Said, Scratch, TaskState, plan},
 };
@@ -191,6 +191,14 @@ fn allow(scratch: *mut Scratch, reason: u32) {
     }
 }
 
+/// Whether everything that a grant was needed for says that it goes on without a record. The loss is counted.
+#[inline(always)]
+fn goes_on_unrecorded(scratch: *mut Scratch) -> bool {
+    // SAFETY: the scratch is live.
+    let on_loss = unsafe { (*scratch).current.decision.on_loss };
+    on_loss & u32::from(entry_flag::GOES_ON_UNRECORDED) != 0
+}
+
 /// The one place where records are reserved and filled.
 #[inline(always)]
 fn carry_out(scratch: *mut Scratch, task: Addr) -> i32 {
@@ -207,7 +215,11 @@ fn carry_out(scratch: *mut Scratch, task: Addr) -> i32 {
         _ => {}
     }
     let Some(room) = reserve(class) else {
-        return if what == plan::OBSERVE { 0 } else { EPERM };
+        return match what {
+            plan::OBSERVE => 0,
+            plan::GRANT if goes_on_unrecorded(scratch) => 0,
+            _ => EPERM,
+        };
     };
     if what == plan::OPEN {
         open(scratch, task);

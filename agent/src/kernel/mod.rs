@@ -19,6 +19,7 @@ pub mod offsets;
 pub mod pidfd;
 pub mod pins;
 pub mod probe;
+pub mod pulse;
 pub mod questions;
 pub mod record;
 mod request;

@@ -141,6 +141,7 @@ fn what_happened(reason: &str, verdict: &str) -> &'static str {
         "hold-cancelled" => "was held, and the program was ended while it waited",
         "hold-unavailable" => "was denied: it needs an approval, and this call cannot be held",
         "hold-quota" => "was denied: too many of your actions wait already",
+        "no-agent" => "was denied: it needs an approval, and no agent ran that could take one",
         "no-record" => "was denied: it could not be recorded",
         "walk-failed" => "was denied: its path could not be judged",
         "image-changed" => "was denied: the policy changed at that very moment",
@@ -173,7 +174,7 @@ fn usual_advice(reason: &str) -> &'static str {
         "hold-timed-out" => "agree with an approver first, then start the program again",
         "hold-quota" => "wait for the answers, or end the programs that wait",
         "hold-unavailable" => "use an ordinary program for it, or ask an operator for a grant",
-        "image-changed" | "fact-unknown" => "try again",
+        "image-changed" | "fact-unknown" | "no-agent" => "try again",
         _ => "ask an operator, and name the rule",
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
         Reason::HoldCancelled => {
             plain("run the same command again if it was not you who interrupted it")
         }
-        Reason::HoldUnavailable | Reason::HoldQuota => match grant() {
+        Reason::HoldUnavailable | Reason::HoldQuota | Reason::NoAgent => match grant() {
             Some(command) => (
                 "ask an operator for a grant, then run the same command again:".to_owned(),
                 Some(command),
@@ -48,6 +48,9 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
             None if event.reason == Reason::HoldQuota => {
                 plain("wait until one of the others is answered, then run it again")
             }
+            None if event.reason == Reason::NoAgent => plain(
+                "run it again; if it stays so, tell the operators that the agent of this host does not run",
+            ),
             None => plain(unavailable(event.operation)),
         },
         Reason::HoldRestops => plain(

@@ -136,6 +136,9 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
         Reason::HoldUnavailable => {
             format!("denied: {action} needs approval and cannot wait for it here ({rule})")
         }
+        Reason::NoAgent => format!(
+            "denied: {action} needs an approval, and no agent ran that could take one ({rule})"
+        ),
         Reason::HoldQuota => {
             format!("denied: too many of your actions already wait for approval; {action} ({rule})")
         }

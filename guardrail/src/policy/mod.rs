@@ -19,6 +19,7 @@ pub mod hosts;
 mod language;
 pub mod learn;
 pub mod net;
+pub mod on_loss;
 mod parse;
 pub mod path;
 pub mod preset;
@@ -39,6 +40,7 @@ pub use component::Wild;
 pub use diagnostic::{Diagnostic, Place, Severity};
 pub use hosts::{HostLabels, HostSelector, Label};
 pub use net::{Cidr, NamePattern, PortRange, Protocol, VsockRange};
+pub use on_loss::OnLoss;
 pub use parse::parse;
 pub use path::PathPattern;
 pub use preset::Preset;
@@ -73,6 +75,8 @@ pub struct Policy {
     pub hosts: HostSelector,
     /// Whom it guards
     pub subjects: Subjects,
+    /// What becomes of what it holds, or grants let through, while agent or records are lost
+    pub on_loss: OnLoss,
     /// In document order
     pub sets: Vec<NamedSet>,
     /// In document order

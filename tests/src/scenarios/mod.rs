@@ -33,6 +33,7 @@ mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
+mod losses;
 mod mounts;
 mod not_enforced;
 mod open_names;
@@ -91,6 +92,7 @@ const LISTS: &[&[Scenario]] = &[
     schedules::SCENARIOS,
     rates::SCENARIOS,
     rollouts::SCENARIOS,
+    losses::SCENARIOS,
     defaults::SCENARIOS,
     services::SCENARIOS,
     sockets::SCENARIOS,

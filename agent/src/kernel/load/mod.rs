@@ -28,6 +28,7 @@ use super::{
     offsets,
     pins::{Pins, PinsError},
     probe::{Places, probe},
+    pulse::Pulse,
     questions::{FactAnswers, Questions},
     rings::{Records, RingsError},
     scan::{ScanError, ScanReport, scan},
@@ -190,6 +191,11 @@ impl Kernel {
     /// Counters.
     pub fn counters(&self) -> Result<CounterMap, TableError> {
         CounterMap::open(&self.pins)
+    }
+
+    /// The agent's word that it goes on.
+    pub fn pulse(&self) -> Result<Pulse, TableError> {
+        Pulse::open(&self.pins)
     }
 
     /// Records. Needs a tokio runtime; one reader per host.

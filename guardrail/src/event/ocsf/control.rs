@@ -70,6 +70,7 @@ fn denied(reason: Reason) -> Control {
         | Reason::WalkFailed
         | Reason::ImageChanged
         | Reason::FactUnknown
+        | Reason::NoAgent
         | Reason::Unknown => (disposition::ERROR, severity::MEDIUM),
         Reason::CapAuditControl | Reason::ArgsChanged => (disposition::BLOCKED, severity::HIGH),
         _ => (disposition::BLOCKED, severity::MEDIUM),

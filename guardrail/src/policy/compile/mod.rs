@@ -530,5 +530,5 @@ fn flags(policy: &Policy, rule: &Rule) -> u16 {
         0
     };
     let record = if rule.record { entry_flag::RECORD } else { 0 };
-    monitor | record
+    monitor | record | policy.on_loss.flags()
 }

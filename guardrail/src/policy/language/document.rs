@@ -18,7 +18,10 @@ use crate::{
         APPROVALS_MAX, FLAGS_PER_RULE_MAX, LABELS_MAX, LIST_MAX, PERIODS_MAX, PERMISSIONS_MAX,
         PRESETS_MAX, PROFILES_MAX, RULES_MAX, SETS_MAX, TESTS_MAX,
     },
-    policy::Then,
+    policy::{
+        Then,
+        on_loss::{AgentLoss, AuditLoss},
+    },
     reason::Effect,
 };
 
@@ -102,6 +105,11 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What becomes of what no rule speaks of: `allow` (if it says nothing), `deny`, `hold`, or a word for each class.",
         ),
         may(
+            "onLoss",
+            Shape::Mapping(&ON_LOSS),
+            "What becomes of what it holds, or a grant covers, while no agent is alive, or no record finds room.",
+        ),
+        may(
             "extends",
             Shape::OneOrList {
                 of: &AN_INCLUDED,
@@ -171,8 +179,28 @@ pub(in crate::policy) static SPEC: Mapping = Mapping {
             "What the policy is to do, in examples. A policy whose own tests fail is not applied.",
         ),
     ],
-    later: &["onLoss"],
+    later: &[],
     has: Has::SomeOf(&["rules", "extends"]),
+};
+
+pub(in crate::policy) static ON_LOSS: Mapping = Mapping {
+    what: "onLoss",
+    name: "on-loss",
+    says: "What becomes of what the policy restricts while a part of the host is lost. Of all rules that restrict an action, the strictest word counts.",
+    keys: &[
+        may(
+            "agent",
+            Shape::Word(|| AgentLoss::ALL.map(AgentLoss::as_str).to_vec()),
+            "With no agent alive, what would be held waits for the next one (`keep`, if it says nothing), or is denied at once (`deny`).",
+        ),
+        may(
+            "audit",
+            Shape::Word(|| AuditLoss::ALL.map(AuditLoss::as_str).to_vec()),
+            "Without room for its record, what a grant covers is denied (`deny`, if it says nothing), or goes on, and the missing record is counted (`allow`).",
+        ),
+    ],
+    later: &[],
+    has: Has::SomeOf(&["agent", "audit"]),
 };
 
 static A_FALLBACK: Shape = Shape::Word(fallbacks);

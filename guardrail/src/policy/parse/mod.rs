@@ -12,6 +12,7 @@ mod extends;
 mod fields;
 mod hosts;
 mod net;
+mod on_loss;
 mod preset;
 mod profile;
 mod reader;
@@ -22,8 +23,8 @@ mod when;
 pub(super) use self::extends::expanded;
 use self::{extends::Included, fields::Fields, reader::Reader};
 use super::{
-    Case, Diagnostic, HostSelector, Mode, NamedSet, Permission, Policy, Profile, Rule, Subjects,
-    Target, floor,
+    Diagnostic, HostSelector, Mode, NamedSet, OnLoss, Permission, Policy, Rule, Subjects, Target,
+    floor,
     language::{self, API_VERSION, KIND},
     preset::Contents,
     yaml::{self, Node, Value},
@@ -72,23 +73,12 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let name = fields
         .require(r, "metadata")
         .and_then(|node| metadata(r, node));
-    let spec = fields.require(r, "spec").and_then(|node| spec(r, node));
+    let spec = fields
+        .require(r, "spec")
+        .and_then(|node| spec(r, node, name));
     version.flatten()?;
     kind.flatten()?;
-    let (mode, hosts, subjects, permissions, profiles, rules, tests) = spec?;
-    let policy = Policy {
-        name: name?,
-        mode,
-        hosts,
-        subjects,
-        sets: std::mem::take(&mut r.sets),
-        calendar: std::mem::take(&mut r.calendar),
-        approvals: std::mem::take(&mut r.approvals),
-        permissions,
-        profiles,
-        rules,
-        tests,
-    };
+    let policy = spec?;
     for finding in floor::check(&policy) {
         r.report(finding);
     }
@@ -101,17 +91,8 @@ fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {
     r.parsed(name, "name")
 }
 
-type Spec = (
-    Mode,
-    HostSelector,
-    Subjects,
-    Vec<Permission>,
-    Vec<Profile>,
-    Vec<Rule>,
-    Vec<Case>,
-);
-
-fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
+/// Reads the whole of it, also where the name is none: every finding is said at once.
+fn spec(r: &mut Reader, node: &Node, name: Option<PolicyName>) -> Option<Policy> {
     let mut fields = Fields::of(r, node, &language::SPEC)?;
     let modes = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
     let mode = match fields.take("mode") {
@@ -124,6 +105,9 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let subjects = fields
         .require(r, "subjects")
         .and_then(|node| subjects(r, node));
+    let on_loss = fields
+        .take("onLoss")
+        .map_or_else(OnLoss::default, |node| on_loss::on_loss(r, node));
     let extends = fields.take("extends");
     let included = extends.map_or_else(Vec::new, |node| extends::extends(r, node));
     // First of all: permissions and rules name them.
@@ -148,15 +132,20 @@ fn spec(r: &mut Reader, node: &Node) -> Option<Spec> {
     let tests = fields
         .take("tests")
         .map_or_else(Vec::new, |node| case::cases(r, node, &names));
-    Some((
-        mode?,
+    Some(Policy {
+        name: name?,
+        mode: mode?,
         hosts,
-        subjects?,
+        subjects: subjects?,
+        on_loss,
+        sets: std::mem::take(&mut r.sets),
+        calendar: std::mem::take(&mut r.calendar),
+        approvals: std::mem::take(&mut r.approvals),
         permissions,
         profiles,
-        rules?,
+        rules: rules?,
         tests,
-    ))
+    })
 }
 
 fn subjects(r: &mut Reader, node: &Node) -> Option<Subjects> {

@@ -4,7 +4,7 @@ use super::{API_VERSION, Fields, Reader, extends, permissions, rules};
 use crate::{
     id::{PolicyName, UserName},
     policy::{
-        HostSelector, Mode, Policy, Subjects,
+        HostSelector, Mode, OnLoss, Policy, Subjects,
         preset::{Contents, Parameter},
         yaml::Node,
     },
@@ -89,6 +89,7 @@ fn spec(r: &mut Reader, node: &Node, name: PolicyName) -> Option<(Vec<Parameter>
             users: vec![user],
             services: vec![],
         },
+        on_loss: OnLoss::default(),
         sets: std::mem::take(&mut r.sets),
         calendar: std::mem::take(&mut r.calendar),
         approvals: vec![],

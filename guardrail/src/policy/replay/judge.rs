@@ -182,6 +182,7 @@ impl<'a> Attempt<'a> {
             mode: policy.mode,
             hosts: policy.hosts.clone(),
             subjects: policy.subjects.clone(),
+            on_loss: policy.on_loss,
             // What has parameters is read with them.
             sets: policy.sets.clone(),
             profiles: policy.profiles.clone(),

@@ -128,6 +128,7 @@ fn outcome_of(decision: &Decided) -> Outcome {
             | Reason::HoldCancelled
             | Reason::HoldUnavailable
             | Reason::HoldQuota
+            | Reason::NoAgent
             | Reason::HoldRestops,
         ) => Outcome::Hold,
         (Verdict::Denied, _) => Outcome::Deny,
