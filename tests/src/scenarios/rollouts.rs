@@ -37,9 +37,13 @@ fn write(alice: &mut Puppet) -> Result<Ret> {
     alice.tell(&format!("open|open|{FILE}|{}|0", libc::O_WRONLY))
 }
 
-fn change(host: &Host, change: &str) -> Result<()> {
-    host.cli(&["policy", "roll-out", "rolled", change, "--reason", "a test"])?
-        .ok()?;
+fn change(host: &Host, change: &[&str]) -> Result<()> {
+    let asked = [
+        &["policy", "roll-out", "rolled"],
+        change,
+        &["--reason", "a test"],
+    ];
+    host.cli(&asked.concat())?.ok()?;
     Ok(())
 }
 
@@ -64,12 +68,12 @@ fn watched_then_stopped(ctx: &mut Ctx) -> Result<()> {
         Ok(words.any(|event| is_told(&event)).then_some(()))
     })?;
     ctx.step("on the canary hosts, of which this is one");
-    change(&host, "--advance")?;
+    change(&host, &["--advance", "monitor"])?;
     wait::until_ok(wait::SOON, "the new revision to count", || {
         Ok((write(&mut alice)? == EPERM).then_some(()))
     })?;
     ctx.step("stopped");
-    change(&host, "--stop")?;
+    change(&host, &["--stop"])?;
     wait::until_ok(wait::SOON, "the revision before to count", || {
         Ok((write(&mut alice)? == 0).then_some(()))
     })?;
