@@ -102,7 +102,7 @@ fn no_agent(ctx: &mut Ctx) -> Result<()> {
     for name in ["held-strict", "held-lenient"] {
         let mut puppet = Puppet::start(ALICE)?;
         let ticket = puppet.ask(&writing(name))?;
-        let hold = host.wait_hold(name)?;
+        let hold = host.wait_hold(&format!("{ROOT}/{name}"))?;
         host.approve(hold.text("/id"), "a test")?.ok()?;
         ensure!(
             puppet.answer(&ticket, wait::SOON)? == 0,
@@ -123,7 +123,7 @@ fn no_agent(ctx: &mut Ctx) -> Result<()> {
         if puppet.answered(&ticket) == Some(EPERM) {
             return Ok(None);
         }
-        let hold = host.wait_hold("held-strict")?;
+        let hold = host.wait_hold(&format!("{ROOT}/held-strict"))?;
         host.refuse(hold.text("/id"), "a test")?.ok()?;
         Ok(Some(puppet.answer(&ticket, wait::SOON)?))
     })?;
@@ -138,7 +138,7 @@ fn no_agent(ctx: &mut Ctx) -> Result<()> {
     std::thread::sleep(AT_ONCE);
     ensure!(alice.answered(&ticket).is_none(), "not held");
     host.start_agent()?;
-    let hold = host.wait_hold("held-lenient")?;
+    let hold = host.wait_hold(&format!("{ROOT}/held-lenient"))?;
     host.approve(hold.text("/id"), "a test")?.ok()?;
     ensure!(
         alice.answer(&ticket, wait::SOON)? == 0,

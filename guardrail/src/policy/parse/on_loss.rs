@@ -2,7 +2,7 @@
 
 use super::{Fields, Reader};
 use crate::policy::{
-    language,
+    Diagnostic, language,
     on_loss::{AgentLoss, AuditLoss, OnLoss},
     yaml::Node,
 };
@@ -12,6 +12,10 @@ pub(super) fn on_loss(r: &mut Reader, node: &Node) -> OnLoss {
     let Some(mut fields) = Fields::of(r, node, &language::ON_LOSS) else {
         return usual;
     };
+    if !fields.had("agent") && !fields.had("audit") {
+        let error = Diagnostic::error(node.at, "", "onLoss says nothing");
+        r.report(error.suggest("name `agent` or `audit`, or take it out"));
+    }
     if let Some(node) = fields.take("agent") {
         let known = AgentLoss::ALL.map(|one| (one.as_str(), one));
         usual.agent = r.word(node, "agent", &known, &[]).unwrap_or_default();

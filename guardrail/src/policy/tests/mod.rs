@@ -380,7 +380,6 @@ fn everything_the_documentation_calls_not_enforced_is_refused_with_these_words()
         ))
     };
     let sources = [
-        spec("onLoss: {}"),
         spec("profiles: [{ name: a, allow: b, approval: c }]"),
         rule("flags: []"),
         document("subjects: { cgroups: [a] }\nrules: []"),
