@@ -18,7 +18,8 @@ use crate::{
 pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "a_flag_counts_until_its_end_with_nobody_alive",
     until_its_end,
-)];
+)
+.on_any_kernel()];
 
 const FILE: &str = "/srv/work/flagged";
 /// For how long it is set: the hosts hear of it, an agent is killed, and some is left.
