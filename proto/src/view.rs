@@ -46,6 +46,8 @@ pub struct PolicyView {
     pub enforcement: Vec<EnforcementView>,
     /// How it came to the hosts; none where all got it at once
     pub rollout: Option<Rollout>,
+    /// It says nothing: the policy was removed
+    pub removed: bool,
 }
 
 /// How far a policy is.

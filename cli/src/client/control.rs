@@ -344,6 +344,33 @@ impl Control {
         Ok(Applied::of(applied, dry_run))
     }
 
+    /// Makes a policy count nowhere.
+    pub(crate) async fn remove_policy(
+        &self,
+        name: &PolicyName,
+        reason: String,
+        dry_run: bool,
+        replaces: Option<u64>,
+    ) -> Result<Applied, Failure> {
+        let request = v1::RemovePolicyRequest {
+            name: format!("policies/{name}"),
+            reason,
+            validate_only: dry_run,
+            etag: replaces.map_or_else(String::new, |revision| revision.to_string()),
+        };
+        let mut policies = self.policies();
+        let call = policies.remove_policy(request);
+        let removed = answer("remove the policy", self.patience, call).await?;
+        let changed = removed.proposal.is_none();
+        let applied = v1::ApplyPolicyResponse {
+            policy: removed.policy,
+            changed,
+            warnings: vec![],
+            proposal: removed.proposal,
+        };
+        Ok(Applied::of(applied, dry_run))
+    }
+
     /// Proposed changes without their documents, the newest first.
     pub(crate) async fn list_proposals(&self, all: bool) -> Result<Vec<Proposal>, Failure> {
         let listed = pages(async |page_token| {

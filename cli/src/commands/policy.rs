@@ -1,4 +1,4 @@
-//! `stayhand policy`: check, test, explain, compare, replay, learn, write out, apply, approve, take back and show policies;
+//! `stayhand policy`: check, test, explain, compare, replay, learn, write out, apply, approve, take back, remove and show policies;
 //! show presets and the schema.
 
 mod annotate;
@@ -14,6 +14,7 @@ mod plan;
 mod presets;
 mod proposal;
 mod recorded;
+mod remove;
 mod replay;
 mod roll_out;
 mod rollback;
@@ -34,7 +35,7 @@ use crate::{
     view::Policy,
 };
 
-/// Check, test, explain, compare, replay, learn, write out, apply, take back and show policies, and print their schema
+/// Check, test, explain, compare, replay, learn, write out, apply, take back, remove and show policies, and print their schema
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Check(check::Check),
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     RollOut(roll_out::RollOut),
     Status(status::Status),
     Rollback(rollback::Rollback),
+    Remove(remove::Remove),
     Show(show::Show),
     Schema(schema::Schema),
 }
@@ -81,6 +83,7 @@ pub(crate) async fn run(
         Command::RollOut(arguments) => roll_out::run(arguments, global, screen).await,
         Command::Status(arguments) => status::run(arguments, global, screen).await,
         Command::Rollback(arguments) => rollback::run(arguments, global, screen).await,
+        Command::Remove(arguments) => remove::run(arguments, global, screen).await,
         Command::Schema(_) => schema::run(screen),
         Command::Show(arguments) => show::run(arguments, global, screen).await,
     }

@@ -23,6 +23,9 @@ pub(crate) struct Policy {
     /// How it came to the hosts; left out where all got it at once
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rollout: Option<Rollout>,
+    /// It says nothing: the policy was removed
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) removed: bool,
     pub(crate) source: String,
 }
 
@@ -63,6 +66,7 @@ impl Policy {
                 .map(HostEnforcement::of)
                 .collect(),
             rollout: wire.rollout.map(Rollout::of),
+            removed: wire.removed,
             source: wire.source,
         }
     }
@@ -165,6 +169,14 @@ impl View for Policy {
                     .as_ref()
                     .map(Rollout::shown)
                     .unwrap_or_default(),
+            ),
+            (
+                "removed",
+                if self.removed {
+                    "yes: it counts nowhere, and earlier revisions stay".to_owned()
+                } else {
+                    String::new()
+                },
             ),
             ("hosts", parts::host_lines(&self.enforcement)),
         ]

@@ -36,6 +36,9 @@ pub(crate) struct Proposal {
     /// The revision that it became
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revision: Option<u64>,
+    /// The policy is to be removed
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) removes: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) source: String,
 }
@@ -64,6 +67,7 @@ impl Proposal {
             refuse_reason: parts::text(wire.refuse_reason),
             end_time: parts::time(wire.end_time),
             revision: Some(wire.revision).filter(|revision| *revision != 0),
+            removes: wire.removes,
             source: wire.source,
         }
     }
@@ -104,6 +108,7 @@ impl Proposal {
     fn replaces(&self) -> String {
         match self.base_revision {
             0 => "nothing: the policy is new".to_owned(),
+            base if self.removes => format!("revision {base}: removes the policy"),
             base => format!("revision {base}"),
         }
     }

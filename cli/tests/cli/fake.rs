@@ -406,6 +406,29 @@ impl policies::PolicyService for Service {
         }))
     }
 
+    async fn remove_policy(
+        &self,
+        request: Request<v1::RemovePolicyRequest>,
+    ) -> Answer<v1::RemovePolicyResponse> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!(
+                "remove {} in place of {:?}: {}, {}",
+                asked.name, asked.etag, asked.reason, asked.validate_only
+            ))
+            .await?;
+        let removed = |policy: &v1::Policy| v1::Policy {
+            revision: policy.revision + 1,
+            removed: true,
+            source: String::new(),
+            ..policy.clone()
+        };
+        Ok(Response::new(v1::RemovePolicyResponse {
+            policy: told.policies.first().map(removed),
+            proposal: told.proposals.first().cloned(),
+        }))
+    }
+
     async fn get_policy(&self, request: Request<v1::GetPolicyRequest>) -> Answer<v1::Policy> {
         let asked = request.into_inner();
         let told = self

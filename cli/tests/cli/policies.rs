@@ -342,6 +342,29 @@ fn there_is_nothing_to_go_back_to_before_the_first_revision_or_behind_the_newest
 }
 
 #[test]
+fn a_removal_asks_for_a_reason_and_says_how_to_take_it_back() {
+    let fake = two_revisions();
+    fake.run(&["policy", "remove", "baseline"])
+        .exits(2)
+        .says("--reason");
+    assert_eq!(fake.asked(), Vec::<String>::new());
+    let asked = ["policy", "remove", "baseline", "--reason", "it is old"];
+    fake.run(&[&asked[..], &["--replaces", "4", "--dry-run"]].concat())
+        .exits(0)
+        .prints("would be removed (dry run");
+    fake.run(&asked)
+        .exits(0)
+        .prints("removed, with revision 5; `stayhand policy rollback baseline`");
+    assert_eq!(
+        fake.asked(),
+        [
+            "remove policies/baseline in place of \"4\": it is old, true",
+            "remove policies/baseline in place of \"\": it is old, false",
+        ]
+    );
+}
+
+#[test]
 fn a_plan_changes_nothing_and_says_what_would_change() {
     let fake = two_revisions();
     let path = file(

@@ -11,13 +11,14 @@ use stayhand_proto::{
         GetPolicyRequest, GetProposalRequest, ListPoliciesRequest, ListPoliciesResponse,
         ListPolicyStatusRequest, ListPolicyStatusResponse, ListProposalsRequest,
         ListProposalsResponse, Policy, PolicyProposal, PolicyRollout, RefuseProposalRequest,
-        change_rollout_request::Change, policy_service_server::PolicyService,
+        RemovePolicyRequest, RemovePolicyResponse, change_rollout_request::Change,
+        policy_service_server::PolicyService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use super::{Api, page::Page, status};
-use crate::app::{Applied, ApplyPolicy, Error, RolloutChange};
+use crate::app::{Applied, ApplyPolicy, Error, RemovePolicy, Removed, RolloutChange};
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -63,6 +64,33 @@ impl PolicyService for Api {
             policy: Some(policy.into()),
             changed,
             warnings,
+            proposal: proposal.map(Into::into),
+        }))
+    }
+
+    async fn remove_policy(
+        &self,
+        request: Request<RemovePolicyRequest>,
+    ) -> Result<Response<RemovePolicyResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let RemovePolicyRequest {
+            name: policy,
+            reason,
+            validate_only,
+            etag,
+        } = request.into_inner();
+        let removed = self.to_the_end(|app| async move {
+            let remove = RemovePolicy {
+                name: name::parse("name", name::POLICIES, &policy)?,
+                reason,
+                validate_only,
+                etag,
+            };
+            app.remove_policy(&operator, remove).await
+        });
+        let Removed { policy, proposal } = removed.await?;
+        Ok(Response::new(RemovePolicyResponse {
+            policy: Some(policy.into()),
             proposal: proposal.map(Into::into),
         }))
     }

@@ -266,6 +266,18 @@ pub enum Error {
         /// Which grants, and whose
         grants: Vec<(GrantId, UserName)>,
     },
+    /// Live grants carry permissions of a policy that is to be removed.
+    #[error(
+        "live grants carry permissions of policy `{policy}`, which cannot be removed before them: {}; revoke them first, or wait until \
+         they end",
+        carried(.grants)
+    )]
+    PolicyInUse {
+        /// The policy
+        policy: PolicyName,
+        /// Which grants, and whose
+        grants: Vec<(GrantId, UserName)>,
+    },
     /// Live grants were asked for by a profile that the policy would no longer give them by.
     #[error(
         "live grants have profile `{profile}`, and the policy no longer gives what they carry ({gone}): {}; revoke them first, or wait \

@@ -8,7 +8,7 @@ use std::{
 use stayhand_guardrail::{
     approval::Progress,
     grant::Grant,
-    id::{PolicyName, ProposalId, Revision, UserName},
+    id::{PolicyName, Revision, UserName},
     key::PermissionRef,
     policy::{self, Diagnostic, HostSelector, Policy, Versioned, floor},
     proposal::Proposal,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     clock,
     operator::Operator,
-    store::{StoredPolicy, Write},
+    store::{Cause, StoredPolicy, Write},
 };
 
 /// What somebody wants applied.
@@ -131,7 +131,7 @@ impl App {
         if let Some(stages) = &self.changes {
             let policy = view::policy(stored.clone(), vec![], None);
             let approval = Progress::new(stages.clone(), stored.create_time);
-            let proposal = self.propose(write, stored, plan, approval).await?;
+            let proposal = self.propose(write, stored, plan, approval, "").await?;
             return Ok(Applied {
                 policy,
                 changed: false,
@@ -139,7 +139,11 @@ impl App {
                 proposal: Some(proposal),
             });
         }
-        let stored = self.insert(write, stored, plan, None).await?;
+        let cause = Cause {
+            rollout: plan,
+            ..Cause::default()
+        };
+        let stored = self.insert(write, stored, cause).await?;
         let policy = self.policy_view(stored).await?;
         Ok(Applied {
             policy,
@@ -172,8 +176,7 @@ impl App {
         &self,
         mut write: Write<'_>,
         mut stored: StoredPolicy,
-        plan: Option<Plan>,
-        proposal: Option<ProposalId>,
+        cause: Cause,
     ) -> Result<StoredPolicy, Error> {
         stored.generation = write.publish(None).await?;
         // ORDER: what hosts go on with is what they have before this revision is there.
@@ -185,16 +188,19 @@ impl App {
                 .await?;
             write.end_counts(&stored.name).await?;
         }
-        write
-            .insert_policy(&stored, proposal, plan.as_ref())
-            .await?;
-        if let Some(plan) = plan {
+        write.insert_policy(&stored, &cause).await?;
+        if let Some(plan) = cause.rollout {
             let before = before.map(|one| (one.revision, one.create_time));
             rollouts::begin(&mut write, &stored, plan, before).await?;
         }
         write.commit().await?;
         self.reload_policies().await?;
-        tracing::info!(policy = %stored.name, revision = %stored.revision, by = %stored.applied_by, "policy applied");
+        let what = if stored.is_removed() {
+            "policy removed"
+        } else {
+            "policy applied"
+        };
+        tracing::info!(policy = %stored.name, revision = %stored.revision, by = %stored.applied_by, "{what}");
         Ok(stored)
     }
 
@@ -216,7 +222,7 @@ impl App {
         let hosts = self.all_hosts().await?;
         let stored = self.store().policies().await?;
         let mut views = Vec::new();
-        for one in stored {
+        for one in stored.into_iter().filter(|one| !one.is_removed()) {
             let mut shown = self.view_among(&hosts, one).await?;
             shown.source = String::new();
             views.push(shown);
@@ -271,7 +277,7 @@ impl App {
         Ok(())
     }
 
-    async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
+    pub(super) async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
         self.view_among(&self.all_hosts().await?, stored).await
     }
 
@@ -323,7 +329,11 @@ impl App {
     }
 }
 
-fn check_etag(name: &PolicyName, before: Option<&StoredPolicy>, asked: &str) -> Result<(), Error> {
+pub(super) fn check_etag(
+    name: &PolicyName,
+    before: Option<&StoredPolicy>,
+    asked: &str,
+) -> Result<(), Error> {
     let now = before.map_or(Revision(0), |before| before.revision);
     if asked.is_empty() || asked == now.to_string() {
         return Ok(());

@@ -14,12 +14,13 @@ use stayhand_guardrail::{
 use super::{
     App, Error, cases,
     policies::{blocking, takes_nothing_in_use},
+    removal,
     together::{self, Candidate},
 };
 use crate::{
     clock,
     operator::Operator,
-    store::{StoredPolicy, Write},
+    store::{Cause, StoredPolicy, Write},
 };
 
 /// Until when a proposal can be approved: over a long week-end, and not after everybody has forgotten it.
@@ -35,6 +36,7 @@ impl App {
         stored: StoredPolicy,
         rollout: Option<Plan>,
         approval: Progress,
+        reason: &str,
     ) -> Result<Proposal, Error> {
         let now = stored.create_time;
         let waiting = write.waiting_proposals(now).await?;
@@ -44,6 +46,7 @@ impl App {
         let base = Revision(stored.revision.0.saturating_sub(1));
         let proposal = Proposal {
             id: ProposalId(1),
+            removes: stored.is_removed(),
             policy: stored.name,
             base,
             source: stored.source,
@@ -55,7 +58,7 @@ impl App {
             state: ProposalState::Pending,
         };
         let proposal = write.insert_proposal(proposal).await?;
-        let record = proposal.record(PolicyChange::Proposed, &proposal.by, "");
+        let record = proposal.record(PolicyChange::Proposed, &proposal.by, reason);
         write.audit_policy(record, now).await?;
         write.commit().await?;
         // A roll-out may have been stopped in the same transaction.
@@ -74,7 +77,11 @@ impl App {
         let approving = self.approving(operator).await?;
         // Before anything is locked, as when it was proposed; the others may have changed since.
         let waiting = found(self.store().proposal(id).await?, id)?;
-        let policy = self.fit(&waiting.source).await?;
+        let policy = if waiting.removes {
+            None
+        } else {
+            Some(self.fit(&waiting.source).await?)
+        };
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
         let now = clock::now();
@@ -87,7 +94,7 @@ impl App {
             return Ok(step.proposal);
         }
         let newest = write.policies().await?;
-        let standing = newest.iter().find(|one| one.name == policy.name);
+        let standing = newest.iter().find(|one| one.name == waiting.policy);
         let standing = standing.map_or(Revision(0), |one| one.revision);
         let proposal = step.proposal.settled(standing, now);
         write.update_proposal(&proposal).await?;
@@ -98,14 +105,18 @@ impl App {
         if let Some(open) = write.open_rollout(&proposal.policy).await? {
             self.may_replace(&open, false)?;
         }
-        let granted = takes_nothing_in_use(&mut write, &policy).await?;
         let plan = proposal.rollout.clone();
-        let candidate = Candidate {
-            new: Versioned { revision, policy },
-            bytes: proposal.source.len(),
-            is_rolled_out: plan.is_some(),
-        };
-        together::check(write.in_force().await?, candidate, granted).await?;
+        if let Some(policy) = policy {
+            let granted = takes_nothing_in_use(&mut write, &policy).await?;
+            let candidate = Candidate {
+                new: Versioned { revision, policy },
+                bytes: proposal.source.len(),
+                is_rolled_out: plan.is_some(),
+            };
+            together::check(write.in_force().await?, candidate, granted).await?;
+        } else {
+            removal::takes_nothing_in_use(&mut write, &proposal.policy).await?;
+        }
         let stored = StoredPolicy {
             name: proposal.policy.clone(),
             revision,
@@ -114,7 +125,12 @@ impl App {
             create_time: now,
             generation: write.generation().await?.next(),
         };
-        self.insert(write, stored, plan, Some(id)).await?;
+        let cause = Cause {
+            proposal: Some(id),
+            rollout: plan,
+            reason: None,
+        };
+        self.insert(write, stored, cause).await?;
         Ok(proposal)
     }
 

@@ -30,7 +30,7 @@ impl App {
         let stored = self.store().policies().await?;
         let wanted = stored
             .into_iter()
-            .filter(|one| only.is_none_or(|only| one.name == *only));
+            .filter(|one| only.map_or(!one.is_removed(), |only| one.name == *only));
         let (hosts, mut all) = (self.all_hosts().await?, Vec::new());
         for one in wanted {
             all.push(self.status_of(&one, &hosts).await?);

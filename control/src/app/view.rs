@@ -75,6 +75,7 @@ pub(super) fn policy(
     enforcement: Vec<EnforcementView>,
     rollout: Option<Rollout>,
 ) -> PolicyView {
+    let removed = stored.is_removed();
     let StoredPolicy {
         name,
         revision,
@@ -91,6 +92,7 @@ pub(super) fn policy(
         create_time,
         enforcement,
         rollout,
+        removed,
     }
 }
 

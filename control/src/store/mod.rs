@@ -25,7 +25,7 @@ pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
 pub use host::StoredHost;
 pub use lock::StateDir;
-pub use policy::StoredPolicy;
+pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
 pub use signal::Signals;
 pub use write::Write;

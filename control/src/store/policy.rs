@@ -17,7 +17,7 @@ pub struct StoredPolicy {
     pub name: PolicyName,
     /// Its version
     pub revision: Revision,
-    /// The YAML document, byte for byte
+    /// The YAML document, byte for byte; empty, which no document is, where the policy was removed
     pub source: String,
     /// Who applied it
     pub applied_by: UserName,
@@ -25,6 +25,13 @@ pub struct StoredPolicy {
     pub create_time: UnixMs,
     /// Generation that published it
     pub generation: Generation,
+}
+
+impl StoredPolicy {
+    /// Whether the policy counts nowhere any more since this revision.
+    pub fn is_removed(&self) -> bool {
+        self.source.is_empty()
+    }
 }
 
 #[derive(FromRow)]
@@ -50,18 +57,29 @@ impl PolicyRow {
     }
 }
 
+/// What a new revision comes of.
+#[derive(Clone, Debug, Default)]
+pub struct Cause {
+    /// The proposal that was approved
+    pub proposal: Option<ProposalId>,
+    /// How it comes to the hosts; none = to all of them at once
+    pub rollout: Option<Plan>,
+    /// Why, where somebody had to say
+    pub reason: Option<String>,
+}
+
 impl Write<'_> {
-    /// The newest revision of every policy, for checking a new one beside them.
+    /// The newest revision of every policy, also of removed ones, for numbering what comes next.
     pub async fn policies(&mut self) -> Result<Vec<StoredPolicy>, StoreError> {
         newest(&mut self.tx).await
     }
 
-    /// Writes a revision and its audit record, which names the proposal that it comes of and how it comes to the hosts.
+    /// Writes a revision and its audit record, which names the proposal that it comes of, and how it comes to the hosts or why
+    /// it removes the policy.
     pub async fn insert_policy(
         &mut self,
         policy: &StoredPolicy,
-        proposal: Option<ProposalId>,
-        rollout: Option<&Plan>,
+        by: &Cause,
     ) -> Result<(), StoreError> {
         let StoredPolicy {
             name,
@@ -87,12 +105,16 @@ impl Write<'_> {
             policy: name.clone(),
             revision: *revision,
             by: Some(applied_by.clone()),
-            change: match rollout {
+            change: match by.rollout {
+                _ if policy.is_removed() => PolicyChange::Removed,
                 Some(_) => PolicyChange::RollOut,
                 None => PolicyChange::Applied,
             },
-            proposal,
-            reason: rollout.map(ToString::to_string),
+            proposal: by.proposal,
+            reason: by
+                .reason
+                .clone()
+                .or_else(|| by.rollout.as_ref().map(ToString::to_string)),
         };
         self.record(EventKind::PolicyChanged(record), *create_time)
             .await?;
@@ -101,7 +123,7 @@ impl Write<'_> {
 }
 
 impl Store {
-    /// The newest revision of every policy, by name.
+    /// The newest revision of every policy, also of removed ones, by name.
     pub async fn policies(&self) -> Result<Vec<StoredPolicy>, StoreError> {
         newest(&mut *self.read.acquire().await?).await
     }

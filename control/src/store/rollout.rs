@@ -140,6 +140,7 @@ pub(super) async fn in_force(
         "SELECT p.* FROM policies AS p LEFT JOIN rollouts AS r ON r.policy = p.name AND r.is_over = 0
          WHERE p.revision = CASE WHEN r.policy IS NULL
              THEN (SELECT max(revision) FROM policies WHERE name = p.name) ELSE r.before END
+           AND p.source <> ''
          ORDER BY p.name",
     )
     .fetch_all(&mut *connection)

@@ -24,6 +24,8 @@ mod profiles;
 #[cfg(test)]
 mod proposals;
 #[cfg(test)]
+mod removal;
+#[cfg(test)]
 mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;

@@ -78,6 +78,8 @@ pub enum PolicyChange {
     RollOutStopped,
     /// The phase that was stopped begins once more
     RollOutResumed,
+    /// It counts nowhere any more; the revision says nothing
+    Removed,
 }
 
 impl PolicyChange {
@@ -93,6 +95,7 @@ impl PolicyChange {
             Self::RolledOut => "rolled out",
             Self::RollOutStopped => "roll-out stopped",
             Self::RollOutResumed => "roll-out resumed",
+            Self::Removed => "removed",
         }
     }
 }

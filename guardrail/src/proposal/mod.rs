@@ -26,6 +26,8 @@ pub struct Proposal {
     pub base: Revision,
     /// The document, byte for byte
     pub source: String,
+    /// The policy is to be removed; there is no document then
+    pub removes: bool,
     /// How it comes to the hosts; none where all get it at once
     pub rollout: Option<rollout::Plan>,
     /// Who proposed it

@@ -26,6 +26,7 @@ fn proposal(count: u32) -> Proposal {
         id: ProposalId(7),
         policy: "prod".parse().unwrap(),
         base: Revision(3),
+        removes: false,
         source: "…".to_owned(),
         rollout: None,
         by: name("alice"),

@@ -150,6 +150,7 @@ impl From<PolicyChanged> for v1::PolicyChangedEvent {
             PolicyChange::RolledOut => policy_changed_event::Change::RolledOut,
             PolicyChange::RollOutStopped => policy_changed_event::Change::RollOutStopped,
             PolicyChange::RollOutResumed => policy_changed_event::Change::RollOutResumed,
+            PolicyChange::Removed => policy_changed_event::Change::Removed,
         };
         Self {
             policy: name::policy(&policy),
@@ -183,6 +184,7 @@ impl TryFrom<v1::PolicyChangedEvent> for PolicyChanged {
             Ok(policy_changed_event::Change::RolledOut) => PolicyChange::RolledOut,
             Ok(policy_changed_event::Change::RollOutStopped) => PolicyChange::RollOutStopped,
             Ok(policy_changed_event::Change::RollOutResumed) => PolicyChange::RollOutResumed,
+            Ok(policy_changed_event::Change::Removed) => PolicyChange::Removed,
             Err(_) => {
                 let problem = format!("{change} is no change of a policy");
                 return Err(Invalid::new("change", problem));

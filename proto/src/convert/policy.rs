@@ -26,6 +26,7 @@ impl From<PolicyView> for v1::Policy {
             create_time,
             enforcement,
             rollout,
+            removed,
         } = view;
         Self {
             name: name::policy(&name),
@@ -36,6 +37,7 @@ impl From<PolicyView> for v1::Policy {
             enforcement: enforcement.into_iter().map(Into::into).collect(),
             etag: revision.to_string(),
             rollout: rollout.map(Into::into),
+            removed,
         }
     }
 }
@@ -53,6 +55,7 @@ impl TryFrom<v1::Policy> for PolicyView {
             enforcement,
             etag: _,
             rollout,
+            removed,
         } = wire;
         Ok(Self {
             name: name::parse("name", name::POLICIES, &name)?,
@@ -62,6 +65,7 @@ impl TryFrom<v1::Policy> for PolicyView {
             create_time: time("create_time", create_time)?,
             enforcement: enforcements(enforcement)?,
             rollout: optional("rollout", rollout)?,
+            removed,
         })
     }
 }

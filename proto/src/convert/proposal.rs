@@ -64,6 +64,7 @@ impl From<Proposal> for v1::PolicyProposal {
             policy,
             base,
             source,
+            removes,
             rollout,
             by,
             create_time,
@@ -93,6 +94,7 @@ impl From<Proposal> for v1::PolicyProposal {
             end_time,
             revision,
             rollout: rollout.map(Into::into),
+            removes,
         }
     }
 }
@@ -115,6 +117,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             end_time,
             revision,
             rollout,
+            removes,
         } = wire;
         let Approval::Plan(approval) = message("approval", approval)? else {
             return Err(Invalid::new("approval", "has no stages"));
@@ -143,6 +146,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             policy: name::parse("policy", name::POLICIES, &policy)?,
             base: Revision(base_revision),
             source: document(source)?,
+            removes,
             rollout: optional("rollout", rollout)?,
             by: id("proposed_by", &proposed_by)?,
             create_time: time("create_time", create_time)?,

@@ -1968,6 +1968,9 @@ pub struct Policy {
     /// How this revision came to the hosts; left out where all got it at once.
     #[prost(message, optional, tag = "8")]
     pub rollout: ::core::option::Option<PolicyRollout>,
+    /// The revision says nothing: the policy was removed. It has no source then.
+    #[prost(bool, tag = "9")]
+    pub removed: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ApplyPolicyRequest {
@@ -1996,6 +1999,28 @@ pub struct ApplyPolicyResponse {
     pub warnings: ::prost::alloc::vec::Vec<Diagnostic>,
     /// What waits for approval now, instead of a changed policy.
     #[prost(message, optional, tag = "4")]
+    pub proposal: ::core::option::Option<PolicyProposal>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemovePolicyRequest {
+    /// policies/{name}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+    /// Empty: no check. Otherwise the etag of the revision that is to be removed.
+    #[prost(string, tag = "4")]
+    pub etag: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RemovePolicyResponse {
+    /// The revision that says nothing.
+    #[prost(message, optional, tag = "1")]
+    pub policy: ::core::option::Option<Policy>,
+    /// What waits for approval now, instead of a removed policy.
+    #[prost(message, optional, tag = "2")]
     pub proposal: ::core::option::Option<PolicyProposal>,
 }
 /// A revision that does not count yet.
@@ -2037,6 +2062,9 @@ pub struct PolicyProposal {
     /// How it comes to the hosts; part of what is approved.
     #[prost(message, optional, tag = "14")]
     pub rollout: ::core::option::Option<RolloutPlan>,
+    /// The policy is to be removed: there is no source.
+    #[prost(bool, tag = "15")]
+    pub removes: bool,
 }
 /// Nested message and enum types in `PolicyProposal`.
 pub mod policy_proposal {
@@ -2512,6 +2540,31 @@ pub mod policy_service_client {
                 .insert(GrpcMethod::new("stayhand.v1.PolicyService", "ApplyPolicy"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes a revision that says nothing the newest one, so that the policy counts nowhere. Earlier ones stay.
+        pub async fn remove_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemovePolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemovePolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.PolicyService/RemovePolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.PolicyService", "RemovePolicy"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn get_policy(
             &mut self,
             request: impl tonic::IntoRequest<super::GetPolicyRequest>,
@@ -2718,6 +2771,14 @@ pub mod policy_service_server {
             tonic::Response<super::ApplyPolicyResponse>,
             tonic::Status,
         >;
+        /// Makes a revision that says nothing the newest one, so that the policy counts nowhere. Earlier ones stay.
+        async fn remove_policy(
+            &self,
+            request: tonic::Request<super::RemovePolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemovePolicyResponse>,
+            tonic::Status,
+        >;
         async fn get_policy(
             &self,
             request: tonic::Request<super::GetPolicyRequest>,
@@ -2871,6 +2932,51 @@ pub mod policy_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ApplyPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.PolicyService/RemovePolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemovePolicySvc<T: PolicyService>(pub Arc<T>);
+                    impl<
+                        T: PolicyService,
+                    > tonic::server::UnaryService<super::RemovePolicyRequest>
+                    for RemovePolicySvc<T> {
+                        type Response = super::RemovePolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemovePolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PolicyService>::remove_policy(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemovePolicySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -4014,6 +4120,8 @@ pub mod policy_changed_event {
         /// Every host has the revision before again; the stopped phase begins once more.
         RollOutStopped = 7,
         RollOutResumed = 8,
+        /// It counts nowhere any more; the revision says nothing.
+        Removed = 9,
     }
     impl Change {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -4031,6 +4139,7 @@ pub mod policy_changed_event {
                 Self::RolledOut => "CHANGE_ROLLED_OUT",
                 Self::RollOutStopped => "CHANGE_ROLL_OUT_STOPPED",
                 Self::RollOutResumed => "CHANGE_ROLL_OUT_RESUMED",
+                Self::Removed => "CHANGE_REMOVED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4045,6 +4154,7 @@ pub mod policy_changed_event {
                 "CHANGE_ROLLED_OUT" => Some(Self::RolledOut),
                 "CHANGE_ROLL_OUT_STOPPED" => Some(Self::RollOutStopped),
                 "CHANGE_ROLL_OUT_RESUMED" => Some(Self::RollOutResumed),
+                "CHANGE_REMOVED" => Some(Self::Removed),
                 _ => None,
             }
         }

@@ -155,7 +155,6 @@ async fn wait(
     global: &Global,
     screen: &Screen,
 ) -> Result<(), Failure> {
-    let (name, revision) = (applied.policy.name.clone(), applied.policy.revision);
     if applied.policy.enforcement.is_empty() && applied.policy.rollout.is_some() {
         screen.note("no host has the revision yet: there is nothing to wait for; `stayhand policy status` says what the roll-out waits for");
         return Ok(());
@@ -164,7 +163,23 @@ async fn wait(
         screen.note("no host has the labels that the policy names: there is nothing to wait for");
         return Ok(());
     }
-    let mut rollout = Rollout::new(screen, "the policy");
+    until_enforced(applied, control, global, screen).await
+}
+
+/// Waits until every online host that is to have the revision has it.
+pub(super) async fn until_enforced(
+    applied: &mut Applied,
+    control: &Control,
+    global: &Global,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let (name, revision) = (applied.policy.name.clone(), applied.policy.revision);
+    let what = if applied.policy.removed {
+        "the removal"
+    } else {
+        "the policy"
+    };
+    let mut rollout = Rollout::new(screen, what);
     let until = tokio::time::Instant::now() + global.patience();
     loop {
         applied.policy = control.policy(&name, revision).await?;

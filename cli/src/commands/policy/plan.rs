@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 struct Step {
     file: String,
     policy: String,
-    /// The revision that there is, 0 for none
+    /// The newest revision, 0 for none
     revision: u64,
     /// `unchanged`, `new` or `changed`
     change: &'static str,
@@ -95,6 +95,7 @@ async fn step(
         Err(failure) => return Err(failure),
     };
     let revision = there.as_ref().map_or(0, |there| there.revision);
+    let counts = there.as_ref().is_some_and(|there| !there.removed);
     let applied = control
         .apply_policy(NewRevision {
             source,
@@ -112,10 +113,10 @@ async fn step(
         file: file.to_owned(),
         policy: name.to_owned(),
         revision,
-        change: match (applied.changed, revision) {
+        change: match (applied.changed, counts) {
             (false, _) => "unchanged",
-            (true, 0) => "new",
-            (true, _) => "changed",
+            (true, false) => "new",
+            (true, true) => "changed",
         },
         diff: old
             .filter(|_| applied.changed)

@@ -67,6 +67,9 @@ pub(super) async fn list(
 
 async fn document(proposal: &Proposal, control: &Control, screen: &Screen) -> Result<(), Failure> {
     screen.note(pairs(&proposal.details(&screen.moment())).trim_end());
+    if proposal.removes {
+        return Ok(());
+    }
     if let Some(new) = parsed(&proposal.source)
         && let Some(old) = standing(proposal, control).await?
     {

@@ -46,6 +46,9 @@ pub(super) async fn run(show: &Show, global: &Global, screen: &Screen) -> Result
 fn document(policy: &Policy, screen: &Screen) -> Result<(), Failure> {
     use crate::render::View as _;
     screen.note(crate::render::pairs(&policy.details(&screen.moment())).trim_end());
+    if policy.removed {
+        return Ok(());
+    }
     if !screen.out_is_terminal() {
         return screen.exact(&policy.source);
     }

@@ -118,6 +118,7 @@ fn code(change: PolicyChange) -> &'static str {
         PolicyChange::RolledOut => "policy.rolled-out",
         PolicyChange::RollOutStopped => "policy.roll-out-stopped",
         PolicyChange::RollOutResumed => "policy.roll-out-resumed",
+        PolicyChange::Removed => "policy.removed",
     }
 }
 

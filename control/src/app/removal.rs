@@ -1,0 +1,123 @@
+//! Removing a policy: a revision that says nothing becomes the newest one. Earlier revisions stay, for whoever looks back, for what
+//! they hold until somebody answers, and for a roll-back.
+
+use stayhand_guardrail::{
+    approval::Progress,
+    id::{GrantId, PolicyName, UserName},
+    proposal::Proposal,
+};
+use stayhand_proto::view::PolicyView;
+
+use super::{App, Error, ids, policies::check_etag, view};
+use crate::{
+    clock,
+    operator::Operator,
+    store::{Cause, StoredPolicy, Write},
+};
+
+/// What somebody wants removed.
+#[derive(Debug)]
+pub struct RemovePolicy {
+    /// Which policy
+    pub name: PolicyName,
+    /// Why; it is recorded
+    pub reason: String,
+    /// Check everything, change nothing
+    pub validate_only: bool,
+    /// Version that is removed; empty = whatever there is
+    pub etag: String,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Removed {
+    /// The revision that says nothing, or would
+    pub policy: PolicyView,
+    /// What waits for approval, instead of a removed policy
+    pub proposal: Option<Proposal>,
+}
+
+impl App {
+    /// Makes a policy count nowhere.
+    pub async fn remove_policy(
+        &self,
+        operator: &Operator,
+        remove: RemovePolicy,
+    ) -> Result<Removed, Error> {
+        let RemovePolicy {
+            name,
+            reason,
+            validate_only,
+            etag,
+        } = remove;
+        ids::reason(&reason)?;
+        let mut write = self.store().begin().await?;
+        let newest = write.policies().await?;
+        let before = newest.into_iter().find(|one| one.name == name);
+        let Some(before) = before.filter(|one| !one.is_removed()) else {
+            return Err(Error::UnknownPolicy {
+                name,
+                revision: None,
+            });
+        };
+        check_etag(&name, Some(&before), &etag)?;
+        if let Some(open) = write.open_rollout(&name).await? {
+            self.may_replace(&open, false)?;
+        }
+        takes_nothing_in_use(&mut write, &name).await?;
+        let stored = StoredPolicy {
+            revision: before.revision.next(),
+            name,
+            source: String::new(),
+            applied_by: operator.user().clone(),
+            create_time: clock::now(),
+            generation: write.generation().await?.next(),
+        };
+        if validate_only {
+            return Ok(Removed {
+                policy: view::policy(stored, vec![], None),
+                proposal: None,
+            });
+        }
+        if let Some(stages) = &self.changes {
+            let policy = view::policy(stored.clone(), vec![], None);
+            let approval = Progress::new(stages.clone(), stored.create_time);
+            let proposal = self.propose(write, stored, None, approval, &reason).await?;
+            return Ok(Removed {
+                policy,
+                proposal: Some(proposal),
+            });
+        }
+        let cause = Cause {
+            reason: Some(reason),
+            ..Cause::default()
+        };
+        let stored = self.insert(write, stored, cause).await?;
+        Ok(Removed {
+            policy: self.policy_view(stored).await?,
+            proposal: None,
+        })
+    }
+}
+
+/// Whoever holds a live grant was promised what it carries: a policy that gives it is not removed, and says whose grants have to
+/// go first.
+pub(super) async fn takes_nothing_in_use(
+    write: &mut Write<'_>,
+    name: &PolicyName,
+) -> Result<(), Error> {
+    let live = write.live_grants(clock::now()).await?;
+    let of_policy = live.iter().map(|one| &one.grant).filter(|grant| {
+        let permissions = &grant.permissions;
+        permissions.iter().any(|one| one.policy == *name)
+    });
+    let grants: Vec<(GrantId, UserName)> =
+        of_policy.map(|one| (one.id, one.user.clone())).collect();
+    if grants.is_empty() {
+        return Ok(());
+    }
+    Err(Error::PolicyInUse {
+        policy: name.clone(),
+        grants,
+    })
+}
