@@ -88,6 +88,7 @@ mod tests {
             permission: None,
             timeout: DurationMs(0),
             approval: None,
+            sensitivity: None,
             rate: None,
             monitor: false,
             when: None,

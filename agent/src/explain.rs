@@ -98,6 +98,7 @@ fn of_hold(hold: &Hold) -> DecisionEvent {
         generation: Generation(0),
         rule: Some(hold.rule.clone()),
         message: hold.message.clone(),
+        sensitivity: hold.sensitivity,
         permission: hold.permission.clone(),
         grant: None,
         hold: Some(HoldRef {

@@ -4,10 +4,14 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 use stayhand_guardrail::{
     id::{ParameterName, PolicyName, ProfileName},
     prefix::PREFIX_LEN_MIN,
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 
@@ -208,6 +212,12 @@ pub(crate) fn reason(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// How much depends on something, as policies write it.
+pub(crate) fn sensitivity() -> impl TypedValueParser<Value = Sensitivity> {
+    let words = Sensitivity::ALL.map(Sensitivity::as_str);
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<Sensitivity>())
 }
 
 /// The id of a hold or the beginning of one; `holds/` before it is accepted, as events write it.

@@ -16,6 +16,7 @@
 //! | Test | what a policy is to do, as an example in its own document | [`policy::case`] |
 //! | Generation | the number of one desired host state as sent to a host | [`host`] |
 //! | Effect | `deny` · `require-grant` · `hold` · `alert` · `allow` | [`reason::Effect`] |
+//! | Sensitivity | how much depends on what a rule is about: `low` · `medium` · `high` · `critical`; changes no verdict | [`sensitivity::Sensitivity`] |
 //! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |
 //! | Grant | a time-boxed permission that an operator issues | [`grant`] |
 //! | Lease | what a host knows of a grant: subject, permissions, deadlines | [`host::Lease`] |
@@ -55,6 +56,7 @@ pub mod redact;
 pub mod rollout;
 #[cfg(test)]
 mod seeded;
+pub mod sensitivity;
 pub mod subject;
 pub mod text;
 pub mod time;

@@ -66,6 +66,7 @@ fn row() -> Row {
             rule: "r".parse().unwrap(),
         },
         message: None,
+        sensitivity: None,
         permission: None,
         approval: Approval::Operators,
         create_time: at(0).unix,

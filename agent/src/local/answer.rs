@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use stayhand_guardrail::{event::DecisionEvent, message::Notice, subject::Subject, time::UnixMs};
 use stayhand_proto::{
-    convert::{name, timestamp},
+    convert::{name, sent_sensitivity, timestamp},
     message::Identity,
     v1,
 };
@@ -185,6 +185,7 @@ fn explanation(time: UnixMs, decision: DecisionEvent, now: UnixMs) -> v1::Explan
         process: Some(decision.process.into()),
         rule: decision.rule.map(Into::into),
         message: decision.message.unwrap_or_default(),
+        sensitivity: sent_sensitivity(decision.sensitivity),
         permission: decision
             .permission
             .map(|permission| permission.to_string())

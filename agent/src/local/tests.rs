@@ -3,7 +3,7 @@
 use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
 
 use hyper_util::rt::TokioIo;
-use stayhand_guardrail::id::Generation;
+use stayhand_guardrail::{id::Generation, sensitivity::Sensitivity};
 use stayhand_proto::v1::{self, local_service_client::LocalServiceClient};
 use tokio::net::UnixStream;
 use tonic::{
@@ -152,7 +152,9 @@ async fn unguarded_root_sees_all_and_may_ask_who_a_process_is() {
 #[tokio::test]
 async fn a_denial_is_explained_with_rule_message_and_advice_and_by_process() {
     let rig = start(Some(ALICE));
-    rig.explanations.add(NOW, denial(1001, "/usr/bin/nc"));
+    let mut sensitive = denial(1001, "/usr/bin/nc");
+    sensitive.sensitivity = Some(Sensitivity::High);
+    rig.explanations.add(NOW, sensitive);
     assert!(rig.why(1, 78).await.is_empty(), "another process");
     let told = rig.why(0, 77).await.remove(0);
     assert_eq!(
@@ -160,15 +162,19 @@ async fn a_denial_is_explained_with_rule_message_and_advice_and_by_process() {
         ("rule-deny", "use the bastion")
     );
     assert!(!told.advice.is_empty());
+    assert_eq!(told.sensitivity(), v1::Sensitivity::High);
     assert_eq!(told.rule.unwrap().rule, "r");
 }
 
 #[tokio::test]
 async fn a_hold_from_before_a_restart_is_explained_from_the_journal() {
     let rig = start(Some(ALICE));
-    rig.board.put(&hold(0xabc));
+    let mut sensitive = hold(0xabc);
+    sensitive.sensitivity = Some(Sensitivity::Critical);
+    rig.board.put(&sensitive);
     let told = rig.why(1, 0).await.remove(0);
     assert_eq!(told.hold, "holds/0000000000000abc");
+    assert_eq!(told.sensitivity(), v1::Sensitivity::Critical);
     assert!(
         told.command.contains("0000000000000abc"),
         "{}",

@@ -20,6 +20,7 @@ use stayhand_guardrail::{
     key::RuleKey,
     reason::{Effect, Reason, Verdict},
     redact::{RedactConfig, Redactor},
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 use stayhand_proto::codec::decode_event;
@@ -30,7 +31,7 @@ use crate::{
     catalog::Catalog,
     clock::Now,
     explain::Explanations,
-    holds::{Board, Message},
+    holds::{Board, Message, Row},
     kernel::{counters::Counters, mounts::Mounts, record::RawRecord},
     spool::{Numbered, Spool},
     tell::Teller,
@@ -117,6 +118,7 @@ fn catalog() -> Catalog {
         permission: None,
         timeout: DurationMs(60_000),
         approval: None,
+        sensitivity: Some(Sensitivity::Critical),
         rate: None,
         monitor: false,
         when: None,
@@ -180,6 +182,7 @@ fn an_unknown_rule_or_a_decision_about_no_object_is_still_an_event() {
         ..raw()
     });
     assert_eq!(decision(&enriched).rule, None);
+    assert_eq!(decision(&enriched).sensitivity, None);
     let enriched = read(&RawRecord {
         reason: Reason::CapAuditControl,
         operation: None,
@@ -274,7 +277,23 @@ fn a_hold_is_opened_with_its_kernel_key_deadline_rule_and_revision() {
     assert_eq!(row.hold.expire_time.since(NOW), DurationMs(60_000));
     assert_eq!(row.hold.rule.revision, Revision(3));
     assert_eq!(row.hold.message.as_deref(), Some("ask first"));
+    let sensitivity = Some(Sensitivity::Critical);
+    assert_eq!(row.hold.sensitivity, sensitivity);
+    assert_eq!(decision(&enriched).sensitivity, sensitivity);
     assert!(enriched.outcome.is_none(), "it has only begun");
+}
+
+/// An agent that comes back reads what the one before it wrote down.
+#[test]
+fn a_hold_from_before_rules_had_a_sensitivity_is_still_read() {
+    let row = read(&held()).opened.unwrap();
+    let mut stored = serde_json::to_value(&row).unwrap();
+    let hold = stored.pointer_mut("/hold").unwrap();
+    let had = hold.as_object_mut().unwrap().remove("sensitivity").unwrap();
+    assert_eq!(had, "critical");
+    let before: Row = serde_json::from_value(stored).unwrap();
+    assert_eq!(before.hold.sensitivity, None);
+    assert_eq!(before.hold.id, row.hold.id);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! One stopped action, explained to the one who was stopped: a person at once, a program or an AI agent as data.
 
 use serde::Serialize;
-use stayhand_guardrail::{text::safe, time::DurationMs};
-use stayhand_proto::v1;
+use stayhand_guardrail::{sensitivity::Sensitivity, text::safe, time::DurationMs};
+use stayhand_proto::{convert::sensitivity, v1};
 
 use super::parts::{self, Process, Rule, Time};
 use crate::{
@@ -26,6 +26,9 @@ pub(crate) struct Explanation {
     pub(crate) rule: Option<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+    /// What the rule says of how much depends on it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sensitivity: Option<Sensitivity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) permission: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +62,7 @@ impl Explanation {
             process: wire.process.as_ref().map(Process::of).unwrap_or_default(),
             rule: Rule::of(wire.rule),
             message: parts::text(wire.message),
+            sensitivity: sensitivity(wire.sensitivity),
             permission: parts::text(wire.permission),
             hold: parts::text(parts::bare(&wire.hold, "holds/")),
             hold_expire_time,
@@ -206,6 +210,12 @@ impl View for Explanation {
             (
                 "  rule",
                 self.rule.as_ref().map(Rule::full).unwrap_or_default(),
+            ),
+            (
+                "  sensitivity",
+                self.sensitivity
+                    .map(|one| one.to_string())
+                    .unwrap_or_default(),
             ),
             ("  message", shown(&self.message)),
             ("  permission", shown(&self.permission)),

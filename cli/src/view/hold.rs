@@ -1,8 +1,8 @@
 //! A hold: one paused action that waits for a person.
 
 use serde::Serialize;
-use stayhand_guardrail::{text::safe, time::DurationMs};
-use stayhand_proto::v1;
+use stayhand_guardrail::{sensitivity::Sensitivity, text::safe, time::DurationMs};
+use stayhand_proto::{convert::sensitivity, v1};
 
 use super::{
     approval::Approval,
@@ -26,6 +26,9 @@ pub(crate) struct Hold {
     pub(crate) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) permission: Option<String>,
+    /// What the rule says of how much depends on it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sensitivity: Option<Sensitivity>,
     /// Who may approve; absent where every operator may
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) approval: Option<Approval>,
@@ -65,6 +68,7 @@ impl Hold {
             rule: Rule::of(wire.rule),
             message: parts::text(wire.message),
             permission: parts::text(wire.permission),
+            sensitivity: sensitivity(wire.sensitivity),
             approval: wire.approval.map(Approval::of),
             create_time: parts::time(wire.create_time),
             expire_time,
@@ -80,6 +84,11 @@ impl Hold {
     /// Whether nothing can happen to it any more.
     pub(crate) fn is_over(&self) -> bool {
         !(self.state == "pending" || self.state == "approved" && !self.released)
+    }
+
+    /// Whether its rule says that at least so much depends on it.
+    pub(crate) fn is_at_least(&self, least: Option<Sensitivity>) -> bool {
+        self.sensitivity >= least
     }
 
     /// Whether it waits for an answer, or for more of them.
@@ -171,7 +180,15 @@ fn state(wire: v1::hold::State) -> &'static str {
 impl View for Hold {
     const KIND: &'static str = "Hold";
     const HEADS: &'static [&'static str] = &[
-        "ID", "STATE", "WHO", "WHAT", "WHERE", "WHY", "SINCE", "LEFT",
+        "ID",
+        "STATE",
+        "SENSITIVITY",
+        "WHO",
+        "WHAT",
+        "WHERE",
+        "WHY",
+        "SINCE",
+        "LEFT",
     ];
 
     fn id(&self) -> String {
@@ -182,6 +199,7 @@ impl View for Hold {
         vec![
             safe(&self.id),
             self.outcome().into(),
+            self.sensitivity.map_or("-", Sensitivity::as_str).into(),
             parts::cut(&self.who()),
             parts::cut(&self.what()),
             parts::cell(&self.host),
@@ -211,6 +229,12 @@ impl View for Hold {
             (
                 "rule",
                 self.rule.as_ref().map(Rule::full).unwrap_or_default(),
+            ),
+            (
+                "sensitivity",
+                self.sensitivity
+                    .map(|one| one.to_string())
+                    .unwrap_or_default(),
             ),
             ("message", shown(&self.message)),
             ("permission", shown(&self.permission)),

@@ -91,8 +91,8 @@ fn hold() -> Hold {
 #[test]
 fn a_hold_as_a_row() {
     assert_snapshot!(table(&[hold()], true, &moment()), @r#"
-    ID                 STATE     WHO     WHAT                     WHERE   WHY                                                SINCE                   LEFT
-    3f2a9c1d00000001   pending   alice   connect 10.20.0.5:5432   db1     baseline/db: a second person looks at production   11:59:52 CET (8s ago)   4m12s
+    ID                 STATE     SENSITIVITY   WHO     WHAT                     WHERE   WHY                                                SINCE                   LEFT
+    3f2a9c1d00000001   pending   -             alice   connect 10.20.0.5:5432   db1     baseline/db: a second person looks at production   11:59:52 CET (8s ago)   4m12s
     "#);
 }
 

@@ -107,6 +107,30 @@ fn people_read_lines() {
 }
 
 #[test]
+fn a_sensitive_rule_shows_in_the_line_and_in_the_severity_of_the_document() {
+    let Kind::Decision(decision) = denied(b"/etc/x") else {
+        panic!("no decision")
+    };
+    let of = |sensitivity| {
+        Kind::Decision(v1::DecisionEvent {
+            sensitivity,
+            ..decision.clone()
+        })
+    };
+    for (wire, word, severity) in [(1, "low", 3), (3, "high", 4), (4, "critical", 5)] {
+        let fake = fake(vec![event(1, of(wire))]);
+        fake.run(&["events", "tail", "-o", "table"])
+            .exits(0)
+            .prints(&format!(
+                "baseline/nginx · rule-deny · sensitivity {word}\n"
+            ));
+        let ocsf = fake.run(&["events", "tail"]).exits(0).json();
+        assert_eq!(ocsf["severity_id"], severity, "{word}");
+        assert_eq!(ocsf["firewall_rule"]["sensitivity"], word);
+    }
+}
+
+#[test]
 fn where_a_tail_starts_reaches_the_control_plane() {
     let fake = fake(vec![]);
     fake.run(&["events", "tail"]).exits(0);

@@ -50,6 +50,25 @@ fn a_denial_names_its_rule_line_and_message_and_that_nothing_opens_it() {
 }
 
 #[test]
+fn a_sensitive_rule_says_so_beside_its_effect_and_another_one_says_nothing() {
+    let sensitive = POLICY.replace("message: use the tunnel", "sensitivity: critical");
+    let directory = tempfile::tempdir().unwrap();
+    let path = file(directory.path(), &sensitive);
+    let run = |more: &[&str]| {
+        let who = [
+            "policy", "explain", &path, "--as", "alice", "--group", "dev",
+        ];
+        let asked = [&who[..], more, &["--", "/usr/bin/nc"]].concat();
+        alone(&asked).exits(0)
+    };
+    run(&[]).prints("p/no-netcat (deny, sensitivity critical), ");
+    let json = run(&["-o", "json"]).json();
+    assert_eq!(json["rule"]["sensitivity"], "critical");
+    let without = explained(&["-o", "json", "--", "/usr/bin/nc"]).exits(0);
+    assert!(without.json()["rule"].get("sensitivity").is_none());
+}
+
+#[test]
 fn a_hold_names_the_approval_and_the_grant_and_with_the_grant_it_goes_on() {
     let write = ["--create", "/srv/www/x"];
     explained(&write)

@@ -4,6 +4,7 @@ use stayhand_proto::v1;
 
 use crate::{
     fake::{Fake, Told},
+    run::Ran,
     sample::{HOLD, hold, hostile_hold},
 };
 
@@ -162,6 +163,92 @@ fn watching_prints_each_change_and_says_when_it_was_cut_off() {
         .says("start again");
     let lines = fake.run(&["hold", "watch", "-o", "jsonl"]).exits(6);
     assert_eq!(lines.json()["id"], HOLD);
+}
+
+/// One hold of each sensitivity, the newest change first: id, and how sensitive its rule is.
+fn sensitive() -> Fake {
+    let one = |(id, sensitivity): &(&str, i32)| v1::Hold {
+        name: format!("holds/{id}"),
+        sensitivity: *sensitivity,
+        ..hold()
+    };
+    let all = [
+        ("1000000000000000", 0),
+        ("2000000000000000", 3),
+        ("3000000000000000", 1),
+        ("4000000000000000", 4),
+        ("5000000000000000", 3),
+    ];
+    Fake::new(Told {
+        holds: all.iter().map(one).collect(),
+        ..Told::default()
+    })
+}
+
+fn ids(ran: &Ran) -> String {
+    let first = ran.out.lines().filter_map(|line| line.chars().next());
+    first.collect()
+}
+
+#[test]
+fn a_hold_that_says_nothing_of_its_sensitivity_is_in_no_list_of_sensitive_ones() {
+    let fake = sensitive();
+    for (least, wanted) in [
+        ("low", "4253"),
+        ("medium", "425"),
+        ("high", "425"),
+        ("critical", "4"),
+    ] {
+        let asked = ["hold", "ls", "--sensitivity", least, "-o", "name"];
+        assert_eq!(ids(&fake.run(&asked).exits(0)), wanted, "{least}");
+        let asked = ["hold", "watch", "--sensitivity", least, "-o", "name"];
+        let mut watched: Vec<char> = ids(&fake.run(&asked).exits(6)).chars().collect();
+        watched.sort_unstable();
+        let mut wanted: Vec<char> = wanted.chars().collect();
+        wanted.sort_unstable();
+        assert_eq!(watched, wanted, "{least}");
+    }
+    one(hold())
+        .run(&["hold", "ls", "--sensitivity", "high"])
+        .exits(0)
+        .says("nothing waits of sensitivity `high` or more");
+    fake.run(&["hold", "ls", "--sensitivity", "urgent"])
+        .exits(2)
+        .says("[possible values: low, medium, high, critical]");
+}
+
+#[test]
+fn what_most_depends_on_comes_first_unless_the_past_is_listed() {
+    let fake = sensitive();
+    let waits = fake.run(&["hold", "ls", "-o", "name"]).exits(0);
+    assert_eq!(ids(&waits), "42531", "the newest change first among equals");
+    let past = fake.run(&["hold", "ls", "--all", "-o", "name"]).exits(0);
+    assert_eq!(ids(&past), "12345");
+}
+
+#[test]
+fn the_sensitivity_of_a_hold_is_told_and_one_that_nobody_knows_reads_as_the_most() {
+    for (wire, word) in [(1, "low"), (4, "critical"), (99, "critical")] {
+        let fake = one(v1::Hold {
+            sensitivity: wire,
+            ..hold()
+        });
+        fake.run(&["hold", "ls"])
+            .exits(0)
+            .prints(&format!("pending   {word}"));
+        let shown = fake.run(&["hold", "show", "3f2a"]).exits(0);
+        shown.prints(&format!("sensitivity  {word}"));
+        let json = fake
+            .run(&["hold", "show", "3f2a", "-o", "json"])
+            .exits(0)
+            .json();
+        assert_eq!(json["sensitivity"], word);
+    }
+    let json = one(hold())
+        .run(&["hold", "show", "3f2a", "-o", "json"])
+        .exits(0)
+        .json();
+    assert!(json.get("sensitivity").is_none(), "{json}");
 }
 
 #[test]

@@ -93,6 +93,20 @@ fn every_outcome_has_its_own_word() {
 }
 
 #[test]
+fn a_sensitive_rule_is_told_and_another_one_adds_no_line() {
+    let told = v1::Explanation {
+        sensitivity: v1::Sensitivity::High.into(),
+        ..explanation()
+    };
+    let fake = why(vec![told]);
+    fake.run(&["why"]).exits(0).prints("  sensitivity  high\n");
+    let json = fake.run(&["why", "-o", "json"]).exits(0).json();
+    assert_eq!(json["items"][0]["sensitivity"], "high");
+    let without = why(vec![explanation()]).run(&["why"]).exits(0);
+    assert!(!without.out.contains("sensitivity"), "{without:?}");
+}
+
+#[test]
 fn last_and_pid_reach_the_agent() {
     let fake = why(vec![explanation(), explanation(), explanation()]);
     let json = fake

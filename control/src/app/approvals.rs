@@ -5,6 +5,7 @@ use stayhand_guardrail::{
     event::RuleRef,
     hold::{self, Approval},
     policy, proposal,
+    sensitivity::Sensitivity,
 };
 
 use super::{App, Error, policies::blocking};
@@ -14,25 +15,35 @@ use crate::{
     people::{Directory, PeopleError},
 };
 
+/// What the rule that holds says of a new hold.
+pub(super) struct OfRule {
+    /// Who may approve
+    pub(super) approval: Approval,
+    /// How much depends on it
+    pub(super) sensitivity: Option<Sensitivity>,
+}
+
 impl App {
     /// What a new hold takes, by the very revision of the policy that holds it: a later one changes nothing about it. It
-    /// begins by our clock: a host that says that it waits for long has nobody else asked sooner.
-    pub(super) async fn approval_of(&self, by: &RuleRef) -> Result<Approval, Error> {
+    /// begins by our clock: a host that says that it waits for long has nobody else asked sooner. None if no such rule is
+    /// known.
+    pub(super) async fn of_rule(&self, by: &RuleRef) -> Result<Option<OfRule>, Error> {
         let stored = self.store().policy(&by.policy, Some(by.revision)).await?;
         let Some(stored) = stored else {
-            return Ok(Approval::Unknown);
+            return Ok(None);
         };
         let wanted = by.rule.clone();
         let found = blocking(move || {
             let policy = policy::parse(&stored.source).ok()?;
             let rule = policy.rules.iter().find(|rule| rule.id == wanted)?;
-            Some(policy.approval(rule).cloned())
+            Some((policy.approval(rule).cloned(), rule.sensitivity))
         });
-        Ok(match found.await? {
-            None => Approval::Unknown,
-            Some(None) => Approval::Operators,
-            Some(Some(plan)) => Approval::Plan(Progress::new(plan, clock::now())),
-        })
+        Ok(found.await?.map(|(plan, sensitivity)| OfRule {
+            approval: plan.map_or(Approval::Operators, |plan| {
+                Approval::Plan(Progress::new(plan, clock::now()))
+            }),
+            sensitivity,
+        }))
     }
 
     /// An operator who approves something, with all that approvals are about: asked for before a transaction begins, since

@@ -2,7 +2,7 @@
 //! answer is part of the host's desired state until the host says that the hold is over.
 
 use stayhand_guardrail::{
-    hold::{Cancel, Effect, Fact, Hold, HoldState, Illegal, Step},
+    hold::{Approval, Cancel, Effect, Fact, Hold, HoldState, Illegal, Step},
     host::Answer,
     id::HoldId,
     prefix::PrefixError,
@@ -62,9 +62,17 @@ impl App {
     /// Takes in a host's word on one of its holds.
     pub async fn report_hold(&self, agent: &HostAgent, mut reported: Hold) -> Result<(), Error> {
         reported.host = agent.host().clone();
-        // Hosts know of no plans, and are not asked. Before the transaction: a policy is read.
+        // Hosts know of no plans, and are not asked; neither are they of what the policy says. Before the transaction: a
+        // policy is read.
         if self.store().hold(reported.id).await?.is_none() {
-            reported.approval = self.approval_of(&reported.rule).await?;
+            match self.of_rule(&reported.rule).await? {
+                Some(of_rule) => {
+                    reported.approval = of_rule.approval;
+                    reported.sensitivity = of_rule.sensitivity;
+                }
+                // Nobody may approve it; that its host calls it sensitive is one more reason to look there.
+                None => reported.approval = Approval::Unknown,
+            }
         }
         let mut write = self.store().begin().await?;
         match write.hold(reported.id).await? {

@@ -8,6 +8,7 @@ use stayhand_guardrail::{
     hold::{Approval, Cancel, Decided, Hold, HoldState},
     host::Answer,
     id::{HoldId, Revision},
+    sensitivity::Sensitivity,
     subject::Subject,
     time::{DurationMs, UnixMs},
 };
@@ -22,7 +23,7 @@ use tonic::{Code, Status};
 
 use crate::{
     agent::{HostStream, hello},
-    world::{World, failed},
+    world::{PROD, World, failed},
 };
 
 fn now() -> UnixMs {
@@ -57,6 +58,7 @@ pub(crate) fn hold(id: u64, left: DurationMs) -> Hold {
             rule: "nginx".parse().unwrap(),
         },
         message: Some("ask carol".into()),
+        sensitivity: None,
         permission: Some("prod/nginx".parse().unwrap()),
         approval: Approval::Operators,
         create_time: now(),
@@ -425,6 +427,50 @@ async fn an_answer_that_came_too_late_for_the_kernel_is_shown_as_timed_out() {
         State::TimedOut.into(),
     );
     assert_eq!(records, [(pending, approved), (approved, late)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_says_of_a_sensitivity_counts_only_where_no_revision_is_known() {
+    let (world, stream) = world().await;
+    let sensitive = PROD.replace("ask carol }", "ask carol, sensitivity: critical }");
+    world.apply(&sensitive).await.unwrap();
+    let claimed = |id, revision, sensitivity| {
+        let mut hold = hold(id, MINUTE);
+        hold.rule.revision = Revision(revision);
+        hold.sensitivity = sensitivity;
+        hold
+    };
+    let seen = async |id: u64| {
+        let hold = get(&world, &format!("{id:016x}")).await.unwrap();
+        hold.sensitivity()
+    };
+    for (id, claim) in [
+        (1, None),
+        (2, Some(Sensitivity::Low)),
+        (3, Some(Sensitivity::Critical)),
+    ] {
+        report(&world, &stream, claimed(FIRST + id, 2, claim)).await;
+        assert_eq!(seen(FIRST + id).await, v1::Sensitivity::Critical, "{id}");
+        // The revision before said nothing.
+        report(&world, &stream, claimed(SECOND + id * 16, 1, claim)).await;
+        let said = seen(SECOND + id * 16).await;
+        assert_eq!(said, v1::Sensitivity::Unspecified, "{id}");
+    }
+    // Neither a word that comes later nor a later revision changes it.
+    let again = claimed(FIRST + 1, 2, Some(Sensitivity::Low));
+    report(&world, &stream, again).await;
+    world.apply(PROD).await.unwrap();
+    let unknown = claimed(FIRST + 9, 99, Some(Sensitivity::High));
+    report(&world, &stream, unknown).await;
+    assert_eq!(seen(FIRST + 1).await, v1::Sensitivity::Critical);
+    // Nobody can say otherwise, and nobody may approve it.
+    assert_eq!(seen(FIRST + 9).await, v1::Sensitivity::High);
+    failed(
+        approve(&world, &format!("{:016x}", FIRST + 9)).await,
+        Code::FailedPrecondition,
+        "UNKNOWN_RULE",
+        "refuse it",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -156,6 +156,7 @@ fn denial(seq: u64, revision: u64) -> v1::Event {
             rule: "db".parse().unwrap(),
         }),
         message: None,
+        sensitivity: None,
         permission: None,
         grant: None,
         hold: None,

@@ -14,6 +14,7 @@ use crate::{
     id::{EventSeq, Generation, GrantId, HoldId, HostId, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
     subject::Subject,
     time::UnixMs,
 };
@@ -110,6 +111,9 @@ pub struct DecisionEvent {
     pub rule: Option<RuleRef>,
     /// The policy's message
     pub message: Option<String>,
+    /// What the rule says of how much depends on it; events from before there was such a word have none
+    #[serde(default)]
+    pub sensitivity: Option<Sensitivity>,
     /// Permission that would cover it, or that did
     pub permission: Option<PermissionRef>,
     /// Grant that covered it
@@ -118,6 +122,13 @@ pub struct DecisionEvent {
     pub hold: Option<HoldRef>,
     /// Monitor mode: nothing was restricted
     pub monitor: bool,
+}
+
+impl DecisionEvent {
+    /// What the rule that decided says of how much depends on it; nothing where no rule decided, whatever somebody wrote.
+    pub fn rule_sensitivity(&self) -> Option<Sensitivity> {
+        self.rule.as_ref().and(self.sensitivity)
+    }
 }
 
 /// A hold as far as one decision is concerned.

@@ -8,6 +8,7 @@ use crate::{
     id::{HostId, UserName},
     key::PermissionRef,
     reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
     time::UnixMs,
 };
 
@@ -45,6 +46,8 @@ pub struct Decided {
     pub reason: Reason,
     /// The rule that decided
     pub rule: Option<RuleRef>,
+    /// What that rule said of how much depends on it
+    pub sensitivity: Option<Sensitivity>,
     /// The permission that covered it, or would have
     pub permission: Option<PermissionRef>,
 }
@@ -91,6 +94,7 @@ impl Decided {
             verdict: Verdict::Allowed,
             reason: Reason::RuleAlert,
             rule: None,
+            sensitivity: None,
             permission: None,
         }
     }
@@ -126,6 +130,7 @@ impl Decided {
             verdict: decision.verdict,
             reason: decision.reason,
             rule: decision.rule.clone(),
+            sensitivity: decision.rule_sensitivity(),
             permission: decision.permission.clone(),
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     event::RuleRef,
     id::{HoldId, HostId, UserName},
     key::PermissionRef,
+    sensitivity::Sensitivity,
     subject::Subject,
     time::UnixMs,
 };
@@ -41,6 +42,9 @@ pub struct Hold {
     pub rule: RuleRef,
     /// The policy's message
     pub message: Option<String>,
+    /// What the rule says of how much depends on it; holds from before there was such a word have none
+    #[serde(default)]
+    pub sensitivity: Option<Sensitivity>,
     /// Permission that would cover it
     pub permission: Option<PermissionRef>,
     /// Who may approve it, and how far that is

@@ -37,6 +37,7 @@ fn pending() -> Hold {
             rule: "deploy".parse().unwrap(),
         },
         message: None,
+        sensitivity: None,
         permission: None,
         approval: Approval::default(),
         create_time: OPENED,

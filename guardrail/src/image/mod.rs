@@ -25,6 +25,7 @@ use crate::{
         NamePattern, Subjects, When, Wild, compile::CompileError, compile::too_large as exceeds,
     },
     reason::Effect,
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 
@@ -133,6 +134,8 @@ pub struct RuleInfo {
     pub timeout: DurationMs,
     /// Who may let a held action go on, in words; none where every operator may
     pub approval: Option<String>,
+    /// How much depends on what it is about; no row of the kernel's has it
+    pub sensitivity: Option<Sensitivity>,
     /// Of a throttle: how often
     pub rate: Option<crate::policy::Rate>,
     /// Whether its policy only records

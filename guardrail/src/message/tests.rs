@@ -31,6 +31,7 @@ fn event(verdict: Verdict, reason: Reason) -> DecisionEvent {
             rule: "vault".parse().unwrap(),
         }),
         message: Some("the vault is opened for one task at a time".to_owned()),
+        sensitivity: None,
         permission: Some("demo/vault".parse().unwrap()),
         grant: None,
         hold: None,

@@ -28,6 +28,7 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
         warnings.extend(escalates_too_late(policy, rule));
         warnings.extend(stops_libraries(policy, rule));
         warnings.extend(lets_nothing_start(policy, rule));
+        warnings.extend(sensitive_and_unseen(rule));
     }
     warnings.extend(
         own()
@@ -56,6 +57,19 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
     warnings.extend(shadowed(policy));
     warnings.sort_by_key(|warning| warning.at);
     warnings
+}
+
+/// An `allow` that is not recorded yields nothing that its sensitivity could be said of.
+fn sensitive_and_unseen(rule: &Rule) -> Option<Diagnostic> {
+    let unseen = rule.effect == Effect::Allow && !rule.record;
+    rule.sensitivity.filter(|_| unseen).map(|sensitivity| {
+        let message = format!(
+            "rule `{}` is of sensitivity `{sensitivity}`, and nobody ever sees it: an `allow` yields no event",
+            rule.id
+        );
+        let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+        warning.suggest("have it recorded (`record: true`), or take `sensitivity` out")
+    })
 }
 
 /// Denying an executable stops that object, not the program in it.

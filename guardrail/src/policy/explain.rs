@@ -14,6 +14,7 @@ use crate::{
     id::{FlagName, GrantId, GroupName, PolicyName, RuleId, UserName},
     key::PermissionRef,
     reason::{Effect, Reason, Verdict},
+    sensitivity::Sensitivity,
     time::{DurationMs, UnixMs},
 };
 
@@ -99,6 +100,8 @@ pub struct Explanation {
     pub rule: Option<RuleRef>,
     /// What its policy tells the person
     pub message: Option<String>,
+    /// How much depends on what that rule is about
+    pub sensitivity: Option<Sensitivity>,
     /// How long a hold waits
     pub timeout: DurationMs,
     /// The permission of that rule
@@ -419,6 +422,7 @@ fn answer(
             rule: rule.id.clone(),
         }),
         message: rule.and_then(|rule| rule.message.clone()),
+        sensitivity: rule.and_then(|rule| rule.sensitivity),
         timeout: rule.map_or(DurationMs(0), |rule| rule.timeout),
         permission: by.and_then(|(one, rule)| {
             let permission = rule.permission()?.clone();

@@ -61,6 +61,7 @@ use crate::{
         RuleId, SetName, UserName,
     },
     reason::Effect,
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 
@@ -230,6 +231,8 @@ pub struct Rule {
     pub timeout: DurationMs,
     /// Who may let a held action go on; every operator if it says nothing
     pub approval: Option<ApprovalName>,
+    /// How much depends on what it is about; changes no verdict
+    pub sensitivity: Option<Sensitivity>,
     /// Of a throttle: how often
     pub rate: Option<Rate>,
     /// Whether an allow is recorded

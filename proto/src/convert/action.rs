@@ -7,6 +7,7 @@ use stayhand_guardrail::{
     event::RuleRef,
     id::Revision,
     reason::Verdict,
+    sensitivity::Sensitivity,
     subject::Subject,
 };
 
@@ -115,6 +116,34 @@ pub(super) fn verdict(wire: i32) -> Verdict {
         Ok(v1::Verdict::Allowed) => Verdict::Allowed,
         Ok(v1::Verdict::Held) => Verdict::Held,
         Ok(v1::Verdict::Denied | v1::Verdict::Unspecified) | Err(_) => Verdict::Denied,
+    }
+}
+
+impl From<Sensitivity> for v1::Sensitivity {
+    fn from(sensitivity: Sensitivity) -> Self {
+        match sensitivity {
+            Sensitivity::Low => Self::Low,
+            Sensitivity::Medium => Self::Medium,
+            Sensitivity::High => Self::High,
+            Sensitivity::Critical => Self::Critical,
+        }
+    }
+}
+
+/// A sensitivity as it travels; unspecified is none.
+pub fn sent_sensitivity(sensitivity: Option<Sensitivity>) -> i32 {
+    let wire = sensitivity.map_or(v1::Sensitivity::Unspecified, Into::into);
+    wire.into()
+}
+
+/// A newer peer may know more of them: what nobody here knows reads as the most, so that no alarm gets lost over a word.
+pub fn sensitivity(wire: i32) -> Option<Sensitivity> {
+    match v1::Sensitivity::try_from(wire) {
+        Ok(v1::Sensitivity::Unspecified) => None,
+        Ok(v1::Sensitivity::Low) => Some(Sensitivity::Low),
+        Ok(v1::Sensitivity::Medium) => Some(Sensitivity::Medium),
+        Ok(v1::Sensitivity::High) => Some(Sensitivity::High),
+        Ok(v1::Sensitivity::Critical) | Err(_) => Some(Sensitivity::Critical),
     }
 }
 

@@ -8,7 +8,7 @@ use stayhand_guardrail::{
 
 use super::{
     Invalid,
-    action::{operation, verdict},
+    action::{operation, sensitivity, sent_sensitivity, verdict},
     event_kind,
     invalid::{inside, message, optional},
     name,
@@ -112,6 +112,7 @@ impl From<DecisionEvent> for v1::DecisionEvent {
             generation,
             rule,
             message,
+            sensitivity,
             permission,
             grant,
             hold,
@@ -136,6 +137,7 @@ impl From<DecisionEvent> for v1::DecisionEvent {
             monitor,
             object_cut,
             arguments_redacted: args_redacted,
+            sensitivity: sent_sensitivity(sensitivity),
         };
         if let Some(HoldRef {
             id,
@@ -175,6 +177,7 @@ impl TryFrom<v1::DecisionEvent> for DecisionEvent {
             monitor,
             object_cut,
             arguments_redacted,
+            sensitivity: wire_sensitivity,
         } = wire;
         let hold = match name::optional("hold", name::HOLDS, &hold)? {
             None => None,
@@ -198,6 +201,7 @@ impl TryFrom<v1::DecisionEvent> for DecisionEvent {
             generation: Generation(generation),
             rule: optional("rule", rule)?,
             message: some_text("message", wire_message)?,
+            sensitivity: sensitivity(wire_sensitivity),
             permission: some_id("permission", &permission)?,
             grant: name::optional("grant", name::GRANTS, &grant)?,
             hold,

@@ -4,7 +4,7 @@ use stayhand_guardrail::hold::{Cancel, Decided, Hold, HoldPhase, HoldState};
 
 use super::{
     Invalid,
-    action::operation,
+    action::{operation, sensitivity, sent_sensitivity},
     approval,
     invalid::{message, optional},
     name,
@@ -90,6 +90,7 @@ impl From<Hold> for v1::Hold {
             object,
             rule,
             message,
+            sensitivity,
             permission,
             approval,
             create_time,
@@ -127,6 +128,7 @@ impl From<Hold> for v1::Hold {
             end_time,
             cancel_cause: cause.into(),
             approval: approval::sent(approval),
+            sensitivity: sent_sensitivity(sensitivity),
         }
     }
 }
@@ -154,6 +156,7 @@ impl TryFrom<v1::Hold> for Hold {
             end_time,
             cancel_cause,
             approval: wire_approval,
+            sensitivity: wire_sensitivity,
         } = wire;
         let end_time = unix_ms("end_time", end_time)?;
         let decided = || {
@@ -196,6 +199,7 @@ impl TryFrom<v1::Hold> for Hold {
             object: message("object", object)?,
             rule: message("rule", rule)?,
             message: some_text("message", wire_message)?,
+            sensitivity: sensitivity(wire_sensitivity),
             permission: some_id("permission", &permission)?,
             approval: optional("approval", wire_approval)?.unwrap_or_default(),
             create_time: time("create_time", create_time)?,

@@ -19,5 +19,6 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+pub use action::{sensitivity, sent_sensitivity};
 pub use invalid::{Invalid, optional};
 pub use scalar::{duration, required, timestamp, unix_ms};

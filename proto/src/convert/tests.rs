@@ -16,6 +16,7 @@ use stayhand_guardrail::{
     host::Phase,
     id::{EventSeq, Generation, GrantId, HoldId, ProposalId, Revision},
     reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
     subject::Subject,
     time::UnixMs,
 };
@@ -47,6 +48,7 @@ fn hold(state: HoldState) -> Hold {
         },
         rule: rule(),
         message: None,
+        sensitivity: None,
         permission: Some("prod/nginx".parse().unwrap()),
         approval: Approval::Operators,
         create_time: UnixMs(1_700_000_000_123),
@@ -133,6 +135,7 @@ fn kinds() -> Vec<EventKind> {
             generation: Generation(9),
             rule: Some(rule()),
             message: Some("ask".into()),
+            sensitivity: Some(Sensitivity::High),
             permission: None,
             grant: Some(GrantId(Uuid::from_u128(77))),
             hold,
@@ -407,6 +410,33 @@ fn an_unknown_verdict_reads_as_denied() {
 }
 
 #[test]
+fn an_unknown_sensitivity_reads_as_the_most_and_what_says_nothing_has_none() {
+    let of_event = |sensitivity| {
+        let EventKind::Decision(decision) = kinds().remove(0) else {
+            unreachable!()
+        };
+        let wire = v1::DecisionEvent {
+            sensitivity,
+            ..(*decision).into()
+        };
+        DecisionEvent::try_from(wire).unwrap().sensitivity
+    };
+    let of_hold = |sensitivity| {
+        let wire = v1::Hold {
+            sensitivity,
+            ..hold(HoldState::Pending).into()
+        };
+        Hold::try_from(wire).unwrap().sensitivity
+    };
+    for wire in [5, 77, -1, i32::MAX, i32::MIN] {
+        assert_eq!(of_event(wire), Some(Sensitivity::Critical), "{wire}");
+        assert_eq!(of_hold(wire), Some(Sensitivity::Critical), "{wire}");
+    }
+    // What an agent sends that knows of none.
+    assert_eq!((of_event(0), of_hold(0)), (None, None));
+}
+
+#[test]
 fn truncated_bytes_never_become_another_event() {
     for kind in kinds() {
         let whole = event(kind);
@@ -426,14 +456,17 @@ fn truncated_bytes_never_become_another_event() {
 #[test]
 fn every_hold_survives_the_way() {
     for (state, approval) in states().into_iter().zip(approvals().into_iter().cycle()) {
-        let hold = Hold {
-            approval,
-            ..hold(state)
-        };
-        assert_eq!(
-            codec::decode_hold(&codec::encode_hold(hold.clone())),
-            Ok(hold)
-        );
+        for sensitivity in Sensitivity::ALL.map(Some).into_iter().chain([None]) {
+            let hold = Hold {
+                approval: approval.clone(),
+                sensitivity,
+                ..hold(state.clone())
+            };
+            assert_eq!(
+                codec::decode_hold(&codec::encode_hold(hold.clone())),
+                Ok(hold)
+            );
+        }
     }
 }
 

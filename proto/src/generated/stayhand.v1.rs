@@ -386,6 +386,43 @@ impl Verdict {
         }
     }
 }
+/// How much depends on what a rule is about. Unspecified where the rule says nothing, and from agents that know of none.
+/// A number that nobody knows reads as critical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Sensitivity {
+    Unspecified = 0,
+    Low = 1,
+    Medium = 2,
+    High = 3,
+    Critical = 4,
+}
+impl Sensitivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SENSITIVITY_UNSPECIFIED",
+            Self::Low => "SENSITIVITY_LOW",
+            Self::Medium => "SENSITIVITY_MEDIUM",
+            Self::High => "SENSITIVITY_HIGH",
+            Self::Critical => "SENSITIVITY_CRITICAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SENSITIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SENSITIVITY_LOW" => Some(Self::Low),
+            "SENSITIVITY_MEDIUM" => Some(Self::Medium),
+            "SENSITIVITY_HIGH" => Some(Self::High),
+            "SENSITIVITY_CRITICAL" => Some(Self::Critical),
+            _ => None,
+        }
+    }
+}
 /// How far a host has come with a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1217,6 +1254,9 @@ pub struct Hold {
     /// Who may approve, and how far that is; absent where every operator may.
     #[prost(message, optional, tag = "19")]
     pub approval: ::core::option::Option<Approval>,
+    /// What the policy's revision says of the rule; a host's word only where that revision is not known.
+    #[prost(enumeration = "Sensitivity", tag = "20")]
+    pub sensitivity: i32,
 }
 /// Nested message and enum types in `Hold`.
 pub mod hold {
@@ -3933,6 +3973,9 @@ pub struct DecisionEvent {
     /// How many arguments redaction changed.
     #[prost(uint32, tag = "18")]
     pub arguments_redacted: u32,
+    /// Of the rule.
+    #[prost(enumeration = "Sensitivity", tag = "19")]
+    pub sensitivity: i32,
 }
 /// A hold moved on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5088,6 +5131,9 @@ pub struct Explanation {
     /// The command that somebody entitled runs; empty where there is none.
     #[prost(string, tag = "15")]
     pub command: ::prost::alloc::string::String,
+    /// Of the rule.
+    #[prost(enumeration = "Sensitivity", tag = "16")]
+    pub sensitivity: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}

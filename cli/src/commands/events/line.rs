@@ -106,6 +106,9 @@ fn decision(decision: &DecisionEvent) -> (&'static str, Tone, String) {
         text.push_str(&format!(" · {rule}"));
     }
     text.push_str(&format!(" · {}", decision.reason));
+    if let Some(sensitivity) = decision.rule_sensitivity() {
+        text.push_str(&format!(" · sensitivity {sensitivity}"));
+    }
     if let Some(hold) = &decision.hold {
         text.push_str(&format!(" · hold {}", hold.id));
     }

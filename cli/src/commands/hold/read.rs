@@ -1,17 +1,29 @@
 //! `stayhand hold ls` and `stayhand hold show`.
 
+use std::cmp::Reverse;
+
+use stayhand_guardrail::sensitivity::Sensitivity;
+
 use crate::{
-    args::{Global, hold_id},
+    args::{Global, hold_id, sensitivity},
     failure::{Failure, Kind},
     screen::Screen,
 };
 
 /// List what waits: who, what, where, why, since when, and how long is left
+///
+/// On what most depends comes first, as the rules say (`sensitivity`); with --all, what changed last.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  stayhand hold ls --sensitivity high")]
 pub(crate) struct Ls {
     /// Also those that are over
     #[arg(long)]
     all: bool,
+    /// Only those of rules that are at least so sensitive
+    #[arg(long, value_name = "LEAST", value_parser = sensitivity())]
+    sensitivity: Option<Sensitivity>,
 }
 
 /// Show one hold with its process
@@ -24,8 +36,18 @@ pub(crate) struct Show {
 
 pub(super) async fn ls(ls: &Ls, global: &Global, screen: &Screen) -> Result<(), Failure> {
     let control = global.control().await?;
-    let holds = control.list_holds(ls.all, &screen.moment()).await?;
-    screen.list(&holds, if ls.all { "no holds" } else { "nothing waits" })
+    let mut holds = control.list_holds(ls.all, &screen.moment()).await?;
+    holds.retain(|hold| hold.is_at_least(ls.sensitivity));
+    if !ls.all {
+        // Stable: among equals the newest change stays the first.
+        holds.sort_by_key(|hold| Reverse(hold.sensitivity));
+    }
+    let nothing = if ls.all { "no holds" } else { "nothing waits" };
+    let empty = ls.sensitivity.map_or_else(
+        || nothing.to_owned(),
+        |least| format!("{nothing} of sensitivity `{least}` or more"),
+    );
+    screen.list(&holds, &empty)
 }
 
 pub(super) async fn show(show: &Show, global: &Global, screen: &Screen) -> Result<(), Failure> {

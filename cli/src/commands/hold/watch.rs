@@ -1,9 +1,10 @@
 //! `stayhand hold watch`: what waits, and every change, until interrupted.
 
+use stayhand_guardrail::sensitivity::Sensitivity;
 use tokio_stream::StreamExt as _;
 
 use crate::{
-    args::{Format, Global},
+    args::{Format, Global, sensitivity},
     failure::{Failure, Kind},
     render::View as _,
     screen::Screen,
@@ -12,14 +13,21 @@ use crate::{
 
 /// Follow the holds live: every pending one, then each change
 #[derive(Debug, clap::Args)]
-pub(crate) struct Watch {}
+pub(crate) struct Watch {
+    /// Only those of rules that are at least so sensitive
+    #[arg(long, value_name = "LEAST", value_parser = sensitivity())]
+    sensitivity: Option<Sensitivity>,
+}
 
-pub(super) async fn run(_: &Watch, global: &Global, screen: &Screen) -> Result<(), Failure> {
+pub(super) async fn run(watch: &Watch, global: &Global, screen: &Screen) -> Result<(), Failure> {
     let control = global.control().await?;
     let mut changes = control.watch_holds(screen).await?;
     screen.note("watching; end with Ctrl-C");
     while let Some(change) = changes.next().await {
         let hold = change?;
+        if !hold.is_at_least(watch.sensitivity) {
+            continue;
+        }
         match screen.format_or(Format::Table) {
             Format::Table => screen.data(&line(&hold, screen))?,
             _ => screen.streamed(&hold)?,

@@ -61,6 +61,7 @@ pub(super) mod severity {
     pub(in super::super) const LOW: u32 = 2;
     pub(in super::super) const MEDIUM: u32 = 3;
     pub(in super::super) const HIGH: u32 = 4;
+    pub(in super::super) const CRITICAL: u32 = 5;
 }
 
 /// `status_id`.

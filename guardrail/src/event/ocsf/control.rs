@@ -1,7 +1,10 @@
 //! The decision table: how a verdict and its reason read in the Security Control profile.
 
 use super::class::{action, disposition, severity, status};
-use crate::reason::{Reason, Verdict};
+use crate::{
+    reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
+};
 
 /// How one decision reads in the Security Control profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,17 @@ pub(super) fn control(verdict: Verdict, reason: Reason) -> Control {
             alert: true,
         },
     }
+}
+
+/// What a rule's sensitivity makes of the severity of what became of an action: it raises an alarm and lowers none.
+pub(super) fn raised(of_outcome: u32, sensitivity: Option<Sensitivity>) -> u32 {
+    let of_rule = sensitivity.map_or(severity::INFORMATIONAL, |one| match one {
+        Sensitivity::Low => severity::LOW,
+        Sensitivity::Medium => severity::MEDIUM,
+        Sensitivity::High => severity::HIGH,
+        Sensitivity::Critical => severity::CRITICAL,
+    });
+    of_outcome.max(of_rule)
 }
 
 fn allowed(reason: Reason) -> Control {

@@ -6,7 +6,7 @@ use stayhand_agent_ebpf::abi::code::op;
 use super::{
     Body,
     class::{Class, activity},
-    control::{action_name, control, disposition_name},
+    control::{action_name, control, disposition_name, raised},
     objects,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn body(event: &Event, decision: &DecisionEvent) -> Body {
     let code = format!("{}.{}", decision.operation.class(), decision.verdict);
     let mut body = Body::new(class, activity, code, sentence(event, decision));
     let control = control(decision.verdict, decision.reason);
-    body.severity = control.severity;
+    body.severity = raised(control.severity, decision.rule_sensitivity());
     body.status = control.status;
     body.profiles = vec!["security_control", "linux/linux_users"];
     body.correlation = correlation(decision);
@@ -222,10 +222,12 @@ fn rule(body: &mut Body, decision: &DecisionEvent) {
             }),
         );
         let uid = format!("{policy}/rules/{}", rule.rule);
-        body.set(
-            "firewall_rule",
-            json!({ "uid": uid, "name": rule.rule.as_str(), "type": hook(decision.operation) }),
-        );
+        let mut firewall_rule =
+            json!({ "uid": uid, "name": rule.rule.as_str(), "type": hook(decision.operation) });
+        if let (Some(one), Value::Object(rule)) = (decision.sensitivity, &mut firewall_rule) {
+            rule.insert("sensitivity".to_owned(), one.as_str().into());
+        }
+        body.set("firewall_rule", firewall_rule);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     id::{HostId, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
     text::{read_safe, read_safe_args, safe_cut},
     time::UnixMs,
 };
@@ -68,7 +69,7 @@ struct Wire {
     dst_endpoint: Option<Endpoint>,
     connection_info: Option<Connection>,
     policy: Option<Policy>,
-    firewall_rule: Option<Named>,
+    firewall_rule: Option<FirewallRule>,
     unmapped: Unmapped,
 }
 
@@ -119,6 +120,12 @@ struct File {
 #[derive(Deserialize)]
 struct Named {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct FirewallRule {
+    name: String,
+    sensitivity: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -218,6 +225,7 @@ impl Wire {
             verdict: verdict.ok_or(bad("the verdict"))?,
             reason: reason.ok_or(bad("the reason"))?,
             rule: self.rule()?,
+            sensitivity: self.sensitivity()?,
             permission,
         };
         Ok(Line::Decision(Box::new(Recorded {
@@ -306,6 +314,13 @@ impl Wire {
         } else {
             Arguments::Redacted
         })
+    }
+
+    /// Of the rule; lines from before there was such a word have none.
+    fn sensitivity(&self) -> Result<Option<Sensitivity>, Unreadable> {
+        let rule = self.policy.as_ref().and(self.firewall_rule.as_ref());
+        let word = rule.and_then(|rule| rule.sensitivity.as_deref());
+        read(word, "the sensitivity")
     }
 
     fn rule(&self) -> Result<Option<RuleRef>, Unreadable> {

@@ -53,6 +53,21 @@ const SECURITY_CONTROL: &[&str] = &[
     "policy",
     "firewall_rule",
 ];
+/// Attributes of the firewall rule object; what has no place there is not OCSF.
+const FIREWALL_RULE: &[&str] = &[
+    "category",
+    "condition",
+    "desc",
+    "duration",
+    "match_details",
+    "match_location",
+    "name",
+    "rate_limit",
+    "sensitivity",
+    "type",
+    "uid",
+    "version",
+];
 const PROFILES: &[&str] = &["security_control", "host", "linux/linux_users"];
 
 /// Everything that is wrong with an event.
@@ -184,7 +199,12 @@ fn objects(value: &Value, path: &str, wrong: &mut impl FnMut(String)) {
         "process" | "parent_process" => any(&["pid", "uid", "cpid"]),
         "user" => any(&["account", "name", "uid"]),
         "policy" => any(&["name", "type", "uid"]),
-        "firewall_rule" | "app" => any(&["name", "uid"]),
+        "firewall_rule" => {
+            any(&["name", "uid"])
+                && map.keys().all(|key| FIREWALL_RULE.contains(&key.as_str()))
+                && map.get("sensitivity").is_none_or(Value::is_string)
+        }
+        "app" => any(&["name", "uid"]),
         "file" | "kernel" => all(&["name", "type_id"]),
         "device" => {
             all(&["type_id"])

@@ -1,5 +1,7 @@
 //! Golden events of every kind, the decision table, and what a SIEM rejects.
 
+mod sensitivity;
+
 use proptest::{prelude::*, test_runner::TestCaseError};
 use uuid::Uuid;
 
@@ -17,6 +19,7 @@ use crate::{
     host::Phase,
     id::{EventSeq, Generation, GrantId, HoldId, Revision},
     reason::{Reason, Verdict},
+    sensitivity::Sensitivity,
     subject::Subject,
     time::UnixMs,
 };
@@ -105,6 +108,7 @@ fn decision(verdict: Verdict, reason: Reason, operation: Operation) -> DecisionE
             rule: "deploy".parse().unwrap(),
         }),
         message: Some("deployments need a second person".to_owned()),
+        sensitivity: None,
         permission: None,
         grant: None,
         hold: None,
@@ -138,11 +142,16 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
         permission: Some("demo/vault".parse().unwrap()),
         ..decision(Verdict::Allowed, Reason::Grant, Operation::Write)
     };
+    let sensitive = DecisionEvent {
+        sensitivity: Some(Sensitivity::Critical),
+        ..decision(Verdict::Allowed, Reason::RuleAlert, Operation::Read)
+    };
     vec![
         ("exec-denied", boxed(denied)),
         ("file-held", boxed(held)),
         ("net-approved", boxed(approved)),
         ("file-granted", boxed(granted)),
+        ("file-sensitive", boxed(sensitive)),
         (
             "hold-approved",
             EventKind::HoldChanged(HoldChanged {

@@ -281,6 +281,10 @@ fn agree(image: &Image, reference: &Explanation, decision: &Decision) -> Result<
         rule.and_then(|rule| rule.message.clone()),
         reference.message.clone()
     );
+    prop_assert_eq!(
+        rule.and_then(|rule| rule.sensitivity),
+        reference.sensitivity
+    );
     let permission = image.permission(decision.by.permission);
     if let Some(grant) = GrantId::from_halves(decision.grant) {
         let through = (grant, permission.cloned().unwrap());

@@ -69,17 +69,17 @@ const DEFAULTS: [&str; 8] = [
     "  default: deny\n",
     "  default: hold\n",
     "  default: { exec: deny, file: hold }\n",
-    "  default: { net: deny, system: hold, timeout: 2m, message: not here }\n",
+    "  default: { net: deny, system: hold, timeout: 2m, message: not here, sensitivity: high }\n",
 ];
 const EFFECTS: [&str; 8] = [
-    "deny",
+    "deny, sensitivity: critical",
     "require-grant",
     "hold",
     "throttle, rate: { limit: 3, per: 1m, then: deny }",
-    "throttle, rate: { limit: 1, per: 1d, then: hold }, timeout: 1m",
+    "throttle, rate: { limit: 1, per: 1d, then: hold }, timeout: 1m, sensitivity: low",
     "alert",
     "allow",
-    "allow, record: true",
+    "allow, record: true, sensitivity: medium",
 ];
 const SUBJECTS: [&str; 4] = [
     "{ groups: [dev] }",

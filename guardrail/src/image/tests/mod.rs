@@ -4,4 +4,5 @@ mod agreement;
 mod bounds;
 mod disk;
 pub(crate) mod generate;
+mod sensitivity;
 mod shadows;

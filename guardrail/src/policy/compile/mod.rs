@@ -250,6 +250,7 @@ impl Compiler {
             permission: permission.clone(),
             timeout: rule.timeout,
             approval: policy.approval(rule).map(ToString::to_string),
+            sensitivity: rule.sensitivity,
             rate: rule.rate,
             monitor: self.is_shadow || policy.mode == Mode::Monitor,
             when: rule.when.clone(),

@@ -83,6 +83,27 @@ fn a_rule_that_comes_goes_or_turns_is_said_in_words_of_actions() {
 }
 
 #[test]
+fn a_sensitivity_that_changes_is_said_by_itself_and_no_outcome_changes() {
+    let of = |more: &str| rules(&[&format!("{NC}{more}")]);
+    let (none, low, critical) = (
+        of(""),
+        of(", sensitivity: low"),
+        of(", sensitivity: critical"),
+    );
+    for (old, new, wanted) in [
+        (&none, &low, "none -> low"),
+        (&low, &critical, "low -> critical"),
+        (&critical, &none, "critical -> none"),
+    ] {
+        assert_eq!(
+            said(old, new),
+            [format!("Changed rule nc: sensitivity: {wanted}")]
+        );
+        assert_eq!(turned(old, new), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn an_action_whose_outcome_changes_is_shown_once_for_everybody_whom_it_meets_alike() {
     let old = rules(&["id: a, effect: alert, exec: { path: /a }"]);
     let new = rules(&["id: a, effect: alert, exec: { path: /a }", NC]);

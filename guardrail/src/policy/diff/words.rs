@@ -61,13 +61,14 @@ pub(super) fn stages(approval: &Approval) -> BTreeSet<String> {
 }
 
 /// What a rule says beside its actions, as name and text; empty where it says nothing.
-pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 8] {
+pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 9] {
     let rate = rule.rate.map(|rate| rate.to_string());
     let timeout = rule.holds().then(|| rule.timeout.to_string());
     let approval = rule.approval.as_ref().map(ToString::to_string);
     let record = rule.record.then(|| "true".to_owned());
     let when = rule.when.as_ref().map(ToString::to_string);
     let permission = rule.permission().map(ToString::to_string);
+    let sensitivity = rule.sensitivity.map(|one| one.to_string());
     let message = rule.message.as_deref().map(safe);
     [
         ("effect", rule.effect.to_string()),
@@ -77,6 +78,7 @@ pub(super) fn rule_words(rule: &Rule) -> [(&'static str, String); 8] {
         ("timeout", timeout.unwrap_or_default()),
         ("approval", approval.unwrap_or_default()),
         ("record", record.unwrap_or_default()),
+        ("sensitivity", sensitivity.unwrap_or_default()),
         ("message", message.unwrap_or_default()),
     ]
 }

@@ -188,6 +188,7 @@ fn agrees(image: &Image, attempt: &Attempt, reference: &Explanation, decision: &
         decision.recorded == 1,
         rule.map(|rule| rule.rule.clone()),
         rule.and_then(|rule| rule.message.clone()),
+        rule.and_then(|rule| rule.sensitivity),
     );
     let named = reference.rule.as_ref();
     let meant = (
@@ -196,6 +197,7 @@ fn agrees(image: &Image, attempt: &Attempt, reference: &Explanation, decision: &
         reference.recorded,
         named.map(|rule| rule.rule.clone()),
         reference.message.clone(),
+        reference.sensitivity,
     );
     assert_eq!(compiled, meant, "image and reference differ on {attempt}");
     if reference.verdict == Verdict::Held {

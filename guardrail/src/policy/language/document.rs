@@ -23,6 +23,7 @@ use crate::{
         on_loss::{AgentLoss, AuditLoss},
     },
     reason::Effect,
+    sensitivity::Sensitivity,
 };
 
 /// The version of the language.
@@ -237,6 +238,11 @@ pub(in crate::policy) static INCLUDED: Mapping = Mapping {
             Shape::Text(&NAME),
             "Who may let go on what its rules hold, by the name of one of the policy's approvals.",
         ),
+        may(
+            "sensitivity",
+            Shape::Word(sensitivities),
+            "How much depends on what its rules are about; each of them has it.",
+        ),
     ],
     later: &[],
     has: Has::Anything,
@@ -258,6 +264,16 @@ const APPROVAL_KEY: Key = may(
     Shape::Text(&NAME),
     "Who may let go on what is held, by the name of one of the policy's approvals; every operator, if it says nothing.",
 );
+
+const SENSITIVITY_KEY: Key = may(
+    "sensitivity",
+    Shape::Word(sensitivities),
+    "How much depends on what it is about: events are at least of this severity, and approvers see it. It restricts nothing.",
+);
+
+fn sensitivities() -> Vec<&'static str> {
+    Sensitivity::ALL.map(Sensitivity::as_str).to_vec()
+}
 
 /// What a default can be.
 fn fallbacks() -> Vec<&'static str> {
@@ -292,6 +308,7 @@ pub(in crate::policy) static DEFAULT: Mapping = Mapping {
         MESSAGE_KEY,
         TIMEOUT_KEY,
         APPROVAL_KEY,
+        SENSITIVITY_KEY,
     ],
     later: &[],
     has: Has::SomeOf(&CLASSES),
@@ -398,6 +415,7 @@ pub(in crate::policy) static RULE: Mapping = Mapping {
         MESSAGE_KEY,
         TIMEOUT_KEY,
         APPROVAL_KEY,
+        SENSITIVITY_KEY,
         may(
             "rate",
             Shape::Mapping(&RATE),

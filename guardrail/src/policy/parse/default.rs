@@ -12,6 +12,7 @@ use crate::{
         yaml::{Node, Value},
     },
     reason::Effect,
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 
@@ -74,6 +75,10 @@ fn read(r: &mut Reader, node: &Node) -> Option<Vec<Rule>> {
         only_of_holds(r, node, "`approval` says who lets a hold go on", holds)?;
         said.approval = Some(approval::named(r, node)?);
     }
+    if let Some(node) = fields.take("sensitivity") {
+        of_what_is_restricted(r, node, !each.is_empty())?;
+        said.sensitivity = Some(rule::sensitivity(r, node)?);
+    }
     rules(each, &said)
 }
 
@@ -85,11 +90,21 @@ fn only_of_holds(r: &mut Reader, node: &Node, what: &str, holds: bool) -> Option
     holds.then_some(())
 }
 
+/// What goes on by default yields no event and no hold that it could be said of.
+fn of_what_is_restricted(r: &mut Reader, node: &Node, restricts: bool) -> Option<()> {
+    if !restricts {
+        let message = "`sensitivity` is of what is stopped, and nothing is restricted by default";
+        r.report(Diagnostic::error(node.at, node.excerpt(), message));
+    }
+    restricts.then_some(())
+}
+
 /// What is said beside the words.
 struct Said {
     message: String,
     timeout: DurationMs,
     approval: Option<ApprovalName>,
+    sensitivity: Option<Sensitivity>,
 }
 
 impl Default for Said {
@@ -98,6 +113,7 @@ impl Default for Said {
             message: MESSAGE.to_owned(),
             timeout: HOLD_TIMEOUT_DEFAULT,
             approval: None,
+            sensitivity: None,
         }
     }
 }
@@ -118,6 +134,7 @@ fn rules(
                 .approval
                 .clone()
                 .filter(|_| effect == Effect::DefaultHold),
+            sensitivity: said.sensitivity,
             rate: None,
             record: false,
             when: None,

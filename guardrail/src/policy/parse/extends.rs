@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{fields::Fields, reader::Reader};
+use super::{fields::Fields, reader::Reader, rule};
 use crate::{
     limits::{LIST_MAX, PRESETS_MAX},
     policy::{
@@ -79,6 +79,7 @@ fn item_of(r: &mut Reader, node: &Node) -> Option<Included> {
         except: fields.take("except"),
         with: fields.take("with"),
         approval: fields.take("approval"),
+        sensitivity: fields.take("sensitivity"),
     };
     included(r, preset, node.at, wishes)
 }
@@ -89,6 +90,7 @@ struct Wishes<'n> {
     except: Option<&'n Node>,
     with: Option<&'n Node>,
     approval: Option<&'n Node>,
+    sensitivity: Option<&'n Node>,
 }
 
 /// `NAME@VERSION`, of those that are shipped.
@@ -169,6 +171,9 @@ fn included(
             if let Some(node) = wishes.approval {
                 approved_by(r, preset, rules, node)?;
             }
+            if let Some(node) = wishes.sensitivity {
+                of_sensitivity(r, preset, rules, node)?;
+            }
         }
         prefix(&mut node, key, preset.name);
         sections.push((key, node));
@@ -239,13 +244,34 @@ fn approved_by(r: &mut Reader, preset: &Preset, rules: &mut [Node], by: &Node) -
         return None;
     }
     for rule in held {
-        if let Value::Map(pairs) = &mut rule.value {
-            let text = "approval".to_owned();
-            let value = Value::Scalar { text, plain: true };
-            pairs.push((Node { at: by.at, value }, by.clone()));
-        }
+        say(rule, "approval", by);
     }
     Some(())
+}
+
+/// Has every rule of a preset be as sensitive as the policy says, also one that says something itself: whose site it is
+/// knows better. Looked at here, so that a wrong word is one finding and not one for each rule.
+fn of_sensitivity(r: &mut Reader, preset: &Preset, rules: &mut [Node], by: &Node) -> Option<()> {
+    rule::sensitivity(r, by)?;
+    if rules.is_empty() {
+        let message = format!("no rule of preset `{preset}` is left that could be sensitive");
+        r.report(Diagnostic::error(by.at, by.excerpt(), message));
+        return None;
+    }
+    for rule in rules {
+        take(rule, "sensitivity");
+        say(rule, "sensitivity", by);
+    }
+    Some(())
+}
+
+/// Adds a key to a rule.
+fn say(rule: &mut Node, key: &str, by: &Node) {
+    if let Value::Map(pairs) = &mut rule.value {
+        let text = key.to_owned();
+        let value = Value::Scalar { text, plain: true };
+        pairs.push((Node { at: by.at, value }, by.clone()));
+    }
 }
 
 /// Each parameter of a preset with its value: what the policy says, or what it is otherwise.

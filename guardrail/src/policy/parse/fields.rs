@@ -4,7 +4,7 @@ use super::{
     super::{
         Diagnostic,
         diagnostic::nearest,
-        language::Mapping,
+        language::{self, Mapping},
         yaml::{Node, Value},
     },
     reader::{Reader, either},
@@ -50,14 +50,7 @@ impl<'n> Fields<'n> {
         for (key, value) in map {
             let name = key.text().unwrap_or_default();
             if later.contains(&name) {
-                let error = Diagnostic::error(
-                    key.at,
-                    name,
-                    format!("`{name}` in {what} is not enforced by this build"),
-                );
-                r.report(error.suggest(
-                    "take it out: a policy that is accepted is enforced as it is written",
-                ));
+                r.report(later_key(key, name, what));
             } else if !known.contains(&name) {
                 r.report(unknown_key(key, name, what, known));
             } else if pairs.iter().any(|(earlier, _)| *earlier == name) {
@@ -98,6 +91,18 @@ impl<'n> Fields<'n> {
     pub(super) fn had(&self, key: &str) -> bool {
         self.pairs.iter().any(|(name, _)| *name == key)
     }
+}
+
+/// A key of the language that has no meaning here: it stands elsewhere, or later builds enforce it.
+fn later_key(key: &Node, name: &str, what: &str) -> Diagnostic {
+    if what == language::WHEN.what && language::RULE.known().contains(&name) {
+        let message = format!("`{name}` is a key of the rule, and not of `{what}`");
+        let error = Diagnostic::error(key.at, name, message);
+        return error.suggest("write it beside `when`, in the rule itself");
+    }
+    let message = format!("`{name}` in {what} is not enforced by this build");
+    let error = Diagnostic::error(key.at, name, message);
+    error.suggest("take it out: a policy that is accepted is enforced as it is written")
 }
 
 fn unknown_key(key: &Node, name: &str, what: &str, known: &[&str]) -> Diagnostic {

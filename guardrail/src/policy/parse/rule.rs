@@ -21,6 +21,7 @@ use crate::{
         yaml::Node,
     },
     reason::Effect,
+    sensitivity::Sensitivity,
     time::DurationMs,
 };
 
@@ -44,6 +45,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
     let approval = fields
         .take("approval")
         .map(|node| (node, approval::named(r, node)));
+    let sensitivity = fields.take("sensitivity").map(|node| sensitivity(r, node));
     let effect = effect?;
     if rate.is_none() && effect == Effect::Throttle {
         let error = Diagnostic::error(node.at, "", "a rule of effect `throttle` has no `rate`");
@@ -83,6 +85,7 @@ pub(super) fn rule(r: &mut Reader, node: &Node, permissions: &[Permission]) -> O
         message,
         timeout: timeout?,
         approval: approval.map_or(Some(None), |(_, name)| name.map(Some))?,
+        sensitivity: sensitivity.map_or(Some(None), |one| one.map(Some))?,
         rate: rate.map_or(Some(None), |(_, rate)| rate.map(Some))?,
         record: record?,
         when: when.map_or(Some(None), |when| when.map(Some))?,
@@ -217,6 +220,12 @@ pub(super) fn message(r: &mut Reader, node: &Node) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// How much depends on what a rule is about.
+pub(super) fn sensitivity(r: &mut Reader, node: &Node) -> Option<Sensitivity> {
+    let words = Sensitivity::ALL.map(|one| (one.as_str(), one));
+    r.word(node, "sensitivity", &words, &[])
 }
 
 pub(super) fn timeout(r: &mut Reader, node: &Node) -> Option<DurationMs> {

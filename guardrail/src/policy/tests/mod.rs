@@ -11,6 +11,7 @@ mod net;
 mod profiles;
 mod rates;
 mod schema;
+mod sensitivity;
 mod when;
 
 use std::path::Path;

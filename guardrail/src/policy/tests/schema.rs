@@ -104,6 +104,7 @@ const SEMANTIC: &[&str] = &[
     "has a name that no value",
     "is a label",
     "nothing is held by default",
+    "nothing is restricted by default",
     "`timeout` belongs to rules",
     "is the name of what `default` says",
     "is longer than",

@@ -10,6 +10,7 @@ use stayhand_guardrail::{
         case::{Account, Meeting, Situation, Way},
     },
     reason::Effect,
+    sensitivity::Sensitivity,
     text::safe,
 };
 
@@ -72,6 +73,9 @@ pub(super) struct MetRule {
     effect: &'static str,
     file: String,
     line: u32,
+    /// How much depends on what it is about, if it says so
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitivity: Option<&'static str>,
     /// When it counts, if it does not always
     #[serde(skip_serializing_if = "Option::is_none")]
     when: Option<String>,
@@ -94,6 +98,7 @@ impl Told {
             effect: met.rule.effect.as_str(),
             file: file_of(met.policy.name.as_str()),
             line: met.rule.at.line,
+            sensitivity: met.rule.sensitivity.map(Sensitivity::as_str),
             when: met.rule.when.as_ref().map(ToString::to_string),
             surely: met.surely,
             why_not,
@@ -261,7 +266,9 @@ impl MetRule {
         let (file, line) = (safe(&self.file), self.line);
         let counts = |when: &String| format!(", counts {when}");
         let when = self.when.as_ref().map_or_else(String::new, counts);
-        format!("{} ({}{when}), {file}:{line}", self.name(), self.effect)
+        let of = |sensitivity: &str| format!(", sensitivity {sensitivity}");
+        let of = self.sensitivity.map_or_else(String::new, of);
+        format!("{} ({}{of}{when}), {file}:{line}", self.name(), self.effect)
     }
 
     fn other(&self) -> String {
