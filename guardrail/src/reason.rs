@@ -140,6 +140,9 @@ impl fmt::Display for Effect {
     }
 }
 
+/// Number of a reason that the agent knows and the kernel does not.
+const NOT_OF_THE_KERNEL: u32 = u32::MAX - 1;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $number:expr;)*) => {
         /// Why a verdict is what it is; mirrors `abi::code::reason`.
@@ -215,6 +218,8 @@ reasons! {
     WithinRate = "within-rate", number::WITHIN_RATE;
     /// No rule and no grant lets it through, and the policy's default denies that
     NotAllowed = "not-allowed", number::NOT_ALLOWED;
+    /// The hold was refused because a stage of its approval was not complete in its time; the kernel says that it was refused
+    HoldLapsed = "hold-lapsed", NOT_OF_THE_KERNEL;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }
@@ -225,7 +230,7 @@ impl Reason {
         Self::ALL
             .iter()
             .copied()
-            .find(|reason| reason.code() == raw)
+            .find(|reason| reason.code() == raw && raw != NOT_OF_THE_KERNEL)
             .unwrap_or(Self::Unknown)
     }
 }
