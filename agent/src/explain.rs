@@ -105,7 +105,7 @@ fn of_hold(hold: &Hold) -> DecisionEvent {
             id: hold.id,
             deadline: hold.expire_time,
             answered_by: decided.map(|decided| decided.by.clone()),
-            answer_reason: decided.map(|decided| decided.reason.clone()),
+            answer_reason: hold.state.why().map(str::to_owned),
         }),
         monitor: false,
     }

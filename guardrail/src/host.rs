@@ -100,8 +100,8 @@ pub struct HoldAnswer {
     pub hold: HoldId,
     /// The answer
     pub answer: Answer,
-    /// Who decided
-    pub by: UserName,
+    /// Who decided; none where a stage of the approval was not complete in its time, which only refuses
+    pub by: Option<UserName>,
     /// Why
     pub reason: String,
 }

@@ -140,6 +140,9 @@ impl fmt::Display for Effect {
     }
 }
 
+/// Number of a reason that the agent knows and the kernel does not.
+const NOT_OF_THE_KERNEL: u32 = u32::MAX - 1;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $word:literal, $number:expr;)*) => {
         /// Why a verdict is what it is; mirrors `abi::code::reason`.
@@ -217,6 +220,8 @@ reasons! {
     NotAllowed = "not-allowed", number::NOT_ALLOWED;
     /// The rule holds, no agent is alive, and a policy says that nothing waits for one
     NoAgent = "no-agent", number::NO_AGENT;
+    /// The hold was refused because a stage of its approval was not complete in its time; the kernel says that it was refused
+    HoldLapsed = "hold-lapsed", NOT_OF_THE_KERNEL;
     /// A number that this build does not know
     Unknown = "unknown", u32::MAX;
 }
@@ -227,7 +232,7 @@ impl Reason {
         Self::ALL
             .iter()
             .copied()
-            .find(|reason| reason.code() == raw)
+            .find(|reason| reason.code() == raw && raw != NOT_OF_THE_KERNEL)
             .unwrap_or(Self::Unknown)
     }
 }

@@ -131,14 +131,17 @@ fn answered(row: &mut Row, given: HoldAnswer, now: &Now) -> Vec<Effect> {
     if now.boot_ns >= row.boot_deadline_ns {
         return late(row, now);
     }
-    let (by, reason) = (given.by, given.reason);
-    let (fact, code) = match given.answer {
+    let reason = given.reason;
+    let (fact, code) = match (given.answer, given.by) {
         // Whether it counts, the control plane has asked: here every answer is whole.
-        Answer::Approved => {
+        (Answer::Approved, Some(by)) => {
             let by = Reviewer::named(by);
             (Fact::Approve { by, reason }, answer::APPROVED)
         }
-        Answer::Refused => (Fact::Refuse { by, reason }, answer::REFUSED),
+        // Nobody approves nothing: it goes on waiting.
+        (Answer::Approved, None) => return vec![],
+        (Answer::Refused, Some(by)) => (Fact::Refuse { by, reason }, answer::REFUSED),
+        (Answer::Refused, None) => (Fact::Lapsed { why: reason }, answer::REFUSED),
     };
     // The kernel's clock is asked above; the wall clock, which may have been set, has no say.
     let at = UnixMs(now.unix.0.min(row.hold.expire_time.0.saturating_sub(1)));

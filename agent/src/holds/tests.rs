@@ -80,7 +80,7 @@ fn given(answer: Answer) -> Vec<HoldAnswer> {
     vec![HoldAnswer {
         hold: HoldId(0xabc),
         answer,
-        by: "carol".parse().unwrap(),
+        by: Some("carol".parse().unwrap()),
         reason: "because".into(),
     }]
 }
@@ -279,6 +279,27 @@ fn a_refusal_denies_and_names_who_refused() {
     pass(&mut manager, &outside, 100, 500);
     assert_eq!(outside.borrow().call, Call::Denied);
     assert_eq!(state(&manager).decided().unwrap().by.as_str(), "carol");
+}
+
+#[test]
+fn a_stage_that_had_its_time_denies_names_nobody_and_approves_nothing() {
+    let nobodys = |answer| {
+        let mut all = given(answer);
+        all[0].by = None;
+        all
+    };
+    let outside = outside();
+    let mut manager = opened(&outside);
+    manager.answers(nobodys(Answer::Approved), &at(100));
+    pass(&mut manager, &outside, 100, 500);
+    assert_eq!(outside.borrow().call, Call::Stopped);
+    manager.answers(nobodys(Answer::Refused), &at(500));
+    manager.answers(given(Answer::Approved), &at(500));
+    pass(&mut manager, &outside, 500, 1_000);
+    assert_eq!(outside.borrow().call, Call::Denied);
+    let state = state(&manager);
+    assert_eq!((state.phase(), state.decided()), (HoldPhase::Lapsed, None));
+    assert_eq!(state.why(), Some("because"));
 }
 
 #[test]

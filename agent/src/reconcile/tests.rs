@@ -391,7 +391,7 @@ fn an_answer_alone_flips_nothing_and_is_passed_on_before_anything_else() {
     let (rig, mut reconciler) = rig();
     reconciler.desired(state(1, &[7]), &at(0));
     let mut next = state(2, &[7]);
-    let by = "carol".parse().unwrap();
+    let by = Some("carol".parse().unwrap());
     next.answers = vec![HoldAnswer {
         hold: HoldId(5),
         answer: Answer::Approved,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stayhand_guardrail::{
     action::ProcessInfo,
     event::{DecisionEvent, Event, EventKind, HoldRef, RuleRef, Tamper},
-    hold::{Approval, Hold, HoldState},
+    hold::{Approval, Hold, HoldPhase, HoldState},
     id::{EventSeq, HostId, PolicyName, Revision, RuleId},
     image::RuleInfo,
     message::Notice,
@@ -137,7 +137,7 @@ impl Enricher {
             .and_then(|key| self.catalog.permission(record.generation, key.get()));
         let decision = DecisionEvent {
             verdict: record.verdict,
-            reason: record.reason,
+            reason: self.reason(record),
             operation,
             object,
             object_cut: record.path_cut,
@@ -191,6 +191,15 @@ impl Enricher {
         (process, redacted)
     }
 
+    /// The kernel knows of a refusal only that it is one; the answer was on the board before the kernel had it.
+    fn reason(&self, record: &RawRecord) -> Reason {
+        let known = record.hold.and_then(|id| self.board.get(id.0));
+        match (record.reason, known.map(|hold| hold.state.phase())) {
+            (Reason::HoldRefused, Some(HoldPhase::Lapsed)) => Reason::HoldLapsed,
+            (reason, _) => reason,
+        }
+    }
+
     /// The hold of a record, with whoever answered it: the answer was on the board before the kernel had it.
     fn hold_ref(&self, record: &RawRecord, now: &Now) -> Option<HoldRef> {
         let id = record.hold?;
@@ -203,7 +212,10 @@ impl Enricher {
                 |hold| hold.expire_time,
             ),
             answered_by: decided.map(|decided| decided.by.clone()),
-            answer_reason: decided.map(|decided| decided.reason.clone()),
+            answer_reason: known
+                .as_ref()
+                .and_then(|hold| hold.state.why())
+                .map(str::to_owned),
         })
     }
 

@@ -324,6 +324,33 @@ fn an_outcome_names_who_answered_and_why() {
     assert_eq!(enriched.outcome, Some((0xabc, Reason::HoldRefused)));
 }
 
+#[test]
+fn a_hold_that_lapsed_is_told_as_that_and_as_nobodys_refusal() {
+    let board = Arc::new(Board::default());
+    let why = "stage 1 of prod-change: nobody approved in 15m".to_owned();
+    let lapsed = hold(0xabc).step(Fact::Lapsed { why: why.clone() }, NOW);
+    board.put(&lapsed.unwrap().hold);
+    let record = RawRecord {
+        verdict: Verdict::Denied,
+        reason: Reason::HoldRefused,
+        ..held()
+    };
+    let enriched = enricher(&board).enrich(&record, &Mounts::default(), &AT);
+    assert_eq!(decision(&enriched).reason, Reason::HoldLapsed);
+    let known = decision(&enriched).hold.as_ref().unwrap();
+    assert_eq!(
+        (&known.answered_by, &known.answer_reason),
+        (&None, &Some(why.clone()))
+    );
+    // The hold's own life goes by the kernel's word.
+    assert_eq!(enriched.outcome, Some((0xabc, Reason::HoldRefused)));
+    let text = enriched.told.unwrap().text;
+    assert!(
+        text.contains(&why) && text.contains("nobody refused it"),
+        "{text}"
+    );
+}
+
 struct Ring(mpsc::Receiver<RawRecord>, [u64; 3]);
 
 impl Source for Ring {

@@ -5,8 +5,12 @@ use stayhand_guardrail::{
     approval::{Progress, Review},
     hold,
     text::safe,
+    time::DurationMs,
 };
 use stayhand_proto::v1;
+
+use super::parts::{self, Time};
+use crate::time::{Moment, span};
 
 /// Of a hold whose rule nobody knows.
 const UNKNOWN: &str =
@@ -27,6 +31,11 @@ pub(crate) struct Approval {
     stage: Option<usize>,
     /// How many more approvals the stage takes
     missing: usize,
+    /// When the stage has had its time; absent where it has no time of its own
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage_expire_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stage_seconds_left: Option<u64>,
     reviews: Vec<Counted>,
     /// Why nobody may approve
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +65,25 @@ impl Approval {
         }
     }
 
+    /// With the time that is left of the stage.
+    pub(crate) fn at(self, moment: &Moment) -> Self {
+        let end = self.stage_expire_time;
+        Self {
+            stage_seconds_left: end.map(|end| moment.seconds_until(end)),
+            ..self
+        }
+    }
+
+    /// Of what is over: no stage waits any more.
+    pub(crate) fn ended(self) -> Self {
+        Self {
+            stage: None,
+            stage_expire_time: None,
+            stage_seconds_left: None,
+            ..self
+        }
+    }
+
     fn of_progress(progress: &Progress) -> Self {
         let counted = |review: &Review| Counted {
             by: review.by.to_string(),
@@ -69,6 +97,8 @@ impl Approval {
             stages: stages.map(ToString::to_string).collect(),
             stage: (!progress.is_complete()).then(|| stage.saturating_add(1)),
             missing: progress.missing(),
+            stage_expire_time: progress.deadline().and_then(parts::unix),
+            stage_seconds_left: None,
             reviews: progress.reviews.iter().map(counted).collect(),
             problem: None,
         }
@@ -82,7 +112,12 @@ impl Approval {
         let stage = self.stages.get(number.saturating_sub(1));
         let words = stage.map(String::as_str).unwrap_or_default();
         let of = self.stages.len();
-        format!("stage {number} of {of}, {} more: {words}", self.missing)
+        let left = self.stage_seconds_left.map(DurationMs::from_secs);
+        let left = left.map_or_else(String::new, |left| format!("{} left, ", span(left)));
+        format!(
+            "stage {number} of {of}, {left}{} more: {words}",
+            self.missing
+        )
     }
 
     /// All of it, a line for each part.

@@ -100,6 +100,7 @@ impl Explanation {
         match self.reason.as_str() {
             "hold-pending" => "HELD",
             "hold-refused" => "REFUSED",
+            "hold-lapsed" => "NOT APPROVED",
             "hold-timed-out" => "TIMED OUT",
             "hold-cancelled" => "CANCELLED",
             "hold-approved" | "grant" => "WENT ON",
@@ -111,7 +112,12 @@ impl Explanation {
 
     fn answer(&self) -> String {
         let Some(by) = &self.answered_by else {
-            return String::new();
+            // Nobody refused it: which stage was not complete in its time.
+            return self
+                .answer_reason
+                .as_deref()
+                .map(|why| format!("nobody; {}", safe(why)))
+                .unwrap_or_default();
         };
         let reason = self.answer_reason.as_deref().unwrap_or("no reason given");
         format!("{}: {}", safe(by), safe(reason))
@@ -141,6 +147,7 @@ fn what_happened(reason: &str, verdict: &str) -> &'static str {
         "hold-pending" => "is held until somebody approves it",
         "hold-approved" => "was held, approved, and went on",
         "hold-refused" => "was held, and somebody refused it",
+        "hold-lapsed" => "was held, and not enough people approved it in time; nobody refused it",
         "hold-timed-out" => "was held, and nobody answered in time",
         "hold-cancelled" => "was held, and the program was ended while it waited",
         "hold-unavailable" => "was denied: it needs an approval, and this call cannot be held",
@@ -175,6 +182,7 @@ fn usual_advice(reason: &str) -> &'static str {
         "rate-exceeded" => "wait, and try again",
         "hold-pending" => "leave the program as it is: it goes on by itself once somebody approves",
         "hold-refused" => "talk to whoever refused before you try again",
+        "hold-lapsed" => "find somebody who may approve it first, then start the program again",
         "hold-timed-out" => "agree with an approver first, then start the program again",
         "hold-quota" => "wait for the answers, or end the programs that wait",
         "hold-unavailable" => "use an ordinary program for it, or ask an operator for a grant",

@@ -48,6 +48,9 @@ pub(crate) struct Hold {
     pub(crate) end_time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cancel_cause: Option<&'static str>,
+    /// Which stage of the approval was not complete in its time
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lapse_reason: Option<String>,
 }
 
 impl Hold {
@@ -56,6 +59,11 @@ impl Hold {
         let cancel_cause = cause(wire.cancel_cause());
         let expire_time = parts::time(wire.expire_time);
         let left = expire_time.map(|end| moment.seconds_until(end));
+        let approval = wire.approval.map(Approval::of);
+        let approval = approval.map(|approval| match state {
+            "pending" => approval.at(moment),
+            _ => approval.ended(),
+        });
         Self {
             id: parts::bare(&wire.name, "holds/"),
             state,
@@ -69,7 +77,7 @@ impl Hold {
             message: parts::text(wire.message),
             permission: parts::text(wire.permission),
             sensitivity: sensitivity(wire.sensitivity),
-            approval: wire.approval.map(Approval::of),
+            approval,
             create_time: parts::time(wire.create_time),
             expire_time,
             seconds_left: left.filter(|_| state == "pending"),
@@ -78,6 +86,7 @@ impl Hold {
             answer_time: parts::time(wire.answer_time),
             end_time: parts::time(wire.end_time),
             cancel_cause,
+            lapse_reason: parts::text(wire.lapse_reason),
         }
     }
 
@@ -138,10 +147,16 @@ impl Hold {
         }
     }
 
+    /// Until it is refused if nobody answers: by the rule's time, or before by its stage's.
     fn left(&self) -> String {
+        let of_stage = self
+            .approval
+            .as_ref()
+            .and_then(|one| one.stage_seconds_left);
         let left = self
             .seconds_left
-            .map(|left| span(DurationMs::from_secs(left)));
+            .map(|left| left.min(of_stage.unwrap_or(left)));
+        let left = left.map(|left| span(DurationMs::from_secs(left)));
         left.unwrap_or_else(|| "-".into())
     }
 
@@ -173,6 +188,7 @@ fn state(wire: v1::hold::State) -> &'static str {
         v1::hold::State::TimedOut => "timed-out",
         v1::hold::State::Cancelled => "cancelled",
         v1::hold::State::Void => "void",
+        v1::hold::State::Lapsed => "lapsed",
         v1::hold::State::Unspecified => "unknown",
     }
 }
@@ -215,6 +231,10 @@ impl View for Hold {
         let stamp = |time: Option<Time>| time.map(|time| moment.full(time)).unwrap_or_default();
         let some = |text: &Option<String>| text.clone().unwrap_or_default();
         let shown = |text: &Option<String>| text.as_deref().map(safe).unwrap_or_default();
+        let cause = match &self.lapse_reason {
+            Some(why) => safe(why),
+            None => self.cancel_cause.unwrap_or_default().into(),
+        };
         let until = if self.seconds_left.is_some() {
             stamp(self.expire_time)
         } else {
@@ -250,7 +270,7 @@ impl View for Hold {
             ("answered by", self.answer()),
             ("answered", stamp(self.answer_time)),
             ("ended", stamp(self.end_time)),
-            ("cause", self.cancel_cause.unwrap_or_default().into()),
+            ("cause", cause),
             ("process", self.process.shown()),
             ("program", some(&self.process.executable)),
             ("command", self.process.command_line.clone()),

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use stayhand_guardrail::{
     action::Object,
     text::{Safe, safe, safe_args, safe_cut},
+    time::UnixMs,
 };
 use stayhand_proto::v1;
 
@@ -27,6 +28,12 @@ impl Serialize for Time {
 pub(crate) fn time(wire: Option<prost_types::Timestamp>) -> Option<Time> {
     let wire = wire?;
     Timestamp::new(wire.seconds, wire.nanos).ok().map(Time)
+}
+
+/// A point in time of the domain; what is out of range is left out.
+pub(crate) fn unix(at: UnixMs) -> Option<Time> {
+    let ms = i64::try_from(at.0).ok()?;
+    Timestamp::from_millisecond(ms).ok().map(Time)
 }
 
 /// A text of the wire; the empty one says nothing.

@@ -66,7 +66,11 @@ fn process() -> Option<v1::Process> {
 }
 
 fn hold() -> Hold {
-    let wire = v1::Hold {
+    Hold::of(wire_hold(), &moment())
+}
+
+fn wire_hold() -> v1::Hold {
+    v1::Hold {
         name: "holds/3f2a9c1d00000001".into(),
         host: "db1".into(),
         subject: Some(v1::Subject {
@@ -84,8 +88,89 @@ fn hold() -> Hold {
         create_time: at(-8),
         expire_time: at(252),
         ..Default::default()
+    }
+}
+
+/// Its first stage began eight seconds ago and has a minute.
+fn staged() -> v1::Hold {
+    let stage = |of: &str, timeout| v1::approval::Stage {
+        quorum: v1::approval::Quorum::Any.into(),
+        of: vec![of.into()],
+        timeout,
+        ..Default::default()
     };
-    Hold::of(wire, &moment())
+    let minute = prost_types::Duration {
+        seconds: 60,
+        nanos: 0,
+    };
+    v1::Hold {
+        approval: Some(v1::Approval {
+            name: "prod-change".into(),
+            stages: vec![
+                stage("group:senior-sre", Some(minute)),
+                stage("group:dba", None),
+            ],
+            stage_start_time: at(-8),
+            ..Default::default()
+        }),
+        ..wire_hold()
+    }
+}
+
+#[test]
+fn a_hold_whose_stage_has_a_time_of_its_own() {
+    let waits = Hold::of(staged(), &moment());
+    assert_snapshot!(pairs(&waits.details(&moment())), @r#"
+    hold        3f2a9c1d00000001
+    state       pending
+    who         alice
+    what        connect 10.20.0.5:5432
+    where       db1
+    rule        baseline/db (revision 3)
+    message     a second person looks at production
+    permission  baseline/prod-db
+    approval    prod-change: group:senior-sre within 1m, then group:dba
+                waits for stage 1 of 2, 52s left, 1 more: group:senior-sre within 1m
+    since       2026-11-21 11:59:52 CET (8s ago)
+    times out   2026-11-21 12:04:12 CET (in 4m12s)
+    process     psql (pid 4321)
+    program     /usr/bin/psql
+    command     psql -c 'select \'x\'\n' …
+    terminal    pts/3
+    "#);
+    assert_eq!(
+        waits.row(&moment()).last().unwrap(),
+        "52s",
+        "what comes first"
+    );
+}
+
+#[test]
+fn a_hold_whose_stage_has_had_its_time() {
+    let lapsed = v1::Hold {
+        state: v1::hold::State::Lapsed.into(),
+        end_time: at(-2),
+        lapse_reason: "stage 1 of prod-change: nobody approved in 1m".into(),
+        ..staged()
+    };
+    assert_snapshot!(pairs(&Hold::of(lapsed, &moment()).details(&moment())), @r#"
+    hold        3f2a9c1d00000001
+    state       lapsed
+    who         alice
+    what        connect 10.20.0.5:5432
+    where       db1
+    rule        baseline/db (revision 3)
+    message     a second person looks at production
+    permission  baseline/prod-db
+    approval    prod-change: group:senior-sre within 1m, then group:dba
+    since       2026-11-21 11:59:52 CET (8s ago)
+    ended       2026-11-21 11:59:58 CET (2s ago)
+    cause       stage 1 of prod-change: nobody approved in 1m
+    process     psql (pid 4321)
+    program     /usr/bin/psql
+    command     psql -c 'select \'x\'\n' …
+    terminal    pts/3
+    "#);
 }
 
 #[test]

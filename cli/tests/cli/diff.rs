@@ -89,6 +89,38 @@ fn what_a_used_up_rate_does_is_said_with_the_rate() {
 }
 
 #[test]
+fn outcomes_are_compared_with_the_flags_that_are_said_to_be_set() {
+    let when = |flag: &str| {
+        let rule = format!(
+            "    - {{ id: f, effect: deny, exec: {{ path: /usr/bin/x }}, when: {{ flags: [{flag}] }} }}\n"
+        );
+        OLD.to_owned() + &rule
+    };
+    let (old, new) = (when("incident"), when("freeze"));
+    // Either may count where it is not said which are set: that turns nothing.
+    compared(&old, &new, &[]).exits(0).says("0 outcomes change");
+    compared(&old, &new, &["--no-flags"])
+        .exits(0)
+        .says("0 outcomes change")
+        .says("judged with no flag set");
+    compared(&old, &new, &["--flag", "incident"])
+        .exits(0)
+        .prints("exec /usr/bin/x: deny -> allow (no rule)");
+    compared(&old, &new, &["--flag", "freeze"])
+        .exits(0)
+        .prints("exec /usr/bin/x: allow -> deny (f)")
+        .says("judged with only these flags set: freeze");
+    let json = compared(&old, &new, &["--flag", "freeze", "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(json["flags"], serde_json::json!(["freeze"]));
+    compared(&old, &new, &["--flag", "incident", "--flag", "freeze"])
+        .exits(0)
+        .says("0 outcomes change");
+    compared(&old, &new, &["--flag", "incident", "--no-flags"]).exits(2);
+}
+
+#[test]
 fn programs_get_the_same_as_people() {
     let json = compared(OLD, NEW, &["-o", "json"]).exits(0).json();
     assert_eq!(

@@ -73,6 +73,7 @@ fn every_outcome_has_its_own_word() {
         ("rule-deny", v1::Verdict::Denied, "DENIED: "),
         ("no-grant", v1::Verdict::Denied, "DENIED: "),
         ("hold-refused", v1::Verdict::Denied, "REFUSED: "),
+        ("hold-lapsed", v1::Verdict::Denied, "NOT APPROVED: "),
         ("hold-timed-out", v1::Verdict::Denied, "TIMED OUT: "),
         ("hold-cancelled", v1::Verdict::Denied, "CANCELLED: "),
         ("of-a-newer-agent", v1::Verdict::Unspecified, "DENIED: "),
@@ -104,6 +105,25 @@ fn a_sensitive_rule_is_told_and_another_one_adds_no_line() {
     assert_eq!(json["items"][0]["sensitivity"], "high");
     let without = why(vec![explanation()]).run(&["why"]).exits(0);
     assert!(!without.out.contains("sensitivity"), "{without:?}");
+}
+
+#[test]
+fn whoever_was_held_until_a_stage_had_its_time_hears_that_nobody_refused() {
+    let told = v1::Explanation {
+        reason: "hold-lapsed".into(),
+        verdict: v1::Verdict::Denied.into(),
+        answer_reason: "stage 1 of prod-change: nobody approved in 15m".into(),
+        ..explanation()
+    };
+    let fake = why(vec![told]);
+    fake.run(&["why"])
+        .exits(0)
+        .prints("nobody refused it")
+        .prints("nobody; stage 1 of prod-change: nobody approved in 15m");
+    let json = fake.run(&["why", "-o", "json"]).exits(0).json();
+    let one = &json["items"][0];
+    assert_eq!(one["reason"], "hold-lapsed", "{json}");
+    assert!(one.get("answered_by").is_none(), "{json}");
 }
 
 #[test]

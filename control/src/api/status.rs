@@ -127,6 +127,8 @@ fn code(error: &Error) -> (Code, &'static str) {
         }
         Error::HoldOver(
             hold::Illegal::Over { .. }
+            | hold::Illegal::Lapsed { .. }
+            | hold::Illegal::NoStageOver { .. }
             | hold::Illegal::PastDeadline { .. }
             | hold::Illegal::NotYet { .. }
             | hold::Illegal::NotApproved { .. },

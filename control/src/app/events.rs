@@ -137,7 +137,7 @@ fn outcome(decision: &DecisionEvent) -> Option<(HoldId, Option<Fact>)> {
         Reason::HoldApproved => Some(Fact::Consumed),
         Reason::HoldTimedOut => Some(Fact::Deadline),
         Reason::HoldCancelled => Some(Fact::FatalSignal),
-        Reason::HoldRefused => None,
+        Reason::HoldRefused | Reason::HoldLapsed => None,
         _ => return None,
     };
     Some((hold.id, fact))

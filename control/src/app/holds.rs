@@ -41,6 +41,18 @@ impl App {
             return Err(Error::OwnHold(operator.user().clone()));
         }
         let now = clock::now();
+        if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
+            // Nobody had looked yet: whoever is too late finds it as it is from now on.
+            lapsed(&mut write, hold, now).await?;
+            write.commit().await?;
+            let why = lapse.to_string();
+            return Err(Illegal::Lapsed {
+                hold: id,
+                why,
+                at: lapse.at,
+            }
+            .into());
+        }
         let step = if let Some(approving) = approving {
             let by = approving.reviewer.clone();
             let step = hold.step(Fact::Approve { by, reason }, now);
@@ -99,6 +111,17 @@ impl App {
         Ok(())
     }
 
+    /// Refuses what is held where a stage of the approval was not complete in its time.
+    pub(super) async fn lapse_holds(&self) -> Result<(), Error> {
+        let now = clock::now();
+        let mut write = self.store().begin().await?;
+        for StoredHold { hold, .. } in write.lapsed_holds(now, ENDINGS_PER_TICK).await? {
+            lapsed(&mut write, hold, now).await?;
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
     /// Times out holds of which no host said anything: the host is away, and its kernel refuses by itself.
     pub(super) async fn time_out_holds(&self) -> Result<(), Error> {
         let now = clock::now();
@@ -148,7 +171,8 @@ fn fact(reported: &HoldState) -> Option<Fact> {
     match reported {
         HoldState::Pending
         | HoldState::Approved { released: None, .. }
-        | HoldState::Refused { .. } => None,
+        | HoldState::Refused { .. }
+        | HoldState::Lapsed { .. } => None,
         HoldState::Approved {
             released: Some(_), ..
         } => Some(Fact::Consumed),
@@ -184,6 +208,15 @@ pub(super) async fn happened(write: &mut Write<'_>, hold: Hold, fact: Fact) -> R
             Ok(())
         }
     }
+}
+
+/// Ends a hold of which a stage has had its time; its host hears of it as of a refusal.
+async fn lapsed(write: &mut Write<'_>, hold: Hold, now: UnixMs) -> Result<(), Error> {
+    let step = hold.step(Fact::StageOver, now)?;
+    let hold = carry_out(write, step, now).await?;
+    write.publish(Some(&hold.host)).await?;
+    tracing::info!(hold = %hold.id, why = hold.state.why(), "hold lapsed");
+    Ok(())
 }
 
 /// Writes the hold and what its step asks for.

@@ -1,5 +1,6 @@
-//! Time: ends grants whose time box closed, times out holds that nobody spoke of any more, and moves roll-outs on or stops
-//! them. The kernels wait for none of this.
+//! Time: ends grants whose time box closed, refuses what is held where a stage of its approval has had its time, times out
+//! holds that nobody spoke of any more, and moves roll-outs on or stops them. All of it by times that are in the store, so that
+//! a restart forgets none. The kernels wait for none of this.
 
 use std::{
     sync::Arc,
@@ -80,6 +81,9 @@ async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
         .is_some_and(|deadline| deadline <= before)
     {
         app.time_out_holds().await?;
+    }
+    if app.store().has_lapsed_holds(now).await? {
+        app.lapse_holds().await?;
     }
     looked.at_rollouts(app).await?;
     looked.at_counts(app, now).await

@@ -28,6 +28,8 @@ struct WrittenStage {
     all: Option<Vec<Approver>>,
     count: Option<u32>,
     of: Option<Vec<Approver>>,
+    /// Read only to be refused with a reason: policies have it
+    timeout: Option<serde::de::IgnoredAny>,
 }
 
 impl TryFrom<Written> for Changes {
@@ -52,7 +54,13 @@ fn stage(written: WrittenStage) -> Result<Stage, String> {
         all,
         count,
         of,
+        timeout,
     } = written;
+    if timeout.is_some() {
+        return Err(
+            "a stage of a change has no `timeout`: a proposal waits for all its stages until it expires; take it out".into(),
+        );
+    }
     let (quorum, of) = match (any, all, count, of) {
         (Some(any), None, None, None) => (Quorum::Any, any),
         (None, Some(all), None, None) => (Quorum::All, all),
@@ -63,6 +71,7 @@ fn stage(written: WrittenStage) -> Result<Stage, String> {
         quorum,
         of,
         escalation: None,
+        timeout: None,
     };
     match stage.problem() {
         Some(problem) => Err(problem.to_string()),
@@ -95,6 +104,12 @@ mod tests {
         ] {
             assert!(plan(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_that_nobody_would_keep_is_refused_with_the_reason() {
+        let error = plan("stages = [{ any = [\"user:a\"], timeout = \"15m\" }]").unwrap_err();
+        assert!(error.contains("until it expires"), "{error}");
     }
 
     #[test]

@@ -65,10 +65,10 @@ impl Write<'_> {
         .fetch_one(&mut *self.tx)
         .await?;
         sqlx::query(
-            "INSERT INTO holds (id, host, phase, is_over, create_time, expire_time, changed, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO holds (id, host, phase, is_over, create_time, expire_time, changed, body, lapse_time)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (id) DO UPDATE SET phase = excluded.phase, is_over = excluded.is_over,
-                 changed = excluded.changed, body = excluded.body",
+                 changed = excluded.changed, body = excluded.body, lapse_time = excluded.lapse_time",
         )
         .bind(hold.id.to_string())
         .bind(hold.host.as_str())
@@ -78,6 +78,7 @@ impl Write<'_> {
         .bind(number(hold.expire_time.0)?)
         .bind(changed)
         .bind(codec::encode_hold(hold.clone()))
+        .bind(hold.lapse_time().map(|at| number(at.0)).transpose()?)
         .execute(&mut *self.tx)
         .await?;
         self.touched.holds = true;
@@ -109,7 +110,7 @@ impl Write<'_> {
         .bind(hold.to_string())
         .bind(host.as_str())
         .bind(*answer == Answer::Approved)
-        .bind(by.as_str())
+        .bind(by.as_ref().map_or("", |by| by.as_str()))
         .bind(reason)
         .execute(&mut *self.tx)
         .await?;
@@ -142,6 +143,25 @@ impl Write<'_> {
                 .bind(host.as_str())
                 .fetch_all(&mut *self.tx)
                 .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+
+    /// Holds that count as pending although a stage of their approval has had its time, the earliest first; not those that
+    /// their rule's own time has ended before.
+    pub async fn lapsed_holds(
+        &mut self,
+        now: UnixMs,
+        max: u32,
+    ) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds
+             WHERE phase = 'pending' AND lapse_time IS NOT NULL AND lapse_time <= ?1 AND expire_time > ?1
+             ORDER BY lapse_time LIMIT ?2",
+        )
+        .bind(number(now.0)?)
+        .bind(max)
+        .fetch_all(&mut *self.tx)
+        .await?;
         rows.into_iter().map(HoldRow::read).collect()
     }
 
@@ -228,6 +248,18 @@ impl Store {
         Ok(next.map(|at| UnixMs(unsigned(at))))
     }
 
+    /// Whether a stage of some hold's approval has had its time.
+    pub async fn has_lapsed_holds(&self, now: UnixMs) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM holds
+             WHERE phase = 'pending' AND lapse_time IS NOT NULL AND lapse_time <= ?1 AND expire_time > ?1)",
+        )
+        .bind(number(now.0)?)
+        .fetch_one(&self.read)
+        .await?;
+        Ok(found)
+    }
+
     /// The number of the newest change of any hold.
     pub async fn hold_change(&self) -> Result<u64, StoreError> {
         let newest: i64 = sqlx::query_scalar("SELECT hold_change FROM meta")
@@ -260,7 +292,10 @@ impl AnswerRow {
             } else {
                 Answer::Refused
             },
-            by: parse("answer", &self.answered_by)?,
+            by: match self.answered_by.as_str() {
+                "" => None,
+                by => Some(parse("answer", by)?),
+            },
             reason: self.reason,
         })
     }

@@ -30,6 +30,8 @@ mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;
 #[cfg(test)]
+mod stages;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod sync;

@@ -6,8 +6,10 @@
 mod progress;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use progress::{NotCounted, Progress, Review, Reviewer};
+pub use time::Lapse;
 
 use std::{fmt, str::FromStr};
 
@@ -28,7 +30,7 @@ pub struct Plan {
     pub stages: Vec<Stage>,
 }
 
-/// One stage: it is over when enough of these approved.
+/// One stage: it is complete when enough of these approved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
     /// How many
@@ -37,6 +39,10 @@ pub struct Stage {
     pub of: Vec<Approver>,
     /// Who else, once it has taken too long
     pub escalation: Option<Escalation>,
+    /// How long it has from when it begins; what is not complete by then is not approved any more. None has as long as
+    /// there is
+    #[serde(default)]
+    pub timeout: Option<DurationMs>,
 }
 
 /// How many of the named ones.
@@ -192,13 +198,16 @@ impl Stage {
 }
 
 impl fmt::Display for Stage {
-    /// `any of group:sre, user:bob; after 10m also manager`
+    /// `any of group:sre, user:bob within 15m; after 10m also manager`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.quorum, self.of.as_slice()) {
             (Quorum::Any | Quorum::All, [one]) => write!(f, "{one}")?,
             (Quorum::Any, of) => write!(f, "any of {}", Names(of))?,
             (Quorum::All, of) => write!(f, "each of {}", Names(of))?,
             (Quorum::Count(count), of) => write!(f, "{count} of {}", Names(of))?,
+        }
+        if let Some(timeout) = self.timeout {
+            write!(f, " within {timeout}")?;
         }
         match &self.escalation {
             Some(Escalation { after, to }) => write!(f, "; after {after} also {}", Names(to)),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Approver, Plan, Quorum, Stage};
+use super::{Approver, Lapse, Plan, Quorum, Stage};
 use crate::{
     id::{GroupName, ScheduleName, UserName},
     time::UnixMs,
@@ -91,6 +91,9 @@ pub enum NotCounted {
         /// Who may
         waiting: String,
     },
+    /// The stage that waits has had its time.
+    #[error("{0}")]
+    Lapsed(Lapse),
     /// Nothing waits any more.
     #[error("every stage is over")]
     Over,
@@ -126,6 +129,10 @@ impl Progress {
         now: UnixMs,
     ) -> Result<bool, NotCounted> {
         let stage = self.waiting().ok_or(NotCounted::Over)?;
+        // Before who it is: nobody opens again what is over.
+        if let Some(lapse) = self.lapse(now) {
+            return Err(NotCounted::Lapsed(lapse));
+        }
         let user = &reviewer.user;
         if let Some(earlier) = self.reviews.iter().find(|review| review.by == *user) {
             return Err(NotCounted::Twice {

@@ -12,6 +12,7 @@ fn stage(quorum: Quorum, of: &[&str]) -> Stage {
         quorum,
         of: of.iter().map(|one| one.parse().unwrap()).collect(),
         escalation: None,
+        timeout: None,
     }
 }
 
@@ -142,9 +143,79 @@ fn approvers_read_back_and_other_texts_name_none() {
     }
 }
 
+#[test]
+fn a_stage_has_its_time_from_when_it_begins() {
+    let timed = |quorum, of: &[&str]| Stage {
+        timeout: Some(DurationMs::from_secs(900)),
+        ..stage(quorum, of)
+    };
+    let two = [
+        timed(Quorum::Any, &["group:sre"]),
+        timed(Quorum::Count(2), &["group:dba"]),
+    ];
+    let mut one = progress(two.into());
+    let minute = |minutes: u64| UnixMs(START.0 + minutes * 60_000);
+    assert_eq!(one.lapse(UnixMs(minute(15).0 - 1)), None);
+    let said = |one: &Progress, at| one.lapse(at).unwrap().to_string();
+    assert_eq!(
+        said(&one, minute(15)),
+        "stage 1 of prod-change: nobody approved in 15m"
+    );
+    approve(&mut one, &person("bob", &["sre"]), minute(14)).unwrap();
+    assert_eq!(one.deadline(), Some(minute(29)));
+    approve(&mut one, &person("dan", &["dba"]), minute(20)).unwrap();
+    let late = approve(&mut one, &person("dave", &["dba"]), minute(29));
+    assert!(matches!(late, Err(NotCounted::Lapsed(_))), "{late:?}");
+    assert_eq!(
+        said(&one, minute(29)),
+        "stage 2 of prod-change: 1 of 2 approved in 15m"
+    );
+    assert!(approve(&mut one, &person("dave", &["dba"]), minute(28)).unwrap());
+    assert_eq!(
+        (one.deadline(), one.lapse(minute(99))),
+        (None, None),
+        "nothing waits"
+    );
+}
+
 const GROUPS: [&str; 4] = ["a", "b", "c", "d"];
 
 proptest! {
+    /// Whoever approves when, and wherever the clock goes: what counted, counted within its stage's time, which began with
+    /// the stage.
+    #[test]
+    fn nothing_counts_after_a_stages_time(
+        stages in prop::collection::vec((1u32..3, prop::option::of(1u64..40)), 1..5),
+        asked in prop::collection::vec((0usize..8, 0u64..100), 0..16),
+    ) {
+        let plan = stages.iter().map(|(count, timeout)| Stage {
+            timeout: timeout.map(DurationMs::from_secs),
+            ..stage(Quorum::Count(*count), &["group:a"])
+        });
+        let mut one = progress(plan.collect());
+        let mut since = START;
+        for (who, seconds) in asked {
+            let at = START.plus(DurationMs::from_secs(seconds));
+            let waiting = usize::try_from(one.stage).unwrap();
+            let timeout = stages.get(waiting).and_then(|(_, timeout)| *timeout);
+            let is_over = timeout.is_some_and(|seconds| at.since(since).0 >= seconds * 1_000);
+            prop_assert_eq!(one.lapse(at).is_some(), is_over);
+            let before = one.clone();
+            match approve(&mut one, &person(&format!("p{who}"), &["a"]), at) {
+                Ok(_) => prop_assert!(!is_over),
+                Err(NotCounted::Lapsed(lapse)) => {
+                    prop_assert!(is_over);
+                    prop_assert_eq!(lapse.at, since.plus(lapse.timeout));
+                    prop_assert_eq!(&one, &before);
+                }
+                Err(_) => prop_assert!(!is_over && one == before),
+            }
+            if usize::try_from(one.stage).unwrap() != waiting {
+                since = at;
+            }
+        }
+    }
+
     /// Against every way of dealing people out to approvers.
     #[test]
     fn all_is_met_exactly_where_everybody_can_be_dealt_out(

@@ -27,6 +27,13 @@ pub enum Fact {
         /// Why
         reason: String,
     },
+    /// A stage of its approval has had its time, by the plan and the caller's clock
+    StageOver,
+    /// A host is told that: it knows of no plan
+    Lapsed {
+        /// Which stage, and who was missing
+        why: String,
+    },
     /// The deadline passed: by the caller's clock for a hold that is still pending, or by the kernel's word, for
     /// which the caller passes at least `expire_time` because its own clock may lag
     Deadline,
@@ -96,6 +103,22 @@ pub enum Illegal {
         /// The deadline
         at: UnixMs,
     },
+    /// A stage of its approval was not complete in its time.
+    #[error("hold `{hold}` is over since {at}: {}; the program has to be started again", crate::text::safe(.why))]
+    Lapsed {
+        /// The hold
+        hold: HoldId,
+        /// Which stage
+        why: String,
+        /// When
+        at: UnixMs,
+    },
+    /// No stage of its approval has had its time.
+    #[error("no stage of the approval of hold `{hold}` has had its time")]
+    NoStageOver {
+        /// The hold
+        hold: HoldId,
+    },
     /// Its deadline has not come.
     #[error("hold `{hold}` times out at {at}, which has not come")]
     NotYet {
@@ -141,6 +164,7 @@ fn over(phase: HoldPhase) -> &'static str {
         HoldPhase::TimedOut => "timed out",
         HoldPhase::Cancelled => "was cancelled because its process went away",
         HoldPhase::Void => "became void because its call never restarted",
+        HoldPhase::Lapsed => "lapsed",
         HoldPhase::Pending | HoldPhase::Approved | HoldPhase::Refused => "was answered",
     }
 }

@@ -109,6 +109,13 @@ pub enum HoldState {
         /// Who, why, when
         decided: Decided,
     },
+    /// A stage of its approval was not complete in its time: nobody's refusal
+    Lapsed {
+        /// Which stage, and who was missing
+        why: String,
+        /// When that was found out
+        at: UnixMs,
+    },
     /// Nobody answered in time, or the answer came too late for the kernel
     TimedOut {
         /// When
@@ -138,6 +145,8 @@ pub enum HoldPhase {
     Approved,
     /// See [`HoldState::Refused`]
     Refused,
+    /// See [`HoldState::Lapsed`]
+    Lapsed,
     /// See [`HoldState::TimedOut`]
     TimedOut,
     /// See [`HoldState::Cancelled`]
@@ -148,10 +157,11 @@ pub enum HoldPhase {
 
 impl HoldPhase {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Pending,
         Self::Approved,
         Self::Refused,
+        Self::Lapsed,
         Self::TimedOut,
         Self::Cancelled,
         Self::Void,
@@ -163,6 +173,7 @@ impl HoldPhase {
             Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Refused => "refused",
+            Self::Lapsed => "lapsed",
             Self::TimedOut => "timed-out",
             Self::Cancelled => "cancelled",
             Self::Void => "void",
@@ -183,9 +194,18 @@ impl HoldState {
             Self::Pending => HoldPhase::Pending,
             Self::Approved { .. } => HoldPhase::Approved,
             Self::Refused { .. } => HoldPhase::Refused,
+            Self::Lapsed { .. } => HoldPhase::Lapsed,
             Self::TimedOut { .. } => HoldPhase::TimedOut,
             Self::Cancelled { .. } => HoldPhase::Cancelled,
             Self::Void { .. } => HoldPhase::Void,
+        }
+    }
+
+    /// Why it is as it is, where somebody or a stage's time said so.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Lapsed { why, .. } => Some(why),
+            _ => self.decided().map(|decided| decided.reason.as_str()),
         }
     }
 

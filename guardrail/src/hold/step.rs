@@ -2,7 +2,7 @@
 
 use super::{Approval, Cancel, Decided, Effect, Fact, Hold, HoldPhase, HoldState, Illegal, Step};
 use crate::{
-    approval::Reviewer,
+    approval::{Lapse, Progress, Reviewer},
     event::HoldChanged,
     host::{Answer, HoldAnswer},
     id::UserName,
@@ -27,11 +27,27 @@ impl Hold {
     }
 
     fn pending(self, fact: Fact, now: UnixMs) -> Result<Step, Illegal> {
+        let lapse = self.lapse(now);
         let next = match fact {
-            Fact::Approve { .. } | Fact::Refuse { .. } if now >= self.expire_time => {
+            // What the kernel has refused by itself is not refused by a stage as well.
+            Fact::Approve { .. } | Fact::Refuse { .. } | Fact::StageOver
+                if now >= self.expire_time =>
+            {
                 return Err(Illegal::PastDeadline {
                     hold: self.id,
                     at: self.expire_time,
+                });
+            }
+            Fact::StageOver => {
+                let lapse = lapse.ok_or(Illegal::NoStageOver { hold: self.id })?;
+                return Ok(self.lapsed(lapse.to_string(), now));
+            }
+            Fact::Lapsed { why } => return Ok(self.lapsed(why, now)),
+            Fact::Approve { .. } | Fact::Refuse { .. } if let Some(lapse) = lapse => {
+                return Err(Illegal::Lapsed {
+                    hold: self.id,
+                    why: lapse.to_string(),
+                    at: lapse.at,
                 });
             }
             Fact::Approve { by, reason } => return self.approve(&by, reason, now),
@@ -107,7 +123,7 @@ impl Hold {
         let effect = Effect::Answer(HoldAnswer {
             hold: self.id,
             answer,
-            by: by.clone(),
+            by: Some(by.clone()),
             reason: reason.clone(),
         });
         let decided = Decided {
@@ -125,10 +141,41 @@ impl Hold {
         Ok(self.move_on(next, vec![effect]))
     }
 
+    /// The call is refused as if somebody had refused it, and nobody did.
+    fn lapsed(self, why: String, now: UnixMs) -> Step {
+        let effect = Effect::Answer(HoldAnswer {
+            hold: self.id,
+            answer: Answer::Refused,
+            by: None,
+            reason: why.clone(),
+        });
+        self.move_on(HoldState::Lapsed { why, at: now }, vec![effect])
+    }
+
+    /// What is to be said if the stage of its approval that waits had its time at `now`.
+    pub fn lapse(&self, now: UnixMs) -> Option<Lapse> {
+        self.progress()?.lapse(now)
+    }
+
+    /// When that will be, if nothing happens before.
+    pub fn lapse_time(&self) -> Option<UnixMs> {
+        self.progress()?.deadline()
+    }
+
+    /// The approval that it waits for.
+    fn progress(&self) -> Option<&Progress> {
+        match (&self.state, &self.approval) {
+            (HoldState::Pending, Approval::Plan(progress)) => Some(progress),
+            _ => None,
+        }
+    }
+
     /// Approved, but the call has not gone on: the host may still say that the approval came too late.
     fn approved(self, decided: Decided, fact: &Fact, now: UnixMs) -> Result<Step, Illegal> {
         let next = match fact {
-            Fact::Approve { .. } | Fact::Refuse { .. } => return Err(self.finished(fact)),
+            Fact::Approve { .. } | Fact::Refuse { .. } | Fact::StageOver | Fact::Lapsed { .. } => {
+                return Err(self.finished(fact));
+            }
             Fact::Deadline if now < self.expire_time => {
                 return Err(Illegal::NotYet {
                     hold: self.id,
@@ -157,7 +204,7 @@ impl Hold {
             to: next.phase(),
             released: next.is_released(),
             by: decided.map(|decided| decided.by.clone()),
-            reason: decided.map(|decided| decided.reason.clone()),
+            reason: next.why().map(str::to_owned),
         };
         self.state = next;
         // Record before privilege: the answer goes out after it is written down.
@@ -172,7 +219,7 @@ impl Hold {
     fn finished(&self, fact: &Fact) -> Illegal {
         let (hold, phase) = (self.id, self.state.phase());
         match &self.state {
-            HoldState::Refused { .. } if *fact == Fact::Consumed => {
+            HoldState::Refused { .. } | HoldState::Lapsed { .. } if *fact == Fact::Consumed => {
                 Illegal::NotApproved { hold, phase }
             }
             HoldState::Approved { decided, .. } | HoldState::Refused { decided } => {
@@ -184,6 +231,11 @@ impl Hold {
                     reason: decided.reason.clone(),
                 }
             }
+            HoldState::Lapsed { why, at } => Illegal::Lapsed {
+                hold,
+                why: why.clone(),
+                at: *at,
+            },
             HoldState::TimedOut { at }
             | HoldState::Cancelled { at, .. }
             | HoldState::Void { at } => Illegal::Over {

@@ -5,6 +5,7 @@ use crate::{
     approval::{Plan, Quorum, Reviewer, Stage},
     host::Answer,
     reason::Verdict,
+    time::DurationMs,
 };
 
 const OPENED: UnixMs = UnixMs(1_000_000);
@@ -57,6 +58,13 @@ fn facts() -> Vec<(&'static str, Fact)> {
             },
         ),
         ("refuse", Fact::Refuse { by, reason }),
+        ("stage over", Fact::StageOver),
+        (
+            "lapsed",
+            Fact::Lapsed {
+                why: "stage 1 of prod-change: nobody approved in 15m".to_owned(),
+            },
+        ),
         ("deadline", Fact::Deadline),
         ("process gone", Fact::ProcessGone),
         ("fatal signal", Fact::FatalSignal),
@@ -106,6 +114,8 @@ fn outcome(step: Result<Step, Illegal>) -> String {
         Err(Illegal::AlreadyDecided { phase, by, .. }) => {
             format!("refused: already {phase} by {by}")
         }
+        Err(Illegal::Lapsed { .. }) => "refused: a stage has had its time".to_owned(),
+        Err(Illegal::NoStageOver { .. }) => "refused: no stage is over".to_owned(),
         Err(Illegal::Over { phase, .. }) => format!("refused: over, {phase}"),
         Err(Illegal::PastDeadline { .. }) => "refused: past its deadline".to_owned(),
         Err(Illegal::NotYet { .. }) => "refused: its deadline has not come".to_owned(),
@@ -133,6 +143,7 @@ fn transition_table() {
             DEADLINE,
         ),
         ("refused", after(&["refuse"], OPENED), DEADLINE),
+        ("lapsed", after(&["lapsed"], OPENED), DEADLINE),
         ("timed-out", after(&["deadline"], DEADLINE), DEADLINE),
         ("cancelled", after(&["process gone"], OPENED), DEADLINE),
         ("void", after(&["never restarted"], OPENED), DEADLINE),
@@ -194,6 +205,7 @@ fn an_answer_is_recorded_before_it_is_sent() {
 fn nothing_happens_to_a_hold_that_is_over() {
     for (last, now) in [
         ("refuse", OPENED),
+        ("lapsed", OPENED),
         ("deadline", DEADLINE),
         ("process gone", OPENED),
         ("never restarted", OPENED),
@@ -229,6 +241,7 @@ fn staged() -> Hold {
         quorum: Quorum::Any,
         of: vec![format!("group:{group}").parse().unwrap()],
         escalation: None,
+        timeout: None,
     };
     let plan = Plan {
         name: "prod-change".parse().unwrap(),
@@ -286,5 +299,86 @@ fn an_approval_that_came_in_part_does_not_outlive_the_deadline() {
     let late = first.clone().step(of("dan", &["dba"]), DEADLINE);
     assert!(matches!(late, Err(Illegal::PastDeadline { .. })));
     let over = first.step(Fact::Deadline, DEADLINE).unwrap();
+    assert_eq!(over.hold.state.phase(), HoldPhase::TimedOut);
+}
+
+/// Fifteen seconds for each stage.
+fn timed() -> Hold {
+    let Approval::Plan(mut progress) = staged().approval else {
+        panic!("it has a plan")
+    };
+    for stage in &mut progress.plan.stages {
+        stage.timeout = Some(DurationMs::from_secs(15));
+    }
+    Hold {
+        approval: Approval::Plan(progress),
+        ..pending()
+    }
+}
+
+fn later(seconds: u64) -> UnixMs {
+    OPENED.plus(DurationMs::from_secs(seconds))
+}
+
+#[test]
+fn a_stage_that_has_had_its_time_takes_no_answer_whether_somebody_looked_or_not() {
+    for answer in [of("bob", &["sre"]), fact("refuse")] {
+        let late = timed().step(answer, later(15)).unwrap_err();
+        let text = late.to_string();
+        assert!(
+            matches!(late, Illegal::Lapsed { at, .. } if at == later(15))
+                && text.contains("stage 1 of prod-change: nobody approved in 15s"),
+            "{text}"
+        );
+    }
+    assert!(
+        timed()
+            .step(of("bob", &["sre"]), UnixMs(later(15).0 - 1))
+            .is_ok()
+    );
+    // Before whoever is not named hears so, too.
+    let other = timed().step(of("eve", &["dev"]), later(15));
+    assert!(matches!(other, Err(Illegal::Lapsed { .. })));
+}
+
+#[test]
+fn a_lapsed_hold_is_refused_on_its_host_by_nobody_and_says_which_stage() {
+    let first = timed().step(of("bob", &["sre"]), later(10)).unwrap().hold;
+    let early = first.clone().step(Fact::StageOver, later(24)).unwrap_err();
+    assert!(matches!(early, Illegal::NoStageOver { .. }), "{early}");
+    assert_eq!(
+        first.lapse_time(),
+        Some(later(25)),
+        "the second stage began with the first one's end"
+    );
+    let step = first.step(Fact::StageOver, later(30)).unwrap();
+    let [Effect::Record(record), Effect::Answer(answer)] = step.effects.as_slice() else {
+        panic!("{:?}", step.effects)
+    };
+    assert_eq!(
+        (record.from, record.to, &record.by),
+        (HoldPhase::Pending, HoldPhase::Lapsed, &None)
+    );
+    assert_eq!((answer.answer, &answer.by), (Answer::Refused, &None));
+    let why = "stage 2 of prod-change: nobody approved in 15s";
+    assert_eq!(
+        (answer.reason.as_str(), record.reason.as_deref()),
+        (why, Some(why))
+    );
+    assert_eq!(
+        (step.hold.state.decided(), step.hold.state.why()),
+        (None, Some(why))
+    );
+    assert_eq!(step.hold.lapse_time(), None);
+    // A clock that is set back opens nothing again.
+    let again = step.hold.step(of("dan", &["dba"]), OPENED).unwrap_err();
+    assert!(again.to_string().contains(why), "{again}");
+}
+
+#[test]
+fn what_the_kernel_has_refused_by_itself_is_not_refused_by_a_stage() {
+    let late = timed().step(Fact::StageOver, DEADLINE);
+    assert!(matches!(late, Err(Illegal::PastDeadline { .. })));
+    let over = timed().step(Fact::Deadline, DEADLINE).unwrap();
     assert_eq!(over.hold.state.phase(), HoldPhase::TimedOut);
 }

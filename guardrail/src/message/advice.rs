@@ -36,6 +36,9 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
             None => plain("it goes on by itself once an operator approves; Ctrl-C gives up"),
         },
         Reason::HoldRefused => plain("talk to the person who refused before you try again"),
+        Reason::HoldLapsed => {
+            plain("find somebody who may approve it first, then run the same command again")
+        }
         Reason::HoldTimedOut => plain("tell an operator first, then run the same command again"),
         Reason::HoldCancelled => {
             plain("run the same command again if it was not you who interrupted it")

@@ -42,7 +42,7 @@ pub struct Notice {
     pub hold: Option<HoldId>,
     /// Time left of a pending hold
     pub left: Option<DurationMs>,
-    /// Who answered the hold, and with what reason
+    /// Who answered the hold, and with what reason; or which stage of its approval nobody answered in time
     pub answer: Option<String>,
     /// What to do now
     pub advice: String,
@@ -129,6 +129,9 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
         Reason::HoldPending => format!("held: {action} waits for approval ({rule})"),
         Reason::HoldApproved => format!("approved: {action} goes on ({rule})"),
         Reason::HoldRefused => format!("refused: {action} ({rule})"),
+        Reason::HoldLapsed => {
+            format!("not approved in time: {action}, and nobody refused it ({rule})")
+        }
         Reason::HoldTimedOut => format!("timed out: nobody answered in time on {action} ({rule})"),
         Reason::HoldCancelled => {
             format!("cancelled: {action} was interrupted while it was held ({rule})")
@@ -167,7 +170,10 @@ fn headline(event: &DecisionEvent, action: &str) -> String {
 }
 
 fn answer(hold: &HoldRef) -> Option<String> {
-    let by = hold.answered_by.as_ref()?;
+    let Some(by) = &hold.answered_by else {
+        let why = hold.answer_reason.as_deref()?;
+        return Some(safe_cut(why.as_bytes(), SHOWN_CHARS_MAX));
+    };
     let reason = hold
         .answer_reason
         .as_deref()

@@ -45,6 +45,8 @@ pub fn check(policy: &Policy) -> Vec<Diagnostic> {
             .iter()
             .filter_map(|one| given_by_nobody(policy, one)),
     );
+    warnings.extend(policy.approvals.iter().filter_map(escalates_when_over));
+    warnings.extend(has_time_for_nothing(policy));
     warnings.extend(
         policy
             .profiles
@@ -332,6 +334,49 @@ fn escalates_too_late(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
     );
     let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
     Some(warning.suggest("give the rule a longer `timeout`, or have it escalate sooner"))
+}
+
+/// What is over by the rule's time is never over by its own. One warning for each place: `default` and what a preset holds
+/// are several rules, and whoever includes it says who approves.
+fn has_time_for_nothing(policy: &Policy) -> Vec<Diagnostic> {
+    let rules = policy.rules.iter();
+    let mut warnings: Vec<Diagnostic> = rules
+        .filter_map(|rule| is_over_first(policy, rule))
+        .collect();
+    warnings.sort_by_key(|warning| warning.at);
+    warnings.dedup_by_key(|warning| warning.at);
+    warnings
+}
+
+fn is_over_first(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {
+    let plan = policy.approval(rule)?;
+    let mut numbered = plan.stages.iter().zip(1..);
+    let (timeout, number): (_, u32) = numbered.find_map(|(stage, number)| {
+        let timeout = stage.timeout.filter(|one| *one >= rule.timeout)?;
+        Some((timeout, number))
+    })?;
+    let message = format!(
+        "rule `{}` waits {} for all stages together and stage {number} of approval `{}` has {timeout}: the rule's time is over \
+         first, and the stage's counts for nothing",
+        rule.id, rule.timeout, plan.name
+    );
+    let warning = Diagnostic::warning(rule.at, rule.id.as_str(), message);
+    Some(warning.suggest("give the rule a longer `timeout`, or the stage a shorter one"))
+}
+
+/// What is refused when it escalates never does.
+fn escalates_when_over(approval: &Approval) -> Option<Diagnostic> {
+    let name = &approval.plan.name;
+    let mut numbered = approval.plan.stages.iter().zip(1..);
+    let (after, timeout, number): (_, _, u32) = numbered.find_map(|(stage, number)| {
+        let (after, timeout) = (stage.escalation.as_ref()?.after, stage.timeout?);
+        (after >= timeout).then_some((after, timeout, number))
+    })?;
+    let message = format!(
+        "stage {number} of approval `{name}` has {timeout} and escalates after {after}: nobody is ever asked in addition"
+    );
+    let warning = Diagnostic::warning(approval.at, name.as_str(), message);
+    Some(warning.suggest("give the stage a longer `timeout`, or have it escalate sooner"))
 }
 
 fn cannot_be_granted(policy: &Policy, rule: &Rule) -> Option<Diagnostic> {

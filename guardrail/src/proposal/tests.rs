@@ -17,6 +17,7 @@ fn proposal(count: u32) -> Proposal {
             .map(|user| format!("user:{user}").parse().unwrap())
             .into(),
         escalation: None,
+        timeout: None,
     };
     let plan = Plan {
         name: "policies".parse().unwrap(),

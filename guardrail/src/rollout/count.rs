@@ -25,7 +25,11 @@ pub fn hour(at: UnixMs) -> u64 {
 pub fn restricting(decision: &DecisionEvent) -> Option<&RuleRef> {
     let is_outcome = matches!(
         decision.reason,
-        Reason::HoldApproved | Reason::HoldRefused | Reason::HoldTimedOut | Reason::HoldCancelled
+        Reason::HoldApproved
+            | Reason::HoldRefused
+            | Reason::HoldLapsed
+            | Reason::HoldTimedOut
+            | Reason::HoldCancelled
     );
     let restricts = decision.verdict != Verdict::Allowed || decision.reason == Reason::WouldHave;
     decision.rule.as_ref().filter(|_| restricts && !is_outcome)

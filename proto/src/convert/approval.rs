@@ -68,6 +68,7 @@ fn stage_sent(stage: Stage) -> wire::Stage {
         of: words(stage.of),
         escalate_after,
         escalate_to,
+        timeout: stage.timeout.map(span),
     }
 }
 
@@ -136,10 +137,15 @@ fn stage_of(stage: wire::Stage) -> Result<Stage, Invalid> {
             to: approvers("escalate_to", stage.escalate_to)?,
         }),
     };
+    let timeout = match stage.timeout {
+        None => None,
+        timeout => Some(duration("timeout", timeout)?),
+    };
     Ok(Stage {
         quorum,
         of,
         escalation,
+        timeout,
     })
 }
 

@@ -21,6 +21,7 @@ impl From<HoldPhase> for State {
             HoldPhase::Pending => Self::Pending,
             HoldPhase::Approved => Self::Approved,
             HoldPhase::Refused => Self::Refused,
+            HoldPhase::Lapsed => Self::Lapsed,
             HoldPhase::TimedOut => Self::TimedOut,
             HoldPhase::Cancelled => Self::Cancelled,
             HoldPhase::Void => Self::Void,
@@ -33,6 +34,7 @@ pub(super) fn phase(field: &str, wire: i32) -> Result<HoldPhase, Invalid> {
         Ok(State::Pending) => Ok(HoldPhase::Pending),
         Ok(State::Approved) => Ok(HoldPhase::Approved),
         Ok(State::Refused) => Ok(HoldPhase::Refused),
+        Ok(State::Lapsed) => Ok(HoldPhase::Lapsed),
         Ok(State::TimedOut) => Ok(HoldPhase::TimedOut),
         Ok(State::Cancelled) => Ok(HoldPhase::Cancelled),
         Ok(State::Void) => Ok(HoldPhase::Void),
@@ -49,6 +51,7 @@ struct Parts {
     end_time: Option<prost_types::Timestamp>,
     released: bool,
     cause: CancelCause,
+    lapse: String,
 }
 
 fn parts(state: HoldState) -> Parts {
@@ -62,6 +65,11 @@ fn parts(state: HoldState) -> Parts {
         },
         HoldState::Refused { decided } => Parts {
             decided: Some(decided),
+            ..Parts::default()
+        },
+        HoldState::Lapsed { why, at } => Parts {
+            end_time: Some(timestamp(at)),
+            lapse: why,
             ..Parts::default()
         },
         HoldState::TimedOut { at } | HoldState::Void { at } => Parts {
@@ -103,6 +111,7 @@ impl From<Hold> for v1::Hold {
             end_time,
             released,
             cause,
+            lapse,
         } = parts(state);
         let (answered_by, answer_reason, answer_time) = match decided {
             Some(Decided { by, reason, at }) => (by.into(), reason, Some(timestamp(at))),
@@ -129,6 +138,7 @@ impl From<Hold> for v1::Hold {
             cancel_cause: cause.into(),
             approval: approval::sent(approval),
             sensitivity: sent_sensitivity(sensitivity),
+            lapse_reason: lapse,
         }
     }
 }
@@ -157,6 +167,7 @@ impl TryFrom<v1::Hold> for Hold {
             cancel_cause,
             approval: wire_approval,
             sensitivity: wire_sensitivity,
+            lapse_reason,
         } = wire;
         let end_time = unix_ms("end_time", end_time)?;
         let decided = || {
@@ -178,6 +189,13 @@ impl TryFrom<v1::Hold> for Hold {
             },
             HoldPhase::Refused => HoldState::Refused {
                 decided: decided()?,
+            },
+            HoldPhase::Lapsed if lapse_reason.is_empty() => {
+                return Err(Invalid::missing("lapse_reason"));
+            }
+            HoldPhase::Lapsed => HoldState::Lapsed {
+                why: text("lapse_reason", lapse_reason)?,
+                at: required("end_time", end_time)?,
             },
             HoldPhase::TimedOut => HoldState::TimedOut {
                 at: required("end_time", end_time)?,

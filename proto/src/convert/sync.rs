@@ -12,7 +12,7 @@ use super::{
     Invalid,
     invalid::inside,
     name,
-    scalar::{bounded, host_labels, id, ids, text, texts, time, timestamp, uuid},
+    scalar::{bounded, host_labels, id, ids, shown, some_id, text, texts, time, timestamp, uuid},
 };
 use crate::{
     limits::STATE_ITEMS_MAX,
@@ -313,7 +313,7 @@ impl From<HoldAnswer> for v1::HoldAnswer {
         Self {
             hold: hold.to_string(),
             approved: answer == Answer::Approved,
-            by: by.into(),
+            by: shown(by.as_ref()),
             reason,
         }
     }
@@ -328,6 +328,11 @@ impl TryFrom<v1::HoldAnswer> for HoldAnswer {
             by,
             reason,
         } = wire;
+        let by = some_id("by", &by)?;
+        // Time approves nothing.
+        if approved && by.is_none() {
+            return Err(Invalid::missing("by"));
+        }
         Ok(Self {
             hold: name::parse("hold", name::HOLDS, &hold)?,
             answer: if approved {
@@ -335,7 +340,7 @@ impl TryFrom<v1::HoldAnswer> for HoldAnswer {
             } else {
                 Answer::Refused
             },
-            by: id("by", &by)?,
+            by,
             reason: text("reason", reason)?,
         })
     }

@@ -99,6 +99,10 @@ fn states() -> Vec<HoldState> {
             released: Some(at),
         },
         HoldState::Refused { decided: decided() },
+        HoldState::Lapsed {
+            why: "stage 1 of prod-change: nobody approved in 15m".into(),
+            at,
+        },
         HoldState::TimedOut { at },
         HoldState::Cancelled {
             cause: Cancel::ProcessGone,
@@ -272,6 +276,13 @@ fn hostile_holds_are_refused_with_the_path_of_the_field() {
             ..wire()
         },
         "answered_by",
+    );
+    refused(
+        v1::Hold {
+            state: v1::hold::State::Lapsed.into(),
+            ..wire()
+        },
+        "lapse_reason",
     );
     refused(
         v1::Hold {

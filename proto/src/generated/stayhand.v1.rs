@@ -173,6 +173,9 @@ pub mod approval {
         pub escalate_after: ::core::option::Option<::prost_types::Duration>,
         #[prost(string, repeated, tag = "5")]
         pub escalate_to: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// How long the stage has from its start; absent where it has no time of its own.
+        #[prost(message, optional, tag = "6")]
+        pub timeout: ::core::option::Option<::prost_types::Duration>,
     }
     /// One approval that counted.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1246,7 +1249,7 @@ pub struct Hold {
     /// The approved call went on.
     #[prost(bool, tag = "16")]
     pub released: bool,
-    /// When it was released, timed out, was cancelled or found void.
+    /// When it was released, lapsed, timed out, was cancelled or found void.
     #[prost(message, optional, tag = "17")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(enumeration = "hold::CancelCause", tag = "18")]
@@ -1257,6 +1260,9 @@ pub struct Hold {
     /// What the policy's revision says of the rule; a host's word only where that revision is not known.
     #[prost(enumeration = "Sensitivity", tag = "20")]
     pub sensitivity: i32,
+    /// Which stage was not complete in its time, and who was missing; empty unless it lapsed.
+    #[prost(string, tag = "21")]
+    pub lapse_reason: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Hold`.
 pub mod hold {
@@ -1282,6 +1288,8 @@ pub mod hold {
         Cancelled = 5,
         /// The call never restarted.
         Void = 6,
+        /// A stage of its approval was not complete in its time; nobody refused it.
+        Lapsed = 7,
     }
     impl State {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -1297,6 +1305,7 @@ pub mod hold {
                 Self::TimedOut => "STATE_TIMED_OUT",
                 Self::Cancelled => "STATE_CANCELLED",
                 Self::Void => "STATE_VOID",
+                Self::Lapsed => "STATE_LAPSED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1309,6 +1318,7 @@ pub mod hold {
                 "STATE_TIMED_OUT" => Some(Self::TimedOut),
                 "STATE_CANCELLED" => Some(Self::Cancelled),
                 "STATE_VOID" => Some(Self::Void),
+                "STATE_LAPSED" => Some(Self::Lapsed),
                 _ => None,
             }
         }
@@ -3961,6 +3971,7 @@ pub struct DecisionEvent {
     pub hold: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "13")]
     pub hold_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty where nobody did; `hold-lapsed` says which stage of the approval that was in the reason.
     #[prost(string, tag = "14")]
     pub answered_by: ::prost::alloc::string::String,
     #[prost(string, tag = "15")]
@@ -4667,6 +4678,7 @@ pub struct HoldAnswer {
     pub hold: ::prost::alloc::string::String,
     #[prost(bool, tag = "2")]
     pub approved: bool,
+    /// Empty where a stage of the approval was not complete in its time, which only refuses.
     #[prost(string, tag = "3")]
     pub by: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
@@ -5121,6 +5133,7 @@ pub struct Explanation {
     pub hold: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "11")]
     pub hold_expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty where nobody did; `hold-lapsed` says which stage of the approval that was in the reason.
     #[prost(string, tag = "12")]
     pub answered_by: ::prost::alloc::string::String,
     #[prost(string, tag = "13")]

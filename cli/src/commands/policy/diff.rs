@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use stayhand_guardrail::{
+    id::FlagName,
     policy::{
         Policy,
         diff::{self, Change, Kind, Sample},
@@ -26,6 +27,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   stayhand policy diff old.yaml new.yaml
+  stayhand policy diff old.yaml new.yaml --flag incident
   git show main:policies/prod.yaml | stayhand policy diff - policies/prod.yaml --exit-code")]
 pub(crate) struct Diff {
     /// Policy document as it is; - is standard input
@@ -34,9 +36,23 @@ pub(crate) struct Diff {
     /// Policy document as it will be; - is standard input
     #[arg(value_name = "NEW")]
     new: String,
+    /// A flag that is set while actions are judged, and no other is but those that are named; repeatable. Without it, rules
+    /// with flags may count
+    #[arg(long = "flag", value_name = "FLAG")]
+    flags: Vec<FlagName>,
+    /// No flag is set while actions are judged
+    #[arg(long, conflicts_with = "flags")]
+    no_flags: bool,
     /// Exit 1 when something changes
     #[arg(long)]
     exit_code: bool,
+}
+
+impl Diff {
+    fn set_flags(&self) -> Option<&[FlagName]> {
+        let known = self.no_flags || !self.flags.is_empty();
+        known.then_some(self.flags.as_slice())
+    }
 }
 
 /// What changes, for programs.
@@ -56,6 +72,9 @@ pub(super) struct Report {
 struct Compared<'a> {
     old: &'a str,
     new: &'a str,
+    /// Those that were set, where it was said
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<&'a [FlagName]>,
     #[serde(flatten)]
     report: &'a Report,
 }
@@ -98,11 +117,14 @@ pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
         ));
     }
     let (old, new) = (policy(&diff.old, screen)?, policy(&diff.new, screen)?);
-    let report = Report::between(&old, &new);
+    let report = Report::between(&old, &new, diff.set_flags());
     match screen.format_or(Format::Table) {
         Format::Table => {
             screen.data(&report.text(screen))?;
             screen.note(&report.remarks());
+            if let Some(flags) = diff.set_flags() {
+                screen.note(&judged_with(flags));
+            }
         }
         Format::Name => {
             let names = report.says.iter().map(|said| format!("{}\n", said.subject));
@@ -112,6 +134,7 @@ pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
             let files = Compared {
                 old: &diff.old,
                 new: &diff.new,
+                flags: diff.set_flags(),
                 report: &report,
             };
             screen.document("PolicyDiff", &files)?;
@@ -121,6 +144,16 @@ pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
         return Err(Failure::general("the policy changes"));
     }
     Ok(())
+}
+
+fn judged_with(flags: &[FlagName]) -> String {
+    match flags {
+        [] => "judged with no flag set".to_owned(),
+        some => {
+            let names: Vec<&str> = some.iter().map(FlagName::as_str).collect();
+            format!("judged with only these flags set: {}", names.join(", "))
+        }
+    }
 }
 
 fn policy(file: &str, screen: &Screen) -> Result<Policy, Failure> {
@@ -135,9 +168,9 @@ fn policy(file: &str, screen: &Screen) -> Result<Policy, Failure> {
 }
 
 impl Report {
-    /// What changes from one to the other.
-    pub(super) fn between(old: &Policy, new: &Policy) -> Self {
-        let (changes, outcomes) = (diff::changes(old, new), diff::samples(old, new));
+    /// What changes from one to the other; where it is said which flags are set, of outcomes while they are.
+    pub(super) fn between(old: &Policy, new: &Policy, flags: Option<&[FlagName]>) -> Self {
+        let (changes, outcomes) = (diff::changes(old, new), diff::samples(old, new, flags));
         let said = |change: &Change| Said {
             subject: change.subject.clone(),
             change: match change.kind {

@@ -120,7 +120,7 @@ async fn step(
         },
         diff: old
             .filter(|_| applied.changed)
-            .map(|old| Report::between(&old, new)),
+            .map(|old| Report::between(&old, new, None)),
     })
 }
 

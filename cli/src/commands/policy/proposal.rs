@@ -73,7 +73,7 @@ async fn document(proposal: &Proposal, control: &Control, screen: &Screen) -> Re
     if let Some(new) = parsed(&proposal.source)
         && let Some(old) = standing(proposal, control).await?
     {
-        let report = Report::between(&old, &new);
+        let report = Report::between(&old, &new, None);
         screen.note(&(report.text(screen) + &report.remarks()));
     }
     if !screen.out_is_terminal() {

@@ -43,7 +43,7 @@ pub(super) async fn run(
     let to = target(rollback.to, &newest)?;
     let earlier = find(&control, &rollback.name, to).await?;
     if let (Some(now), Some(then)) = (parsed(&newest), parsed(&earlier)) {
-        let report = Report::between(&now, &then);
+        let report = Report::between(&now, &then, None);
         screen.note(&(report.text(screen) + &report.remarks()));
     }
     let label = format!("{}@{to}", rollback.name);

@@ -75,7 +75,7 @@ fn allowed(reason: Reason) -> Control {
 
 fn denied(reason: Reason) -> Control {
     let (disposition, severity) = match reason {
-        Reason::NoGrant | Reason::NotAllowed | Reason::HoldTimedOut => {
+        Reason::NoGrant | Reason::NotAllowed | Reason::HoldTimedOut | Reason::HoldLapsed => {
             (disposition::UNAUTHORIZED, severity::MEDIUM)
         }
         Reason::HoldRefused => (disposition::REJECTED, severity::MEDIUM),

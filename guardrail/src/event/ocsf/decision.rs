@@ -202,6 +202,7 @@ fn rule(body: &mut Body, decision: &DecisionEvent) {
             Reason::HoldApproved => "Approved",
             Reason::HoldRefused => "Refused",
             Reason::HoldTimedOut => "Timed out",
+            Reason::HoldLapsed => "Lapsed",
             Reason::HoldPending => "Pending",
             _ => "Cancelled",
         };

@@ -317,6 +317,7 @@ fn decisions_read_as_the_table_says() {
         (Verdict::Allowed, Reason::HoldApproved, [1, 8, 1, 1], false),
         (Verdict::Denied, Reason::HoldRefused, [2, 25, 2, 3], true),
         (Verdict::Denied, Reason::HoldTimedOut, [2, 26, 2, 3], true),
+        (Verdict::Denied, Reason::HoldLapsed, [2, 26, 2, 3], true),
         (Verdict::Allowed, Reason::WouldHave, [3, 15, 1, 2], false),
         (Verdict::Allowed, Reason::RuleAlert, [3, 19, 1, 2], true),
     ];

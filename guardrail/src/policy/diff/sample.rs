@@ -12,7 +12,7 @@ use super::super::{
     explain::Explanation,
 };
 use crate::{
-    id::{GroupName, PolicyName, Revision, RuleId, UserName},
+    id::{FlagName, GroupName, PolicyName, Revision, RuleId, UserName},
     key::PermissionRef,
     limits::{SAMPLES_MAX, TIMES_MAX},
     reason::Reason,
@@ -63,10 +63,10 @@ struct Kin {
     groups: Vec<GroupName>,
 }
 
-/// Judges samples of both versions by both.
-pub fn samples(old: &Policy, new: &Policy) -> Outcomes {
+/// Judges samples of both versions by both, with exactly these flags set; with none given, rules with flags may count.
+pub fn samples(old: &Policy, new: &Policy, flags: Option<&[FlagName]>) -> Outcomes {
     let (mut attempts, mut without) = witnesses([old, new]);
-    let (before, after) = (Side::of(old), Side::of(new));
+    let (before, after) = (Side::of(old, flags), Side::of(new, flags));
     let counts = !before.used_up.is_empty() || !after.used_up.is_empty();
     let mut changed = Vec::new();
     let (times, left_out) = times([old, new]);
@@ -118,14 +118,15 @@ enum With {
 }
 
 /// One version as a host that has no other policy.
-struct Side {
+struct Side<'f> {
     host: [Versioned; 1],
+    flags: Option<&'f [FlagName]>,
     grants: Vec<PermissionRef>,
     used_up: Vec<(PolicyName, RuleId)>,
 }
 
-impl Side {
-    fn of(policy: &Policy) -> Self {
+impl<'f> Side<'f> {
+    fn of(policy: &Policy, flags: Option<&'f [FlagName]>) -> Self {
         let plain = policy
             .permissions
             .iter()
@@ -135,6 +136,7 @@ impl Side {
         let throttles = policy.rules.iter().filter(|rule| rule.rate.is_some());
         Self {
             grants: grants.collect(),
+            flags,
             used_up: throttles
                 .map(|rule| (policy.name.clone(), rule.id.clone()))
                 .collect(),
@@ -155,6 +157,7 @@ impl Side {
         let (user, groups) = (&kin.user, &kin.groups);
         let mut beside = Beside {
             time,
+            flags: self.flags,
             ..Beside::default()
         };
         match with {
@@ -176,8 +179,8 @@ fn by(answer: &Explanation) -> Option<String> {
 }
 
 fn differs(
-    before: &Side,
-    after: &Side,
+    before: &Side<'_>,
+    after: &Side<'_>,
     kin: &Kin,
     attempt: &Attempt,
     with: With,

@@ -26,7 +26,7 @@ fn said(old: &Policy, new: &Policy) -> Vec<String> {
 }
 
 fn turned(old: &Policy, new: &Policy) -> Vec<String> {
-    let each = samples(old, new).changed.into_iter();
+    let each = samples(old, new, None).changed.into_iter();
     let by = |(outcome, rule): &(Outcome, Option<String>)| {
         format!("{outcome} ({})", rule.as_deref().unwrap_or("-"))
     };
@@ -181,7 +181,7 @@ fn each_alternative_of_a_condition_has_a_sample_and_what_has_none_is_named() {
             "{after}: {found:?}"
         );
     }
-    let found = samples(&with("regex: \"^drop [a-z]+$\""), &with("regex: x"));
+    let found = samples(&with("regex: \"^drop [a-z]+$\""), &with("regex: x"), None);
     let without: Vec<&str> = found.without.iter().map(String::as_str).collect();
     assert_eq!(without, ["exec /k, an argument like `^drop [a-z]+$`"]);
 }
@@ -195,6 +195,7 @@ fn beyond_the_bound_nothing_is_tried_and_every_place_is_named() {
     let found = samples(
         &rules(&[NC]),
         &rules(&[&many, "id: s, effect: deny, system: { ops: [bpf] }"]),
+        None,
     );
     assert_eq!(found.judged, crate::limits::SAMPLES_MAX);
     assert_eq!(found.without.len(), 257);

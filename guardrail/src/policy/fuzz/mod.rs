@@ -134,7 +134,7 @@ fn compared(policy: &Policy) {
     for line in changes.iter().flat_map(|change| &change.lines) {
         assert!(!line.contains(char::is_control), "{line:?}");
     }
-    let outcomes = diff::samples(policy, &other);
+    let outcomes = diff::samples(policy, &other, None);
     for sample in outcomes.changed {
         assert!(!sample.action.contains(char::is_control), "{sample:?}");
         assert_ne!(sample.before.0, sample.after.0, "{sample:?}");

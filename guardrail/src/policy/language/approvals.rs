@@ -65,8 +65,14 @@ pub(in crate::policy) static STAGE: Mapping = Mapping {
             Shape::Mapping(&ESCALATION),
             "Who may approve as well once the stage takes too long.",
         ),
+        may(
+            "timeout",
+            Shape::Text(&DURATION),
+            "How long the stage has from when it begins, `1s` to `1d`: what is not complete by then is refused. Without it \
+             only the rule's `timeout` ends it.",
+        ),
     ],
-    later: &["timeout"],
+    later: &[],
     has: Has::OneOf(&["any", "all", "count"]),
 };
 

@@ -78,6 +78,10 @@ fn stage(r: &mut Reader, node: &Node) -> Option<Stage> {
         Some(node) => Some(escalation(r, node)?),
         None => None,
     };
+    let timeout = match fields.take("timeout") {
+        Some(node) => Some(span(r, node, "timeout", "a stage lasts from")?),
+        None => None,
+    };
     let given: Vec<&str> = ["any", "all", "count"]
         .into_iter()
         .filter(|key| fields.had(key))
@@ -111,6 +115,7 @@ fn stage(r: &mut Reader, node: &Node) -> Option<Stage> {
         quorum,
         of: approvers(r, names, key)?,
         escalation,
+        timeout,
     };
     let Some(problem) = stage.problem() else {
         return Some(stage);
@@ -131,7 +136,9 @@ fn approvers(r: &mut Reader, node: &Node, what: &str) -> Option<Vec<Approver>> {
 
 fn escalation(r: &mut Reader, node: &Node) -> Option<Escalation> {
     let mut fields = Fields::of(r, node, &language::ESCALATION)?;
-    let after = fields.require(r, "after").and_then(|node| after(r, node));
+    let after = fields
+        .require(r, "after")
+        .and_then(|node| span(r, node, "after", "a stage escalates after"));
     let to = fields
         .require(r, "to")
         .and_then(|node| approvers(r, node, "to"));
@@ -141,14 +148,13 @@ fn escalation(r: &mut Reader, node: &Node) -> Option<Escalation> {
     })
 }
 
-fn after(r: &mut Reader, node: &Node) -> Option<DurationMs> {
-    let after: DurationMs = r.parsed(node, "after")?;
-    if after < HOLD_TIMEOUT_MIN || after > HOLD_TIMEOUT_MAX {
-        let message = format!(
-            "a stage escalates after {HOLD_TIMEOUT_MIN} to {HOLD_TIMEOUT_MAX}, not {after}"
-        );
+/// As long as a hold may be.
+fn span(r: &mut Reader, node: &Node, what: &str, says: &str) -> Option<DurationMs> {
+    let span: DurationMs = r.parsed(node, what)?;
+    if span < HOLD_TIMEOUT_MIN || span > HOLD_TIMEOUT_MAX {
+        let message = format!("{says} {HOLD_TIMEOUT_MIN} to {HOLD_TIMEOUT_MAX}, not {span}");
         r.report(Diagnostic::error(node.at, node.excerpt(), message));
         return None;
     }
-    Some(after)
+    Some(span)
 }

@@ -125,6 +125,7 @@ fn outcome_of(decision: &Decided) -> Outcome {
             | Reason::HoldApproved
             | Reason::HoldRefused
             | Reason::HoldTimedOut
+            | Reason::HoldLapsed
             | Reason::HoldCancelled
             | Reason::HoldUnavailable
             | Reason::HoldQuota

@@ -37,8 +37,12 @@ fn what_nobody_could_ever_approve_is_refused() {
             "needs 3 people and names 2",
         ),
         (
-            "{ any: [user:bob], timeout: 15m }",
-            "not enforced by this build",
+            "{ any: [user:bob], timeout: 0s }",
+            "a stage lasts from 1s to 1d, not 0s",
+        ),
+        (
+            "{ any: [user:bob], timeout: 25h }",
+            "a stage lasts from 1s to 1d, not 1d1h",
         ),
         (
             "{ any: [user:bob], escalate: { to: [manager] } }",
@@ -145,8 +149,36 @@ fn approvals_that_nobody_gives_are_warned_of() {
     );
     let late = stages("{ any: [user:bob], escalate: { after: 5m, to: [manager] } }");
     warned(&late, "nobody is ever asked in addition");
-    let fine =
-        stages("{ any: [\"user:bob\", \"group:dev\"], escalate: { after: 1m, to: [manager] } }");
+    let never = stages("{ any: [user:bob], escalate: { after: 1m, to: [manager] }, timeout: 1m }");
+    warned(
+        &never,
+        "stage 1 of approval `two` has 1m and escalates after 1m",
+    );
+    let first = "{ any: [user:bob], timeout: 4m }, { any: [user:carol], timeout: 5m }";
+    warned(
+        &stages(first),
+        "rule `a` waits 5m for all stages together and stage 2 of approval `two` has 5m",
+    );
+    let included = source(
+        "  - { name: two, stages: [{ any: [user:bob], timeout: 1d }] }",
+        "timeout: 1m",
+    )
+    .replace(
+        "approvals:",
+        "extends: { preset: accident-prevention@1, approval: two }\n  approvals:",
+    );
+    let warnings = check(&parse(&included).unwrap());
+    let too_short = warnings
+        .iter()
+        .filter(|one| one.message.contains("counts for nothing"));
+    assert_eq!(
+        too_short.count(),
+        1,
+        "once for what is included: {warnings:#?}"
+    );
+    let fine = stages(
+        "{ any: [\"user:bob\", \"group:dev\"], escalate: { after: 1m, to: [manager] }, timeout: 2m }",
+    );
     assert!(
         check(&parse(&fine).unwrap())
             .iter()

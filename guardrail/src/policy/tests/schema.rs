@@ -80,6 +80,7 @@ const SEMANTIC: &[&str] = &[
     "a count is a number",
     "a stage needs from ",
     "a stage escalates after ",
+    "a stage lasts from ",
     ": nobody can ever approve it",
     "names no approver",
     "a test's name ",

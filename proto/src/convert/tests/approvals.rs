@@ -18,6 +18,7 @@ pub(super) fn approvals() -> Vec<Approval> {
         quorum,
         of: of(words),
         escalation,
+        timeout: (quorum == Quorum::All).then_some(DurationMs(900_000)),
     };
     let escalation = Escalation {
         after: DurationMs(90_500),

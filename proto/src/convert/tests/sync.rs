@@ -41,14 +41,18 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             revision: Revision(2),
             source: "a: o".into(),
         }],
-        answers: [Answer::Approved, Answer::Refused]
-            .map(|answer| HoldAnswer {
-                hold: HoldId(9),
-                answer,
-                by: "carol".parse().unwrap(),
-                reason: "yes".into(),
-            })
-            .to_vec(),
+        answers: [
+            (Answer::Approved, Some("carol")),
+            (Answer::Refused, Some("carol")),
+            (Answer::Refused, None),
+        ]
+        .map(|(answer, by)| HoldAnswer {
+            hold: HoldId(9),
+            answer,
+            by: by.map(|by| by.parse().unwrap()),
+            reason: "yes".into(),
+        })
+        .to_vec(),
     };
     for message in [
         ToHostMessage::State(state),
