@@ -95,6 +95,13 @@ pub enum Met {
     Yes,
 }
 
+impl Met {
+    /// What is known for sure.
+    pub(crate) fn surely(met: bool) -> Self {
+        if met { Self::Yes } else { Self::No }
+    }
+}
+
 impl<'a> Call<'a> {
     /// Of an attempt that is no execution, or of which nothing could be read.
     pub const UNKNOWN: Self = Self {
@@ -179,16 +186,11 @@ impl Clause {
     }
 
     fn met_by(&self, arguments: &[Vec<u8>]) -> Met {
-        let some = |is_met: &dyn Fn(&[u8]) -> bool| {
-            if arguments.iter().any(|argument| is_met(argument)) {
-                Met::Yes
-            } else {
-                Met::No
-            }
-        };
         match self {
             Self::Argument(patterns) => {
-                some(&|argument| patterns.iter().any(|pattern| pattern.matches(argument)))
+                let each = patterns.iter();
+                let each = each.map(|pattern| some(arguments, |one| pattern.met_by(one)));
+                each.max().unwrap_or(Met::No)
             }
             Self::Subcommand(all) => {
                 let alternatives = all.iter().map(|words| subcommand(words, arguments));
@@ -197,14 +199,16 @@ impl Clause {
             Self::Exact { items, more } => {
                 let number =
                     arguments.len() == items.len() || (*more && arguments.len() > items.len());
-                let each = items.iter().zip(arguments).all(|(item, argument)| {
-                    item.as_ref()
-                        .is_none_or(|pattern| pattern.matches(argument))
+                let each = items.iter().zip(arguments).map(|(item, argument)| {
+                    let item = item.as_ref();
+                    item.map_or(Met::Yes, |pattern| pattern.met_by(argument))
                 });
-                if number && each { Met::Yes } else { Met::No }
+                each.chain([Met::surely(number)]).min().unwrap_or(Met::No)
             }
             Self::Option(names) => {
-                some(&|argument| names.iter().any(|name| name.is_given_by(argument)))
+                let each = names.iter();
+                let each = each.map(|name| some(arguments, |one| name.given_by(one)));
+                each.max().unwrap_or(Met::No)
             }
             // Arguments alone say nothing of these.
             Self::Terminal(_) | Self::Parent(_) | Self::Ancestor(_) | Self::Fact { .. } => {
@@ -214,27 +218,33 @@ impl Clause {
     }
 }
 
+/// What the first argument says that may be meant: who gives one that nobody can tell has said enough.
+fn some(arguments: &[Vec<u8>], met: impl Fn(&[u8]) -> Met) -> Met {
+    let mut all = arguments.iter().map(|argument| met(argument));
+    all.find(|met| *met != Met::No).unwrap_or(Met::No)
+}
+
 /// Whether an argument is an option: a dash and something behind it.
 pub(crate) fn is_option(argument: &[u8]) -> bool {
     argument.len() > 1 && argument.starts_with(b"-")
 }
 
+/// Each word is the first argument behind the one before that may be it; surely, if they come first.
 fn subcommand(words: &[ArgPattern], arguments: &[Vec<u8>]) -> Met {
-    let is_word =
-        |word: &ArgPattern, argument: &[u8]| !is_option(argument) && word.matches(argument);
-    let come_first = arguments.len() >= words.len()
-        && words
-            .iter()
-            .zip(arguments)
-            .all(|(word, argument)| is_word(word, argument));
-    if come_first {
-        return Met::Yes;
+    let mut rest = arguments.iter().enumerate();
+    let mut surely = Met::Yes;
+    for (place, word) in words.iter().enumerate() {
+        let found = rest.by_ref().find_map(|(at, argument)| {
+            let met = word.met_by(argument);
+            (!is_option(argument) && met != Met::No).then_some((at, met))
+        });
+        let Some((at, met)) = found else {
+            return Met::No;
+        };
+        let in_place = if at == place { met } else { Met::Maybe };
+        surely = surely.min(in_place);
     }
-    let mut rest = arguments.iter();
-    let in_order = words
-        .iter()
-        .all(|word| rest.any(|argument| is_word(word, argument)));
-    if in_order { Met::Maybe } else { Met::No }
+    surely
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 
 use std::{fmt, str::FromStr};
 
-use stayhand_agent_ebpf::args::letter;
+use stayhand_agent_ebpf::{abi::task::LETTERS_MAX, args::letter};
+
+use super::Met;
 
 /// Bytes of the name of a long option; each may be cut off, and the kernel knows each shortened form.
 const LONG_BYTES_MAX: usize = 40;
@@ -32,16 +34,28 @@ pub enum OptionError {
 }
 
 impl OptionName {
-    /// The specification.
-    pub fn is_given_by(&self, argument: &[u8]) -> bool {
+    /// The specification. Of very many letters the last ones are not looked at, and may be any.
+    pub fn given_by(&self, argument: &[u8]) -> Met {
         match self {
-            Self::Letter(byte) => argument
-                .strip_prefix(b"-")
-                .is_some_and(|letters| !letters.starts_with(b"-") && letters.contains(byte)),
-            Self::Long(word) => argument.strip_prefix(b"--").is_some_and(|given| {
-                let name = given.split(|byte| *byte == b'=').next().unwrap_or_default();
-                !name.is_empty() && word.as_bytes().starts_with(name)
-            }),
+            Self::Letter(byte) => {
+                let letters = argument.strip_prefix(b"-");
+                let letters = letters.filter(|letters| !letters.starts_with(b"-"));
+                let letters = letters.unwrap_or_default();
+                if letters.iter().take(LETTERS_MAX).any(|one| one == byte) {
+                    Met::Yes
+                } else if letters.len() > LETTERS_MAX {
+                    Met::Maybe
+                } else {
+                    Met::No
+                }
+            }
+            Self::Long(word) => {
+                let is_given = argument.strip_prefix(b"--").is_some_and(|given| {
+                    let name = given.split(|byte| *byte == b'=').next().unwrap_or_default();
+                    !name.is_empty() && word.as_bytes().starts_with(name)
+                });
+                Met::surely(is_given)
+            }
         }
     }
 }
@@ -83,7 +97,20 @@ mod tests {
 
     fn given(option: &str, argument: &str) -> bool {
         let option: OptionName = option.parse().unwrap();
-        option.is_given_by(argument.as_bytes())
+        option.given_by(argument.as_bytes()) == Met::Yes
+    }
+
+    #[test]
+    fn of_more_letters_than_are_looked_at_the_rest_may_be_any() {
+        let option: OptionName = "-r".parse().unwrap();
+        let given = |before: usize, end: &str| {
+            let argument = format!("-{}{end}", "v".repeat(before));
+            option.given_by(argument.as_bytes())
+        };
+        assert_eq!(given(LETTERS_MAX - 1, "r"), Met::Yes);
+        assert_eq!(given(LETTERS_MAX, ""), Met::No);
+        assert_eq!(given(LETTERS_MAX, "r"), Met::Maybe);
+        assert_eq!(given(LETTERS_MAX, "v"), Met::Maybe);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use stayhand_agent_ebpf::abi::image::ARG_PATTERN_BYTES;
+use stayhand_agent_ebpf::abi::{image::ARG_PATTERN_BYTES, task::ARG_BYTES_MAX};
+
+use super::Met;
 
 /// Bytes of one side of a pattern; the kernel keeps one byte for the NUL of a literal.
 const SIDE_BYTES_MAX: usize = ARG_PATTERN_BYTES - 1;
@@ -46,14 +48,18 @@ impl ArgPattern {
         self.end.as_deref()
     }
 
-    /// The specification.
-    pub fn matches(&self, argument: &[u8]) -> bool {
-        match &self.end {
-            None => argument == self.start.as_bytes(),
-            Some(end) => argument
-                .strip_prefix(self.start.as_bytes())
-                .is_some_and(|rest| rest.ends_with(end.as_bytes())),
+    /// The specification. The end of a very long argument is not looked at, and may be any.
+    pub fn met_by(&self, argument: &[u8]) -> Met {
+        let Some(end) = &self.end else {
+            return Met::surely(argument == self.start.as_bytes());
+        };
+        let Some(rest) = argument.strip_prefix(self.start.as_bytes()) else {
+            return Met::No;
+        };
+        if !end.is_empty() && argument.len() > ARG_BYTES_MAX {
+            return Met::Maybe;
         }
+        Met::surely(rest.ends_with(end.as_bytes()))
     }
 }
 
@@ -113,7 +119,7 @@ mod tests {
 
     fn matches(pattern: &str, argument: &str) -> bool {
         let pattern: ArgPattern = pattern.parse().unwrap();
-        pattern.matches(argument.as_bytes())
+        pattern.met_by(argument.as_bytes()) == Met::Yes
     }
 
     #[test]

@@ -46,3 +46,30 @@ fn a_document_is_written_out_as_it_was_read() {
         assert!(tree.at(count - 1).is_some() && tree.at(count).is_none());
     }
 }
+
+/// What is looked at of an argument ends somewhere, and not at the same place for letters, beginnings and ends.
+#[test]
+fn arguments_of_any_length_are_judged_alike() {
+    for (name, source) in corpus::policies() {
+        let tree = Tree::read(&source).unwrap();
+        for number in 0..tree.count() {
+            let mut tree = tree.clone();
+            let Some(Tree::Scalar(text, _)) = tree.at(number) else {
+                continue;
+            };
+            if !text.starts_with('-') {
+                continue;
+            }
+            let word = text.clone();
+            for length in [60, 64, 65, 123, 124, 125, 255, 256, 4_000, 5_000] {
+                let Some(Tree::Scalar(text, _)) = tree.at(number) else {
+                    continue;
+                };
+                *text = word.repeat(length / word.len() + 1);
+                let document = tree.write();
+                let examined = std::panic::catch_unwind(|| examine(document.as_bytes()));
+                assert!(examined.is_ok(), "{name}, `{word}` to {length}");
+            }
+        }
+    }
+}
