@@ -341,12 +341,14 @@ impl Agent {
             teller,
             ..
         } = &shared;
+        let holding = Arc::new(AtomicU64::new(0));
         let started = holds::run::start(
             Arc::clone(maps) as _,
             Arc::clone(spool),
             Arc::clone(board),
             teller.clone(),
             shared.identity.boot_id,
+            Arc::clone(&holding),
         );
         let (holds, _) =
             started.map_err(|error| Failure::of("cannot start the hold manager", &error))?;
@@ -383,7 +385,7 @@ impl Agent {
             holds,
             wakes,
             acks: acked,
-            threads: vec![("reconcile", alive)],
+            threads: vec![("reconcile", alive), ("holds", holding)],
             has_state,
         })
     }

@@ -75,6 +75,8 @@ pub struct PolicyStatusView {
     pub behind: Vec<BehindView>,
     /// How many are not named
     pub more: u32,
+    /// The newest version says nothing: the policy was removed
+    pub removed: bool,
 }
 
 /// A host that does not enforce the newest version.

@@ -3,6 +3,7 @@
 use std::{
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
@@ -22,6 +23,8 @@ use crate::{
     tell::Teller,
 };
 
+/// A round at least: who waits for rounds takes the thread for wedged after some of these.
+const ROUND_NS: u64 = 10_000_000_000;
 /// Between two comparisons of the counts of pending holds with the holds.
 const RECOUNT_NS: u64 = 60_000_000_000;
 
@@ -57,6 +60,7 @@ pub fn start(
     board: Arc<Board>,
     teller: Teller,
     boot_id: Uuid,
+    alive: Arc<AtomicU64>,
 ) -> Result<(Inbox, JoinHandle<()>), SpoolError> {
     let mut rows = Vec::new();
     for (id, bytes) in spool.holds()? {
@@ -74,6 +78,7 @@ pub fn start(
     let world = RealWorld::new(Arc::clone(&maps), spool, board);
     let thread = Thread {
         boot_id,
+        alive,
         maps,
         teller,
         continues: vec![],
@@ -93,6 +98,7 @@ pub fn start(
 
 struct Thread {
     boot_id: Uuid,
+    alive: Arc<AtomicU64>,
     maps: SharedHolds,
     teller: Teller,
     continues: Vec<Continue>,
@@ -110,11 +116,13 @@ impl Thread {
         let noter = world.noter();
         let mut manager = Manager::new(world, rows, self.boot_id, &Now::read());
         loop {
+            self.alive.fetch_add(1, Ordering::Relaxed);
             let now = Now::read();
             let next_ns = manager
                 .tick(&now)
                 .min(self.continue_again(&now))
-                .min(self.recount(&now));
+                .min(self.recount(&now))
+                .min(now.boot_ns.saturating_add(ROUND_NS));
             let wait = Duration::from_nanos(next_ns.saturating_sub(now.boot_ns));
             let message = match messages.recv_timeout(wait) {
                 Ok(message) => message,

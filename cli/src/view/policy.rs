@@ -173,7 +173,7 @@ impl View for Policy {
             (
                 "removed",
                 if self.removed {
-                    "yes: it counts nowhere, and earlier revisions stay".to_owned()
+                    "yes: it counts on no host that has this revision".to_owned()
                 } else {
                     String::new()
                 },

@@ -39,6 +39,8 @@ pub(crate) struct Proposal {
     /// The policy is to be removed
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) removes: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) source: String,
 }
@@ -68,6 +70,7 @@ impl Proposal {
             end_time: parts::time(wire.end_time),
             revision: Some(wire.revision).filter(|revision| *revision != 0),
             removes: wire.removes,
+            reason: parts::text(wire.reason),
             source: wire.source,
         }
     }
@@ -152,6 +155,10 @@ impl View for Proposal {
             ("proposal", self.number()),
             ("policy", safe(&self.policy)),
             ("replaces", self.replaces()),
+            (
+                "reason",
+                self.reason.as_deref().map(safe).unwrap_or_default(),
+            ),
             (
                 "roll-out",
                 self.rollout.as_ref().map(Plan::shown).unwrap_or_default(),

@@ -183,6 +183,9 @@ pub(crate) struct PolicyStatus {
     behind: Vec<Behind>,
     /// Hosts behind that are not named
     more: u32,
+    /// The policy was removed; `enforced` are the hosts that have let go of it
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removed: bool,
 }
 
 /// A host that does not enforce the newest revision.
@@ -216,6 +219,7 @@ impl PolicyStatus {
             enforced: wire.enforced,
             behind: behind.collect(),
             more: wire.more,
+            removed: wire.removed,
         }
     }
 
@@ -229,11 +233,12 @@ impl PolicyStatus {
     pub(crate) fn shown(&self, moment: &Moment) -> String {
         let (enforced, hosts) = (self.enforced, self.hosts);
         let s = if hosts == 1 { "" } else { "s" };
-        let mut lines = vec![format!(
-            "policy {} revision {}: enforced on {enforced} of {hosts} host{s}",
-            safe(&self.policy),
-            self.revision
-        )];
+        let policy = format!("policy {} revision {}", safe(&self.policy), self.revision);
+        let mut lines = vec![if self.removed {
+            format!("{policy}: removed, {enforced} of {hosts} host{s} let go of it")
+        } else {
+            format!("{policy}: enforced on {enforced} of {hosts} host{s}")
+        }];
         if let Some(rollout) = &self.rollout {
             lines.push(format!("  roll-out: {}", rollout.shown()));
             if rollout.is_running() {

@@ -117,6 +117,8 @@ fn outcomes_are_compared_with_the_flags_that_are_said_to_be_set() {
     compared(&old, &new, &["--flag", "incident", "--flag", "freeze"])
         .exits(0)
         .says("0 outcomes change");
+    compared(&old, &new, &["--flag", "incidnt"])
+        .says("no rule of either version names flag `incidnt`");
     compared(&old, &new, &["--flag", "incident", "--no-flags"]).exits(2);
 }
 

@@ -337,7 +337,7 @@ fn there_is_nothing_to_go_back_to_before_the_first_revision_or_behind_the_newest
     });
     fake.run(&["policy", "rollback", "baseline"])
         .exits(1)
-        .says("has no revision before 1");
+        .says("has no revision before 1 that counted");
     assert_eq!(fake.asked().len(), 1);
 }
 
@@ -362,6 +362,54 @@ fn a_removal_asks_for_a_reason_and_says_how_to_take_it_back() {
             "remove policies/baseline in place of \"\": it is old, false",
         ]
     );
+}
+
+#[test]
+fn going_back_passes_over_what_removed_the_policy_and_what_was_stopped() {
+    let removed = |revision| v1::Policy {
+        revision,
+        removed: true,
+        source: String::new(),
+        ..stored()
+    };
+    let stopped = v1::Policy {
+        revision: 2,
+        rollout: Some(v1::PolicyRollout {
+            revision: 2,
+            before_revision: 1,
+            state: v1::policy_rollout::State::Stopped.into(),
+            replaced_by: 3,
+            ..Default::default()
+        }),
+        ..stored()
+    };
+    let first = v1::Policy {
+        revision: 1,
+        ..stored()
+    };
+    let fake = Fake::new(Told {
+        policies: vec![removed(3), stopped, first],
+        ..Told::default()
+    });
+    fake.run(&["policy", "rollback", "baseline"])
+        .exits(0)
+        .says("counts nowhere since revision 3: all of revision 1 is new");
+    let asked = fake.asked();
+    let bytes = GOOD.len();
+    let last = format!("apply {bytes} bytes in place of 3, false");
+    assert_eq!(asked.last(), Some(&last), "{asked:?}");
+    let again = v1::Policy {
+        revision: 4,
+        ..stored()
+    };
+    let fake = Fake::new(Told {
+        policies: vec![again, removed(3)],
+        ..Told::default()
+    });
+    fake.run(&["policy", "rollback", "baseline", "--to", "3"])
+        .exits(1)
+        .says("revision 3 removed the policy");
+    assert_eq!(fake.asked().len(), 2);
 }
 
 #[test]

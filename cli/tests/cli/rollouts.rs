@@ -82,6 +82,7 @@ fn status(state: State, behind: Vec<v1::HostBehind>) -> v1::PolicyStatus {
         enforced: 1,
         behind,
         more: 0,
+        removed: false,
     }
 }
 

@@ -137,7 +137,9 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::PolicyTests { .. } => (Code::InvalidArgument, "POLICY_TESTS_FAILED"),
         Error::FloorName(_) => (Code::InvalidArgument, "FLOOR_NAME"),
         Error::PermissionInUse { .. } => (Code::FailedPrecondition, "PERMISSION_IN_USE"),
-        Error::PolicyInUse { .. } => (Code::FailedPrecondition, "POLICY_IN_USE"),
+        Error::PolicyInUse { .. } | Error::PolicyHolds { .. } => {
+            (Code::FailedPrecondition, "POLICY_IN_USE")
+        }
         Error::PolicySet(_) => (Code::InvalidArgument, "POLICY_SET_OVER_LIMIT"),
         Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
         Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),

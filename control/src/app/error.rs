@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     grant, hold,
-    id::{FlagName, GrantId, HostId, PolicyName, ProposalId, Revision, UserName},
+    id::{FlagName, GrantId, HoldId, HostId, PolicyName, ProposalId, Revision, UserName},
     key::PermissionRef,
     policy::{Diagnostic, compile::CompileError, floor, profile},
     prefix::PrefixError,
@@ -278,6 +278,18 @@ pub enum Error {
         /// Which grants, and whose
         grants: Vec<(GrantId, UserName)>,
     },
+    /// Actions wait for an answer because of a policy that is to be removed.
+    #[error(
+        "actions wait because of policy `{policy}`, which cannot be removed before they are answered and their hosts have carried that \
+         out: {}; `stayhand hold ls` shows them",
+        waiting(.holds)
+    )]
+    PolicyHolds {
+        /// The policy
+        policy: PolicyName,
+        /// Which holds
+        holds: Vec<HoldId>,
+    },
     /// Live grants were asked for by a profile that the policy would no longer give them by.
     #[error(
         "live grants have profile `{profile}`, and the policy no longer gives what they carry ({gone}): {}; revoke them first, or wait \
@@ -348,6 +360,18 @@ fn carried(grants: &[(GrantId, UserName)]) -> String {
         .collect();
     if grants.len() > GRANTS_SHOWN {
         named.push(format!("and {} more", grants.len() - GRANTS_SHOWN));
+    }
+    named.join(", ")
+}
+
+fn waiting(holds: &[HoldId]) -> String {
+    let mut named: Vec<String> = holds
+        .iter()
+        .take(GRANTS_SHOWN)
+        .map(HoldId::to_string)
+        .collect();
+    if holds.len() > GRANTS_SHOWN {
+        named.push(format!("and {} more", holds.len() - GRANTS_SHOWN));
     }
     named.join(", ")
 }

@@ -131,7 +131,7 @@ impl App {
         if let Some(stages) = &self.changes {
             let policy = view::policy(stored.clone(), vec![], None);
             let approval = Progress::new(stages.clone(), stored.create_time);
-            let proposal = self.propose(write, stored, plan, approval, "").await?;
+            let proposal = self.propose(write, stored, plan, approval, None).await?;
             return Ok(Applied {
                 policy,
                 changed: false,

@@ -36,7 +36,7 @@ impl App {
         stored: StoredPolicy,
         rollout: Option<Plan>,
         approval: Progress,
-        reason: &str,
+        reason: Option<String>,
     ) -> Result<Proposal, Error> {
         let now = stored.create_time;
         let waiting = write.waiting_proposals(now).await?;
@@ -47,6 +47,7 @@ impl App {
         let proposal = Proposal {
             id: ProposalId(1),
             removes: stored.is_removed(),
+            reason: reason.clone(),
             policy: stored.name,
             base,
             source: stored.source,
@@ -58,7 +59,11 @@ impl App {
             state: ProposalState::Pending,
         };
         let proposal = write.insert_proposal(proposal).await?;
-        let record = proposal.record(PolicyChange::Proposed, &proposal.by, reason);
+        let record = proposal.record(
+            PolicyChange::Proposed,
+            &proposal.by,
+            &reason.unwrap_or_default(),
+        );
         write.audit_policy(record, now).await?;
         write.commit().await?;
         // A roll-out may have been stopped in the same transaction.
@@ -128,7 +133,7 @@ impl App {
         let cause = Cause {
             proposal: Some(id),
             rollout: plan,
-            reason: None,
+            reason: proposal.reason.clone(),
         };
         self.insert(write, stored, cause).await?;
         Ok(proposal)

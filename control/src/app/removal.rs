@@ -1,5 +1,6 @@
-//! Removing a policy: a revision that says nothing becomes the newest one. Earlier revisions stay, for whoever looks back, for what
-//! they hold until somebody answers, and for a roll-back.
+//! Removing a policy: a revision that says nothing becomes the newest one. Earlier revisions stay, for whoever looks back and for
+//! a roll-back. Nothing is removed that grants carry, or that an action waits for: without its rule a held call goes on with
+//! whatever wakes it, a refusal included.
 
 use stayhand_guardrail::{
     approval::Progress,
@@ -82,7 +83,9 @@ impl App {
         if let Some(stages) = &self.changes {
             let policy = view::policy(stored.clone(), vec![], None);
             let approval = Progress::new(stages.clone(), stored.create_time);
-            let proposal = self.propose(write, stored, None, approval, &reason).await?;
+            let proposal = self
+                .propose(write, stored, None, approval, Some(reason))
+                .await?;
             return Ok(Removed {
                 policy,
                 proposal: Some(proposal),
@@ -100,8 +103,8 @@ impl App {
     }
 }
 
-/// Whoever holds a live grant was promised what it carries: a policy that gives it is not removed, and says whose grants have to
-/// go first.
+/// Whoever holds a live grant was promised what it carries, and whoever is held waits for an answer that counts: a policy in use
+/// is not removed, and says what has to be over first.
 pub(super) async fn takes_nothing_in_use(
     write: &mut Write<'_>,
     name: &PolicyName,
@@ -113,11 +116,18 @@ pub(super) async fn takes_nothing_in_use(
     });
     let grants: Vec<(GrantId, UserName)> =
         of_policy.map(|one| (one.id, one.user.clone())).collect();
-    if grants.is_empty() {
+    if !grants.is_empty() {
+        return Err(Error::PolicyInUse {
+            policy: name.clone(),
+            grants,
+        });
+    }
+    let holds = write.open_holds_of(name).await?;
+    if holds.is_empty() {
         return Ok(());
     }
-    Err(Error::PolicyInUse {
+    Err(Error::PolicyHolds {
         policy: name.clone(),
-        grants,
+        holds: holds.iter().map(|one| one.hold.id).collect(),
     })
 }

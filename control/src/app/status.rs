@@ -30,10 +30,14 @@ impl App {
         let stored = self.store().policies().await?;
         let wanted = stored
             .into_iter()
-            .filter(|one| only.map_or(!one.is_removed(), |only| one.name == *only));
+            .filter(|one| only.is_none_or(|only| one.name == *only));
         let (hosts, mut all) = (self.all_hosts().await?, Vec::new());
         for one in wanted {
-            all.push(self.status_of(&one, &hosts).await?);
+            let status = self.status_of(&one, &hosts).await?;
+            // A removed policy is over once every host has let go of it.
+            if only.is_some() || !status.removed || status.enforced < status.hosts {
+                all.push(status);
+            }
         }
         match only {
             Some(name) if all.is_empty() => Err(Error::UnknownPolicy {
@@ -80,6 +84,7 @@ impl App {
             enforced,
             behind,
             more,
+            removed: stored.is_removed(),
         };
         if let Some(rollout) = rollout {
             self.add_rollout(&mut status, rollout, hosts).await?;

@@ -5,7 +5,7 @@ use stayhand_guardrail::{
     event::{EventKind, HoldChanged},
     hold::Hold,
     host::{Answer, HoldAnswer},
-    id::{HoldId, HostId},
+    id::{HoldId, HostId, PolicyName},
     prefix::IdPrefix,
     time::UnixMs,
 };
@@ -144,6 +144,27 @@ impl Write<'_> {
                 .fetch_all(&mut *self.tx)
                 .await?;
         rows.into_iter().map(HoldRow::read).collect()
+    }
+
+    /// Holds of rules of this policy, of every host, that are not over, or whose answer their host has not carried out.
+    pub async fn open_holds_of(
+        &mut self,
+        policy: &PolicyName,
+    ) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds
+                 WHERE is_over = 0 OR id IN (SELECT hold FROM hold_answers WHERE is_done = 0)",
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let mut of_policy = Vec::new();
+        for row in rows {
+            let stored = row.read()?;
+            if stored.hold.rule.policy == *policy {
+                of_policy.push(stored);
+            }
+        }
+        Ok(of_policy)
     }
 
     /// Holds that count as pending although a stage of their approval has had its time, the earliest first; not those that

@@ -1,11 +1,17 @@
 //! Removing a policy: it counts nowhere, its revisions stay, and what somebody was promised stays with him.
 
 use stayhand_control::config::Changes;
-use stayhand_proto::v1::{self, policy_changed_event::Change, policy_proposal::State};
+use stayhand_guardrail::{host::Answer, time::DurationMs};
+use stayhand_proto::v1::{
+    self, change_rollout_request::Change as Step, policy_changed_event::Change,
+    policy_proposal::State,
+};
 use tonic::{Code, Status};
 
 use crate::{
     agent::{HostStream, hello},
+    holds,
+    rollouts::{change, plan, roll_out},
     world::{PROD, World, create, failed, other_policy},
 };
 
@@ -171,4 +177,55 @@ async fn where_changes_take_two_people_nobody_alone_removes_a_policy() {
     let approved = approve(&removal.name).await.unwrap();
     assert_eq!((approved.state(), approved.revision), (State::Applied, 2));
     assert_eq!(listed(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_something_waits_because_of_is_not_removed_before_the_answer() {
+    let world = World::with_policy().await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
+    holds::report(&world, &stream, holds::hold(7, DurationMs::from_secs(60))).await;
+    failed(
+        remove(&world, "prod", "").await,
+        Code::FailedPrecondition,
+        "POLICY_IN_USE",
+        "0000000000000007",
+    );
+    world.login("carol", false);
+    holds::refuse(&world, "holds/0000000000000007")
+        .await
+        .unwrap();
+    let told = stream.state_with(|state| !state.answers.is_empty()).await;
+    assert_eq!(told.answers[0].answer, Answer::Refused);
+    // The host has not said yet that the call ended: with its rule gone it would go on.
+    failed(
+        remove(&world, "prod", "").await,
+        Code::FailedPrecondition,
+        "POLICY_IN_USE",
+        "answer",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_roll_out_nothing_is_removed_and_what_was_stopped_ends_with_the_policy() {
+    let world = World::with_policy().await;
+    let other = PROD.replace("ports: [5432]", "ports: [5433]");
+    roll_out(&world, &other, plan(None, 3_600)).await.unwrap();
+    failed(
+        remove(&world, "prod", "").await,
+        Code::FailedPrecondition,
+        "ROLLOUT_RUNS",
+        "is being rolled out",
+    );
+    change(&world, Step::Stop).await.unwrap();
+    remove(&world, "prod", "2").await.unwrap();
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    assert_eq!(next_state(&mut stream).await, Vec::<String>::new());
+    assert!(change(&world, Step::Resume).await.is_err());
+    // Rolled out anew it is a new policy: outside of the canary hosts there is nothing before it.
+    let anew = roll_out(&world, PROD, plan(None, 3_600)).await.unwrap();
+    let rollout = anew.policy.unwrap().rollout.unwrap();
+    assert_eq!((rollout.revision, rollout.before_revision), (4, 0));
+    let mut elsewhere = HostStream::open(world.host_channel().await, hello(0)).await;
+    assert_eq!(next_state(&mut elsewhere).await, Vec::<String>::new());
 }

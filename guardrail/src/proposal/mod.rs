@@ -28,6 +28,8 @@ pub struct Proposal {
     pub source: String,
     /// The policy is to be removed; there is no document then
     pub removes: bool,
+    /// Why, where somebody had to say: of a removal
+    pub reason: Option<String>,
     /// How it comes to the hosts; none where all get it at once
     pub rollout: Option<rollout::Plan>,
     /// Who proposed it

@@ -28,6 +28,7 @@ fn proposal(count: u32) -> Proposal {
         policy: "prod".parse().unwrap(),
         base: Revision(3),
         removes: false,
+        reason: None,
         source: "…".to_owned(),
         rollout: None,
         by: name("alice"),

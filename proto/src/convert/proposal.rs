@@ -65,6 +65,7 @@ impl From<Proposal> for v1::PolicyProposal {
             base,
             source,
             removes,
+            reason,
             rollout,
             by,
             create_time,
@@ -95,6 +96,7 @@ impl From<Proposal> for v1::PolicyProposal {
             revision,
             rollout: rollout.map(Into::into),
             removes,
+            reason: reason.unwrap_or_default(),
         }
     }
 }
@@ -118,6 +120,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             revision,
             rollout,
             removes,
+            reason,
         } = wire;
         let Approval::Plan(approval) = message("approval", approval)? else {
             return Err(Invalid::new("approval", "has no stages"));
@@ -147,6 +150,7 @@ impl TryFrom<v1::PolicyProposal> for Proposal {
             base: Revision(base_revision),
             source: document(source)?,
             removes,
+            reason: Some(text("reason", reason)?).filter(|reason| !reason.is_empty()),
             rollout: optional("rollout", rollout)?,
             by: id("proposed_by", &proposed_by)?,
             create_time: time("create_time", create_time)?,

@@ -221,6 +221,7 @@ impl From<PolicyStatusView> for v1::PolicyStatus {
             enforced,
             behind,
             more,
+            removed,
         } = view;
         Self {
             policy: name::policy(&policy),
@@ -234,6 +235,7 @@ impl From<PolicyStatusView> for v1::PolicyStatus {
             enforced,
             behind: behind.into_iter().map(Into::into).collect(),
             more,
+            removed,
         }
     }
 }

@@ -2115,6 +2115,9 @@ pub struct PolicyProposal {
     /// The policy is to be removed: there is no source.
     #[prost(bool, tag = "15")]
     pub removes: bool,
+    /// Why, where somebody had to say: of a removal.
+    #[prost(string, tag = "16")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `PolicyProposal`.
 pub mod policy_proposal {
@@ -2369,6 +2372,9 @@ pub struct PolicyStatus {
     pub behind: ::prost::alloc::vec::Vec<HostBehind>,
     #[prost(uint32, tag = "11")]
     pub more: u32,
+    /// The newest revision says nothing: the policy was removed, and `enforced` are the hosts that have let go of it.
+    #[prost(bool, tag = "12")]
+    pub removed: bool,
 }
 /// A host that does not enforce the newest revision of a policy.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

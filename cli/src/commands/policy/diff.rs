@@ -110,6 +110,12 @@ struct Outcome {
     rule: Option<String>,
 }
 
+/// Whether a rule counts while this flag is set.
+fn names(policy: &Policy, flag: &FlagName) -> bool {
+    let mut whens = policy.rules.iter().filter_map(|rule| rule.when.as_ref());
+    whens.any(|when| when.flags.contains(flag))
+}
+
 pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
     if diff.old == "-" && diff.new == "-" {
         return Err(Failure::general(
@@ -117,6 +123,11 @@ pub(super) fn run(diff: &Diff, screen: &Screen) -> Result<(), Failure> {
         ));
     }
     let (old, new) = (policy(&diff.old, screen)?, policy(&diff.new, screen)?);
+    for flag in &diff.flags {
+        if !names(&old, flag) && !names(&new, flag) {
+            screen.note(&format!("no rule of either version names flag `{flag}`"));
+        }
+    }
     let report = Report::between(&old, &new, diff.set_flags());
     match screen.format_or(Format::Table) {
         Format::Table => {

@@ -13,8 +13,8 @@ use crate::{
 /// Remove a policy: its rules count on no host any more
 ///
 /// What it restricted is free from then on, unless another policy restricts it. Its revisions stay: `policy rollback` makes one
-/// of them count again. Grants that carry its permissions have to be over. What its rules hold at that moment still waits for
-/// an answer. Where changes take several people (`policies.stages` of the control plane), this makes a proposal.
+/// of them count again. Grants that carry its permissions have to be over, and what its rules hold has to be answered. What a host
+/// holds because of it before it hears of the removal goes on with whatever wakes it, a refusal included. Where changes take several people (`policies.stages` of the control plane), this makes a proposal.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

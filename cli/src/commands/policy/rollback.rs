@@ -1,13 +1,13 @@
 //! `stayhand policy rollback`: makes the document of an earlier revision the newest one.
 
-use stayhand_guardrail::{id::PolicyName, policy::Policy, text::safe};
+use stayhand_guardrail::{id::PolicyName, policy::Policy};
 
 use super::{
     apply::{Submission, check, submit},
     diff::Report,
     find,
 };
-use crate::{args::Global, failure::Failure, screen::Screen, view};
+use crate::{args::Global, client::Control, failure::Failure, screen::Screen, view};
 
 /// Make the document of an earlier revision the newest one
 ///
@@ -22,7 +22,7 @@ pub(crate) struct Rollback {
     /// Name of the policy
     #[arg(value_name = "NAME")]
     name: PolicyName,
-    /// Revision to go back to [default: the one before the newest]
+    /// Revision to go back to [default: the one before that counted: none that removed the policy, none whose roll-out was stopped]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     to: Option<u64>,
     /// Check everything, change nothing
@@ -40,8 +40,17 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let control = global.control().await?;
     let newest = find(&control, &rollback.name, 0).await?;
-    let to = target(rollback.to, &newest)?;
-    let earlier = find(&control, &rollback.name, to).await?;
+    let earlier = match rollback.to {
+        Some(to) => asked_for(to, &newest, &control, &rollback.name).await?,
+        None => last_good(&newest, &control, &rollback.name).await?,
+    };
+    let to = earlier.revision;
+    if newest.removed {
+        screen.note(&format!(
+            "the policy counts nowhere since revision {}: all of revision {to} is new",
+            newest.revision
+        ));
+    }
     if let (Some(now), Some(then)) = (parsed(&newest), parsed(&earlier)) {
         let report = Report::between(&now, &then, None);
         screen.note(&(report.text(screen) + &report.remarks()));
@@ -63,20 +72,51 @@ pub(super) async fn run(
     submit(submission, &control, global, screen).await
 }
 
-fn target(to: Option<u64>, newest: &view::Policy) -> Result<u64, Failure> {
-    let (name, now) = (safe(&newest.name), newest.revision);
-    match to {
-        Some(to) if to < now => Ok(to),
-        Some(to) => Err(Failure::general(format!(
+/// A revision that somebody named.
+async fn asked_for(
+    to: u64,
+    newest: &view::Policy,
+    control: &Control,
+    name: &PolicyName,
+) -> Result<view::Policy, Failure> {
+    let now = newest.revision;
+    if to >= now {
+        return Err(Failure::general(format!(
             "policy {name} is at revision {now}: {to} is not before it"
-        ))),
-        // Where its roll-out is not done, that is what most hosts have.
-        None if newest.standing() != now && newest.standing() > 0 => Ok(newest.standing()),
-        None if newest.standing() == now && now > 1 => Ok(now - 1),
-        None => Err(Failure::general(format!(
-            "policy {name} has no revision before {now}"
-        ))),
+        )));
     }
+    let earlier = find(control, name, to).await?;
+    if earlier.removed {
+        return Err(
+            Failure::general(format!("revision {to} removed the policy: it says nothing"))
+                .hint("`stayhand policy remove` removes it"),
+        );
+    }
+    Ok(earlier)
+}
+
+/// The revision before that counted last: none that removed the policy, and none whose roll-out was stopped.
+async fn last_good(
+    newest: &view::Policy,
+    control: &Control,
+    name: &PolicyName,
+) -> Result<view::Policy, Failure> {
+    let now = newest.revision;
+    let mut candidates = match newest.standing() {
+        // Where its roll-out is not done, that is what most hosts have.
+        standing if standing != now => (1..=standing).rev(),
+        _ => (1..=now.saturating_sub(1)).rev(),
+    };
+    while let Some(revision) = candidates.next() {
+        let earlier = find(control, name, revision).await?;
+        if !earlier.removed && earlier.stopped().is_none() {
+            return Ok(earlier);
+        }
+    }
+    Err(Failure::general(format!(
+        "policy {name} has no revision before {now} that counted"
+    ))
+    .hint("`--to N` takes one whose roll-out was stopped"))
 }
 
 /// None where this version cannot read it any more: there is nothing to compare, and the check says why.

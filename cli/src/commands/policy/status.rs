@@ -39,7 +39,7 @@ pub(super) async fn run(status: &Status, global: &Global, screen: &Screen) -> Re
     let found = control.policy_status(status.name.as_ref()).await?;
     match screen.format_or(Format::Table) {
         Format::Table if found.is_empty() => {
-            screen.note("no policy has been applied; `stayhand policy apply FILE` does");
+            screen.note("no policy counts; `stayhand policy apply FILE` makes one count");
         }
         Format::Table => {
             let shown = found.iter().map(|one| one.shown(&screen.moment()));
