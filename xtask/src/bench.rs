@@ -19,7 +19,7 @@ use crate::vm::protocol::Line;
 /// Counting is a single thread and slower: ten thousand rules are compiled for minutes, and longer on a busy machine.
 const SILENCE: Duration = Duration::from_mins(30);
 /// Far above what all rows take.
-const OVERALL: Duration = Duration::from_mins(120);
+const OVERALL: Duration = Duration::from_hours(2);
 /// Two runs may differ by this share.
 const AGREEMENT: f64 = 0.005;
 /// Console lines quoted after a bad end.

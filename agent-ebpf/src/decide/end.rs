@@ -96,7 +96,7 @@ impl End {
             matched.effect,
             effect::ALERT | effect::ALLOW | effect::PERMISSION
         ) {
-            self.on_loss &= matched.flags as u32;
+            self.on_loss &= u32::from(matched.flags);
         }
         match matched.effect {
             effect::REQUIRE_GRANT => {

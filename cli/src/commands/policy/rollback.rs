@@ -102,12 +102,12 @@ async fn last_good(
     name: &PolicyName,
 ) -> Result<view::Policy, Failure> {
     let now = newest.revision;
-    let mut candidates = match newest.standing() {
+    let candidates = match newest.standing() {
         // Where its roll-out is not done, that is what most hosts have.
         standing if standing != now => (1..=standing).rev(),
         _ => (1..=now.saturating_sub(1)).rev(),
     };
-    while let Some(revision) = candidates.next() {
+    for revision in candidates {
         let earlier = find(control, name, revision).await?;
         if !earlier.removed && earlier.stopped().is_none() {
             return Ok(earlier);
