@@ -42,6 +42,7 @@ mod places;
 mod presets;
 mod profiles;
 mod rates;
+mod removal;
 mod rollouts;
 mod schedules;
 mod service;
@@ -91,6 +92,7 @@ const LISTS: &[&[Scenario]] = &[
     presets::SCENARIOS,
     schedules::SCENARIOS,
     rates::SCENARIOS,
+    removal::SCENARIOS,
     rollouts::SCENARIOS,
     losses::SCENARIOS,
     defaults::SCENARIOS,

@@ -47,6 +47,17 @@ fn change(host: &Host, change: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the host enforces what it is to have in this phase.
+fn enforced(host: &Host, phase: &str) -> Result<()> {
+    wait::until_ok(wait::SOON, &format!("the host in phase {phase}"), || {
+        let status = host.json(&["policy", "status", "rolled"])?;
+        let at = |pointer: &str| status.pointer(pointer).cloned().unwrap_or_default();
+        let in_phase = at("/items/0/rollout/state") == phase;
+        let waits = at("/items/0/waits_for") != serde_json::Value::Null;
+        Ok((in_phase && !waits).then_some(()))
+    })
+}
+
 fn watched_then_stopped(ctx: &mut Ctx) -> Result<()> {
     fs::create_dir_all("/srv/work")?;
     fs::write(FILE, "rolled out")?;
@@ -60,8 +71,10 @@ fn watched_then_stopped(ctx: &mut Ctx) -> Result<()> {
     let apply = ["policy", "apply", NEW, "--roll-out", "--monitor", "1h"];
     let canary = ["--canary", "env=canary", "--canary-for", "1h"];
     host.cli(&[&apply[..], &canary[..]].concat())?.ok()?;
+    enforced(&host, "monitor")?;
+    // Once only, here and below: ten would be a jump, and stop it.
+    ensure!(write(&mut alice)? == 0, "denied by what is only watched");
     wait::until_ok(wait::SOON, "a would-have of the new revision", || {
-        ensure!(write(&mut alice)? == 0, "denied by what is only watched");
         let events = host.events()?;
         let mut words = events.iter().map(ToString::to_string);
         let is_told = |event: &String| event.contains("would-have") && event.contains(FILE);
@@ -69,9 +82,9 @@ fn watched_then_stopped(ctx: &mut Ctx) -> Result<()> {
     })?;
     ctx.step("on the canary hosts, of which this is one");
     change(&host, &["--advance", "monitor"])?;
-    wait::until_ok(wait::SOON, "the new revision to count", || {
-        Ok((write(&mut alice)? == EPERM).then_some(()))
-    })?;
+    enforced(&host, "canary")?;
+    let result = write(&mut alice)?;
+    ensure!(result == EPERM, "the canary host gives {result}");
     ctx.step("stopped");
     change(&host, &["--stop"])?;
     wait::until_ok(wait::SOON, "the revision before to count", || {
