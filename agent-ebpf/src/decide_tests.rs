@@ -383,8 +383,12 @@ fn placed(all: &mut [Seen], orders: &[u32]) {
         seen.entry.rule = u64::from(number);
         seen.entry.rate = number;
         seen.entry.order = *order;
-        // Each of the three has another part of them.
-        seen.entry.flags = seen.entry.flags & !entry_flag::ON_LOSS | (number & 3) << 3;
+        // Each of the three says something else of losses.
+        seen.entry.flags |= match number {
+            1 => entry_flag::WAITS_WITHOUT_AGENT,
+            2 => entry_flag::GOES_ON_UNRECORDED,
+            _ => entry_flag::ON_LOSS,
+        };
     }
 }
 

@@ -11,7 +11,8 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{answer, class, counter, op, reason, verdict},
         hold::{HoldEntry, HoldKey},
-        image::{ACTIVE_AGENT, agent_lives, entry_flag},
+        image::{ACTIVE_AGENT, entry_flag},
+        pulse::agent_lives,
         record::record_flag,
         task::{Said, Scratch, TaskState, plan},
     },

@@ -341,16 +341,14 @@ impl Agent {
             teller,
             ..
         } = &shared;
-        let holding = Arc::new(AtomicU64::new(0));
         let started = holds::run::start(
             Arc::clone(maps) as _,
             Arc::clone(spool),
             Arc::clone(board),
             teller.clone(),
             shared.identity.boot_id,
-            Arc::clone(&holding),
         );
-        let (holds, _) =
+        let (holds, holding) =
             started.map_err(|error| Failure::of("cannot start the hold manager", &error))?;
         let (wakes, woken) = channel();
         let (acks, acked) = watch::channel(None);

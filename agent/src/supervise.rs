@@ -10,7 +10,7 @@ use std::{
 };
 
 use sd_notify::NotifyState;
-use stayhand_agent_ebpf::abi::image::AGENT_SPEAKS_MS;
+use stayhand_agent_ebpf::abi::pulse::AGENT_SPEAKS_MS;
 
 /// A thread that has not come round for so long is wedged. Labelling many objects on a slow disk takes seconds.
 const WEDGED: Duration = Duration::from_mins(1);

@@ -16,21 +16,11 @@ pub const ACTIVE_CHANGES: u32 = 2;
 /// that is about nothing else need not know who asks. What a new image names is taken out before its flip, and what only
 /// the old one named is put in after it; likewise the addresses of `UNRULED_NETS`.
 pub const ACTIVE_UNRULED: u32 = 3;
-/// `ACTIVE[ACTIVE_AGENT]` is when the agent last said that all of it goes on, on `CLOCK_BOOTTIME`; 0 once it ends.
+/// `ACTIVE[ACTIVE_AGENT]` is when the agent last said that all of it goes on, on `CLOCK_BOOTTIME`; 0 once it ends. See
+/// [`super::pulse`].
 pub const ACTIVE_AGENT: u32 = 4;
 /// Entries of the `ACTIVE` map.
 pub const ACTIVE_ENTRIES: u32 = 5;
-/// How often the agent says that all of it goes on.
-pub const AGENT_SPEAKS_MS: u64 = 1_000;
-/// An agent that has not spoken for so long is taken for dead: a busy host may keep it from running for seconds.
-pub const AGENT_SILENT_NS: u64 = 10_000_000_000;
-
-/// Whether an agent that spoke last at `spoke_ns` is taken for alive at `now_ns`, both on `CLOCK_BOOTTIME`. It may speak
-/// while the kernel looks.
-#[inline(always)]
-pub const fn agent_lives(spoke_ns: u64, now_ns: u64) -> bool {
-    spoke_ns != 0 && now_ns < spoke_ns.saturating_add(AGENT_SILENT_NS)
-}
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 /// Bit of `ACTIVE[ACTIVE_IMAGE]` for an image of generation 0, which a host makes of its own before the control plane ever sent
@@ -523,18 +513,6 @@ const _: () = assert!(size_of::<Settings>() == 24);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_agent_that_never_spoke_ended_or_fell_silent_is_not_alive() {
-        let alive = |spoke, now| agent_lives(spoke, now);
-        for now in [0, 1, AGENT_SILENT_NS, u64::MAX] {
-            assert!(!alive(0, now));
-        }
-        assert!(alive(5, 5) && alive(5, 4 + AGENT_SILENT_NS));
-        assert!(!alive(5, 5 + AGENT_SILENT_NS));
-        // It spoke after the clock was read.
-        assert!(alive(u64::MAX, 5));
-    }
 
     #[test]
     fn an_image_of_the_host_itself_is_an_image_and_has_generation_0() {

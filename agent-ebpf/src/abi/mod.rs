@@ -12,6 +12,7 @@ pub mod loaded;
 pub mod net;
 pub mod offsets;
 pub mod place;
+pub mod pulse;
 pub mod rate;
 pub mod record;
 pub mod schedule;

@@ -6,7 +6,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -53,15 +52,14 @@ pub type Inbox = Sender<Message>;
 /// Wake-ups of a process that was stopped without a hold: over some seconds.
 const CONTINUES_MAX: u32 = 10;
 
-/// Starts the thread with what the journal has.
+/// Starts the thread with what the journal has: its inbox, and what it counts its rounds in.
 pub fn start(
     maps: SharedHolds,
     spool: Arc<Spool>,
     board: Arc<Board>,
     teller: Teller,
     boot_id: Uuid,
-    alive: Arc<AtomicU64>,
-) -> Result<(Inbox, JoinHandle<()>), SpoolError> {
+) -> Result<(Inbox, Arc<AtomicU64>), SpoolError> {
     let mut rows = Vec::new();
     for (id, bytes) in spool.holds()? {
         match serde_json::from_slice::<Row>(&bytes) {
@@ -76,24 +74,23 @@ pub fn start(
     }
     let (inbox, messages) = channel();
     let world = RealWorld::new(Arc::clone(&maps), spool, board);
+    let alive: Arc<AtomicU64> = Arc::default();
     let thread = Thread {
         boot_id,
-        alive,
+        alive: Arc::clone(&alive),
         maps,
         teller,
         continues: vec![],
         recount_at_ns: 0,
     };
     let builder = std::thread::Builder::new().name("holds".into());
-    let handle = builder.spawn(move || thread.run(world, rows, &messages));
+    let started = builder.spawn(move || thread.run(world, rows, &messages));
     let directory = std::path::PathBuf::from("a thread");
-    Ok((
-        inbox,
-        handle.map_err(|source| SpoolError::Directory {
-            path: directory,
-            source,
-        })?,
-    ))
+    started.map_err(|source| SpoolError::Directory {
+        path: directory,
+        source,
+    })?;
+    Ok((inbox, alive))
 }
 
 struct Thread {

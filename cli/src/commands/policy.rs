@@ -92,12 +92,17 @@ pub(crate) async fn run(
 /// A revision that the control plane has; 0 is the newest.
 async fn find(control: &Control, name: &PolicyName, revision: u64) -> Result<Policy, Failure> {
     let found = control.policy(name.as_str(), revision).await;
-    found.map_err(|failure| match failure.kind {
+    found.map_err(with_names)
+}
+
+/// Says where the names of policies are, if there is none of this name.
+fn with_names(failure: Failure) -> Failure {
+    match failure.kind {
         Kind::NotFound => {
             failure.hint("`stayhand policy show` lists the policies with their newest revisions")
         }
         _ => failure,
-    })
+    }
 }
 
 /// What hosts have where a roll-out of this revision does not say otherwise; none of a policy that is new.

@@ -350,36 +350,27 @@ impl From<stayhand_proto::convert::Invalid> for Error {
     }
 }
 
-/// Grants that an error names.
-const GRANTS_SHOWN: usize = 5;
+/// Things that an error names; of more it says how many.
+const SHOWN: usize = 5;
 
-fn carried(grants: &[(GrantId, UserName)]) -> String {
-    let named = grants.iter().take(GRANTS_SHOWN);
-    let mut named: Vec<String> = named
-        .map(|(id, user)| format!("{id} of `{user}`"))
-        .collect();
-    if grants.len() > GRANTS_SHOWN {
-        named.push(format!("and {} more", grants.len() - GRANTS_SHOWN));
+fn some_of<T>(all: &[T], shown: impl Fn(&T) -> String) -> String {
+    let mut named: Vec<String> = all.iter().take(SHOWN).map(shown).collect();
+    if all.len() > SHOWN {
+        named.push(format!("and {} more", all.len() - SHOWN));
     }
     named.join(", ")
+}
+
+fn carried(grants: &[(GrantId, UserName)]) -> String {
+    some_of(grants, |(id, user)| format!("{id} of `{user}`"))
 }
 
 fn waiting(holds: &[HoldId]) -> String {
-    let mut named: Vec<String> = holds
-        .iter()
-        .take(GRANTS_SHOWN)
-        .map(HoldId::to_string)
-        .collect();
-    if holds.len() > GRANTS_SHOWN {
-        named.push(format!("and {} more", holds.len() - GRANTS_SHOWN));
-    }
-    named.join(", ")
+    some_of(holds, HoldId::to_string)
 }
 
 fn problems(errors: &[CompileError]) -> String {
-    let errors = errors.iter().take(GRANTS_SHOWN);
-    let errors: Vec<String> = errors.map(ToString::to_string).collect();
-    errors.join(", ")
+    some_of(errors, CompileError::to_string)
 }
 
 fn of_revision(revision: Option<Revision>) -> String {

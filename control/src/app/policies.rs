@@ -128,29 +128,34 @@ impl App {
                 proposal: None,
             });
         }
-        if let Some(stages) = &self.changes {
-            let policy = view::policy(stored.clone(), vec![], None);
-            let approval = Progress::new(stages.clone(), stored.create_time);
-            let proposal = self.propose(write, stored, plan, approval, None).await?;
-            return Ok(Applied {
-                policy,
-                changed: false,
-                warnings,
-                proposal: Some(proposal),
-            });
-        }
         let cause = Cause {
             rollout: plan,
             ..Cause::default()
         };
-        let stored = self.insert(write, stored, cause).await?;
-        let policy = self.policy_view(stored).await?;
+        let (policy, proposal) = self.carry_out(write, stored, cause).await?;
         Ok(Applied {
             policy,
-            changed: true,
+            changed: proposal.is_none(),
             warnings,
-            proposal: None,
+            proposal,
         })
+    }
+
+    /// Makes a revision that was checked count, or wait for approval where changes take several people.
+    pub(super) async fn carry_out(
+        &self,
+        write: Write<'_>,
+        stored: StoredPolicy,
+        cause: Cause,
+    ) -> Result<(PolicyView, Option<Proposal>), Error> {
+        let Some(stages) = &self.changes else {
+            let stored = self.insert(write, stored, cause).await?;
+            return Ok((self.policy_view(stored).await?, None));
+        };
+        let policy = view::policy(stored.clone(), vec![], None);
+        let approval = Progress::new(stages.clone(), stored.create_time);
+        let proposal = self.propose(write, stored, cause, approval).await?;
+        Ok((policy, Some(proposal)))
     }
 
     /// Reads a document, and runs its tests before anything is locked: as many as there may be take a while.
@@ -277,7 +282,7 @@ impl App {
         Ok(())
     }
 
-    pub(super) async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
+    async fn policy_view(&self, stored: StoredPolicy) -> Result<PolicyView, Error> {
         self.view_among(&self.all_hosts().await?, stored).await
     }
 

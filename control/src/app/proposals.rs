@@ -7,7 +7,6 @@ use stayhand_guardrail::{
     id::{ProposalId, Revision},
     policy::{self, Policy, Versioned},
     proposal::{Proposal, ProposalState},
-    rollout::Plan,
     time::DurationMs,
 };
 
@@ -34,9 +33,8 @@ impl App {
         &self,
         mut write: Write<'_>,
         stored: StoredPolicy,
-        rollout: Option<Plan>,
+        cause: Cause,
         approval: Progress,
-        reason: Option<String>,
     ) -> Result<Proposal, Error> {
         let now = stored.create_time;
         let waiting = write.waiting_proposals(now).await?;
@@ -47,11 +45,11 @@ impl App {
         let proposal = Proposal {
             id: ProposalId(1),
             removes: stored.is_removed(),
-            reason: reason.clone(),
+            reason: cause.reason,
             policy: stored.name,
             base,
             source: stored.source,
-            rollout,
+            rollout: cause.rollout,
             by: stored.applied_by,
             create_time: now,
             expire_time: now.plus(LIFETIME),
@@ -59,11 +57,8 @@ impl App {
             state: ProposalState::Pending,
         };
         let proposal = write.insert_proposal(proposal).await?;
-        let record = proposal.record(
-            PolicyChange::Proposed,
-            &proposal.by,
-            &reason.unwrap_or_default(),
-        );
+        let reason = proposal.reason.as_deref().unwrap_or_default();
+        let record = proposal.record(PolicyChange::Proposed, &proposal.by, reason);
         write.audit_policy(record, now).await?;
         write.commit().await?;
         // A roll-out may have been stopped in the same transaction.

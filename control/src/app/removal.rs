@@ -3,7 +3,6 @@
 //! whatever wakes it, a refusal included.
 
 use stayhand_guardrail::{
-    approval::Progress,
     id::{GrantId, PolicyName, UserName},
     proposal::Proposal,
 };
@@ -80,26 +79,12 @@ impl App {
                 proposal: None,
             });
         }
-        if let Some(stages) = &self.changes {
-            let policy = view::policy(stored.clone(), vec![], None);
-            let approval = Progress::new(stages.clone(), stored.create_time);
-            let proposal = self
-                .propose(write, stored, None, approval, Some(reason))
-                .await?;
-            return Ok(Removed {
-                policy,
-                proposal: Some(proposal),
-            });
-        }
         let cause = Cause {
             reason: Some(reason),
             ..Cause::default()
         };
-        let stored = self.insert(write, stored, cause).await?;
-        Ok(Removed {
-            policy: self.policy_view(stored).await?,
-            proposal: None,
-        })
+        let (policy, proposal) = self.carry_out(write, stored, cause).await?;
+        Ok(Removed { policy, proposal })
     }
 }
 
@@ -109,7 +94,8 @@ pub(super) async fn takes_nothing_in_use(
     write: &mut Write<'_>,
     name: &PolicyName,
 ) -> Result<(), Error> {
-    let live = write.live_grants(clock::now()).await?;
+    let now = clock::now();
+    let live = write.live_grants(now).await?;
     let of_policy = live.iter().map(|one| &one.grant).filter(|grant| {
         let permissions = &grant.permissions;
         permissions.iter().any(|one| one.policy == *name)
@@ -122,7 +108,7 @@ pub(super) async fn takes_nothing_in_use(
             grants,
         });
     }
-    let holds = write.open_holds_of(name).await?;
+    let holds = write.open_holds_of(name, now).await?;
     if holds.is_empty() {
         return Ok(());
     }

@@ -146,15 +146,19 @@ impl Write<'_> {
         rows.into_iter().map(HoldRow::read).collect()
     }
 
-    /// Holds of rules of this policy, of every host, that are not over, or whose answer their host has not carried out.
+    /// Holds of rules of this policy, of every host, that are not over, or whose answer their host has not carried out. Not
+    /// those that are past their deadline: there a host ends them by itself, also one that is never heard of again.
     pub async fn open_holds_of(
         &mut self,
         policy: &PolicyName,
+        now: UnixMs,
     ) -> Result<Vec<StoredHold>, StoreError> {
         let rows: Vec<HoldRow> = sqlx::query_as(
             "SELECT changed, body FROM holds
-                 WHERE is_over = 0 OR id IN (SELECT hold FROM hold_answers WHERE is_done = 0)",
+             WHERE expire_time > ?1
+               AND (is_over = 0 OR id IN (SELECT hold FROM hold_answers WHERE is_done = 0))",
         )
+        .bind(number(now.0)?)
         .fetch_all(&mut *self.tx)
         .await?;
         let mut of_policy = Vec::new();

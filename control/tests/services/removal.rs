@@ -229,3 +229,19 @@ async fn beside_a_roll_out_nothing_is_removed_and_what_was_stopped_ends_with_the
     let mut elsewhere = HostStream::open(world.host_channel().await, hello(0)).await;
     assert_eq!(next_state(&mut elsewhere).await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_never_heard_of_again_keeps_no_policy_beyond_its_holds_deadlines() {
+    let world = World::with_policy().await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
+    holds::report(&world, &stream, holds::hold(7, DurationMs::from_secs(2))).await;
+    world.login("carol", false);
+    holds::refuse(&world, "holds/0000000000000007")
+        .await
+        .unwrap();
+    drop(stream);
+    assert!(remove(&world, "prod", "").await.is_err());
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    remove(&world, "prod", "").await.unwrap();
+}

@@ -1,9 +1,9 @@
 //! What a policy says of its rules while a part of the host is lost: the agent, or room for records. Enforced by the kernel
 //! alone; of all rules that restrict an action, the strictest word counts.
 
-use stayhand_agent_ebpf::abi::image::entry_flag;
+use std::fmt;
 
-use super::Policy;
+use stayhand_agent_ebpf::abi::image::entry_flag;
 
 /// What becomes of what this policy restricts, and could let go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,10 +73,11 @@ impl OnLoss {
         };
         agent | audit
     }
+}
 
-    /// As [`super::diff`] shows it.
-    pub(super) fn shown(policy: &Policy) -> String {
-        let Self { agent, audit } = policy.on_loss;
-        format!("agent {}, audit {}", agent.as_str(), audit.as_str())
+impl fmt::Display for OnLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agent, audit } = self;
+        write!(f, "agent {}, audit {}", agent.as_str(), audit.as_str())
     }
 }

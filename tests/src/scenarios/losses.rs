@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use stayhand_agent_ebpf::abi::image::AGENT_SILENT_NS;
+use stayhand_agent_ebpf::abi::pulse::AGENT_SILENT_NS;
 
 use crate::{
     actors::{

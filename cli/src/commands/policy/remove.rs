@@ -2,10 +2,10 @@
 
 use stayhand_guardrail::{id::PolicyName, text::safe};
 
-use super::apply::until_enforced;
+use super::{apply::until_enforced, with_names};
 use crate::{
     args::{Format, Global, reason},
-    failure::{Failure, Kind},
+    failure::Failure,
     screen::Screen,
     view::Applied,
 };
@@ -46,12 +46,7 @@ pub(super) async fn run(remove: &Remove, global: &Global, screen: &Screen) -> Re
         remove.dry_run,
         remove.replaces,
     );
-    let mut removed = asked.await.map_err(|failure| match failure.kind {
-        Kind::NotFound => {
-            failure.hint("`stayhand policy show` lists the policies with their newest revisions")
-        }
-        _ => failure,
-    })?;
+    let mut removed = asked.await.map_err(with_names)?;
     if let Some(proposal) = &removed.proposal {
         screen.note(&proposal.next());
     }

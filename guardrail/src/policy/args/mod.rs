@@ -187,11 +187,7 @@ impl Clause {
 
     fn met_by(&self, arguments: &[Vec<u8>]) -> Met {
         match self {
-            Self::Argument(patterns) => {
-                let each = patterns.iter();
-                let each = each.map(|pattern| some(arguments, |one| pattern.met_by(one)));
-                each.max().unwrap_or(Met::No)
-            }
+            Self::Argument(patterns) => some(patterns, arguments, ArgPattern::met_by),
             Self::Subcommand(all) => {
                 let alternatives = all.iter().map(|words| subcommand(words, arguments));
                 alternatives.max().unwrap_or(Met::No)
@@ -205,11 +201,7 @@ impl Clause {
                 });
                 each.chain([Met::surely(number)]).min().unwrap_or(Met::No)
             }
-            Self::Option(names) => {
-                let each = names.iter();
-                let each = each.map(|name| some(arguments, |one| name.given_by(one)));
-                each.max().unwrap_or(Met::No)
-            }
+            Self::Option(names) => some(names, arguments, OptionName::given_by),
             // Arguments alone say nothing of these.
             Self::Terminal(_) | Self::Parent(_) | Self::Ancestor(_) | Self::Fact { .. } => {
                 Met::Maybe
@@ -218,10 +210,18 @@ impl Clause {
     }
 }
 
-/// What the first argument says that may be meant: who gives one that nobody can tell has said enough.
-fn some(arguments: &[Vec<u8>], met: impl Fn(&[u8]) -> Met) -> Met {
-    let mut all = arguments.iter().map(|argument| met(argument));
-    all.find(|met| *met != Met::No).unwrap_or(Met::No)
+/// The surest of some alternatives. For each, the first argument counts that may be meant: who gives one that nobody can tell
+/// has said enough.
+fn some<T>(alternatives: &[T], arguments: &[Vec<u8>], met: impl Fn(&T, &[u8]) -> Met) -> Met {
+    let first = |one: &T| {
+        let mut all = arguments.iter().map(|argument| met(one, argument));
+        all.find(|met| *met != Met::No)
+    };
+    alternatives
+        .iter()
+        .filter_map(first)
+        .max()
+        .unwrap_or(Met::No)
 }
 
 /// Whether an argument is an option: a dash and something behind it.

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 pub(super) use sample::witnesses;
 pub use sample::{Outcomes, Sample, samples};
 
-use super::{Approval, Mode, OnLoss, Permission, Policy, Profile, Rule, Subjects};
+use super::{Approval, Mode, Permission, Policy, Profile, Rule, Subjects};
 pub(super) use words::atoms;
 use words::{rule_words, stages};
 
@@ -54,7 +54,7 @@ pub fn changes(old: &Policy, new: &Policy) -> Vec<Change> {
         ("subjects", guarded),
         (
             "on loss",
-            turned("", &OnLoss::shown(old), &OnLoss::shown(new)),
+            turned("", &old.on_loss.to_string(), &new.on_loss.to_string()),
         ),
     ];
     for (subject, lines) in of_policy.into_iter().filter(|(_, lines)| !lines.is_empty()) {
