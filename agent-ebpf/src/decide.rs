@@ -558,5 +558,4 @@ pub fn decide<'e, T: Tables>(
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
 mod tests;
