@@ -28,6 +28,15 @@ use crate::{
 
 /// The version of the language.
 pub(in crate::policy) const API_VERSION: &str = "stayhand/v1";
+/// What a version of the language is called before its number.
+const VERSIONS: &str = "stayhand/v";
+
+/// Whether this names a version of the language that comes after [`API_VERSION`].
+pub(in crate::policy) fn is_later(version: &str) -> bool {
+    let number = |name: &str| name.strip_prefix(VERSIONS)?.parse::<u16>().ok();
+    number(version) > number(API_VERSION)
+}
+
 /// The kind of document.
 pub(in crate::policy) const KIND: &str = "Policy";
 

@@ -64,9 +64,7 @@ fn read_instance(node: &Node, sets: &[NamedSet]) -> Result<Vec<Target>, Vec<Diag
 
 fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
     let mut fields = Fields::of(r, root, &language::DOCUMENT)?;
-    let version = fields
-        .require(r, "apiVersion")
-        .map(|node| r.word(node, "apiVersion", &[(API_VERSION, ())], &[]));
+    let version = fields.require(r, "apiVersion").map(|node| version(r, node));
     let kind = fields
         .require(r, "kind")
         .map(|node| r.word(node, "kind", &[(KIND, ())], &[]));
@@ -83,6 +81,21 @@ fn document(r: &mut Reader, root: &Node) -> Option<Policy> {
         r.report(finding);
     }
     Some(policy)
+}
+
+/// The version of the language. A later one is no typing error: the document is right, and this build too old for it.
+fn version(r: &mut Reader, node: &Node) -> Option<()> {
+    if let Some(later) = node.text().filter(|text| language::is_later(text)) {
+        let message = format!(
+            "the document is of `{later}`, and this build reads the language up to `{API_VERSION}`"
+        );
+        let error = Diagnostic::error(node.at, later, message);
+        r.report(error.suggest(
+            "update `stayhand`, here and on the hosts; to go on with this build, write it in that version",
+        ));
+        return None;
+    }
+    r.word(node, "apiVersion", &[(API_VERSION, ())], &[])
 }
 
 fn metadata(r: &mut Reader, node: &Node) -> Option<PolicyName> {

@@ -1,6 +1,6 @@
 //! The document of a shipped preset: what a policy's `spec` has, without subjects and mode, and with parameters.
 
-use super::{API_VERSION, Fields, Reader, extends, permissions, rules};
+use super::{Fields, Reader, extends, permissions, rules};
 use crate::{
     id::{PolicyName, UserName},
     policy::{
@@ -19,7 +19,7 @@ pub(super) fn document(r: &mut Reader, root: &Node) -> Option<Contents> {
     let keys = ["apiVersion", "kind", "metadata", "spec"];
     let mut fields = Fields::shipped(r, root, "a preset", &keys)?;
     let version = fields.require(r, "apiVersion")?;
-    r.word(version, "apiVersion", &[(API_VERSION, ())], &[])?;
+    super::version(r, version)?;
     let kind = fields.require(r, "kind")?;
     r.word(kind, "kind", &[(KIND, ())], &[])?;
     let node = fields.require(r, "metadata")?;

@@ -116,6 +116,34 @@ fn findings_point_at_the_place_and_show_the_text() {
 }
 
 #[test]
+fn a_document_of_a_later_language_is_told_from_a_mistake() {
+    let of = |version: &str| {
+        let source = with_rules(&["{ id: a, effect: deny, exec: { path: /a } }"]);
+        parse(&source.replace("stayhand/v1", version))
+    };
+    assert!(of("stayhand/v1").is_ok());
+    for later in ["stayhand/v2", "stayhand/v10"] {
+        let found = of(later).unwrap_err();
+        let [finding] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(finding.message.contains("up to `stayhand/v1`"), "{finding}");
+        let remedy = finding.suggestion.as_deref().unwrap();
+        assert!(remedy.contains("update `stayhand`"), "{remedy}");
+    }
+    for wrong in [
+        "stayhand/v0",
+        "stayhand/v",
+        "stayhand/v2x",
+        "stayhand/v99999",
+        "v2",
+    ] {
+        let found = of(wrong).unwrap_err();
+        assert!(found[0].message.contains("unknown apiVersion"), "{found:?}");
+    }
+}
+
+#[test]
 fn bounds_of_size_nesting_and_count_are_errors_and_not_crashes() {
     refused(&" ".repeat(SOURCE_BYTES_MAX + 1), "more than the 1048576");
     refused(&"[".repeat(100_000), "recursion limit exceeded");
