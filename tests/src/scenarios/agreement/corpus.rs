@@ -17,9 +17,9 @@ use stayhand_guardrail::{
         schedules::Wall,
     },
     policy::{
-        Protocol, Versioned,
+        HostLabels, Protocol, Versioned,
         args::{Arguments, Call, Programs},
-        compile,
+        compile_with,
         explain::{End, Explanation, Known, Question, TimedLease, explain},
         net::mapped_octets,
         parse,
@@ -28,7 +28,7 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-const POLICIES: [&str; 7] = [
+const POLICIES: [&str; 8] = [
     include_str!("../../../fixtures/agreement/base.yaml"),
     include_str!("../../../fixtures/agreement/monitor.yaml"),
     include_str!("../../../fixtures/agreement/second.yaml"),
@@ -36,6 +36,7 @@ const POLICIES: [&str; 7] = [
     include_str!("../../../fixtures/agreement/when.yaml"),
     include_str!("../../../fixtures/agreement/default.yaml"),
     include_str!("../../../fixtures/agreement/rate.yaml"),
+    include_str!("../../../fixtures/agreement/words.yaml"),
 ];
 const CASES: &str = include_str!("../../../fixtures/agreement/cases.txt");
 /// Who is granted what.
@@ -45,7 +46,7 @@ const OF_ERIN: [&str; 3] = [
     "agree-default/tray",
     "agree-default/drill",
 ];
-const OF_ALICE: [&str; 10] = [
+const OF_ALICE: [&str; 11] = [
     "agree-base/ledger",
     "agree-base/tools",
     "agree-base/store",
@@ -56,7 +57,10 @@ const OF_ALICE: [&str; 10] = [
     "agree-base/chores",
     "agree-when/clocked",
     "agree-rate/counted",
+    "agree-words/reading",
 ];
+/// The flag that is set.
+pub const FLAG: &str = "agree-busy";
 /// Any time at which the leases of the evaluators are live.
 const NOW_NS: u64 = 1_000;
 /// In a guest it is some other time of this century: the windows of the corpus have all of it, or nothing.
@@ -82,6 +86,8 @@ pub struct Case {
     pub operation: Operation,
     /// On what
     pub object: &'static str,
+    /// Of an execution, behind the program's name
+    pub arguments: Vec<Vec<u8>>,
     /// What becomes of it
     pub verdict: Verdict,
     /// The rule of a recorded decision
@@ -134,13 +140,23 @@ fn case(line: &'static str) -> Result<Case> {
     let operation = Operation::ALL
         .into_iter()
         .find(|known| known.as_str() == operation);
+    let operation = operation.context("no such operation")?;
+    let (object, arguments) = match operation {
+        Operation::Exec => {
+            let mut words = object.split('+');
+            let path = words.next().unwrap_or_default();
+            (path, words.map(|word| word.as_bytes().to_vec()).collect())
+        }
+        _ => (object, vec![]),
+    };
     let verdicts = [Verdict::Allowed, Verdict::Denied, Verdict::Held];
     let verdict = verdicts.into_iter().find(|known| known.as_str() == verdict);
     let case = Case {
         line,
         user: user.parse()?,
-        operation: operation.context("no such operation")?,
+        operation,
         object,
+        arguments,
         verdict: verdict.context("no such verdict")?,
         rule: Some(rule).filter(|rule| *rule != "-"),
         used_up,
@@ -200,8 +216,8 @@ impl Case {
         })
     }
 
-    /// What the kernel knows of it beside its object: puppets have no terminal and give no arguments.
-    fn call(&self) -> Call<'static> {
+    /// What the kernel knows of it beside its object: puppets have no terminal.
+    fn call(&self) -> Call<'_> {
         if self.operation != Operation::Exec {
             return Call::UNKNOWN;
         }
@@ -210,7 +226,7 @@ impl Case {
             all: true,
         };
         Call {
-            arguments: Arguments::Known(&[]),
+            arguments: Arguments::Known(&self.arguments),
             sha256: None,
             terminal: Some(false),
             parents: started_by,
@@ -253,7 +269,14 @@ fn protocol(operation: Operation) -> u16 {
     }
 }
 
+/// The policies that are meant for the guest, which has no labels.
 fn policies() -> Result<Vec<Versioned>> {
+    let mut all = every_policy()?;
+    all.retain(|one| one.policy.hosts.selects(&HostLabels::default()));
+    Ok(all)
+}
+
+fn every_policy() -> Result<Vec<Versioned>> {
     let parsed = sources().map(|text| {
         let policy = parse(text).map_err(|findings| anyhow::anyhow!("{findings:?}"))?;
         Ok(Versioned {
@@ -266,7 +289,8 @@ fn policies() -> Result<Vec<Versioned>> {
 
 /// The compiled policies.
 pub fn image() -> Result<Image> {
-    compile(&policies()?).map_err(|errors| anyhow::anyhow!("{errors:?}"))
+    let flags = [(FLAG.parse()?, UnixMs(u64::MAX))].into_iter().collect();
+    compile_with(&policies()?, &flags).map_err(|errors| anyhow::anyhow!("{errors:?}"))
 }
 
 fn leases() -> Result<Vec<TimedLease>> {
@@ -329,7 +353,7 @@ fn reference(case: &Case, policies: &[Versioned], leases: &[TimedLease]) -> Resu
         tai_ns: NOW_NS,
         unix: Some([NOW; 2]),
         used_up: &used_up,
-        flags: None,
+        flags: Some(&[FLAG.parse()?]),
     }))
 }
 
@@ -438,7 +462,7 @@ pub fn evaluators_agree() -> Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use stayhand_guardrail::policy::check::NEVER_HELD;
+    use stayhand_guardrail::{policy::check::NEVER_HELD, reason::Effect};
 
     use super::*;
 
@@ -468,6 +492,49 @@ mod tests {
                     "`{operation}` {verdict}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn every_effect_decides_a_case_and_every_condition_that_the_kernel_judges_alone_is_there() {
+        let policies = policies().unwrap();
+        let of = |case: &Case| {
+            let (policy, rule) = case.rule?.split_once('/')?;
+            let one = policies
+                .iter()
+                .find(|one| one.policy.name.as_str() == policy)?;
+            let mut rules = one.policy.rules.iter();
+            Some(rules.find(|one| one.id.as_str() == rule)?.effect)
+        };
+        let cases = cases().unwrap();
+        for effect in Effect::ALL {
+            assert!(
+                cases.iter().any(|case| of(case) == Some(effect)),
+                "no case of `{effect}`"
+            );
+        }
+        let conditions = [
+            "anyArg:",
+            "args:",
+            "subcommand:",
+            "option:",
+            "terminal:",
+            "parent:",
+            "ancestor:",
+            "windows:",
+            "outside:",
+            "flags:",
+            "hosts:",
+            "ports:",
+            "protocol:",
+            "rate:",
+            "default:",
+        ];
+        for condition in conditions {
+            assert!(
+                sources().any(|text| text.contains(condition)),
+                "{condition}"
+            );
         }
     }
 }

@@ -25,7 +25,7 @@ use stayhand_guardrail::{
 };
 
 use self::{
-    corpus::{Case, GRANTED, What, cases, evaluators_agree, image, sources},
+    corpus::{Case, FLAG, GRANTED, What, cases, evaluators_agree, image, sources},
     root::Root,
 };
 use crate::{
@@ -72,6 +72,9 @@ fn agree_in_the_kernel(ctx: &mut Ctx) -> Result<()> {
         policies,
         ..Config::default()
     })?;
+    // Before the grants: these are not reported before the host enforces them, and with them what came before.
+    let set = ["flag", "set", FLAG, "--for", "1h", "--reason", "corpus"];
+    host.cli(&set)?.ok()?;
     for (user, names) in GRANTED {
         for name in names {
             host.cli(&grant_create(user, name, "1h", "corpus"))?.ok()?;
@@ -179,7 +182,13 @@ fn attempt(case: &Case) -> Result<Tried> {
         }
         (What::Ends { from, to, .. }, Operation::Link) => format!("link|{from}|{to}"),
         (What::Ends { from, to, .. }, _) => format!("rename|{from}|{to}"),
-        (_, Operation::Exec) => return Ok((format!("exec|fork|{path}"), CODE.into(), None)),
+        (_, Operation::Exec) => {
+            let mut words = vec![format!("exec|fork|{path}")];
+            for argument in &case.arguments {
+                words.push(String::from_utf8(argument.clone())?);
+            }
+            return Ok((words.join("|"), CODE.into(), None));
+        }
         (_, Operation::Write) => {
             return Ok((format!("open|open|{path}|{}|0|x", libc::O_WRONLY), 1, None));
         }
