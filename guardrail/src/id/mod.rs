@@ -4,7 +4,7 @@
 
 mod serial;
 
-pub use serial::{GrantId, HoldId};
+pub use serial::{GrantId, HoldId, JoinTokenId};
 
 use std::{fmt, str::FromStr};
 
@@ -248,6 +248,10 @@ counter!(
 counter!(
     /// Number of one accepted version of a policy or a grant; starts at 1.
     Revision
+);
+counter!(
+    /// Number of one set of authorities that count; 0 is none.
+    AuthoritiesRevision
 );
 counter!(
     /// Number of an event on one host and epoch, without gaps; starts at 1.

@@ -45,31 +45,44 @@ impl FromStr for GrantId {
     }
 }
 
-/// A hold. Never 0, which is the kernel's word for no hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HoldId(pub u64);
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(pub u64);
 
-impl fmt::Display for HoldId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FromStr for HoldId {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        match u64::from_str_radix(text, 16) {
-            Ok(id) if hex && id != 0 => Ok(Self(id)),
-            _ => Err(IdError::Malformed {
-                what: "hold id",
-                shown: crate::text::Safe(text.as_bytes()).to_string(),
-                rule: "use the 16 hexadecimal digits that `stayhand hold ls` shows",
-            }),
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
         }
-    }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let hex = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+                match u64::from_str_radix(text, 16) {
+                    Ok(id) if hex && id != 0 => Ok(Self(id)),
+                    _ => Err(IdError::Malformed {
+                        what: $what,
+                        shown: crate::text::Safe(text.as_bytes()).to_string(),
+                        rule: $rule,
+                    }),
+                }
+            }
+        }
+    };
 }
+
+number_id!(
+    /// A hold. Never 0, which is the kernel's word for no hold.
+    HoldId, "hold id", "use the 16 hexadecimal digits that `stayhand hold ls` shows"
+);
+number_id!(
+    /// A token with which hosts join; names it, and is no secret.
+    JoinTokenId, "join token id", "use the 16 hexadecimal digits that `stayhand host token ls` shows"
+);
 
 macro_rules! by_text {
     ($name:ident) => {
@@ -90,3 +103,4 @@ macro_rules! by_text {
 
 by_text!(GrantId);
 by_text!(HoldId);
+by_text!(JoinTokenId);

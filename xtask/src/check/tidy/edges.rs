@@ -9,24 +9,26 @@ use super::super::Verdict;
 use super::workspace;
 
 /// Crates of ours and the crates of ours that they may use, tests included.
-const OURS: [(&str, &[&str]); 8] = [
+const OURS: [(&str, &[&str]); 9] = [
     ("stayhand-agent-ebpf", &[]),
     ("stayhand-guardrail", &["stayhand-agent-ebpf"]),
     (
         "stayhand-proto",
         &["stayhand-guardrail", "stayhand-agent-ebpf"],
     ),
+    ("stayhand-transport", &["stayhand-guardrail"]),
     (
         "stayhand-agent",
         &[
             "stayhand-proto",
+            "stayhand-transport",
             "stayhand-guardrail",
             "stayhand-agent-ebpf",
         ],
     ),
     (
         "stayhand-control",
-        &["stayhand-proto", "stayhand-guardrail"],
+        &["stayhand-proto", "stayhand-transport", "stayhand-guardrail"],
     ),
     ("stayhand-cli", &["stayhand-proto", "stayhand-guardrail"]),
     (
@@ -35,6 +37,7 @@ const OURS: [(&str, &[&str]); 8] = [
             "stayhand-agent-ebpf",
             "stayhand-guardrail",
             "stayhand-proto",
+            "stayhand-transport",
             "stayhand-agent",
             "stayhand-control",
             "stayhand-cli",

@@ -1,0 +1,37 @@
+//! Who is at the other end of a network connection: names in certificates, what a host proves when it joins, and how
+//! the ends of a connection verify each other.
+//!
+//! TLS 1.3 only, one authority of our own, no name service: a certificate says who somebody is, whatever address was
+//! dialled. Never reads a file, and decides nothing about what
+//! anybody may do.
+
+mod authorities;
+mod certificate;
+mod client;
+mod crypto;
+mod dial;
+mod join_token;
+mod key;
+mod name;
+mod proof;
+
+pub use authorities::{Authorities, AuthoritiesError, from_pem, pem};
+pub use certificate::{Certificate, CertificateError, Serial};
+pub use client::{Credentials, Dialling, joining, member, recovering};
+pub use crypto::provider;
+pub use dial::{DialError, Dialled, NotAnAddress, check_address, dial};
+pub use join_token::{JoinToken, Pin, Secret, TokenError};
+pub use key::{Key, KeyError};
+pub use name::{NameError, PeerName, Role, TrustDomain};
+pub use proof::{Occasion, Proof, ProofError};
+
+/// What a host speaks that has a certificate (ALPN, RFC 7301): the control plane demands one then.
+pub const ALPN_HOST: &[u8] = b"stayhand-host/1";
+/// What a host speaks that has none yet, or whose certificate is over: only joining is served then.
+pub const ALPN_JOIN: &[u8] = b"stayhand-join/1";
+/// Label of the secret that both ends of a connection derive from it (RFC 8446, 7.5), and that a proof is about.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-stayhand-join";
+/// Bytes of that secret: as many as the digest has that it goes into.
+pub const EXPORTER_BYTES: usize = 32;
+/// Bytes of a request for a certificate: some three times what a key of ours makes of it.
+pub const REQUEST_BYTES_MAX: usize = 1_024;
