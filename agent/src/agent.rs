@@ -43,12 +43,13 @@ use crate::{
     },
     kernel_port::KernelMaps,
     local::{self, Answers},
+    membership::IdentityFile,
     reconcile::{Outputs, Reconciler, Wake, wake},
     record::{Enricher, Identity, Recorder, unknown_hold},
     spool::{Entry, Setup, Spool},
     supervise,
     tell::Teller,
-    uplink::Uplink,
+    uplink::{Route, Uplink},
     users::NameService,
 };
 
@@ -468,8 +469,14 @@ impl Agent {
     fn uplink(&self, config: &Config) -> Uplink {
         let shared = &self.shared;
         Uplink {
-            socket: config.control.socket.clone(),
-            server_uid: control_uid(config),
+            route: Route {
+                socket: config.control.socket.clone(),
+                server_uid: control_uid(config),
+                membership: IdentityFile::in_state(&config.state.directory),
+                address: config.control.address.clone(),
+                host: shared.identity.host.clone(),
+            },
+            authorities: watch::Sender::default(),
             health: Arc::clone(&shared.health),
             board: Arc::clone(&shared.board),
             acks: self.acks.clone(),

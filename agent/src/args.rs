@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::exit;
 
@@ -26,6 +26,34 @@ pub struct Args {
     /// Detach every hook and remove every pinned object: this host is NOT ENFORCED afterwards
     #[arg(long)]
     pub uninstall: bool,
+    /// Something else than running the agent
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Something else than running the agent.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make this host one of a control plane elsewhere
+    ///
+    /// Reads a join token from standard input (never from the command line, which every user of this host can read). An operator makes
+    /// one with `stayhand host token create`, which prints this command as it is to be run here. This host makes its keys itself; they
+    /// never leave it. An agent that runs connects within seconds.
+    Join {
+        /// Where the control plane is
+        #[arg(value_name = "NAME:PORT", value_parser = address)]
+        address: String,
+        /// Read the token from a file instead of standard input
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// Leave what this host has joined before
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+fn address(text: &str) -> Result<String, stayhand_transport::NotAnAddress> {
+    stayhand_transport::check_address(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

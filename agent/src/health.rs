@@ -46,6 +46,8 @@ pub enum Part {
     Services,
     /// Spool and journal
     Spool,
+    /// How this host is known to a control plane elsewhere
+    Membership,
 }
 
 /// How the agent is.

@@ -5,10 +5,10 @@ use std::{path::Path, process::ExitCode};
 use clap::Parser as _;
 use stayhand_agent::{
     agent,
-    args::{Args, CONFIG_DEFAULT},
+    args::{Args, CONFIG_DEFAULT, Command},
     config,
     exit::{Code, Failure, chain},
-    logs, uninstall,
+    joining, logs, uninstall,
 };
 
 fn main() -> ExitCode {
@@ -42,6 +42,16 @@ fn run(args: &Args) -> Result<(), Failure> {
     if args.uninstall {
         let _one = agent::lock(&loaded.config)?;
         println!("stayhand-agent: {}", uninstall::uninstall(&loaded.config)?);
+        return Ok(());
+    }
+    if let Some(Command::Join {
+        address,
+        token_file,
+        replace,
+    }) = &args.command
+    {
+        let said = joining::join(&loaded.config, address, token_file.as_deref(), *replace)?;
+        println!("stayhand-agent: {said}");
         return Ok(());
     }
     logs::start(&loaded.config.log);

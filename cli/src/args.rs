@@ -15,7 +15,7 @@ use stayhand_guardrail::{
     time::DurationMs,
 };
 
-use crate::commands::{doctor, events, flag, grant, hold, host, policy, why};
+use crate::commands::{authority, doctor, events, flag, grant, hold, host, policy, why};
 
 /// Where the control plane listens for operators.
 const SERVER_DEFAULT: &str = "unix:///run/stayhand/control.sock";
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Policy(policy::Command),
     #[command(subcommand)]
     Host(host::Command),
+    #[command(subcommand)]
+    Authority(authority::Command),
     #[command(subcommand)]
     Flag(flag::Command),
     #[command(subcommand)]

@@ -4,6 +4,7 @@
 
 mod agent;
 mod control;
+mod members;
 
 use std::{future::Future, time::Duration};
 
@@ -12,6 +13,7 @@ use tonic::{Response, Status};
 
 pub(crate) use agent::Agent;
 pub(crate) use control::{Control, NewGrant, NewRevision, Start, Tailed};
+pub(crate) use members::NewToken;
 
 use crate::failure::{Failure, Kind};
 

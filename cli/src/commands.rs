@@ -1,5 +1,6 @@
 //! One file per command. Each reads its arguments, asks, and prints; none decides about rights.
 
+pub(crate) mod authority;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod flag;
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Hold(command) => hold::run(command, global, screen).await,
         Command::Policy(command) => policy::run(command, global, screen).await,
         Command::Host(command) => host::run(command, global, screen).await,
+        Command::Authority(command) => authority::run(command, global, screen).await,
         Command::Flag(command) => flag::run(command, global, screen).await,
         Command::Events(command) => events::run(command, global, screen).await,
         Command::Why(arguments) => why::run(arguments, global, screen).await,

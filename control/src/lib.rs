@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod args;
+pub mod authority;
 pub mod clock;
 pub mod config;
 pub mod identity;

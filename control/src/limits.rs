@@ -47,3 +47,51 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest number of an event: what every JSON reader takes without rounding, and more than a host makes in a
 /// thousand years.
 pub const EVENT_SEQ_MAX: EventSeq = EventSeq(1 << 53);
+/// Longest time for which a join token is worth something: an image that is rolled out over a day.
+pub const JOIN_TOKEN_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// What it is where nobody says: a host that is being set up now.
+pub const JOIN_TOKEN_DEFAULT: DurationMs = DurationMs::from_secs(15 * 60);
+/// Hosts that may join with one token: one scaling group.
+pub const JOIN_TOKEN_USES_MAX: u32 = 1_000;
+/// Join tokens that are worth something at once: more than anybody looks through.
+pub const JOIN_TOKENS_MAX: usize = 100;
+/// How long a token is remembered after its end, so that somebody who shows it is noticed.
+pub const TOKEN_MEMORY: DurationMs = DurationMs::from_secs(7 * 24 * 3_600);
+/// How often it is recorded that somebody shows a token that is worth nothing: whoever has one could fill the record.
+pub const JOIN_REFUSAL_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// How often a host may come back by its bound key: twice within this is a copy of it, or a disk that forgets.
+pub const RECOVERY_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// Certificates of one host that count at once: two of its own rhythm, and what changes of authorities add.
+pub const CERTIFICATES_PER_HOST_MAX: u32 = 16;
+/// Lifetime of a host's certificate; renewed after half of it.
+pub const CERTIFICATE_LIFETIME: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// Time for a handshake: some round trips on a bad line, and not the minutes that somebody would like who holds places.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Handshakes at once: a fleet that comes back, at a millisecond of work each.
+pub const HANDSHAKES_MAX: usize = 1_024;
+/// The same from one address, so that one cannot take all of them; hosts behind one gateway come again in a moment.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 256;
+/// Connections of hosts: ten thousand, and as many again while they come back and the old ones are not noticed to be gone.
+pub const HOST_CONNECTIONS_MAX: usize = 20_000;
+/// Connections with one certificate: one, and those that are not noticed to be gone.
+pub const CONNECTIONS_PER_CERTIFICATE_MAX: usize = 4;
+/// Hosts that join at once.
+pub const JOINERS_MAX: usize = 256;
+/// The same from one address.
+pub const JOINERS_PER_ADDRESS_MAX: usize = 64;
+/// Time of a connection of somebody who joins: one call.
+pub const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time of a connection whose certificate is over: to be told so.
+pub const REFUSED_TIMEOUT: Duration = Duration::from_secs(10);
+/// Calls at once on a connection of somebody who joins.
+pub const STREAMS_PER_JOINER_MAX: u32 = 2;
+/// Authorities at once: the one that issues and the one before it. A third would leave open which hosts believe whom.
+pub const AUTHORITIES_MAX: usize = 2;
+/// Messages of one host on its Sync stream: each is a transaction, and a host has a few in a second at most while nothing is wrong.
+pub const HOST_MESSAGES_PER_SECOND: u32 = 100;
+/// So many at once: every hold that a host can have after a reconnect.
+pub const HOST_MESSAGES_BURST: u32 = 4_096;
+/// Batches of events of one host; at the full size of a batch that is more than a kernel's rings can carry.
+pub const HOST_BATCHES_PER_SECOND: u32 = 50;
+/// So many at once: what a spool has after an hour without a control plane.
+pub const HOST_BATCHES_BURST: u32 = 500;

@@ -1,9 +1,18 @@
 //! Who may act. [`Operator`] and [`HostAgent`] are witnesses: only a check here makes one, and every use case
 //! takes one as its first argument.
 
-use stayhand_guardrail::id::{GroupName, HostId, UserName};
+use stayhand_guardrail::{
+    id::{GroupName, HostId, UserName},
+    text::safe,
+    time::UnixMs,
+};
+use stayhand_transport::{Certificate, Role};
 
-use crate::{identity::Peer, names::Names};
+use crate::{
+    identity::Peer,
+    names::Names,
+    store::{Revoked, Standing},
+};
 
 /// Who operators are, from the configuration.
 #[derive(Clone, Debug)]
@@ -87,6 +96,54 @@ pub async fn authorize(
         });
     }
     Err(Refusal::NotOperator(user.clone()))
+}
+
+/// Why a certificate does not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// It is over.
+    #[error("the certificate of host `{0}` is over since {1}")]
+    Over(HostId, UnixMs),
+    /// Nobody here issued it.
+    #[error("the certificate of host `{0}` is not known here")]
+    Unknown(HostId),
+    /// It was taken away.
+    #[error("host `{host}` was revoked{}", by_whom(.how.as_ref()))]
+    Revoked {
+        /// The host
+        host: HostId,
+        /// By whom and why; none where the host has joined anew since
+        how: Option<Revoked>,
+    },
+    /// It is nobody's.
+    #[error("the certificate is no host's")]
+    NotAHost,
+}
+
+fn by_whom(revoked: Option<&Revoked>) -> String {
+    revoked.map_or_else(
+        || ": it has joined anew since, with other keys".to_owned(),
+        |revoked| format!(" by {}: {}", revoked.by, safe(&revoked.reason)),
+    )
+}
+
+/// Checks that a certificate whose chain was verified counts now.
+pub fn authorize_member(
+    certificate: &Certificate,
+    standing: Standing,
+    now: UnixMs,
+) -> Result<HostAgent, NotAccepted> {
+    let Role::Host(host) = certificate.name.role.clone() else {
+        return Err(NotAccepted::NotAHost);
+    };
+    match standing {
+        Standing::Revoked(how) => Err(NotAccepted::Revoked { host, how }),
+        Standing::Unknown => Err(NotAccepted::Unknown(host)),
+        Standing::Good { .. } if certificate.not_after <= now => {
+            Err(NotAccepted::Over(host, certificate.not_after))
+        }
+        Standing::Good { .. } => Ok(HostAgent { host }),
+    }
 }
 
 /// Checks that a peer is the agent of this host. The user as whom this control plane runs counts as root: it can

@@ -12,6 +12,12 @@ pub const DOMAIN: &str = "stayhand";
 pub const AMBIGUOUS_ID: &str = "AMBIGUOUS_ID";
 /// The same of a permission's bare name.
 pub const AMBIGUOUS_PERMISSION: &str = "AMBIGUOUS_PERMISSION";
+/// Reason for a host: its certificate is over, and its bound key gets it another.
+pub const CERTIFICATE_OVER: &str = "CERTIFICATE_OVER";
+/// Reason for a host: nobody knows its certificate, and its bound key gets it another if it is still bound.
+pub const CERTIFICATE_UNKNOWN: &str = "CERTIFICATE_UNKNOWN";
+/// Reason for a host: it is out until somebody lets it in again.
+pub const HOST_REVOKED: &str = "HOST_REVOKED";
 /// Longest message: details travel in a header, and whole headers are bounded at 16 KiB by many peers.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Findings of one failure, for the same reason.

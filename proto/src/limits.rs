@@ -20,3 +20,6 @@ pub const TEXT_BYTES_MAX: usize = 8 << 10;
 pub const ITEMS_MAX: usize = 1_024;
 /// Leases or answers of one host state: far above what the kernel's maps take, so that the host says so itself.
 pub const STATE_ITEMS_MAX: usize = 65_536;
+
+/// Bytes of a message that asks for a certificate: a request, a key and a signature have some 600 together.
+pub const CREDENTIAL_BYTES_MAX: usize = 8 << 10;

@@ -3,7 +3,7 @@
 use stayhand_guardrail::{
     hold::Hold,
     host::{Ack, HostState},
-    id::Generation,
+    id::{AuthoritiesRevision, Generation},
     policy::HostLabels,
     time::UnixMs,
 };
@@ -74,7 +74,12 @@ pub enum ToHostMessage {
     /// The whole desired state
     State(HostState),
     /// Nothing new
-    Bookmark(Generation),
+    Bookmark {
+        /// What the host was sent last
+        generation: Generation,
+        /// Which set of authorities counts; 0 where hosts need no certificates
+        authorities: AuthoritiesRevision,
+    },
 }
 
 /// Who a process is by the kernel's pin.

@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     grant::{Grant, HostEnforcement},
-    id::{Generation, HostId, PolicyName, Revision, UserName},
+    id::{Generation, HostId, JoinTokenId, PolicyName, Revision, UserName},
     policy::HostLabels,
     rollout::Rollout,
     time::UnixMs,
@@ -127,4 +127,40 @@ pub struct HostView {
     pub labels: HostLabels,
     /// Policies of its own floor, each with a digest
     pub floor: Vec<String>,
+    /// How it came to be one of ours; none for the host of the control plane's own socket
+    pub membership: Option<MembershipView>,
+}
+
+/// A host that joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembershipView {
+    /// When
+    pub joined: UnixMs,
+    /// Until when its newest certificate counts
+    pub certificate_end: Option<UnixMs>,
+    /// How often it got one by its bound key
+    pub recoveries: u32,
+    /// When its certificates were taken away, by whom, and why
+    pub revoked: Option<(UnixMs, UserName, String)>,
+}
+
+/// A token with which hosts join, without what makes it worth something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinTokenView {
+    /// Which one
+    pub id: JoinTokenId,
+    /// Who made it
+    pub created_by: UserName,
+    /// When
+    pub created: UnixMs,
+    /// Until when it is worth something
+    pub expires: UnixMs,
+    /// For how many hosts more
+    pub uses_left: u32,
+    /// For this one only
+    pub host: Option<HostId>,
+    /// Which may have joined before
+    pub replace: bool,
+    /// When it was taken away
+    pub revoked: Option<UnixMs>,
 }

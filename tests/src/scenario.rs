@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{console, scenarios};
+use crate::{actors::sys, console, scenarios};
 
 /// Where a scenario's process leaves its result.
 pub const RESULT: &str = "/run/stayhand-guest/result";
@@ -144,6 +144,20 @@ pub fn module(name: &str) -> Option<PathBuf> {
         .iter()
         .map(|ending| directory.join(format!("{name}.{ending}")))
         .find(|file| file.exists())
+}
+
+/// Loads a module that the guest brings along.
+pub fn load_module(name: &str) -> Result<()> {
+    let file = module(name).context("no such module")?;
+    let compressed = file.extension().is_some_and(|ending| ending == "xz");
+    let opened = fs::File::open(&file)?;
+    let result = sys::load_module(std::os::fd::AsFd::as_fd(&opened), compressed);
+    ensure!(
+        result == 0 || result == -sys::Ret::from(libc::EEXIST),
+        "{} cannot be loaded: {result}",
+        file.display()
+    );
+    Ok(())
 }
 
 impl Need {

@@ -23,7 +23,7 @@ const NEWEST: &str = "newest";
 const FLAVOUR: &str = "-cloud-amd64";
 /// Modules that scenarios load: file systems that the images do not have built in, and what those need. Not every series
 /// has all of them: some are built in.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "overlay",
     "loop",
     "libcrc32c",
@@ -33,6 +33,7 @@ const MODULES: [&str; 9] = [
     "zstd_compress",
     "btrfs",
     "xfs",
+    "veth",
 ];
 
 /// A kernel series, such as `6.12`, or the newest there is.

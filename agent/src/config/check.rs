@@ -38,6 +38,11 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<(), ConfigError> {
     if let Some((key, _)) = paths.find(|(_, path)| !path.is_absolute()) {
         return wrong(key, "must be an absolute path".into());
     }
+    if let Some(address) = &config.control.address
+        && let Err(problem) = stayhand_transport::check_address(address)
+    {
+        return wrong("control.address", problem.to_string());
+    }
     if config.state.spool_bytes_max < SPOOL_MIN {
         return wrong(
             "state.spool_bytes_max",

@@ -131,8 +131,11 @@ impl Default for State {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
-    /// Its socket for agents
+    /// Its socket for agents, where it is on this machine
     pub socket: PathBuf,
+    /// Where it is, as NAME:PORT, where this host has joined one elsewhere (`stayhand-agent join`); where it was when the host
+    /// joined, if this is not set
+    pub address: Option<String>,
     /// User under which it runs, besides root: may ask who a process is
     pub user: Option<String>,
 }
@@ -141,6 +144,7 @@ impl Default for Control {
     fn default() -> Self {
         Self {
             socket: "/run/stayhand/control-host.sock".into(),
+            address: None,
             user: None,
         }
     }

@@ -42,6 +42,7 @@ use uuid::Uuid;
 use meta::Meta;
 use reserve::Reserve;
 use store::Store;
+pub(crate) use store::make_directory;
 use waiting::Waiting;
 
 /// Why the spool could not do what was asked.

@@ -95,7 +95,7 @@ impl Store {
 }
 
 /// Makes the directory so that only root can look into it.
-pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

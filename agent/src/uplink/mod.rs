@@ -4,17 +4,21 @@
 //! Two streams, so that a flood of events cannot delay a revocation. Every failure means the same: connect again,
 //! after a while that grows and differs from host to host.
 
+mod credentials;
+mod route;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, io, path::PathBuf, sync::Arc, time::Duration};
+pub use route::Route;
 
-use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
 use prost::Message as _;
 use rand::RngExt as _;
 use stayhand_guardrail::{
     event::{EventClass, EventKind, LossStage, Lost},
     host::Ack,
+    id::{AuthoritiesRevision, HostId},
     text::safe_cut,
 };
 use stayhand_proto::{
@@ -24,17 +28,20 @@ use stayhand_proto::{
         Event, PublishEventsRequest, SyncRequest, host_sync_service_client::HostSyncServiceClient,
     },
 };
-use tokio::{
-    net::UnixStream,
-    sync::{mpsc, watch},
-};
+use stayhand_transport::DialError;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 
+use self::{
+    credentials::{REFUSED_WAIT, Verdict},
+    route::Connected,
+};
 use crate::{
     clock::Now,
     health::Health,
     holds::Board,
+    membership::{AskError, FileError},
     reconcile::Wake,
     record::Identity,
     spool::{Numbered, Spool, SpoolError},
@@ -57,10 +64,10 @@ const OUTGOING_MAX: usize = 64;
 
 /// What the uplink carries, and for whom.
 pub struct Uplink {
-    /// The control plane's socket for agents
-    pub socket: PathBuf,
-    /// Uid that may serve it besides root
-    pub server_uid: Option<u32>,
+    /// How the control plane is reached
+    pub route: Route,
+    /// Which set of authorities counts, as the control plane said last
+    pub authorities: watch::Sender<AuthoritiesRevision>,
     /// Problems and facts
     pub health: Arc<Health>,
     /// Holds
@@ -98,6 +105,32 @@ pub enum UplinkError {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// There is nobody at the other end who should be.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// What this host has.
+    #[error(transparent)]
+    Membership(#[from] FileError),
+    /// It joined under another name.
+    #[error(
+        "this host joined as `{joined}`, and its name is `{now}` now: set host = \"{joined}\" in agent.toml, or join anew (stayhand-agent join \
+         --replace)"
+    )]
+    OtherName {
+        /// Then
+        joined: HostId,
+        /// Now
+        now: HostId,
+    },
+    /// No certificate.
+    #[error("this host's certificate does not count any more, and there is no other: {0}")]
+    Ask(#[from] AskError),
+    /// The library.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// There is another certificate to show.
+    #[error("another certificate is shown from here on")]
+    Renewed,
     /// The agent is ending.
     #[error("the agent is ending")]
     Ending,
@@ -116,26 +149,28 @@ impl Uplink {
         let mut last = String::new();
         loop {
             let was_connected = self.health.now().control_seen;
-            let ended = self.session().await;
+            let Err(mut error) = self.session().await;
             self.health
                 .change(|health| health.control_connected = false);
             if self.health.now().control_seen != was_connected {
                 wait = WAIT_MIN;
                 last.clear();
             }
-            let Err(error) = ended;
-            if matches!(error, UplinkError::Ending) {
-                return;
+            match Verdict::of(&error) {
+                Verdict::Over => match self.recover().await {
+                    Ok(()) => error = UplinkError::Renewed,
+                    Err(why) => error = why,
+                },
+                Verdict::Nothing | Verdict::Revoked => {}
             }
-            let text = crate::exit::chain(&error);
-            if text == last {
-                tracing::debug!(error = text, "still not connected");
-            } else {
-                tracing::warn!(
-                    error = text,
-                    "not connected to the control plane; enforcement goes on"
-                );
-                last = text;
+            match error {
+                UplinkError::Ending => return,
+                UplinkError::Renewed => continue,
+                _ => {}
+            }
+            self.say(&error, &mut last);
+            if Verdict::of(&error) == Verdict::Revoked {
+                wait = REFUSED_WAIT;
             }
             // Between half and all of it, so that a fleet does not come back at once.
             let part = rand::rng().random_range(0.5..=1.0);
@@ -144,12 +179,41 @@ impl Uplink {
         }
     }
 
+    /// Says why there is no connection, once for each reason.
+    fn say(&self, error: &UplinkError, last: &mut String) {
+        let text = crate::exit::chain(error);
+        let theirs = matches!(
+            error,
+            UplinkError::Membership(_)
+                | UplinkError::OtherName { .. }
+                | UplinkError::Ask(_)
+                | UplinkError::Dial(DialError::Stranger(_) | DialError::Clock(_))
+        );
+        if theirs || Verdict::of(error) == Verdict::Revoked {
+            self.note(Some(text.clone()));
+        }
+        if text == *last {
+            tracing::debug!(error = text, "still not connected");
+        } else {
+            tracing::warn!(
+                error = text,
+                "not connected to the control plane; enforcement goes on"
+            );
+            *last = text;
+        }
+    }
+
     async fn session(&self) -> Result<Infallible, UplinkError> {
-        let channel = connect(self.socket.clone(), self.server_uid).await?;
-        let client = HostSyncServiceClient::new(channel)
+        let Connected { channel, member } = self.route.connect().await?;
+        let client = HostSyncServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        tokio::try_join!(self.sync(client.clone()), self.publish(client)).map(|(never, _)| never)
+        tokio::try_join!(
+            self.sync(client.clone()),
+            self.publish(client),
+            self.renew(member, channel)
+        )
+        .map(|(never, _, _)| never)
     }
 
     /// Desired state in; acknowledgements, holds and heartbeats out.
@@ -240,12 +304,16 @@ impl Uplink {
             health.control_connected = true;
             health.control_seen = Some(now.unix);
         });
+        self.note(None);
         match response.message {
             ToHostMessage::State(state) => self
                 .wakes
                 .send(Wake::State(Box::new(state), now))
                 .map_err(|_| UplinkError::Ending),
-            ToHostMessage::Bookmark(_) => Ok(()),
+            ToHostMessage::Bookmark { authorities, .. } => {
+                self.authorities.send_replace(authorities);
+                Ok(())
+            }
         }
     }
 
@@ -364,32 +432,4 @@ async fn send(outgoing: &mpsc::Sender<SyncRequest>, message: FromHost) -> Result
         .send(message.into())
         .await
         .map_err(|_| UplinkError::Closed)
-}
-
-/// Connects and looks who serves: desired state is only taken from root, or from whom the configuration names.
-async fn connect(
-    socket: PathBuf,
-    server_uid: Option<u32>,
-) -> Result<Channel, tonic::transport::Error> {
-    let connector = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move {
-            let stream = UnixStream::connect(socket).await?;
-            let uid = stream.peer_cred()?.uid();
-            let own = nix::unistd::geteuid().as_raw();
-            if uid != 0 && uid != own && Some(uid) != server_uid {
-                return Err(io::Error::other(format!(
-                    "the socket is served by uid {uid}, which is not trusted"
-                )));
-            }
-            Ok(TokioIo::new(stream))
-        }
-    });
-    // The authority is never resolved; HTTP/2 wants one.
-    Endpoint::from_static("http://control.stayhand.invalid")
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .keep_alive_while_idle(true)
-        .connect_with_connector(connector)
-        .await
 }

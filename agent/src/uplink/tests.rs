@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming, transport::Server};
 use super::*;
 use crate::{
     health::Facts,
+    membership::IdentityFile,
     spool::Entry,
     testing::{NOW, hold, identity, spool},
 };
@@ -134,8 +135,14 @@ impl Rig {
         let stored = watch::Sender::new(0);
         let (wakes, woken) = std::sync::mpsc::channel();
         let uplink = Uplink {
-            socket: place.path().join("control"),
-            server_uid: None,
+            route: Route {
+                socket: place.path().join("control"),
+                server_uid: None,
+                membership: IdentityFile::in_state(place.path()),
+                address: None,
+                host: identity().host,
+            },
+            authorities: watch::Sender::default(),
             health: Arc::clone(&health),
             board: Arc::clone(&board),
             acks: acked,

@@ -112,7 +112,15 @@ impl Control {
         HoldServiceClient::new(self.channel.clone())
     }
 
-    fn hosts(&self) -> HostServiceClient<Channel> {
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    pub(super) fn hosts(&self) -> HostServiceClient<Channel> {
         HostServiceClient::new(self.channel.clone())
     }
 
@@ -546,7 +554,7 @@ async fn pages<T, F: Future<Output = Result<(Vec<T>, String), Failure>>>(
     )))
 }
 
-fn wire_duration(length: DurationMs) -> prost_types::Duration {
+pub(super) fn wire_duration(length: DurationMs) -> prost_types::Duration {
     let seconds = i64::try_from(length.0 / 1_000).unwrap_or(i64::MAX);
     let ms = i32::try_from(length.0 % 1_000).unwrap_or(0);
     prost_types::Duration {

@@ -4,7 +4,10 @@ use serde::Serialize;
 use stayhand_guardrail::text::safe;
 use stayhand_proto::v1;
 
-use super::parts::{self, HostEnforcement, Time};
+use super::{
+    membership::Membership,
+    parts::{self, HostEnforcement, Time},
+};
 use crate::{render::View, time::Moment};
 
 /// One host.
@@ -34,6 +37,9 @@ pub(crate) struct Host {
     pub(crate) events_lost: u64,
     /// Numbers that the host skipped without saying so
     pub(crate) events_missing: u64,
+    /// How it came to be one of ours; none for the host of the control plane's own socket
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) membership: Option<Membership>,
 }
 
 impl Host {
@@ -56,12 +62,16 @@ impl Host {
             events_acknowledged: wire.events_acknowledged,
             events_lost: wire.events_lost,
             events_missing: wire.events_missing,
+            membership: wire.membership.map(Membership::of),
         }
     }
 
     /// What is known of a host that nobody hears is only what it said last: it may enforce, and it may not.
     fn state(&self) -> String {
         let last = self.last_state();
+        if self.membership.as_ref().is_some_and(Membership::is_revoked) {
+            return format!("REVOKED (last: {last})");
+        }
         if self.online {
             last
         } else {
@@ -143,6 +153,13 @@ impl View for Host {
             ("host", safe(&self.id)),
             ("labels", safe_all(&self.labels).join(", ")),
             ("floor", safe_all(&self.floor).join(", ")),
+            (
+                "membership",
+                self.membership
+                    .as_ref()
+                    .map(|membership| membership.said(moment))
+                    .unwrap_or_default(),
+            ),
             ("online", if self.online { "yes" } else { "no" }.into()),
             ("state", self.state()),
             ("generation", self.generations()),

@@ -4,11 +4,13 @@
 //! here, and nothing is made up: what the wire does not say is left out.
 
 mod approval;
+mod authority;
 mod explanation;
 mod flag;
 mod grant;
 mod hold;
 mod host;
+mod membership;
 mod parts;
 mod policy;
 mod proposal;
@@ -16,7 +18,9 @@ mod rollout;
 mod status;
 #[cfg(test)]
 mod tests;
+mod token;
 
+pub(crate) use authority::Authority;
 pub(crate) use explanation::Explanation;
 pub(crate) use flag::Flag;
 pub(crate) use grant::Grant;
@@ -27,3 +31,4 @@ pub(crate) use policy::{Applied, Finding, Policy};
 pub(crate) use proposal::Proposal;
 pub(crate) use rollout::{PolicyStatus, Rollout};
 pub(crate) use status::{AgentStatus, Identity};
+pub(crate) use token::{NewToken, Token};

@@ -12,7 +12,8 @@ use stayhand_proto::failure::{AMBIGUOUS_ID, Failure};
 use stayhand_proto::v1::{
     self, event_service_server as events, flag_service_server as flags,
     grant_service_server as grants, hold_service_server as holds, host_service_server as hosts,
-    local_service_server as local, policy_service_server as policies,
+    join_token_service_server as tokens, local_service_server as local,
+    policy_service_server as policies,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot};
@@ -35,6 +36,8 @@ pub(crate) struct Told {
     /// What the next looks at a hold find, instead of what is stored
     pub(crate) hold_looks: Vec<v1::Hold>,
     pub(crate) hosts: Vec<v1::Host>,
+    /// The first is what making one yields
+    pub(crate) tokens: Vec<v1::JoinToken>,
     /// The first is what setting one yields
     pub(crate) flags: Vec<v1::Flag>,
     pub(crate) policies: Vec<v1::Policy>,
@@ -75,6 +78,7 @@ impl Fake {
                     .add_service(holds::HoldServiceServer::new(service.clone()))
                     .add_service(flags::FlagServiceServer::new(service.clone()))
                     .add_service(hosts::HostServiceServer::new(service.clone()))
+                    .add_service(tokens::JoinTokenServiceServer::new(service.clone()))
                     .add_service(policies::PolicyServiceServer::new(service.clone()))
                     .add_service(events::EventServiceServer::new(service.clone()))
                     .add_service(local::LocalServiceServer::new(service))
@@ -360,6 +364,63 @@ impl hosts::HostService for Service {
         let name = request.into_inner().name;
         let told = self.told(format!("get {name}")).await?;
         unique(&told.hosts, &name, |host| &host.name).map(Response::new)
+    }
+
+    async fn revoke_host(
+        &self,
+        request: Request<v1::RevokeHostRequest>,
+    ) -> Answer<v1::RevokeHostResponse> {
+        let v1::RevokeHostRequest { name, reason } = request.into_inner();
+        let told = self.told(format!("revoke {name}: {reason}")).await?;
+        let host = unique(&told.hosts, &name, |host| &host.name)?;
+        Ok(Response::new(v1::RevokeHostResponse {
+            membership: host.membership,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl tokens::JoinTokenService for Service {
+    async fn create_join_token(
+        &self,
+        request: Request<v1::CreateJoinTokenRequest>,
+    ) -> Answer<v1::CreateJoinTokenResponse> {
+        let v1::CreateJoinTokenRequest {
+            ttl,
+            uses,
+            host,
+            replace,
+        } = request.into_inner();
+        let seconds = ttl.map_or(0, |ttl| ttl.seconds);
+        let asked =
+            format!("make a token: {seconds} s, {uses} uses, host `{host}`, replace {replace}");
+        let told = self.told(asked).await?;
+        let mut token = told.tokens.first().cloned().unwrap_or_default();
+        (token.host, token.replace) = (host, replace);
+        Ok(Response::new(v1::CreateJoinTokenResponse {
+            token: Some(token),
+            secret: "shj1.pin.id.secret".into(),
+            address: "control.example:7443".into(),
+        }))
+    }
+
+    async fn list_join_tokens(
+        &self,
+        _: Request<v1::ListJoinTokensRequest>,
+    ) -> Answer<v1::ListJoinTokensResponse> {
+        let told = self.told("list tokens").await?;
+        Ok(Response::new(v1::ListJoinTokensResponse {
+            tokens: told.tokens.clone(),
+        }))
+    }
+
+    async fn revoke_join_token(
+        &self,
+        request: Request<v1::RevokeJoinTokenRequest>,
+    ) -> Answer<v1::JoinToken> {
+        let name = request.into_inner().name;
+        let told = self.told(format!("revoke {name}")).await?;
+        unique(&told.tokens, &name, |token| &token.name).map(Response::new)
     }
 }
 

@@ -148,6 +148,7 @@ pub(crate) fn host(id: &str) -> v1::Host {
         problems: vec![],
         labels: vec!["env=prod".into()],
         floor: vec!["floor.base sha256:0123456789abcdef".into()],
+        membership: None,
     }
 }
 
@@ -179,6 +180,27 @@ pub(crate) fn status() -> v1::AgentStatus {
         generation: 7,
         control_connected: true,
         control_seen_time: Some(from_now(-2)),
+        ..Default::default()
+    }
+}
+
+/// A host that joined over the network.
+pub(crate) fn member() -> v1::HostMembership {
+    v1::HostMembership {
+        join_time: Some(from_now(-86_400)),
+        certificate_expire_time: Some(from_now(43_200)),
+        recoveries: 1,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn join_token(id: &str) -> v1::JoinToken {
+    v1::JoinToken {
+        name: format!("joinTokens/{id}"),
+        created_by: "olaf".into(),
+        create_time: Some(from_now(-1)),
+        expire_time: Some(from_now(900)),
+        uses_left: 1,
         ..Default::default()
     }
 }

@@ -7,9 +7,11 @@ use tonic::{Request, Status};
 
 use super::status;
 use crate::{
-    identity::{Identifier, Peer, PeerProcess},
+    app::App,
+    clock,
+    identity::{HostPeer, Identifier, Peer, PeerProcess},
     names::Names,
-    operator::{HostAgent, Operator, Operators, authorize, authorize_agent},
+    operator::{HostAgent, Operator, Operators, authorize, authorize_agent, authorize_member},
 };
 
 /// Makes witnesses.
@@ -19,16 +21,24 @@ pub struct Gate {
     names: Names,
     operators: Arc<Operators>,
     host: HostId,
+    app: Arc<App>,
 }
 
 impl Gate {
     /// Lets these operators in, and the agent of this host.
-    pub fn new(identifier: Identifier, names: Names, operators: Operators, host: HostId) -> Self {
+    pub fn new(
+        identifier: Identifier,
+        names: Names,
+        operators: Operators,
+        host: HostId,
+        app: Arc<App>,
+    ) -> Self {
         Self {
             identifier,
             names,
             operators: Arc::new(operators),
             host,
+            app,
         }
     }
 
@@ -43,10 +53,23 @@ impl Gate {
 
     /// The agent that calls.
     pub(super) async fn agent<T>(&self, request: &Request<T>) -> Result<HostAgent, Status> {
+        if let Some(host) = request.extensions().get::<Arc<HostPeer>>() {
+            return self.member(host).await;
+        }
         let peer = self.peer(request).await?;
         authorize_agent(&peer, &self.host).map_err(|refusal| {
             tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
             status::refused(&refusal)
+        })
+    }
+
+    /// The host that shows a certificate.
+    async fn member(&self, peer: &HostPeer) -> Result<HostAgent, Status> {
+        let standing = self.app.certificate_standing(&peer.certificate).await;
+        let standing = standing.map_err(|error| status::of(&error))?;
+        authorize_member(&peer.certificate, standing, clock::now()).map_err(|refusal| {
+            tracing::warn!(address = %peer.address, serial = %peer.certificate.serial, %refusal, "refused");
+            status::not_accepted(&refusal)
         })
     }
 

@@ -3,7 +3,8 @@
 use stayhand_proto::{
     convert::name,
     v1::{
-        GetHostRequest, Host, ListHostsRequest, ListHostsResponse, host_service_server::HostService,
+        GetHostRequest, Host, ListHostsRequest, ListHostsResponse, RevokeHostRequest,
+        RevokeHostResponse, host_service_server::HostService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -35,6 +36,24 @@ impl HostService for Api {
         list.await
             .map(Response::new)
             .map_err(|error: Error| status::of(&error))
+    }
+
+    async fn revoke_host(
+        &self,
+        request: Request<RevokeHostRequest>,
+    ) -> Result<Response<RevokeHostResponse>, Status> {
+        let operator = self.gate.operator(&request).await?;
+        let RevokeHostRequest {
+            name: asked,
+            reason,
+        } = request.into_inner();
+        let revoked = self.to_the_end(|app| async move {
+            let id = name::parse("name", name::HOSTS, &asked)?;
+            app.revoke_host(&operator, id, reason).await
+        });
+        Ok(Response::new(RevokeHostResponse {
+            membership: Some(revoked.await?.into()),
+        }))
     }
 
     async fn get_host(&self, request: Request<GetHostRequest>) -> Result<Response<Host>, Status> {

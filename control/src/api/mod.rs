@@ -1,12 +1,16 @@
 //! The services of `stayhand.v1`: authenticate, decode, one use case, encode. Decides nothing; the only place of
 //! the control plane that knows wire types.
 
+mod authorities;
 mod events;
 mod flags;
 mod gate;
 mod grants;
 mod holds;
 mod hosts;
+mod join;
+mod join_tokens;
+mod pace;
 mod page;
 mod policies;
 mod publish_events;
@@ -19,11 +23,14 @@ pub use gate::Gate;
 use std::sync::Arc;
 
 use stayhand_proto::{
-    limits::MESSAGE_BYTES_MAX,
+    limits::{CREDENTIAL_BYTES_MAX, MESSAGE_BYTES_MAX},
     v1::{
-        event_service_server::EventServiceServer, flag_service_server::FlagServiceServer,
-        grant_service_server::GrantServiceServer, hold_service_server::HoldServiceServer,
+        authority_service_server::AuthorityServiceServer, event_service_server::EventServiceServer,
+        flag_service_server::FlagServiceServer, grant_service_server::GrantServiceServer,
+        hold_service_server::HoldServiceServer,
+        host_certificate_service_server::HostCertificateServiceServer,
         host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
+        join_service_server::JoinServiceServer, join_token_service_server::JoinTokenServiceServer,
         policy_service_server::PolicyServiceServer,
     },
 };
@@ -53,6 +60,8 @@ impl Api {
             .add_service(PolicyServiceServer::new(self.clone()))
             .add_service(FlagServiceServer::new(self.clone()))
             .add_service(HostServiceServer::new(self.clone()))
+            .add_service(JoinTokenServiceServer::new(self.clone()))
+            .add_service(AuthorityServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self.clone()));
         routes.routes()
     }
@@ -62,6 +71,22 @@ impl Api {
         let mut routes = Routes::builder();
         routes.add_service(
             HostSyncServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        );
+        routes.routes()
+    }
+
+    /// Services for hosts' agents over the network.
+    pub fn network_routes(&self) -> Routes {
+        let certificates = HostCertificateServiceServer::new(self.clone())
+            .max_decoding_message_size(CREDENTIAL_BYTES_MAX);
+        self.host_routes().add_service(certificates)
+    }
+
+    /// Services for whoever has no certificate.
+    pub fn join_routes(&self) -> Routes {
+        let mut routes = Routes::builder();
+        routes.add_service(
+            JoinServiceServer::new(self.clone()).max_decoding_message_size(CREDENTIAL_BYTES_MAX),
         );
         routes.routes()
     }

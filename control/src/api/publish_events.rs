@@ -13,10 +13,11 @@ use stayhand_proto::{
 };
 use tonic::{Status, Streaming};
 
-use super::{status, stream::Outbox};
+use super::{pace::Pace, status, stream::Outbox};
 use crate::{
     app::{App, Error, Through},
     clock,
+    limits::{HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND},
     operator::HostAgent,
 };
 
@@ -27,7 +28,9 @@ pub(super) async fn publish(
     outbox: Outbox<PublishEventsResponse>,
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
+    let mut pace = Pace::new(HOST_BATCHES_PER_SECOND, HOST_BATCHES_BURST);
     while let Some(PublishEventsRequest { events }) = inbound.message().await? {
+        pace.next().await;
         let batch: Result<Vec<Event>, Invalid> = events
             .into_iter()
             .map(|wire| read(wire, agent.host()))

@@ -2,13 +2,16 @@
 //! programs, and a remedy for people.
 
 use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError, proposal, rollout};
-use stayhand_proto::failure::{AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, Failure};
+use stayhand_proto::failure::{
+    AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, CERTIFICATE_OVER, CERTIFICATE_UNKNOWN, Failure,
+    HOST_REVOKED,
+};
 use tonic::{Code, Status};
 
 use crate::{
-    app::Error,
+    app::{Error, NoToken, NotAdmitted, NotCertified, NotRotated},
     identity::{PinError, Unidentified},
-    operator::Refusal,
+    operator::{NotAccepted, Refusal},
     store::StoreError,
 };
 
@@ -34,6 +37,10 @@ pub(super) fn of(error: &Error) -> Status {
         Error::PolicySet(problems) => problems.iter().fold(failure, |failure, problem| {
             failure.finding("source", problem.to_string())
         }),
+        Error::Authority(problem) => {
+            tracing::error!(%problem, "cannot sign certificates");
+            failure.remedy("the control plane's log says why")
+        }
         Error::Store(StoreError::Full) => {
             failure.remedy("free space on the control plane's disk, then repeat")
         }
@@ -143,6 +150,22 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::PolicySet(_) => (Code::InvalidArgument, "POLICY_SET_OVER_LIMIT"),
         Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
         Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),
+        Error::NotAdmitted(refusal) => not_admitted(refusal),
+        Error::NotCertified(NotCertified::NotAMember(_)) => (Code::NotFound, "NOT_A_MEMBER"),
+        Error::NotCertified(NotCertified::AlreadyRevoked(_)) => {
+            (Code::FailedPrecondition, "ALREADY_REVOKED")
+        }
+        Error::NotCertified(NotCertified::TooMany(_)) => {
+            (Code::ResourceExhausted, "TOO_MANY_CERTIFICATES")
+        }
+        Error::NoToken(NoToken::NoNetwork) => (Code::FailedPrecondition, "NO_NETWORK"),
+        Error::NoToken(NoToken::TooMany) => (Code::ResourceExhausted, "TOO_MANY_JOIN_TOKENS"),
+        Error::NoToken(NoToken::Unknown(_)) => (Code::NotFound, "UNKNOWN_JOIN_TOKEN"),
+        Error::NotRotated(NotRotated::Busy(_) | NotRotated::Issues(_)) => {
+            (Code::FailedPrecondition, "AUTHORITY_IN_USE")
+        }
+        Error::NotRotated(NotRotated::Unknown(_)) => (Code::NotFound, "UNKNOWN_AUTHORITY"),
+        Error::Authority(_) => (Code::Internal, "AUTHORITY_FAILED"),
         Error::Store(StoreError::Full) => (Code::ResourceExhausted, "STORE_FULL"),
         Error::Store(StoreError::Corrupt { .. }) => (Code::DataLoss, "STORE_CORRUPT"),
         Error::Store(
@@ -155,6 +178,20 @@ fn code(error: &Error) -> (Code, &'static str) {
     }
 }
 
+fn not_admitted(refusal: &NotAdmitted) -> (Code, &'static str) {
+    match refusal {
+        NotAdmitted::UnknownToken => (Code::PermissionDenied, "UNKNOWN_JOIN_TOKEN"),
+        NotAdmitted::Token { .. } => (Code::PermissionDenied, "JOIN_TOKEN_REFUSED"),
+        NotAdmitted::NameTaken(_) => (Code::AlreadyExists, "HOST_NAME_TAKEN"),
+        NotAdmitted::OwnName(_) => (Code::AlreadyExists, "HOST_NAME_OWN"),
+        NotAdmitted::Proof(_) => (Code::PermissionDenied, "PROOF_REFUSED"),
+        NotAdmitted::Request(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+        NotAdmitted::NotBound => (Code::PermissionDenied, "NOT_BOUND"),
+        NotAdmitted::Revoked { .. } => (Code::PermissionDenied, HOST_REVOKED),
+        NotAdmitted::TooSoon { .. } => (Code::ResourceExhausted, "RECOVERY_TOO_SOON"),
+    }
+}
+
 /// The status of a caller that may not.
 pub(super) fn refused(refusal: &Refusal) -> Status {
     let reason = match refusal {
@@ -164,6 +201,22 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         Refusal::NotAgent(_) => "NOT_AN_AGENT",
     };
     Failure::new(Code::PermissionDenied, reason, refusal.to_string()).into()
+}
+
+/// The status of a host whose certificate does not count. The agent goes by the reason.
+pub(super) fn not_accepted(refusal: &NotAccepted) -> Status {
+    let (reason, remedy) = match refusal {
+        NotAccepted::Over(..) => (CERTIFICATE_OVER, ""),
+        NotAccepted::Unknown(_) => (CERTIFICATE_UNKNOWN, ""),
+        NotAccepted::Revoked { .. } => (
+            HOST_REVOKED,
+            "it can join again with a token that an operator makes for it: stayhand host token create --host HOST --replace",
+        ),
+        NotAccepted::NotAHost => ("NOT_A_HOST", ""),
+    };
+    Failure::new(Code::Unauthenticated, reason, refusal.to_string())
+        .remedy(remedy)
+        .into()
 }
 
 /// The status of a caller whom nobody can name.

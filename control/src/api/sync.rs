@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use stayhand_guardrail::id::Generation;
 use stayhand_proto::{
     message::{FromHost, Hello, ToHost, ToHostMessage},
     v1::{
@@ -13,13 +14,15 @@ use stayhand_proto::{
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Api, status,
+    Api,
+    pace::Pace,
+    status,
     stream::{Answers, Outbox},
 };
 use crate::{
     app::{App, Error},
     clock,
-    limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT},
+    limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT, HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND},
     operator::HostAgent,
 };
 
@@ -61,6 +64,7 @@ async fn sync(
     // ORDER: listen before the state is read, so that no change falls between.
     let mut signal = app.store().signals().host(agent.host());
     let mut session = app.hello(&agent, &hello).await.map_err(failed)?;
+    let mut pace = Pace::new(HOST_MESSAGES_PER_SECOND, HOST_MESSAGES_BURST);
     let mut bookmark = tokio::time::interval(BOOKMARK_INTERVAL);
     let mut sent = hello.enforced_generation;
     loop {
@@ -70,11 +74,14 @@ async fn sync(
         }
         tokio::select! {
             message = inbound.message() => match message? {
-                Some(wire) => take(&app, &agent, wire).await.map_err(failed)?,
+                Some(wire) => {
+                    pace.next().await;
+                    take(&app, &agent, wire).await.map_err(failed)?;
+                }
                 None => return Ok(()),
             },
             Ok(()) = signal.changed() => {}
-            _ = bookmark.tick() => say(&outbox, ToHostMessage::Bookmark(sent)).await?,
+            _ = bookmark.tick() => say(&outbox, nothing_new(&app, sent)).await?,
             () = session.taken_over() => {
                 return Err(Status::aborted("a newer stream of the same host has taken over"));
             }
@@ -112,6 +119,13 @@ async fn take(app: &App, agent: &HostAgent, wire: SyncRequest) -> Result<(), Err
             tracing::error!(host = %agent.host(), %invalid, "a host's message cannot be read");
             Ok(())
         }
+    }
+}
+
+fn nothing_new(app: &App, sent: Generation) -> ToHostMessage {
+    ToHostMessage::Bookmark {
+        generation: sent,
+        authorities: app.authorities_revision(),
     }
 }
 

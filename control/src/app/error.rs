@@ -10,7 +10,8 @@ use stayhand_guardrail::{
     time::{DurationMs, UnixMs},
 };
 
-use crate::{people::PeopleError, store::StoreError};
+use super::{NoToken, NotAdmitted, NotCertified, NotRotated};
+use crate::{authority::AuthorityError, people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -322,6 +323,21 @@ pub enum Error {
         "host `{0}` says it enforces a generation that cannot be; restore the newest store, or restart its agent with an empty state"
     )]
     ImplausibleGeneration(HostId),
+    /// A host does not get in.
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
+    /// A host does not get another certificate, or keeps those that it has.
+    #[error(transparent)]
+    NotCertified(#[from] NotCertified),
+    /// There is no such token.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
+    /// An authority stays as it is.
+    #[error(transparent)]
+    NotRotated(#[from] NotRotated),
+    /// Nobody signs.
+    #[error("the control plane cannot sign certificates")]
+    Authority(#[from] AuthorityError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

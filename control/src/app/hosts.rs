@@ -1,6 +1,6 @@
 //! Hosts: what they say of themselves, what they should enforce, how far they are.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stayhand_guardrail::{
     hold::Fact,
@@ -18,7 +18,7 @@ use crate::{
     clock,
     limits::{GENERATION_LEAP_MAX, REASON_CHARS_MAX, REASONS_MAX},
     operator::{HostAgent, Operator},
-    store::{StoredHold, Write},
+    store::{StoredHold, StoredMember, Write},
 };
 
 impl App {
@@ -122,9 +122,9 @@ impl App {
     /// A host.
     pub async fn host(&self, _operator: &Operator, id: HostId) -> Result<HostView, Error> {
         let found = self.store().hosts(Some(&id), "", 1).await?.pop();
-        found
-            .map(|host| view::host(self.seen(host)))
-            .ok_or(Error::UnknownHost(id))
+        let found = found.ok_or_else(|| Error::UnknownHost(id.clone()))?;
+        let member = self.store().member(&id).await?;
+        Ok(view::host(self.seen(found), member))
     }
 
     /// Hosts by name, after one.
@@ -135,10 +135,15 @@ impl App {
         max: u32,
     ) -> Result<Vec<HostView>, Error> {
         let hosts = self.store().hosts(None, after, max).await?;
-        Ok(hosts
-            .into_iter()
-            .map(|host| view::host(self.seen(host)))
-            .collect())
+        let members = self.store().members().await?.into_iter();
+        let mut members: BTreeMap<HostId, StoredMember> = members
+            .map(|member| (member.host.clone(), member))
+            .collect();
+        let shown = hosts.into_iter().map(|host| {
+            let member = members.remove(&host.id);
+            view::host(self.seen(host), member)
+        });
+        Ok(shown.collect())
     }
 }
 

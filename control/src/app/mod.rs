@@ -2,6 +2,7 @@
 //! SQL; every use case takes a witness of who acts as its first argument.
 
 mod approvals;
+mod authorities;
 mod cases;
 mod error;
 mod events;
@@ -10,6 +11,9 @@ mod grants;
 mod holds;
 mod hosts;
 mod ids;
+mod join_tokens;
+mod joining;
+mod members;
 mod permissions;
 mod policies;
 mod presence;
@@ -22,9 +26,13 @@ mod ticker;
 mod together;
 mod view;
 
+pub use authorities::{NotRotated, SeenAuthority};
 pub use error::Error;
 pub use events::{Batch, Through};
 pub use grants::CreateGrant;
+pub use join_tokens::{CreateToken, CreatedToken, NoToken};
+pub use joining::{Joining, NotAdmitted, Shown};
+pub use members::{Certified, NotCertified};
 pub use policies::{Applied, ApplyPolicy};
 pub use presence::Session;
 pub use profiles::AskedProfile;
@@ -35,10 +43,20 @@ pub use together::PolicySet;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use stayhand_guardrail::approval::Plan;
+use stayhand_guardrail::{approval::Plan, time::DurationMs};
 
-use crate::{names::Names, people::People, store::Store};
+use crate::{authority::Authority, names::Names, people::People, store::Store};
 use presence::Presence;
+
+/// How hosts over the network are let in.
+pub struct Membership {
+    /// Who signs their certificates
+    pub authority: Authority,
+    /// Where they reach the control plane; none where they do not
+    pub address: Option<String>,
+    /// How long a certificate counts
+    pub certificate_lifetime: DurationMs,
+}
 
 /// The control plane without its sockets.
 pub struct App {
@@ -46,6 +64,7 @@ pub struct App {
     names: Names,
     people: People,
     changes: Option<Plan>,
+    membership: Membership,
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
 }
@@ -57,12 +76,14 @@ impl App {
         names: Names,
         people: People,
         changes: Option<Plan>,
+        membership: Membership,
     ) -> Result<Self, Error> {
         let app = Self {
             store,
             names,
             people,
             changes,
+            membership,
             policies: RwLock::default(),
             presence: Presence::default(),
         };
@@ -73,6 +94,11 @@ impl App {
     /// The store, for reading and for waiting on changes.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Who signs certificates.
+    pub fn authority(&self) -> &Authority {
+        &self.membership.authority
     }
 
     /// The revisions that count, parsed.

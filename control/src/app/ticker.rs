@@ -49,11 +49,12 @@ struct Looked {
 }
 
 impl Looked {
-    async fn at_rollouts(&mut self, app: &App) -> Result<(), Error> {
+    async fn at_rollouts(&mut self, app: &App, now: UnixMs) -> Result<(), Error> {
         if self.rollouts.is_some_and(|last| last.elapsed() < LOOK) {
             return Ok(());
         }
         self.rollouts = Some(Instant::now());
+        app.retire_left_authorities(now).await?;
         app.look_at_rollouts().await
     }
 
@@ -61,6 +62,7 @@ impl Looked {
         let hour = rollout::hour(now);
         if self.counts != hour {
             app.drop_old_counts(now).await?;
+            app.drop_old_credentials(now).await?;
             self.counts = hour;
         }
         Ok(())
@@ -85,6 +87,6 @@ async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
     if app.store().has_lapsed_holds(now).await? {
         app.lapse_holds().await?;
     }
-    looked.at_rollouts(app).await?;
+    looked.at_rollouts(app, now).await?;
     looked.at_counts(app, now).await
 }

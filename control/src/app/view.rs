@@ -5,19 +5,20 @@ use stayhand_guardrail::{
     id::Generation,
     rollout::Rollout,
 };
-use stayhand_proto::view::{EnforcementView, GrantView, HostView, PolicyView};
+use stayhand_proto::view::{EnforcementView, GrantView, HostView, MembershipView, PolicyView};
 
 use super::{App, Error};
-use crate::store::{StoredGrant, StoredHost, StoredPolicy};
+use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy};
 
 /// A host and whether it is connected.
 pub(super) type Seen = (StoredHost, bool);
 
 impl App {
-    /// Every host.
+    /// Every host that is to enforce something: one that was revoked hears of nothing any more.
     pub(super) async fn all_hosts(&self) -> Result<Vec<Seen>, Error> {
         let hosts = self.store().hosts(None, "", u32::MAX).await?;
-        Ok(hosts.into_iter().map(|host| self.seen(host)).collect())
+        let ours = hosts.into_iter().filter(|host| !host.revoked);
+        Ok(ours.map(|host| self.seen(host)).collect())
     }
 
     pub(super) fn seen(&self, host: StoredHost) -> Seen {
@@ -97,7 +98,7 @@ pub(super) fn policy(
 }
 
 /// A host.
-pub(super) fn host((host, online): Seen) -> HostView {
+pub(super) fn host((host, online): Seen, member: Option<StoredMember>) -> HostView {
     let enforcement = on_host(&host, online, host.desired, false);
     HostView {
         online,
@@ -116,5 +117,18 @@ pub(super) fn host((host, online): Seen) -> HostView {
         problems: host.problems,
         labels: host.labels,
         floor: host.floor,
+        membership: member.map(membership),
+    }
+}
+
+/// How a host came to be one of ours.
+pub(super) fn membership(member: StoredMember) -> MembershipView {
+    MembershipView {
+        joined: member.joined,
+        certificate_end: member.certificate_end,
+        recoveries: member.recoveries,
+        revoked: member
+            .revoked
+            .map(|revoked| (revoked.at, revoked.by, revoked.reason)),
     }
 }

@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use stayhand_guardrail::time::DurationMs;
+use stayhand_transport::check_address;
+
 use super::Config;
 
 /// Bytes of a configuration file: a hundred times what the full example has.
@@ -13,6 +16,11 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 const DATABASE_MIB_MIN: u32 = 4;
 /// Largest store: what the page numbers of the database can address, with a margin.
 const DATABASE_MIB_MAX: u32 = 1 << 23;
+
+/// Shortest life of a certificate: every renewal is a new connection of every host.
+const CERTIFICATE_LIFETIME_MIN: DurationMs = DurationMs::from_secs(60);
+/// Longest: so long a copy of a certificate is worth something that nobody knows was stolen.
+const CERTIFICATE_LIFETIME_MAX: DurationMs = DurationMs::from_secs(30 * 24 * 3_600);
 
 /// Why a configuration is not accepted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +123,17 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             "listen.hosts",
             "must be another path than `listen.operators`".to_owned(),
         );
+    }
+    let network = &config.network;
+    let lifetime = network.certificate_lifetime;
+    if !(CERTIFICATE_LIFETIME_MIN..=CERTIFICATE_LIFETIME_MAX).contains(&lifetime) {
+        return wrong(
+            "network.certificate_lifetime",
+            format!("must be from {CERTIFICATE_LIFETIME_MIN} to {CERTIFICATE_LIFETIME_MAX}"),
+        );
+    }
+    if let Some(Err(problem)) = network.address.as_deref().map(check_address) {
+        return wrong("network.address", problem.to_string());
     }
     match config.state.database_mib_max {
         Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(

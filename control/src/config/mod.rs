@@ -7,10 +7,15 @@ mod load;
 pub use changes::Changes;
 pub use load::{ConfigError, load, parse};
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use serde::Deserialize;
-use stayhand_guardrail::id::{GroupName, UserName};
+use stayhand_guardrail::{
+    id::{GroupName, UserName},
+    time::DurationMs,
+};
+
+use crate::limits::CERTIFICATE_LIFETIME;
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -18,6 +23,8 @@ use stayhand_guardrail::id::{GroupName, UserName};
 pub struct Config {
     /// Where it is asked
     pub listen: Listen,
+    /// Hosts that are elsewhere
+    pub network: Network,
     /// What is kept on disk
     pub state: State,
     /// How peers are identified
@@ -49,6 +56,34 @@ impl Default for Listen {
             hosts: "/run/stayhand/control-host.sock".into(),
         }
     }
+}
+
+/// Hosts that are elsewhere. They always prove themselves by certificates; there is nothing to turn off.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Where they are served; none = only the host of this machine is, over its socket
+    pub listen: Option<SocketAddr>,
+    /// Where they reach it, as NAME:PORT; this machine's name and the port above where it is not set
+    pub address: Option<String>,
+    /// How long a host's certificate counts; it is renewed after half of that
+    #[serde(deserialize_with = "span")]
+    pub certificate_lifetime: DurationMs,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            address: None,
+            certificate_lifetime: CERTIFICATE_LIFETIME,
+        }
+    }
+}
+
+fn span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<DurationMs, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(serde::de::Error::custom)
 }
 
 /// What is kept on disk.

@@ -1,10 +1,9 @@
 //! Connections with the processes that made them, within bounds per user and in all.
 
 use std::{
-    collections::BTreeMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use super::places::{Place, Places};
 use crate::{
     identity::PeerProcess,
     limits::{CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX},
@@ -29,7 +29,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub(super) struct Connection {
     stream: UnixStream,
     process: Arc<PeerProcess>,
-    _place: Place,
+    _place: Place<u32>,
 }
 
 impl Connected for Connection {
@@ -67,48 +67,10 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// How many connections each uid has.
-#[derive(Clone, Debug, Default)]
-struct Places(Arc<Mutex<BTreeMap<u32, usize>>>);
-
-/// One connection's place; free again when it is dropped.
-struct Place {
-    places: Places,
-    uid: u32,
-}
-
-impl Places {
-    fn take(&self, uid: u32) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let own = taken.entry(uid).or_default();
-        if *own >= CONNECTIONS_PER_UID_MAX || all >= CONNECTIONS_MAX {
-            return None;
-        }
-        *own += 1;
-        Some(Place {
-            places: self.clone(),
-            uid,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = taken.get_mut(&self.uid) {
-            *own -= 1;
-            if *own == 0 {
-                taken.remove(&self.uid);
-            }
-        }
-    }
-}
-
 /// Accepts for as long as somebody takes what comes. Connections beyond the bounds are closed at once.
 pub(super) fn incoming(listener: UnixListener) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(1);
-    let places = Places::default();
+    let places = Places::new(CONNECTIONS_PER_UID_MAX, CONNECTIONS_MAX);
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
@@ -133,7 +95,7 @@ pub(super) fn incoming(listener: UnixListener) -> ReceiverStream<io::Result<Conn
     ReceiverStream::new(receiver)
 }
 
-fn connection(stream: UnixStream, places: &Places) -> Option<Connection> {
+fn connection(stream: UnixStream, places: &Places<u32>) -> Option<Connection> {
     let process = match PeerProcess::of(&stream) {
         Ok(process) => Arc::new(process),
         Err(problem) => {
@@ -154,27 +116,4 @@ fn connection(stream: UnixStream, places: &Places) -> Option<Connection> {
         process,
         _place: place,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    //! One user cannot use up the places of all.
-
-    use super::*;
-
-    #[test]
-    fn one_user_leaves_room_for_others() {
-        let places = Places::default();
-        let mut own: Vec<Place> = (0..CONNECTIONS_PER_UID_MAX)
-            .filter_map(|_| places.take(1000))
-            .collect();
-        assert_eq!(own.len(), CONNECTIONS_PER_UID_MAX);
-        assert!(places.take(1000).is_none());
-        assert!(places.take(0).is_some());
-        own.pop();
-        assert!(
-            places.take(1000).is_some(),
-            "a place that is given back is free"
-        );
-    }
 }

@@ -1,29 +1,34 @@
 //! The sockets and what is behind them, from start to stop.
 
 mod connection;
+mod network;
+mod places;
 mod socket;
 
 pub use socket::SocketError;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use stayhand_guardrail::id::HostId;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tonic::{service::Routes, transport::Server};
 use uuid::Uuid;
 
 use crate::{
     api::{Api, Gate},
-    app::{self, App, tick_until},
+    app::{self, App, Membership, tick_until},
+    authority::{Authority, AuthorityError},
+    clock,
     config::{Config, PinSource},
     identity::{Identifier, Pins},
-    limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX},
+    limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX, STREAMS_PER_JOINER_MAX},
     names::Names,
     operator::Operators,
     people::People,
     store::{StateDir, Store, StoreError},
 };
 use connection::incoming;
+use network::Incoming;
 use socket::{Socket, SocketFile, listen};
 
 /// Everybody may connect and be told that they may not.
@@ -47,6 +52,17 @@ pub enum StartError {
     /// A socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The address for hosts.
+    #[error("cannot listen at `network.listen` = {address}: {problem}")]
+    Listen {
+        /// The address
+        address: SocketAddr,
+        /// Why
+        problem: std::io::Error,
+    },
+    /// Who signs certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The machine does not say who it is.
     #[error("cannot tell which machine this is: {0}")]
     Machine(String),
@@ -58,6 +74,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     files: Vec<SocketFile>,
+    network: Option<SocketAddr>,
 }
 
 /// Opens the store and the sockets. When this returns, clients can connect.
@@ -76,7 +93,19 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
     if let Err(error) = people.read() {
         tracing::error!(%error, "approvals by whoever is on call, and by managers, cannot be given");
     }
-    let app = Arc::new(App::new(store, names.clone(), people, config.policies.0.clone()).await?);
+    let listener = match config.network.listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let membership = Membership {
+        authority: Authority::open(&store, &config.state.directory, clock::now()).await?,
+        address: listener
+            .as_ref()
+            .map(|listener| reached_at(config, listener, &host)),
+        certificate_lifetime: config.network.certificate_lifetime,
+    };
+    let changes = config.policies.0.clone();
+    let app = Arc::new(App::new(store, names.clone(), people, changes, membership).await?);
     let pins = match config.identity.pins {
         PinSource::Agent => Pins::Agent {
             socket: config.identity.agent_socket.clone(),
@@ -89,7 +118,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
         groups: config.operators.groups.clone(),
     };
     let (stop, stopped) = watch::channel(false);
-    let gate = Gate::new(identifier, names, operators, host);
+    let gate = Gate::new(identifier, names, operators, host, Arc::clone(&app));
     let api = Api {
         app: Arc::clone(&app),
         gate,
@@ -100,7 +129,11 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
         stop,
         tasks: JoinSet::new(),
         files: vec![],
+        network: None,
     };
+    if let Some(listener) = listener {
+        running.serve_network(listener, &api);
+    }
     running.serve(&config.listen.hosts, HOSTS_MODE, api.host_routes())?;
     running.serve(
         &config.listen.operators,
@@ -115,19 +148,9 @@ impl Running {
     fn serve(&mut self, path: &Path, mode: u32, routes: Routes) -> Result<(), SocketError> {
         let Socket { listener, file } = listen(path, mode)?;
         self.files.push(file);
-        let mut stop = self.stop.subscribe();
-        let served = Server::builder()
-            .timeout(CALL_TIMEOUT)
-            .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-            .http2_keepalive_interval(Some(PING_INTERVAL))
-            .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        let served = builder(STREAMS_PER_CONNECTION_MAX)
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming(listener), async move {
-                // An error means that the sender is gone, which is a stop, too.
-                if stop.wait_for(|stop| *stop).await.is_err() {
-                    tracing::debug!("stopped without being told");
-                }
-            });
+            .serve_with_incoming_shutdown(incoming(listener), stopped(self.stop.subscribe()));
         let path = path.display().to_string();
         self.tasks.spawn(async move {
             if let Err(error) = served.await {
@@ -135,6 +158,36 @@ impl Running {
             }
         });
         Ok(())
+    }
+
+    /// Hosts that are elsewhere: those that have a certificate, and those that come for one.
+    fn serve_network(&mut self, listener: TcpListener, api: &Api) {
+        self.network = listener.local_addr().ok();
+        let Incoming { hosts, joiners } =
+            network::listen(listener, Arc::clone(&self.app), self.stop.subscribe());
+        let (stop, routes) = (self.stop.subscribe(), api.network_routes());
+        self.tasks.spawn(async move {
+            let served = builder(STREAMS_PER_CONNECTION_MAX)
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(hosts, stopped(stop));
+            if let Err(error) = served.await {
+                tracing::error!(%error, "hosts are not served over the network any more");
+            }
+        });
+        let (stop, routes) = (self.stop.subscribe(), api.join_routes());
+        self.tasks.spawn(async move {
+            let served = builder(STREAMS_PER_JOINER_MAX)
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(joiners, stopped(stop));
+            if let Err(error) = served.await {
+                tracing::error!(%error, "hosts cannot join any more");
+            }
+        });
+    }
+
+    /// Where hosts that are elsewhere are served.
+    pub fn network(&self) -> Option<SocketAddr> {
+        self.network
     }
 
     /// The use cases, for tests that look behind the sockets.
@@ -153,6 +206,33 @@ impl Running {
         self.files.clear();
         self.app.store().close().await;
     }
+}
+
+fn builder(streams_max: u32) -> Server {
+    Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .max_concurrent_streams(streams_max)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop, too.
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        tracing::debug!("stopped without being told");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|problem| StartError::Listen { address, problem })
+}
+
+/// Where hosts reach this control plane, as far as anybody said.
+fn reached_at(config: &Config, listener: &TcpListener, host: &HostId) -> String {
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    let configured = config.network.address.clone();
+    configured.unwrap_or_else(|| format!("{host}:{port}"))
 }
 
 /// The machine's name, which is also the id of its host.

@@ -57,6 +57,8 @@ pub struct StoredHost {
     pub rejected_reasons: Vec<String>,
     /// When it last acknowledged something
     pub acknowledge_time: Option<UnixMs>,
+    /// Whether its certificates were taken away
+    pub revoked: bool,
 }
 
 impl StoredHost {
@@ -108,6 +110,7 @@ struct HostRow {
     rejected_generation: i64,
     rejected_reasons: String,
     acknowledge_time: Option<i64>,
+    revoked: bool,
 }
 
 impl HostRow {
@@ -134,6 +137,7 @@ impl HostRow {
             rejected: generation(self.rejected_generation),
             rejected_reasons: unlist("host", &self.rejected_reasons)?,
             acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
+            revoked: self.revoked,
         })
     }
 }
@@ -278,7 +282,8 @@ impl Store {
                  CAST((SELECT total(through - stored) FROM event_streams
                      WHERE host = h.host AND epoch <> ?4) AS INTEGER) AS stream_missing,
                  coalesce((SELECT through FROM event_streams WHERE host = h.host AND epoch <> ?4
-                     ORDER BY update_time DESC LIMIT 1), 0) AS stream_through
+                     ORDER BY update_time DESC LIMIT 1), 0) AS stream_through,
+                 EXISTS (SELECT 1 FROM members WHERE host = h.host AND revoke_time IS NOT NULL) AS revoked
              FROM hosts AS h WHERE (?1 IS NULL OR h.host = ?1) AND h.host > ?2 ORDER BY h.host LIMIT ?3",
         )
         .bind(only.map(HostId::as_str))

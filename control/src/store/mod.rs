@@ -3,6 +3,7 @@
 //! Everything that belongs together is one [`Write`]: it is committed as a whole or not at all, and who waits for
 //! a change hears of it only after the commit.
 
+mod authority;
 mod count;
 mod error;
 mod event;
@@ -10,13 +11,16 @@ mod flag;
 mod grant;
 mod hold;
 mod host;
+mod join_token;
 mod lock;
+mod member;
 mod policy;
 mod proposal;
 mod rollout;
 mod signal;
 mod write;
 
+pub use authority::StoredAuthority;
 pub use count::Counted;
 pub use error::StoreError;
 pub use event::{Stored, StreamGap};
@@ -24,7 +28,9 @@ pub use flag::StoredFlag;
 pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
 pub use host::StoredHost;
+pub use join_token::StoredToken;
 pub use lock::StateDir;
+pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
 pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
 pub use signal::Signals;

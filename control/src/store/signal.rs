@@ -16,6 +16,7 @@ pub(super) struct Touched {
     pub(super) grants: bool,
     pub(super) holds: bool,
     pub(super) events: Option<u64>,
+    pub(super) certificates: bool,
 }
 
 /// Channels of changes.
@@ -25,6 +26,7 @@ pub struct Signals {
     grants: watch::Sender<u64>,
     holds: watch::Sender<u64>,
     events: watch::Sender<u64>,
+    certificates: watch::Sender<u64>,
 }
 
 impl Default for Signals {
@@ -35,6 +37,7 @@ impl Default for Signals {
             grants: channel(),
             holds: channel(),
             events: channel(),
+            certificates: channel(),
         }
     }
 }
@@ -64,6 +67,11 @@ impl Signals {
         self.events.subscribe()
     }
 
+    /// Certificates that were taken away.
+    pub fn certificates(&self) -> watch::Receiver<u64> {
+        self.certificates.subscribe()
+    }
+
     /// A host came or went.
     pub fn presence(&self) {
         self.grants.send_modify(|count| *count += 1);
@@ -90,6 +98,9 @@ impl Signals {
         }
         if touched.holds {
             self.holds.send_modify(|count| *count += 1);
+        }
+        if touched.certificates {
+            self.certificates.send_modify(|count| *count += 1);
         }
         if let Some(position) = touched.events {
             self.events

@@ -18,6 +18,12 @@ mod holds;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod network;
+#[cfg(test)]
+mod network_revoked;
+#[cfg(test)]
+mod outsider;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod profiles;
@@ -29,6 +35,8 @@ mod removal;
 mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod stages;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stayhand_guardrail::{
     host::{Ack, Phase},
-    id::Generation,
+    id::{AuthoritiesRevision, Generation},
 };
 use stayhand_proto::{
     message::{FromHost, HostHealth, ToHostMessage},
@@ -191,7 +191,10 @@ async fn a_host_that_has_the_newest_state_gets_only_bookmarks() {
     let mut stream = HostStream::open(world.host_channel().await, hello(generation.0)).await;
     assert_eq!(
         stream.next().await.unwrap().message,
-        ToHostMessage::Bookmark(generation)
+        ToHostMessage::Bookmark {
+            generation,
+            authorities: AuthoritiesRevision(1)
+        }
     );
     world.grants().await.create_grant(create()).await.unwrap();
     let next = stream.state().await;

@@ -1,6 +1,6 @@
 //! One control plane in a temporary directory, with the users alice, bob, carol and the group dev.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use stayhand_control::{
@@ -18,6 +18,7 @@ use stayhand_proto::{
     v1::{
         self, event_service_client::EventServiceClient, grant_service_client::GrantServiceClient,
         hold_service_client::HoldServiceClient, host_service_client::HostServiceClient,
+        join_token_service_client::JoinTokenServiceClient,
         policy_service_client::PolicyServiceClient,
     },
 };
@@ -167,6 +168,16 @@ impl World {
         self.agent_task.abort();
         std::fs::remove_file(&self.config.identity.agent_socket).unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    /// Where hosts that are elsewhere are served.
+    pub(crate) fn network(&self) -> SocketAddr {
+        let running = self.running.as_ref().expect("it runs");
+        running.network().expect("the network is served")
+    }
+
+    pub(crate) async fn tokens(&self) -> JoinTokenServiceClient<Channel> {
+        JoinTokenServiceClient::new(self.channel().await)
     }
 
     pub(crate) async fn channel(&self) -> Channel {

@@ -9,7 +9,10 @@ use crate::{
     grant::GrantChange,
     hold::HoldPhase,
     host::Phase,
-    id::{FlagName, Generation, GrantId, HoldId, PolicyName, ProposalId, Revision, UserName},
+    id::{
+        FlagName, Generation, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
+        Revision, UserName,
+    },
     key::PermissionRef,
     subject::Subject,
     time::UnixMs,
@@ -128,6 +131,123 @@ pub struct FlagChanged {
     pub by: UserName,
     /// Why
     pub reason: String,
+}
+
+/// What happened to a host's membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MembershipChange {
+    /// It has its first certificate
+    Joined,
+    /// It got one by its bound key, because the one it had was over
+    Recovered,
+    /// None of its certificates counts any more
+    Revoked,
+}
+
+impl MembershipChange {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joined => "joined",
+            Self::Recovered => "recovered",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// A host joined, came back, or lost its certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipChanged {
+    /// The host that it is about
+    pub member: HostId,
+    /// What happened
+    pub change: MembershipChange,
+    /// Who did it; none where the host itself did
+    pub by: Option<UserName>,
+    /// The token with which it joined
+    pub token: Option<JoinTokenId>,
+    /// From where it came
+    pub address: Option<String>,
+    /// Why
+    pub reason: Option<String>,
+}
+
+/// What happened to a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JoinTokenChange {
+    /// It was made
+    Created,
+    /// Nobody joins with it any more
+    Revoked,
+    /// Somebody had the secret and did not get in
+    Refused,
+}
+
+impl JoinTokenChange {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Revoked => "revoked",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A token with which hosts join was made, taken away or refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinTokenChanged {
+    /// The token; names it, and is no secret
+    pub token: JoinTokenId,
+    /// What happened
+    pub change: JoinTokenChange,
+    /// Who did it; none where a host did
+    pub by: Option<UserName>,
+    /// The host for which it is, or that showed it
+    pub member: Option<HostId>,
+    /// Until when it is worth something
+    pub expire_time: UnixMs,
+    /// For how many hosts
+    pub uses_left: u32,
+    /// From where it was shown
+    pub address: Option<String>,
+    /// Why
+    pub reason: Option<String>,
+}
+
+/// What happened to an authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthorityChange {
+    /// It issues from here on
+    Made,
+    /// Nobody believes it any more
+    Retired,
+}
+
+impl AuthorityChange {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// An authority that signs certificates was made, or is believed no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityChanged {
+    /// Its number; from 1
+    pub authority: u32,
+    /// What happened
+    pub change: AuthorityChange,
+    /// Who did it; none where it was the first, or every host had left it
+    pub by: Option<UserName>,
+    /// Why
+    pub reason: Option<String>,
 }
 
 /// Event class, which is also the ring that carries it.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::change::{
-    AgentState, EnforcementEvent, FlagChanged, GrantChanged, HoldChanged, Lost, PolicyChanged,
-    Tamper,
+    AgentState, AuthorityChanged, EnforcementEvent, FlagChanged, GrantChanged, HoldChanged,
+    JoinTokenChanged, Lost, MembershipChanged, PolicyChanged, Tamper,
 };
 use crate::{
     action::{Object, Operation, ProcessInfo},
@@ -57,6 +57,12 @@ pub enum EventKind {
     PolicyChanged(PolicyChanged),
     /// A flag was set or taken away
     FlagChanged(FlagChanged),
+    /// A host joined, came back, or lost its certificates
+    MembershipChanged(MembershipChanged),
+    /// A token with which hosts join was made, taken away or refused
+    JoinTokenChanged(JoinTokenChanged),
+    /// An authority that signs certificates was made, or is believed no more
+    AuthorityChanged(AuthorityChanged),
     /// Recorded decisions that left no event, counted
     Lost(Lost),
     /// The agent started

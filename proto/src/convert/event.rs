@@ -32,6 +32,9 @@ impl From<Event> for v1::Event {
             EventKind::GrantChanged(changed) => Kind::GrantChanged(changed.into()),
             EventKind::PolicyChanged(changed) => Kind::PolicyChanged(changed.into()),
             EventKind::FlagChanged(changed) => Kind::FlagChanged(changed.into()),
+            EventKind::MembershipChanged(changed) => Kind::MembershipChanged(changed.into()),
+            EventKind::JoinTokenChanged(changed) => Kind::JoinTokenChanged(changed.into()),
+            EventKind::AuthorityChanged(changed) => Kind::AuthorityChanged(changed.into()),
             EventKind::Lost(lost) => Kind::Lost(lost.into()),
             EventKind::AgentStarted(state) => Kind::Agent(event_kind::from_agent(state, true)),
             EventKind::AgentStopped(state) => Kind::Agent(event_kind::from_agent(state, false)),
@@ -79,6 +82,15 @@ impl TryFrom<v1::Event> for Event {
             }
             Some(Kind::FlagChanged(wire)) => {
                 EventKind::FlagChanged(inside("flag_changed", wire.try_into())?)
+            }
+            Some(Kind::MembershipChanged(wire)) => {
+                EventKind::MembershipChanged(inside("membership_changed", wire.try_into())?)
+            }
+            Some(Kind::JoinTokenChanged(wire)) => {
+                EventKind::JoinTokenChanged(inside("join_token_changed", wire.try_into())?)
+            }
+            Some(Kind::AuthorityChanged(wire)) => {
+                EventKind::AuthorityChanged(inside("authority_changed", wire.try_into())?)
             }
             Some(Kind::Lost(wire)) => EventKind::Lost(inside("lost", wire.try_into())?),
             Some(Kind::Agent(wire)) => inside("agent", event_kind::agent(wire))?,

@@ -4,7 +4,7 @@ use stayhand_guardrail::id::Generation;
 
 use super::{
     Invalid,
-    invalid::message,
+    invalid::{inside, message},
     name,
     scalar::{host_labels, text, texts, time, timestamp, uuid},
 };
@@ -29,6 +29,7 @@ impl From<HostView> for v1::Host {
             problems,
             labels,
             floor,
+            membership,
         } = view;
         Self {
             name: name::host(&id),
@@ -47,6 +48,7 @@ impl From<HostView> for v1::Host {
             problems,
             labels: labels.shown().collect(),
             floor,
+            membership: membership.map(Into::into),
         }
     }
 }
@@ -71,6 +73,7 @@ impl TryFrom<v1::Host> for HostView {
             problems,
             labels,
             floor,
+            membership,
         } = wire;
         Ok(Self {
             id: name::parse("name", name::HOSTS, &name)?,
@@ -89,6 +92,9 @@ impl TryFrom<v1::Host> for HostView {
             problems: texts("problems", problems)?,
             labels: host_labels(labels)?,
             floor: texts("floor", floor)?,
+            membership: membership
+                .map(|wire| inside("membership", wire.try_into()))
+                .transpose()?,
         })
     }
 }

@@ -10,6 +10,7 @@ mod hold;
 mod host;
 mod invalid;
 mod local;
+mod membership;
 pub mod name;
 mod policy;
 mod proposal;

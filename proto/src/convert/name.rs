@@ -1,9 +1,11 @@
 //! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`,
-//! `proposals/{number}`.
+//! `proposals/{number}`, `joinTokens/{id}`, `authorities/{number}`.
 
 use std::{fmt::Display, str::FromStr};
 
-use stayhand_guardrail::id::{FlagName, GrantId, HoldId, HostId, PolicyName, ProposalId};
+use stayhand_guardrail::id::{
+    FlagName, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
+};
 
 use super::Invalid;
 
@@ -20,6 +22,22 @@ pub const POLICIES: &str = "policies";
 pub const FLAGS: &str = "flags";
 /// Collection of proposed changes of policies.
 pub const PROPOSALS: &str = "proposals";
+
+/// Collection of tokens with which hosts join.
+pub const JOIN_TOKENS: &str = "joinTokens";
+
+/// Name of a token.
+pub fn join_token(id: JoinTokenId) -> String {
+    format!("{JOIN_TOKENS}/{id}")
+}
+
+/// Collection of authorities.
+pub const AUTHORITIES: &str = "authorities";
+
+/// Name of an authority.
+pub fn authority(number: u32) -> String {
+    format!("{AUTHORITIES}/{number}")
+}
 
 /// Name of a flag.
 pub fn flag(name: &FlagName) -> String {

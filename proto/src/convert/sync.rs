@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     host::{Answer, HoldAnswer, HostState, Lease},
-    id::Generation,
+    id::{AuthoritiesRevision, Generation},
     key::PermissionRef,
     limits::FLAGS_MAX,
     time::UnixMs,
@@ -151,8 +151,12 @@ impl From<ToHost> for v1::SyncResponse {
         } = response;
         let message = match message {
             ToHostMessage::State(state) => sync_response::Message::State(state.into()),
-            ToHostMessage::Bookmark(generation) => sync_response::Message::Bookmark(v1::Bookmark {
+            ToHostMessage::Bookmark {
+                generation,
+                authorities,
+            } => sync_response::Message::Bookmark(v1::Bookmark {
                 generation: generation.0,
+                authorities_revision: authorities.0,
             }),
         };
         Self {
@@ -175,9 +179,13 @@ impl TryFrom<v1::SyncResponse> for ToHost {
             Some(sync_response::Message::State(wire)) => {
                 ToHostMessage::State(inside("state", host_state(wire, server_time))?)
             }
-            Some(sync_response::Message::Bookmark(v1::Bookmark { generation })) => {
-                ToHostMessage::Bookmark(Generation(generation))
-            }
+            Some(sync_response::Message::Bookmark(v1::Bookmark {
+                generation,
+                authorities_revision,
+            })) => ToHostMessage::Bookmark {
+                generation: Generation(generation),
+                authorities: AuthoritiesRevision(authorities_revision),
+            },
         };
         Ok(Self {
             server_time,

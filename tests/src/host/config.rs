@@ -4,6 +4,8 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
+use super::network;
+
 /// The agent's configuration file.
 pub const AGENT: &str = "/etc/stayhand/agent.toml";
 /// The control plane's.
@@ -19,6 +21,8 @@ pub struct Config {
     pub control: bool,
     /// YAML of each policy
     pub policies: Vec<String>,
+    /// Whether the control plane is elsewhere
+    pub network: bool,
 }
 
 impl Default for Config {
@@ -28,6 +32,7 @@ impl Default for Config {
             control_toml: include_str!("../../fixtures/control.toml").to_owned(),
             control: true,
             policies: Vec::new(),
+            network: false,
         }
     }
 }
@@ -38,6 +43,17 @@ impl Config {
         Self {
             policies: vec![text.to_owned()],
             ..Self::default()
+        }
+    }
+
+    /// The same with the control plane elsewhere.
+    #[must_use]
+    pub fn over_the_network(self) -> Self {
+        Self {
+            agent: format!("host = \"{}\"\n{}", network::HOST, self.agent),
+            control_toml: format!("{}\n{}", self.control_toml, network::CONTROL_TOML),
+            network: true,
+            ..self
         }
     }
 

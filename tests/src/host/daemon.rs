@@ -19,12 +19,19 @@ pub struct Daemon {
 impl Daemon {
     /// Starts it; its output is appended to its log.
     pub fn start(name: &'static str, args: &[&str]) -> Result<Self> {
+        Self::start_by(&[], name, args)
+    }
+
+    /// The same by another program, which becomes it.
+    pub fn start_by(by: &[&str], name: &'static str, args: &[&str]) -> Result<Self> {
         std::fs::create_dir_all(LOGS)?;
         let log = File::options()
             .create(true)
             .append(true)
             .open(log_of(name))?;
-        let child = Command::new(name)
+        let words = [by, &[name], args].concat();
+        let (program, args) = words.split_first().context("no program")?;
+        let child = Command::new(program)
             .args(args)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

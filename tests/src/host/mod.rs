@@ -7,6 +7,7 @@ mod channel;
 mod config;
 mod daemon;
 mod holds;
+pub mod network;
 mod operator;
 mod status;
 mod wire;
@@ -21,6 +22,7 @@ use stayhand_proto::v1::AgentStatus;
 pub use config::Config;
 pub use daemon::Daemon;
 pub use holds::Hold;
+use network::{Elsewhere, Joined};
 pub use operator::Operator;
 pub use wire::Wire;
 
@@ -36,6 +38,10 @@ pub struct Host {
     agent: Daemon,
     control: Option<Daemon>,
     policies: u32,
+    /// How this host joined a control plane elsewhere
+    pub joined: Option<Joined>,
+    /// How the control plane is reached, where it is elsewhere. Dropped last
+    link: Option<Elsewhere>,
 }
 
 /// Words of `stayhand grant create`.
@@ -64,16 +70,23 @@ impl Host {
     /// Starts everything and waits until every policy is enforced.
     pub fn boot(config: &Config) -> Result<Self> {
         config.write()?;
+        let link = config.network.then(Elsewhere::set_up).transpose()?;
         let control = if config.control {
-            Some(start_control()?)
+            Some(start_control(link.as_ref())?)
         } else {
             None
+        };
+        let joined = match link {
+            Some(_) => Some(network::join(&["--host", network::HOST])?),
+            None => None,
         };
         let agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
         let mut host = Self {
             agent,
             control,
             policies: 0,
+            joined,
+            link,
         };
         host.wait_ready()?;
         for policy in &config.policies {
@@ -197,7 +210,7 @@ impl Host {
 
     /// Starts it again and waits until the agent has found it.
     pub fn start_control(&mut self) -> Result<()> {
-        self.control = Some(start_control()?);
+        self.control = Some(start_control(self.link.as_ref())?);
         self.wait_ready()
     }
 
@@ -207,11 +220,19 @@ impl Host {
         if let Some(control) = self.control {
             control.leave_running();
         }
+        if let Some(link) = self.link {
+            link.leave();
+        }
     }
 }
 
-fn start_control() -> Result<Daemon> {
-    let mut control = Daemon::start("stayhand-control", &["--config", config::CONTROL])?;
+fn start_control(link: Option<&Elsewhere>) -> Result<Daemon> {
+    let by: &[&str] = match link {
+        Some(_) => &Elsewhere::THERE,
+        None => &[],
+    };
+    let args = ["--config", config::CONTROL];
+    let mut control = Daemon::start_by(by, "stayhand-control", &args)?;
     wait::until_ok(wait::LONG, "the control plane to listen", || {
         control.check_alive()?;
         Ok(process::listens(Path::new(CONTROL_SOCKET)).then_some(()))

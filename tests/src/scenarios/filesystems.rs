@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
 use stayhand_agent_ebpf::abi::code::reason;
 
-use super::{overlay::load, places};
+use super::places;
 use crate::{
     actors::{
         client::ALICE,
@@ -24,7 +24,7 @@ use crate::{
     },
     host::Config,
     process,
-    scenario::{Ctx, LIMIT_LONG, Need, Scenario},
+    scenario::{Ctx, LIMIT_LONG, Need, Scenario, load_module},
     wait,
 };
 
@@ -199,7 +199,7 @@ pub fn modules() -> Result<()> {
         "xfs",
     ] {
         if crate::scenario::module(module).is_some() {
-            load(module)?;
+            load_module(module)?;
         }
     }
     Ok(())

@@ -34,6 +34,7 @@ mod kernel_clocks;
 mod kernel_flip;
 mod login_uid_lock;
 mod losses;
+mod members;
 mod mounts;
 mod not_enforced;
 mod open_names;
@@ -109,6 +110,7 @@ const LISTS: &[&[Scenario]] = &[
     kernel_flip::SCENARIOS,
     kernel_clocks::SCENARIOS,
     system::SCENARIOS,
+    members::SCENARIOS,
     mounts::SCENARIOS,
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,

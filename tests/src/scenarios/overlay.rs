@@ -13,10 +13,10 @@ use crate::{
         elf,
         rig::{self, Rig, Shared, write_executable},
         standin::of_hold,
-        sys::{self, EPERM, Ret},
+        sys::{EPERM, Ret},
     },
     host::Config,
-    scenario::{self, Ctx, Need, Scenario},
+    scenario::{Ctx, Need, Scenario, load_module},
     wait,
 };
 
@@ -87,7 +87,7 @@ fn with(run: impl FnOnce(&mut Rig) -> Result<()>) -> Result<()> {
 
 /// Alice is root there.
 fn machine() -> Result<Rig> {
-    load("overlay")?;
+    load_module("overlay")?;
     for directory in [LAYERS, MERGED] {
         fs::create_dir_all(directory)?;
     }
@@ -156,20 +156,6 @@ fn one_question(rig: &mut Rig, path: &str, flags: i32, ops: u32) -> Result<()> {
 
 fn written(path: &str) -> bool {
     fs::read(path).is_ok_and(|content| content.starts_with(b"after"))
-}
-
-/// Loads a module that the guest brings along.
-pub fn load(name: &str) -> Result<()> {
-    let file = scenario::module(name).context("no such module")?;
-    let compressed = file.extension().is_some_and(|ending| ending == "xz");
-    let opened = fs::File::open(&file)?;
-    let result = sys::load_module(std::os::fd::AsFd::as_fd(&opened), compressed);
-    ensure!(
-        result == 0 || result == -Ret::from(libc::EEXIST),
-        "{} cannot be loaded: {result}",
-        file.display()
-    );
-    Ok(())
 }
 
 fn free(_: &mut Ctx) -> Result<()> {

@@ -79,9 +79,14 @@ pub struct Story {
 
 impl Story {
     /// Prepares the machine and starts everything.
-    pub fn begin(audience: Audience) -> Result<Self> {
+    pub fn begin(mut audience: Audience) -> Result<Self> {
         stage::set()?;
-        let host = Host::boot(&Config::policy(POLICY))?;
+        let host = Host::boot(&Config::policy(POLICY).over_the_network())?;
+        if let Some(joined) = &host.joined {
+            audience.note("the control plane is in another network namespace; this host joins it:");
+            audience.said("root", &joined.asked, &joined.command);
+            audience.said("root", &joined.command, &joined.said);
+        }
         let tail = Tail::start()?;
         let alice = Session::login("alice")?;
         Ok(Self {

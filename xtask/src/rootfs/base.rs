@@ -18,7 +18,7 @@ use crate::cpio::Meta;
 use crate::{deb, paths};
 
 /// Raise when this module changes what it makes from the same packages and files.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// Empty directories of the guest with their modes and owners.
 const DIRS: [(&str, Meta); 15] = [

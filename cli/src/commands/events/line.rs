@@ -1,7 +1,10 @@
 //! One event as one line for people. Columns are padded, not measured: the next event is not known yet.
 
 use stayhand_guardrail::{
-    event::{AgentState, DecisionEvent, Event, EventKind, GrantChanged, HoldChanged},
+    event::{
+        AgentState, DecisionEvent, Event, EventKind, GrantChanged, HoldChanged, JoinTokenChange,
+        MembershipChange,
+    },
     id::{PolicyName, UserName},
     reason::Verdict,
     text::safe,
@@ -60,6 +63,37 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
             let mut text = format!("{} {word}", changed.flag);
             by(&mut text, Some(&changed.by), Some(&changed.reason));
             ("FLAG", Tone::Strong, text)
+        }
+        EventKind::MembershipChanged(changed) => {
+            let tone = match changed.change {
+                MembershipChange::Joined => Tone::Strong,
+                MembershipChange::Recovered | MembershipChange::Revoked => Tone::Care,
+            };
+            let mut text = format!("{} {}", changed.member, changed.change.as_str());
+            if let Some(token) = changed.token {
+                text.push_str(&format!(" with token {token}"));
+            }
+            came_from(&mut text, changed.address.as_deref());
+            by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+            ("HOST", tone, text)
+        }
+        EventKind::JoinTokenChanged(changed) => {
+            let tone = match changed.change {
+                JoinTokenChange::Refused => Tone::Bad,
+                JoinTokenChange::Created | JoinTokenChange::Revoked => Tone::Strong,
+            };
+            let mut text = format!("{} {}", changed.token, changed.change.as_str());
+            if let Some(member) = &changed.member {
+                text.push_str(&format!(" for {member}"));
+            }
+            came_from(&mut text, changed.address.as_deref());
+            by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+            ("TOKEN", tone, text)
+        }
+        EventKind::AuthorityChanged(changed) => {
+            let mut text = format!("{} {}", changed.authority, changed.change.as_str());
+            by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+            ("AUTHORITY", Tone::Care, text)
         }
         EventKind::Lost(lost) => {
             let count = match lost.count {
@@ -148,6 +182,12 @@ fn grant(changed: &GrantChanged) -> String {
     );
     by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
     text
+}
+
+fn came_from(text: &mut String, address: Option<&str>) {
+    if let Some(address) = address {
+        text.push_str(&format!(" from {}", safe(address)));
+    }
 }
 
 fn by(text: &mut String, who: Option<&UserName>, why: Option<&str>) {

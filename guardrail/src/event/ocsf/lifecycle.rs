@@ -21,13 +21,13 @@ use crate::{
 /// `entity.type_id`: a policy
 const ENTITY_POLICY: u32 = 5;
 /// `entity.type_id`: something that the list does not have
-const ENTITY_OTHER: u32 = 99;
+pub(super) const ENTITY_OTHER: u32 = 99;
 
 fn by(name: Option<&UserName>) -> String {
     name.map_or_else(String::new, |name| format!(" by {name}"))
 }
 
-fn actor(name: &UserName) -> Value {
+pub(super) fn actor(name: &UserName) -> Value {
     json!({ "user": { "name": name.as_str() } })
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod decision;
 mod decode;
 mod lifecycle;
+mod membership;
 mod objects;
 #[cfg(test)]
 mod schema;
@@ -48,6 +49,9 @@ pub fn to_object(event: &Event, producer: Producer<'_>) -> Map<String, Value> {
         EventKind::GrantChanged(change) => lifecycle::grant(change),
         EventKind::PolicyChanged(change) => lifecycle::policy(change),
         EventKind::FlagChanged(change) => lifecycle::flag(change),
+        EventKind::MembershipChanged(change) => membership::host(change),
+        EventKind::JoinTokenChanged(change) => membership::token(change),
+        EventKind::AuthorityChanged(change) => membership::authority(change),
         EventKind::Lost(lost) => lifecycle::lost(lost),
         EventKind::AgentStarted(agent) => lifecycle::agent(agent, true),
         EventKind::AgentStopped(agent) => lifecycle::agent(agent, false),

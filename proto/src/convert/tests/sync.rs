@@ -4,7 +4,7 @@ use prost::Message as _;
 use stayhand_guardrail::{
     hold::HoldState,
     host::{Ack, Answer, HoldAnswer, HostState, Lease, Phase, PolicyRevision},
-    id::{Generation, GrantId, HoldId, Revision},
+    id::{AuthoritiesRevision, Generation, GrantId, HoldId, Revision},
     time::UnixMs,
 };
 use uuid::Uuid;
@@ -56,7 +56,10 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
     };
     for message in [
         ToHostMessage::State(state),
-        ToHostMessage::Bookmark(Generation(7)),
+        ToHostMessage::Bookmark {
+            generation: Generation(7),
+            authorities: AuthoritiesRevision(3),
+        },
     ] {
         let down = ToHost {
             server_time,

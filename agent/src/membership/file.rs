@@ -1,0 +1,253 @@
+//! The one file of a host's membership. Written aside and moved into place, so that key, certificate and authorities always
+//! belong together; readable for root only.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use stayhand_guardrail::{
+    id::{AuthoritiesRevision, HostId},
+    time::UnixMs,
+};
+use stayhand_transport::{Authorities, AuthoritiesError, Credentials, Key, KeyError};
+use zeroize::Zeroizing;
+
+use super::Member;
+
+/// Its name within the state directory.
+const NAME: &str = "membership.toml";
+/// Only root.
+const FILE_MODE: u32 = 0o600;
+/// Bits of a mode that let others in.
+const OTHERS: u32 = 0o077;
+/// Bytes of the file: ours have some 3,000.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Where the file is.
+#[derive(Clone, Debug)]
+pub struct IdentityFile(PathBuf);
+
+/// Why it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file system.
+    #[error("cannot {what} `{}`: {problem}", path.display())]
+    Io {
+        /// What was tried
+        what: &'static str,
+        /// On what
+        path: PathBuf,
+        /// Why not
+        problem: io::Error,
+    },
+    /// Others can read it.
+    #[error(
+        "`{}` holds the keys of this host and can be read by others than root: run chmod 600 on it; if anybody may have read it, have \
+         the host revoked and join anew",
+        .0.display()
+    )]
+    Open(PathBuf),
+    /// Its content.
+    #[error("`{}` cannot be read: {problem}; move it away and join anew (stayhand-agent join)", path.display())]
+    Content {
+        /// The file
+        path: PathBuf,
+        /// What is wrong; never its content
+        problem: String,
+    },
+}
+
+/// What is written. A host that has begun to join has no certificate yet.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    host: HostId,
+    address: String,
+    bound_key: Zeroizing<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    joined: Option<Joined>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Joined {
+    renew_ms: u64,
+    authorities_revision: AuthoritiesRevision,
+    authorities: String,
+    certificate: String,
+    key: Zeroizing<String>,
+}
+
+/// What a host has that began to join.
+pub(super) struct Begun {
+    pub(super) host: HostId,
+    pub(super) bound: Key,
+}
+
+/// What the file says.
+pub(super) enum Found {
+    Nothing,
+    Begun(Begun),
+    Member(Box<Member>),
+}
+
+impl IdentityFile {
+    /// That of a state directory.
+    pub fn in_state(directory: &Path) -> Self {
+        Self(directory.join(NAME))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The membership, where this host has joined.
+    pub fn member(&self) -> Result<Option<Member>, FileError> {
+        match self.find()? {
+            Found::Member(member) => Ok(Some(*member)),
+            Found::Nothing | Found::Begun(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn find(&self) -> Result<Found, FileError> {
+        let Some(text) = self.read()? else {
+            return Ok(Found::Nothing);
+        };
+        let content = |problem: String| FileError::Content {
+            path: self.0.clone(),
+            problem,
+        };
+        // The library's own words quote what it reads, and here that is keys.
+        let written: Written = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(0, |span| {
+                text.get(..span.start)
+                    .map_or(0, |before| before.matches('\n').count() + 1)
+            });
+            content(format!("line {line} is not as it was written"))
+        })?;
+        let Written {
+            host,
+            address,
+            bound_key,
+            joined,
+        } = written;
+        let bound = Key::from_pem(&bound_key).map_err(|error| content(error.to_string()))?;
+        let Some(joined) = joined else {
+            return Ok(Found::Begun(Begun { host, bound }));
+        };
+        let member = joined.read(host, address, bound).map_err(content)?;
+        Ok(Found::Member(Box::new(member)))
+    }
+
+    fn read(&self) -> Result<Option<Zeroizing<String>>, FileError> {
+        let file = match File::open(&self.0) {
+            Ok(file) => file,
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(problem) => return Err(self.failed("read", problem)),
+        };
+        let known = file
+            .metadata()
+            .map_err(|problem| self.failed("read", problem))?;
+        if known.mode() & OTHERS != 0 {
+            return Err(FileError::Open(self.0.clone()));
+        }
+        let mut text = Zeroizing::new(String::new());
+        file.take(FILE_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(|problem| self.failed("read", problem))?;
+        Ok(Some(text))
+    }
+
+    /// Writes that a host begins to join: the key to which it will be bound is on disk before anybody hears of it.
+    pub(super) fn begin(&self, host: &HostId, address: &str, bound: &Key) -> Result<(), FileError> {
+        self.write(&Written {
+            host: host.clone(),
+            address: address.to_owned(),
+            bound_key: bound.pem(),
+            joined: None,
+        })
+    }
+
+    /// Writes what a host has.
+    pub fn keep(&self, member: &Member) -> Result<(), FileError> {
+        self.write(&Written {
+            host: member.host.clone(),
+            address: member.address.clone(),
+            bound_key: member.bound.pem(),
+            joined: Some(Joined::of(member)),
+        })
+    }
+
+    fn write(&self, written: &Written) -> Result<(), FileError> {
+        let text = toml::to_string(written).map(Zeroizing::new);
+        let text = text.map_err(|error| FileError::Content {
+            path: self.0.clone(),
+            problem: error.to_string(),
+        })?;
+        let aside = self.0.with_extension("new");
+        self.replace(&aside, text.as_bytes())
+            .map_err(|problem| self.failed("write", problem))
+    }
+
+    fn replace(&self, aside: &Path, text: &[u8]) -> io::Result<()> {
+        match fs::remove_file(aside) {
+            Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
+            _ => {}
+        }
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(aside)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(aside, &self.0)?;
+        // The new name is only there after a power failure when its directory is.
+        match self.0.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, what: &'static str, problem: io::Error) -> FileError {
+        FileError::Io {
+            what,
+            path: self.0.clone(),
+            problem,
+        }
+    }
+}
+
+impl Joined {
+    fn of(member: &Member) -> Self {
+        Self {
+            renew_ms: member.renew.0,
+            authorities_revision: member.revision,
+            authorities: member.authorities.pem(),
+            certificate: stayhand_transport::pem(&member.credentials.certificate),
+            key: member.credentials.key.pem(),
+        }
+    }
+
+    fn read(self, host: HostId, address: String, bound: Key) -> Result<Member, String> {
+        let authorities = Authorities::from_pem(&self.authorities)
+            .map_err(|error: AuthoritiesError| error.to_string())?;
+        let key = Key::from_pem(&self.key).map_err(|error: KeyError| error.to_string())?;
+        let certificate = stayhand_transport::from_pem(&self.certificate)
+            .ok_or_else(|| "its certificate is none".to_owned())?;
+        Ok(Member {
+            host,
+            address,
+            bound,
+            authorities,
+            revision: self.authorities_revision,
+            credentials: Credentials { certificate, key },
+            renew: UnixMs(self.renew_ms),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Certificates of a host while its agent runs: renewed in time, and got anew by the bound key where the one it has does not
+//! count any more. A refusal changes nothing of what is enforced.
+
+use std::{convert::Infallible, time::Duration};
+
+use rand::RngExt as _;
+use stayhand_guardrail::id::AuthoritiesRevision;
+use stayhand_proto::failure::{CERTIFICATE_OVER, CERTIFICATE_UNKNOWN, Failure, HOST_REVOKED};
+use tokio::sync::watch;
+use tonic::transport::Channel;
+
+use super::{Uplink, UplinkError};
+use crate::{
+    clock::Now,
+    health::Part,
+    membership::{AskError, Member},
+};
+
+/// How often the clock is looked at: it may be set while somebody waits.
+const LOOK: Duration = Duration::from_secs(30);
+/// After a renewal that failed: the certificate counts for as long as it had, at the least, when it was due.
+const RETRY: Duration = Duration::from_secs(60);
+/// Within this a fleet asks for new certificates when other authorities count.
+const SPREAD: Duration = Duration::from_secs(10);
+/// Between tries of a host that is told that it is out: nobody is in a hurry to refuse it again.
+pub(super) const REFUSED_WAIT: Duration = Duration::from_secs(60);
+
+/// What a connection that ended says about the certificate that was shown for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing
+    Nothing,
+    /// It does not count any more, and the bound key may get another
+    Over,
+    /// The host is out
+    Revoked,
+}
+
+impl Verdict {
+    pub(super) fn of(error: &UplinkError) -> Self {
+        let status = match error {
+            UplinkError::Call(status) | UplinkError::Ask(AskError::Refused(status)) => status,
+            _ => return Self::Nothing,
+        };
+        match Failure::from(&**status).reason.as_str() {
+            CERTIFICATE_OVER | CERTIFICATE_UNKNOWN => Self::Over,
+            HOST_REVOKED => Self::Revoked,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Uplink {
+    /// Waits until another certificate is due, and gets it. Ends the connection then: the next one shows it.
+    pub(super) async fn renew(
+        &self,
+        member: Option<Member>,
+        channel: Channel,
+    ) -> Result<Infallible, UplinkError> {
+        let Some(member) = member else {
+            return std::future::pending().await;
+        };
+        let mut authorities = self.authorities.subscribe();
+        loop {
+            self.due(&member, &mut authorities).await;
+            // Read anew: the next one may have been written since.
+            let Some(current) = self.route.member()? else {
+                return Err(UplinkError::Renewed);
+            };
+            match current.renewed(channel.clone(), Now::read().unix).await {
+                Ok(renewed) => {
+                    self.route.membership.keep(&renewed)?;
+                    tracing::info!("this host's certificate was renewed");
+                    return Err(UplinkError::Renewed);
+                }
+                Err(AskError::Refused(status))
+                    if Verdict::of(&UplinkError::Call(status.clone())) != Verdict::Nothing =>
+                {
+                    return Err(UplinkError::Call(status));
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        error = crate::exit::chain(&error),
+                        "this host's certificate was not renewed"
+                    );
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn due(&self, member: &Member, authorities: &mut watch::Receiver<AuthoritiesRevision>) {
+        while Now::read().unix < member.renew {
+            let others = async {
+                let seen = authorities.wait_for(|counts| *counts > member.revision);
+                // Without anybody who says so there are none.
+                let nobody = seen.await.is_err();
+                if nobody {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = others => {
+                    let part = rand::rng().random_range(0.0..=1.0);
+                    tokio::time::sleep(SPREAD.mul_f64(part)).await;
+                    return;
+                }
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// After a connection ended because its certificate does not count: gets another by the bound key.
+    pub(super) async fn recover(&self) -> Result<(), UplinkError> {
+        let Some(member) = self.route.member()? else {
+            return Ok(());
+        };
+        let recovered = member.recovered(Now::read().unix).await?;
+        self.route.membership.keep(&recovered)?;
+        tracing::warn!("this host got another certificate by its bound key");
+        Ok(())
+    }
+
+    /// Says on this host what is wrong with its membership.
+    pub(super) fn note(&self, problem: Option<String>) {
+        self.health.note(Part::Membership, problem);
+    }
+}

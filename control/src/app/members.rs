@@ -1,0 +1,168 @@
+//! Hosts that joined: their certificates, and how they lose them. The transport says who they are; whether that still counts
+//! is asked here.
+
+use stayhand_guardrail::{
+    event::{EventKind, MembershipChange, MembershipChanged},
+    id::{AuthoritiesRevision, HostId},
+    time::UnixMs,
+};
+use stayhand_proto::view::MembershipView;
+use stayhand_transport::{Certificate, Role};
+
+use super::{App, Error, NotAdmitted, ids, view};
+use crate::{
+    authority::Request,
+    clock,
+    limits::{CERTIFICATES_PER_HOST_MAX, TOKEN_MEMORY},
+    operator::{HostAgent, Operator},
+    store::{Revoked, Standing, StoredCertificate, StoredMember, Write},
+};
+
+/// A certificate with what its host is to believe.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// The certificate (DER)
+    pub certificate: Vec<u8>,
+    /// Every authority that counts (DER)
+    pub authorities: Vec<Vec<u8>>,
+    /// Number of that set
+    pub revision: AuthoritiesRevision,
+}
+
+/// Why a host does not get another certificate, or does not lose those that it has.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCertified {
+    /// It never joined.
+    #[error("host `{0}` has not joined: it has no certificate; `stayhand host ls` shows the hosts")]
+    NotAMember(HostId),
+    /// It has lost them.
+    #[error("host `{0}` was revoked already")]
+    AlreadyRevoked(HostId),
+    /// It asks again and again.
+    #[error(
+        "host `{0}` has {CERTIFICATES_PER_HOST_MAX} certificates that count; it gets another when one is over"
+    )]
+    TooMany(HostId),
+}
+
+impl App {
+    /// Whether a certificate whose chain was verified counts. Notes that its host has it.
+    pub async fn certificate_standing(&self, certificate: &Certificate) -> Result<Standing, Error> {
+        let Role::Host(host) = &certificate.name.role else {
+            return Ok(Standing::Unknown);
+        };
+        let standing = self.store().standing(&certificate.serial, host).await?;
+        if standing == (Standing::Good { used: false }) {
+            let mut write = self.store().begin().await?;
+            write.certificate_used(&certificate.serial).await?;
+            write.commit().await?;
+        }
+        Ok(standing)
+    }
+
+    /// Gives a host another certificate.
+    pub async fn renew(&self, agent: &HostAgent, request: &[u8]) -> Result<Certified, Error> {
+        let request = Request::read(request).map_err(NotAdmitted::from)?;
+        let now = clock::now();
+        let mut write = self.store().begin().await?;
+        // It may have been revoked since its connection was looked at.
+        let member = write.member(agent.host()).await?;
+        if member.is_none_or(|member| member.revoked.is_some()) {
+            return Err(NotCertified::NotAMember(agent.host().clone()).into());
+        }
+        if write.certificates_of(agent.host(), now).await? >= CERTIFICATES_PER_HOST_MAX {
+            return Err(NotCertified::TooMany(agent.host().clone()).into());
+        }
+        let issued = self
+            .certify(&mut write, agent.host(), &request, now)
+            .await?;
+        write.commit().await?;
+        tracing::debug!(host = %agent.host(), "certificate renewed");
+        Ok(issued)
+    }
+
+    /// Takes a host's certificates away. Its connections end, and it gets no other but with a new token.
+    pub async fn revoke_host(
+        &self,
+        operator: &Operator,
+        host: HostId,
+        reason: String,
+    ) -> Result<MembershipView, Error> {
+        ids::reason(&reason)?;
+        let now = clock::now();
+        let mut write = self.store().begin().await?;
+        let member = write.member(&host).await?;
+        let member = member.ok_or_else(|| NotCertified::NotAMember(host.clone()))?;
+        if member.revoked.is_some() {
+            return Err(NotCertified::AlreadyRevoked(host).into());
+        }
+        let revoked = Revoked {
+            at: now,
+            by: operator.user().clone(),
+            reason,
+        };
+        write.revoke_member(&host, &revoked).await?;
+        let record = MembershipChanged {
+            member: host.clone(),
+            change: MembershipChange::Revoked,
+            by: Some(revoked.by.clone()),
+            token: None,
+            address: None,
+            reason: Some(revoked.reason.clone()),
+        };
+        write
+            .record(EventKind::MembershipChanged(record), now)
+            .await?;
+        write.commit().await?;
+        tracing::warn!(%host, by = %revoked.by, "host revoked");
+        Ok(view::membership(StoredMember {
+            revoked: Some(revoked),
+            certificate_end: None,
+            ..member
+        }))
+    }
+
+    /// Which set of authorities counts.
+    pub fn authorities_revision(&self) -> AuthoritiesRevision {
+        self.membership.authority.chain().revision()
+    }
+
+    /// Signs a certificate and writes it down, which belongs together: it counts with the commit.
+    pub(super) async fn certify(
+        &self,
+        write: &mut Write<'_>,
+        host: &HostId,
+        request: &Request,
+        now: UnixMs,
+    ) -> Result<Certified, Error> {
+        let chain = self.membership.authority.chain();
+        let lifetime = self.membership.certificate_lifetime;
+        let signer = chain.issuing()?;
+        let issued = signer.issue(Role::Host(host.clone()), request, now, lifetime)?;
+        write
+            .add_certificate(&StoredCertificate {
+                serial: issued.serial,
+                host: host.clone(),
+                authority: issued.authority,
+                authorities: chain.revision(),
+                expires: issued.expires,
+            })
+            .await?;
+        let authorities = chain.authorities().certificates().iter();
+        Ok(Certified {
+            certificate: issued.certificate,
+            authorities: authorities.map(|der| der.to_vec()).collect(),
+            revision: chain.revision(),
+        })
+    }
+
+    /// Forgets what is over and says nothing to anybody any more.
+    pub(super) async fn drop_old_credentials(&self, now: UnixMs) -> Result<(), Error> {
+        let mut write = self.store().begin().await?;
+        write.drop_old_certificates(now).await?;
+        let before = UnixMs(now.0.saturating_sub(TOKEN_MEMORY.0));
+        write.drop_old_tokens(before).await?;
+        write.commit().await?;
+        Ok(())
+    }
+}

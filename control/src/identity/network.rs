@@ -1,0 +1,24 @@
+//! Who is at the other end of a network connection. Made where its handshake ended, and nowhere else.
+
+use std::net::SocketAddr;
+
+use stayhand_transport::{Certificate, EXPORTER_BYTES};
+
+/// A host that showed a certificate of ours. Its chain is verified and the host has its key; whether the certificate still
+/// counts is asked with every call.
+#[derive(Clone, Debug)]
+pub struct HostPeer {
+    /// What it showed
+    pub certificate: Certificate,
+    /// From where it came
+    pub address: SocketAddr,
+}
+
+/// Somebody without a certificate, who may only ask for one.
+#[derive(Clone, Debug)]
+pub struct Joiner {
+    /// Secret that only the two ends of this connection have
+    pub connection: [u8; EXPORTER_BYTES],
+    /// From where it came
+    pub address: SocketAddr,
+}

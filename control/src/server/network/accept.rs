@@ -1,0 +1,226 @@
+//! From a connection that somebody made to one that is proved. A handshake has little time and a bounded number of places, so
+//! that whoever does nothing but begin them keeps nobody out for long.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustls::server::Acceptor;
+use stayhand_transport::{
+    ALPN_HOST, ALPN_JOIN, Certificate, EXPORTER_BYTES, EXPORTER_LABEL, Role, Serial,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{
+    super::places::{Held, Places},
+    NetworkConnection,
+    live::Live,
+    tls::{Tls, TlsError},
+};
+use crate::{
+    app::App,
+    clock,
+    identity::{HostPeer, Joiner},
+    limits::{
+        CONNECTIONS_PER_CERTIFICATE_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
+        HANDSHAKES_PER_ADDRESS_MAX, HOST_CONNECTIONS_MAX, JOIN_TIMEOUT, JOINERS_MAX,
+        JOINERS_PER_ADDRESS_MAX, REFUSED_TIMEOUT,
+    },
+};
+
+/// After a failed accept, such as too many open files: not in a tight loop.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+type Proved<I> = NetworkConnection<Arc<I>>;
+
+/// Connections that are proved, by what they may do.
+pub(crate) struct Incoming {
+    /// Of hosts
+    pub(crate) hosts: ReceiverStream<io::Result<Proved<HostPeer>>>,
+    /// Of whoever wants to become one
+    pub(crate) joiners: ReceiverStream<io::Result<Proved<Joiner>>>,
+}
+
+/// Why a connection is not served.
+#[derive(Debug, thiserror::Error)]
+enum NotProved {
+    #[error("the handshake took too long")]
+    Slow,
+    #[error("the handshake failed: {0}")]
+    Handshake(#[from] io::Error),
+    #[error("it speaks no protocol of ours")]
+    Protocol,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("it shows no certificate of a host")]
+    Certificate,
+    #[error("too many connections of {0}")]
+    TooMany(String),
+}
+
+struct Listener {
+    app: Arc<App>,
+    tls: Tls,
+    live: Live,
+    handshakes: Places<IpAddr>,
+    /// By certificate and not by host: whoever has an old one of a host takes no place of the host itself
+    by_serial: Places<Serial>,
+    by_address: Places<IpAddr>,
+    hosts: mpsc::Sender<io::Result<Proved<HostPeer>>>,
+    joiners: mpsc::Sender<io::Result<Proved<Joiner>>>,
+}
+
+/// Accepts for as long as it is not told to stop.
+pub(crate) fn listen(
+    listener: TcpListener,
+    app: Arc<App>,
+    stop: watch::Receiver<bool>,
+) -> Incoming {
+    let (hosts, hosts_in) = mpsc::channel(1);
+    let (joiners, joiners_in) = mpsc::channel(1);
+    let live = Live::default();
+    tokio::spawn(live.clone().cut_revoked(Arc::clone(&app), stop.clone()));
+    let own = Arc::new(Listener {
+        app,
+        tls: Tls::new(),
+        live,
+        handshakes: Places::new(HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_MAX),
+        by_serial: Places::new(CONNECTIONS_PER_CERTIFICATE_MAX, HOST_CONNECTIONS_MAX),
+        by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
+        hosts,
+        joiners,
+    });
+    tokio::spawn(accept(listener, own, stop));
+    Incoming {
+        hosts: ReceiverStream::new(hosts_in),
+        joiners: ReceiverStream::new(joiners_in),
+    }
+}
+
+async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                // Closed without a word: whoever comes again in a while finds a place.
+                let Some(place) = own.handshakes.take(address.ip()) else {
+                    tracing::debug!(%address, "connection closed: too many handshakes");
+                    continue;
+                };
+                let own = Arc::clone(&own);
+                tokio::spawn(async move {
+                    let proved = own.prove(stream, address).await;
+                    drop(place);
+                    if let Err(why) = proved {
+                        tracing::debug!(%address, %why, "connection closed");
+                    }
+                });
+            }
+            Err(problem) => {
+                tracing::error!(%problem, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+impl Listener {
+    /// Lets the other end prove who it is, and hands the connection on.
+    async fn prove(&self, stream: TcpStream, address: SocketAddr) -> Result<(), NotProved> {
+        stream.set_nodelay(true)?;
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.handshake(stream));
+        match handshake.await.map_err(|_| NotProved::Slow)?? {
+            Shaken::Host(stream) => self.host(stream, address).await,
+            Shaken::Join(stream) => self.joiner(stream, address).await,
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream) -> Result<Shaken, NotProved> {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let offered: Vec<&[u8]> = begun.client_hello().alpn().into_iter().flatten().collect();
+        let configs = self.tls.configs(self.app.authority(), clock::now())?;
+        match offered.as_slice() {
+            [only] if *only == ALPN_HOST => {
+                Ok(Shaken::Host(begun.into_stream(configs.host).await?))
+            }
+            [only] if *only == ALPN_JOIN => {
+                Ok(Shaken::Join(begun.into_stream(configs.join).await?))
+            }
+            _ => Err(NotProved::Protocol),
+        }
+    }
+
+    async fn host(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+    ) -> Result<(), NotProved> {
+        let shown = stream.get_ref().1.peer_certificates();
+        let certificate = shown.and_then(|chain| Certificate::read(chain.first()?).ok());
+        let certificate = certificate.ok_or(NotProved::Certificate)?;
+        let Role::Host(host) = certificate.name.role.clone() else {
+            return Err(NotProved::Certificate);
+        };
+        let place = self.by_serial.take(certificate.serial.clone());
+        let place = place.ok_or_else(|| NotProved::TooMany(format!("host {host}")))?;
+        // ORDER: before anybody asks whether the certificate counts, so that one that is taken away meanwhile is cut.
+        let open = self.live.enter(&certificate.serial);
+        let left = certificate.not_after.since(clock::now());
+        let time = Duration::from_millis(left.0).max(REFUSED_TIMEOUT);
+        let who = Arc::new(HostPeer {
+            certificate,
+            address,
+        });
+        hand_on(&self.hosts, stream, who, Some(open), time, place).await
+    }
+
+    async fn joiner(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+    ) -> Result<(), NotProved> {
+        let place = self.by_address.take(address.ip());
+        let place =
+            place.ok_or_else(|| NotProved::TooMany(format!("joining from {}", address.ip())))?;
+        let connection = stream
+            .get_ref()
+            .1
+            .export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, None)
+            .map_err(TlsError::from)?;
+        let who = Arc::new(Joiner {
+            connection,
+            address,
+        });
+        hand_on(&self.joiners, stream, who, None, JOIN_TIMEOUT, place).await
+    }
+}
+
+enum Shaken {
+    Host(TlsStream<TcpStream>),
+    Join(TlsStream<TcpStream>),
+}
+
+async fn hand_on<I>(
+    to: &mpsc::Sender<io::Result<Proved<I>>>,
+    stream: TlsStream<TcpStream>,
+    who: Arc<I>,
+    open: Option<super::live::Open>,
+    time: Duration,
+    place: impl Held + 'static,
+) -> Result<(), NotProved> {
+    let connection = NetworkConnection::new(stream, who, open, time, place);
+    // Nobody takes it any more when the control plane stops.
+    let _served = to.send(Ok(connection)).await;
+    Ok(())
+}

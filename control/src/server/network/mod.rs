@@ -1,0 +1,10 @@
+//! Hosts over the network: TLS 1.3, and what a connection may do is settled before its first byte of HTTP. Whoever shows a
+//! certificate of ours speaks for its host, whoever has none may only join, and there is nothing else.
+
+mod accept;
+mod connection;
+mod live;
+mod tls;
+
+pub(super) use accept::{Incoming, listen};
+pub(super) use connection::NetworkConnection;
