@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     exit::{Code, Failure, chain},
     membership::{self, IdentityFile, Join},
-    spool,
+    spool, unguarded,
 };
 
 /// Bytes that are read for a token: one, with what an editor leaves around it.
@@ -34,6 +34,7 @@ pub fn join(
             "the keys of this host are for root only: run it as root",
         ));
     }
+    unguarded::require(&agent::pins(config), "have it join a control plane")?;
     let ask = Join {
         address: address.to_owned(),
         token: token(token_file)?,

@@ -32,6 +32,7 @@ pub mod supervise;
 pub mod tell;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unguarded;
 pub mod uninstall;
 pub mod uplink;
 pub mod users;

@@ -16,13 +16,14 @@ use crate::{
     config::Config,
     exit::{Code, Failure, chain},
     kernel::{
-        Kernel, caller,
+        Kernel,
         holds::{Holds, KernelAnswer},
         pidfd::PidFd,
         pins::Pins,
     },
     record::Identity,
     spool::Entry,
+    unguarded,
 };
 
 /// How often held processes are woken until they took their denial, and how long in between.
@@ -32,7 +33,7 @@ const ROUND: Duration = Duration::from_millis(50);
 /// Denies what is held, detaches every hook, removes every pin. Only while holding the lock of the one agent.
 pub fn uninstall(config: &Config) -> Result<String, Failure> {
     let pins = agent::pins(config);
-    refuse_guarded(&pins)?;
+    unguarded::require(&pins, "end that")?;
     // First the record: an agent that runs again sends it, and until then it waits on the disk.
     let recorded = record(config);
     let denied = deny_pending(&pins);
@@ -53,22 +54,6 @@ pub fn uninstall(config: &Config) -> Result<String, Failure> {
     Ok(format!(
         "NOT ENFORCED: {links} hooks detached, every pin removed; this host is not guarded any more{left}{unrecorded}"
     ))
-}
-
-fn refuse_guarded(pins: &Pins) -> Result<(), Failure> {
-    match caller::guarded(pins) {
-        Ok(None) => Ok(()),
-        Ok(Some(auid)) => Err(Failure::new(
-            Code::Privilege,
-            format!(
-                "login uid {auid} is guarded on this host and cannot end that; ask an operator whom no policy guards"
-            ),
-        )),
-        Err(error) => Err(Failure::of(
-            "cannot find out whether a policy guards you, so nothing was removed",
-            &error,
-        )),
-    }
 }
 
 /// An event of class A, in the spool of the agent that does not run.

@@ -95,3 +95,5 @@ pub const HOST_MESSAGES_BURST: u32 = 4_096;
 pub const HOST_BATCHES_PER_SECOND: u32 = 50;
 /// So many at once: what a spool has after an hour without a control plane.
 pub const HOST_BATCHES_BURST: u32 = 500;
+/// Holds of one host that are not over: what its kernel has room for (`abi::hold::HOLDS_MAX`).
+pub const HOLDS_PER_HOST_MAX: u32 = 4_096;

@@ -13,7 +13,7 @@ const FILES: [&str; 10] = [
     "stayhand/v1/sync.proto",
     "stayhand/v1/local.proto",
     "stayhand/v1/flags.proto",
-    "stayhand/v1/identity.proto",
+    "stayhand/v1/members.proto",
 ];
 
 #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]

@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 use super::{App, Error, ids};
 use crate::{
     clock,
-    limits::{ENDINGS_PER_TICK, HOLD_GRACE},
+    limits::{ENDINGS_PER_TICK, HOLD_GRACE, HOLDS_PER_HOST_MAX},
     operator::{HostAgent, Operator},
     store::{StoredHold, Write},
 };
@@ -88,6 +88,11 @@ impl App {
         }
         let mut write = self.store().begin().await?;
         match write.hold(reported.id).await? {
+            // Only a host that lies has more: its kernel has room for no more.
+            None if write.count_open_holds(&reported.host).await? >= HOLDS_PER_HOST_MAX => {
+                tracing::error!(host = %reported.host, "a host reports more holds than a kernel has room for; they are passed over");
+                return Ok(());
+            }
             None => {
                 tracing::info!(hold = %reported.id, host = %reported.host, "hold opened");
                 write.put_hold(&reported).await?;

@@ -198,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_turns_certificates_off() {
+        for key in [
+            "tls = false",
+            "insecure = true",
+            "plain = true",
+            "client_auth = \"optional\"",
+            "plaintext_listen = \"[::]:80\"",
+        ] {
+            refused(&format!("[network]\n{key}"), "unknown field");
+        }
+        refused("[listen]\ntcp = \"[::]:80\"", "unknown field");
+    }
+
+    #[test]
     fn mistakes_are_refused_with_line_and_suggestion() {
         refused(
             "[listen]\n\noperater = \"/x\"",
@@ -207,6 +221,12 @@ mod tests {
         refused("[identity]\npins = \"agnet\"", "did you mean `agent`?");
         refused("[operators]\nusers = [\"a b\"]", "control.toml:2:");
         refused("[operators]\nusers = []\ngroups = []", "names nobody");
+        refused("[network]\ncertificate_lifetime = \"5s\"", "must be from");
+        refused("[network]\nlisten = \"7443\"", "control.toml:2:");
+        refused(
+            "[network]\naddress = \"a b:1\"",
+            "`network.address` must be",
+        );
         refused(
             "[listen]\nhosts = \"relative\"",
             "`listen.hosts` must be an absolute path",

@@ -57,6 +57,16 @@ impl Write<'_> {
         row.map(HoldRow::read).transpose()
     }
 
+    /// How many of a host are not over.
+    pub async fn count_open_holds(&mut self, host: &HostId) -> Result<u32, StoreError> {
+        Ok(
+            sqlx::query_scalar("SELECT count(*) FROM holds WHERE host = ?1 AND NOT is_over")
+                .bind(host.as_str())
+                .fetch_one(&mut *self.tx)
+                .await?,
+        )
+    }
+
     /// Writes a hold, new or changed.
     pub async fn put_hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
         let changed: i64 = sqlx::query_scalar(

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::{
-    agent::{HostStream, hello},
+    agent::{EventStream, HostStream, hello},
     outsider::{Member, Outsider, reach, token, world},
     world::{World, failed, seconds},
 };
@@ -288,6 +288,37 @@ async fn a_host_speaks_for_itself_only() {
     let mut client = JoinServiceClient::new(host.channel(&world).await);
     let refused = client.join(JoinRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_says_of_another_is_said_of_itself() {
+    let world = world().await;
+    let (first, second) = (token(&world, any()).await, token(&world, any()).await);
+    let honest = Outsider::new("db1").join(&world, &first).await.unwrap();
+    let hostile = Outsider::new("db2").join(&world, &second).await.unwrap();
+    let mut honest = HostStream::open(honest.channel(&world).await, hello(0)).await;
+    honest.state().await;
+    let mut events = EventStream::open(hostile.channel(&world).await).await;
+    let state = stayhand_guardrail::event::AgentState {
+        version: "forged".into(),
+        enforced: false,
+        detail: String::new(),
+    };
+    let forged = stayhand_guardrail::event::Event {
+        host: "db1".parse().unwrap(),
+        boot_id: uuid::Uuid::from_u128(1),
+        epoch: uuid::Uuid::from_u128(2),
+        seq: stayhand_guardrail::id::EventSeq(1),
+        time: stayhand_guardrail::time::UnixMs(1_700_000_000_000),
+        kind: stayhand_guardrail::event::EventKind::AgentStopped(state),
+    };
+    events.publish(vec![forged.into()]).await.unwrap();
+    let stored = world.all_events().await.into_iter();
+    let stored: Vec<String> = stored
+        .filter(|event| matches!(event.kind, Some(Kind::Agent(_))))
+        .map(|event| event.host)
+        .collect();
+    assert_eq!(stored, ["db2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

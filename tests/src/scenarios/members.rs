@@ -12,6 +12,7 @@ use crate::{
         sys::{EPERM, Ret},
     },
     host::{Config, Host, grant_create, network},
+    login::Session,
     scenario::{Ctx, LIMIT_LONG, Scenario},
     wait,
 };
@@ -77,6 +78,17 @@ fn whole_life(ctx: &mut Ctx) -> Result<()> {
     wait::until_ok(wait::LONG, "the grant", || {
         Ok((write(&mut alice, GRANTED)? == 0).then_some(()))
     })?;
+
+    ctx.step("whoever is guarded takes the host nowhere");
+    let mut session = Session::login("alice")?;
+    let join = "echo shj1.x | sudo stayhand-agent join 10.77.0.1:7443 --replace";
+    let refused = session.run(join)?;
+    ensure!(
+        refused.code == 77 && refused.stdout.contains("is guarded on this host"),
+        "{}: {}",
+        refused.code,
+        refused.stdout
+    );
 
     ctx.step("renewed in time");
     let before = membership(&host, "certificate_expire_time")?;
