@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod args;
+pub mod authz;
 pub mod clock;
 pub mod config;
 pub mod identity;

@@ -7,6 +7,7 @@ mod gate;
 mod grants;
 mod holds;
 mod hosts;
+mod identity;
 mod page;
 mod policies;
 mod publish_events;
@@ -24,7 +25,7 @@ use stayhand_proto::{
         event_service_server::EventServiceServer, flag_service_server::FlagServiceServer,
         grant_service_server::GrantServiceServer, hold_service_server::HoldServiceServer,
         host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
-        policy_service_server::PolicyServiceServer,
+        identity_service_server::IdentityServiceServer, policy_service_server::PolicyServiceServer,
     },
 };
 use tokio::sync::watch;
@@ -53,7 +54,8 @@ impl Api {
             .add_service(PolicyServiceServer::new(self.clone()))
             .add_service(FlagServiceServer::new(self.clone()))
             .add_service(HostServiceServer::new(self.clone()))
-            .add_service(EventServiceServer::new(self.clone()));
+            .add_service(EventServiceServer::new(self.clone()))
+            .add_service(IdentityServiceServer::new(self.clone()));
         routes.routes()
     }
 

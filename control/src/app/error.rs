@@ -10,7 +10,7 @@ use stayhand_guardrail::{
     time::{DurationMs, UnixMs},
 };
 
-use crate::{people::PeopleError, store::StoreError};
+use crate::{authz::Denied, people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +145,9 @@ pub enum Error {
         /// The policy
         policy: PolicyName,
     },
+    /// The rules of who may do what say no.
+    #[error(transparent)]
+    Denied(#[from] Box<Denied>),
     /// Nobody grants to themselves.
     #[error("`{0}` cannot issue a grant to `{0}`; ask another operator")]
     OwnGrant(UserName),

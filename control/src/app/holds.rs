@@ -9,8 +9,9 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-use super::{App, Error, ids};
+use super::{App, Error, SeenHold, access::hold_resource, ids};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::{ENDINGS_PER_TICK, HOLD_GRACE},
     operator::{HostAgent, Operator},
@@ -25,7 +26,7 @@ impl App {
         id: HoldId,
         answer: Answer,
         reason: String,
-    ) -> Result<Hold, Error> {
+    ) -> Result<SeenHold, Error> {
         ids::reason(&reason)?;
         // Before the transaction, as everything that may take its time.
         let approving = match answer {
@@ -40,6 +41,11 @@ impl App {
         if operator.is(&hold.subject) {
             return Err(Error::OwnHold(operator.user().clone()));
         }
+        let action = match answer {
+            Answer::Approved => Action::HoldApprove,
+            Answer::Refused => Action::HoldRefuse,
+        };
+        self.allows(operator, action, &hold_resource(&hold))?;
         let now = clock::now();
         if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
             // Nobody had looked yet: whoever is too late finds it as it is from now on.
@@ -68,7 +74,7 @@ impl App {
         }
         write.commit().await?;
         tracing::info!(hold = %id, state = %hold.state.phase(), by = %operator.user(), "hold answered");
-        Ok(hold)
+        Ok(self.seen_hold(operator, hold))
     }
 
     /// Takes in a host's word on one of its holds.
@@ -135,34 +141,49 @@ impl App {
     }
 
     /// A hold.
-    pub async fn hold(&self, _operator: &Operator, id: HoldId) -> Result<Hold, Error> {
-        Ok(self
-            .store()
-            .hold(id)
-            .await?
-            .ok_or_else(|| unknown(id))?
-            .hold)
+    pub async fn hold(&self, operator: &Operator, id: HoldId) -> Result<SeenHold, Error> {
+        let found = self.store().hold(id).await?;
+        let hold = found.ok_or_else(|| unknown(id))?.hold;
+        let own = operator.is(&hold.subject);
+        self.allows_of(operator, Action::HoldRead, &hold_resource(&hold), own)?;
+        Ok(self.seen_hold(operator, hold))
     }
 
-    /// Holds, the newest change first.
+    /// Holds, the newest change first, each with the number of that; of those that somebody does not get to see only the number.
     pub async fn hold_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         show_ended: bool,
         before: u64,
         max: u32,
-    ) -> Result<Vec<StoredHold>, Error> {
-        Ok(self.store().holds(show_ended, before, max).await?)
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        self.allows(operator, Action::HoldList, &Resource::Control)?;
+        let found = self.store().holds(show_ended, before, max).await?;
+        Ok(self.seen_holds(operator, found))
     }
 
-    /// Holds that changed after a number, oldest change first.
+    /// Holds that changed after a number, oldest change first, in the same way.
     pub async fn holds_after(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         after: u64,
         max: u32,
-    ) -> Result<Vec<StoredHold>, Error> {
-        Ok(self.store().holds_changed_after(after, max).await?)
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        self.allows(operator, Action::HoldList, &Resource::Control)?;
+        let found = self.store().holds_changed_after(after, max).await?;
+        Ok(self.seen_holds(operator, found))
+    }
+
+    fn seen_holds(
+        &self,
+        operator: &Operator,
+        found: Vec<StoredHold>,
+    ) -> Vec<(u64, Option<SeenHold>)> {
+        let seen = |StoredHold { hold, changed }| {
+            let shown = self.shows_hold(operator, &hold);
+            (changed, shown.then(|| self.seen_hold(operator, hold)))
+        };
+        found.into_iter().map(seen).collect()
     }
 }
 

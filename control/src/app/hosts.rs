@@ -6,6 +6,7 @@ use stayhand_guardrail::{
     hold::Fact,
     host::{Ack, HostState, Phase},
     id::{Generation, HostId},
+    policy::HostLabels,
     text::safe_cut,
 };
 use stayhand_proto::{
@@ -13,8 +14,9 @@ use stayhand_proto::{
     view::HostView,
 };
 
-use super::{App, Error, Session, holds, view};
+use super::{App, Error, Session, access::host_resource, holds, view};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::{GENERATION_LEAP_MAX, REASON_CHARS_MAX, REASONS_MAX},
     operator::{HostAgent, Operator},
@@ -120,24 +122,36 @@ impl App {
     }
 
     /// A host.
-    pub async fn host(&self, _operator: &Operator, id: HostId) -> Result<HostView, Error> {
+    pub async fn host(&self, operator: &Operator, id: HostId) -> Result<HostView, Error> {
         let found = self.store().hosts(Some(&id), "", 1).await?.pop();
+        let resource = found.as_ref().map_or_else(
+            || Resource::Host {
+                name: id.clone(),
+                labels: HostLabels::default(),
+            },
+            host_resource,
+        );
+        self.allows(operator, Action::HostRead, &resource)?;
         found
             .map(|host| view::host(self.seen(host)))
             .ok_or(Error::UnknownHost(id))
     }
 
-    /// Hosts by name, after one.
+    /// Hosts by name, after one; of those that somebody does not get to see only the name.
     pub async fn host_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         after: &str,
         max: u32,
-    ) -> Result<Vec<HostView>, Error> {
+    ) -> Result<Vec<(HostId, Option<HostView>)>, Error> {
+        self.allows(operator, Action::HostList, &Resource::Control)?;
         let hosts = self.store().hosts(None, after, max).await?;
         Ok(hosts
             .into_iter()
-            .map(|host| view::host(self.seen(host)))
+            .map(|host| {
+                let shown = self.shows(operator, Action::HostRead, &host_resource(&host), false);
+                (host.id.clone(), shown.then(|| view::host(self.seen(host))))
+            })
             .collect())
     }
 }

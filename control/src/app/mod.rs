@@ -1,6 +1,7 @@
 //! Use cases: load, let the guardrail crate decide, commit, and let the waiting know. Knows no wire type and no
 //! SQL; every use case takes a witness of who acts as its first argument.
 
+mod access;
 mod approvals;
 mod cases;
 mod error;
@@ -9,6 +10,7 @@ mod flags;
 mod grants;
 mod holds;
 mod hosts;
+mod identity;
 mod ids;
 mod permissions;
 mod policies;
@@ -22,6 +24,7 @@ mod ticker;
 mod together;
 mod view;
 
+pub use access::{SeenEvent, SeenHold};
 pub use error::Error;
 pub use events::{Batch, Through};
 pub use grants::CreateGrant;

@@ -17,6 +17,7 @@ use super::{
     together::{self, Candidate},
 };
 use crate::{
+    authz::{Action, Resource},
     clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
@@ -87,6 +88,7 @@ impl App {
         let now = clock::now();
         let step = proposal.approve(&approving.reviewer, &reason, now);
         let step = step.map_err(|illegal| approving.refusal(illegal))?;
+        self.allows_answer(operator, Action::PolicyApprove, &waiting)?;
         write.audit_policy(step.record, now).await?;
         if !step.is_complete {
             write.update_proposal(&step.proposal).await?;
@@ -144,6 +146,7 @@ impl App {
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
         let now = clock::now();
+        self.allows_answer(operator, Action::PolicyRefuse, &proposal)?;
         let step = proposal.refuse(operator.user(), &reason, now)?;
         write.audit_policy(step.record, now).await?;
         write.update_proposal(&step.proposal).await?;
@@ -152,24 +155,43 @@ impl App {
     }
 
     /// A proposal as it is now.
-    pub async fn proposal(&self, _operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
+    pub async fn proposal(&self, operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
         let proposal = found(self.store().proposal(id).await?, id)?;
+        self.allows_answer(operator, Action::PolicyRead, &proposal)?;
         Ok(proposal.at(clock::now()))
     }
 
-    /// Proposals before a number, the newest first, without their documents.
+    /// Whether rules let somebody do this to a proposal, which may be their own.
+    fn allows_answer(
+        &self,
+        operator: &Operator,
+        action: Action,
+        proposal: &Proposal,
+    ) -> Result<(), Error> {
+        let new = policy::parse(&proposal.source).ok();
+        let resource = self.policy_resource(&proposal.policy, new.as_ref());
+        let own = proposal.by == *operator.user();
+        self.allows_of(operator, action, &resource, own)
+    }
+
+    /// Proposals before a number, the newest first, without their documents; of those that somebody does not get to see only the
+    /// number.
     pub async fn proposal_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         show_ended: bool,
         before: u64,
         max: u32,
-    ) -> Result<Vec<Proposal>, Error> {
+    ) -> Result<Vec<(ProposalId, Option<Proposal>)>, Error> {
+        self.allows(operator, Action::PolicyList, &Resource::Control)?;
         let now = clock::now();
         let found = self.store().proposals(show_ended, before, now, max).await?;
-        let short = found.into_iter().map(|one| Proposal {
-            source: String::new(),
-            ..one.at(now)
+        let short = found.into_iter().map(|one| {
+            let short = self.shows_policy(operator, &one.policy).then(|| Proposal {
+                source: String::new(),
+                ..one.clone().at(now)
+            });
+            (one.id, short)
         });
         Ok(short.collect())
     }

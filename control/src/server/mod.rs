@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     api::{Api, Gate},
     app::{self, App, tick_until},
+    authz::{Authorization, AuthorizationError},
     config::{Config, PinSource},
     identity::{Identifier, Pins},
     limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX},
@@ -44,6 +45,9 @@ pub enum StartError {
     /// Its content.
     #[error(transparent)]
     App(#[from] app::Error),
+    /// The rules of who may do what.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     /// A socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -62,6 +66,7 @@ pub struct Running {
 
 /// Opens the store and the sockets. When this returns, clients can connect.
 pub async fn start(config: &Config, names: Names) -> Result<Running, StartError> {
+    let rules = Authorization::load(config.authorization.policies.as_deref())?;
     let host = this_host()?;
     let state_dir = StateDir::acquire(&config.state.directory)?;
     let store = Store::open(
@@ -87,6 +92,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
     let operators = Operators {
         users: config.operators.users.clone(),
         groups: config.operators.groups.clone(),
+        rules,
     };
     let (stop, stopped) = watch::channel(false);
     let gate = Gate::new(identifier, names, operators, host);

@@ -26,6 +26,8 @@ mod proposals;
 #[cfg(test)]
 mod removal;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;
