@@ -4,6 +4,7 @@
 //! here, and nothing is made up: what the wire does not say is left out.
 
 mod approval;
+mod caller;
 mod explanation;
 mod flag;
 mod grant;
@@ -17,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use caller::Caller;
 pub(crate) use explanation::Explanation;
 pub(crate) use flag::Flag;
 pub(crate) use grant::Grant;

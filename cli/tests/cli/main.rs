@@ -29,3 +29,4 @@ mod replay;
 mod rollouts;
 mod run;
 mod sample;
+mod whoami;
