@@ -2,15 +2,15 @@
 //!
 //! Decides nothing itself. Every use case asks before it changes or shows anything, with the thing in its hands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_guardrail::{
-    event::EventKind,
+    event::{EventKind, Tamper},
     grant::{Grant, IssueSpec},
     hold::Hold,
-    id::PolicyName,
+    id::{HostId, PolicyName},
     key::PermissionRef,
-    policy::Policy,
+    policy::{HostLabels, Policy},
     sensitivity::Sensitivity,
     subject::Subject,
     values::ProfileUse,
@@ -106,9 +106,30 @@ impl App {
         }
     }
 
+    /// What hosts say that they are, each asked for once.
+    pub(super) async fn labels(
+        &self,
+        hosts: impl Iterator<Item = &HostId>,
+    ) -> Result<Labels, Error> {
+        let mut known = Labels::default();
+        for host in hosts {
+            if !known.0.contains_key(host) {
+                let labels = self.store().host_labels(host).await?;
+                known.0.insert(host.clone(), labels);
+            }
+        }
+        Ok(known)
+    }
+
     /// A hold, with its arguments only for whoever may read them.
-    pub(super) fn seen_hold(&self, operator: &Operator, mut hold: Hold) -> SeenHold {
-        let arguments = Resource::Arguments(Box::new(RuleResource::of_hold(&hold)));
+    pub(super) fn seen_hold(
+        &self,
+        operator: &Operator,
+        mut hold: Hold,
+        labels: &Labels,
+    ) -> SeenHold {
+        let of = RuleResource::of_hold(&hold, &labels.of(&hold.host));
+        let arguments = Resource::Arguments(Box::new(of));
         let own = operator.is(&hold.subject);
         let is_withheld = !self.shows(operator, Action::ArgumentsRead, &arguments, own);
         if is_withheld {
@@ -118,29 +139,34 @@ impl App {
     }
 
     /// Whether somebody gets to see a hold.
-    pub(super) fn shows_hold(&self, operator: &Operator, hold: &Hold) -> bool {
+    pub(super) fn shows_hold(&self, operator: &Operator, hold: &Hold, labels: &Labels) -> bool {
         let own = operator.is(&hold.subject);
-        self.shows(operator, Action::HoldRead, &hold_resource(hold), own)
+        let resource = labels.hold(hold);
+        self.shows(operator, Action::HoldRead, &resource, own)
     }
 
     /// An event, with its arguments only for whoever may read them.
-    pub(super) fn seen_event(&self, operator: &Operator, mut stored: Stored) -> SeenEvent {
+    pub(super) fn seen_event(
+        &self,
+        operator: &Operator,
+        mut stored: Stored,
+        labels: &Labels,
+    ) -> SeenEvent {
         let host = &stored.event.host;
+        let labels = &labels.of(host);
         let (of, subject, process) = match &mut stored.event.kind {
             EventKind::Decision(decision) => {
-                let of = RuleResource::of_decision(decision, host);
-                (of, Some(&decision.subject), Some(&mut decision.process))
+                let of = RuleResource::of_decision(decision, host, labels);
+                (of, Some(&decision.subject), &mut decision.process)
             }
-            EventKind::Tamper(tamper) => {
-                let subject = tamper.subject.as_ref();
-                let of = RuleResource {
-                    policy: String::new(),
-                    rule: String::new(),
-                    sensitivity: None,
-                    subject: subject.map_or_else(String::new, Subject::shown),
-                    host: host.clone(),
-                };
-                (of, subject, tamper.process.as_mut())
+            EventKind::Tamper(Tamper {
+                what: _,
+                subject,
+                process: Some(process),
+            }) => {
+                let shown = subject.as_ref().map(Subject::shown);
+                let of = RuleResource::of_no_rule(shown.unwrap_or_default(), host, labels);
+                (of, subject.as_ref(), process)
             }
             _ => {
                 return SeenEvent {
@@ -152,7 +178,7 @@ impl App {
         let own = subject.is_some_and(|subject| operator.is(subject));
         let arguments = Resource::Arguments(Box::new(of));
         let is_withheld = !self.shows(operator, Action::ArgumentsRead, &arguments, own);
-        if let Some(process) = process.filter(|_| is_withheld) {
+        if is_withheld {
             withhold(process);
         }
         SeenEvent {
@@ -162,11 +188,21 @@ impl App {
     }
 }
 
-/// A hold, as rules see it.
-pub(super) fn hold_resource(hold: &Hold) -> Resource {
-    Resource::Hold {
-        id: hold.id,
-        of: Box::new(RuleResource::of_hold(hold)),
+/// What hosts say that they are.
+#[derive(Debug, Default)]
+pub(super) struct Labels(BTreeMap<HostId, HostLabels>);
+
+impl Labels {
+    fn of(&self, host: &HostId) -> HostLabels {
+        self.0.get(host).cloned().unwrap_or_default()
+    }
+
+    /// A hold, as rules see it.
+    pub(super) fn hold(&self, hold: &Hold) -> Resource {
+        Resource::Hold {
+            id: hold.id,
+            of: Box::new(RuleResource::of_hold(hold, &self.of(&hold.host))),
+        }
     }
 }
 

@@ -119,8 +119,11 @@ impl App {
     ) -> Result<Vec<SeenEvent>, Error> {
         self.allows(operator, Action::EventRead, &Resource::Control)?;
         let found = self.store().events_after(after, host, max).await?;
+        let labels = self.labels(found.iter().map(|one| &one.event.host)).await?;
         let seen = found.into_iter();
-        Ok(seen.map(|one| self.seen_event(operator, one)).collect())
+        Ok(seen
+            .map(|one| self.seen_event(operator, one, &labels))
+            .collect())
     }
 
     /// The position after which the newest `count` events are.

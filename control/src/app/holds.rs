@@ -9,7 +9,7 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-use super::{App, Error, SeenHold, access::hold_resource, ids};
+use super::{App, Error, SeenHold, ids};
 use crate::{
     authz::{Action, Resource},
     clock,
@@ -45,7 +45,8 @@ impl App {
             Answer::Approved => Action::HoldApprove,
             Answer::Refused => Action::HoldRefuse,
         };
-        self.allows(operator, action, &hold_resource(&hold))?;
+        let labels = self.labels([&hold.host].into_iter()).await?;
+        self.allows(operator, action, &labels.hold(&hold))?;
         let now = clock::now();
         if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
             // Nobody had looked yet: whoever is too late finds it as it is from now on.
@@ -74,7 +75,7 @@ impl App {
         }
         write.commit().await?;
         tracing::info!(hold = %id, state = %hold.state.phase(), by = %operator.user(), "hold answered");
-        Ok(self.seen_hold(operator, hold))
+        Ok(self.seen_hold(operator, hold, &labels))
     }
 
     /// Takes in a host's word on one of its holds.
@@ -145,8 +146,9 @@ impl App {
         let found = self.store().hold(id).await?;
         let hold = found.ok_or_else(|| unknown(id))?.hold;
         let own = operator.is(&hold.subject);
-        self.allows_of(operator, Action::HoldRead, &hold_resource(&hold), own)?;
-        Ok(self.seen_hold(operator, hold))
+        let labels = self.labels([&hold.host].into_iter()).await?;
+        self.allows_of(operator, Action::HoldRead, &labels.hold(&hold), own)?;
+        Ok(self.seen_hold(operator, hold, &labels))
     }
 
     /// Holds, the newest change first, each with the number of that; of those that somebody does not get to see only the number.
@@ -159,7 +161,7 @@ impl App {
     ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
         self.allows(operator, Action::HoldList, &Resource::Control)?;
         let found = self.store().holds(show_ended, before, max).await?;
-        Ok(self.seen_holds(operator, found))
+        self.seen_holds(operator, found).await
     }
 
     /// Holds that changed after a number, oldest change first, in the same way.
@@ -171,19 +173,23 @@ impl App {
     ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
         self.allows(operator, Action::HoldList, &Resource::Control)?;
         let found = self.store().holds_changed_after(after, max).await?;
-        Ok(self.seen_holds(operator, found))
+        self.seen_holds(operator, found).await
     }
 
-    fn seen_holds(
+    async fn seen_holds(
         &self,
         operator: &Operator,
         found: Vec<StoredHold>,
-    ) -> Vec<(u64, Option<SeenHold>)> {
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        let labels = self.labels(found.iter().map(|one| &one.hold.host)).await?;
         let seen = |StoredHold { hold, changed }| {
-            let shown = self.shows_hold(operator, &hold);
-            (changed, shown.then(|| self.seen_hold(operator, hold)))
+            let shown = self.shows_hold(operator, &hold, &labels);
+            (
+                changed,
+                shown.then(|| self.seen_hold(operator, hold, &labels)),
+            )
         };
-        found.into_iter().map(seen).collect()
+        Ok(found.into_iter().map(seen).collect())
     }
 }
 

@@ -78,6 +78,11 @@ impl App {
         let approving = self.approving(operator).await?;
         // Before anything is locked, as when it was proposed; the others may have changed since.
         let waiting = found(self.store().proposal(id).await?, id)?;
+        let wanted = wanted(&waiting).await?;
+        // Whoever may not has no tests run. Whose own it is hears of that from its life cycle, before the rules.
+        if waiting.by != *operator.user() {
+            self.allows_answer(operator, Action::PolicyApprove, &waiting, wanted.as_ref())?;
+        }
         let policy = if waiting.removes {
             None
         } else {
@@ -88,7 +93,7 @@ impl App {
         let now = clock::now();
         let step = proposal.approve(&approving.reviewer, &reason, now);
         let step = step.map_err(|illegal| approving.refusal(illegal))?;
-        self.allows_answer(operator, Action::PolicyApprove, &waiting)?;
+        self.allows_answer(operator, Action::PolicyApprove, &waiting, wanted.as_ref())?;
         write.audit_policy(step.record, now).await?;
         if !step.is_complete {
             write.update_proposal(&step.proposal).await?;
@@ -143,10 +148,13 @@ impl App {
         id: ProposalId,
         reason: String,
     ) -> Result<Proposal, Error> {
+        // Before anything is locked; what it wants never changes.
+        let waiting = found(self.store().proposal(id).await?, id)?;
+        let wanted = wanted(&waiting).await?;
+        self.allows_answer(operator, Action::PolicyRefuse, &waiting, wanted.as_ref())?;
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
         let now = clock::now();
-        self.allows_answer(operator, Action::PolicyRefuse, &proposal)?;
         let step = proposal.refuse(operator.user(), &reason, now)?;
         write.audit_policy(step.record, now).await?;
         write.update_proposal(&step.proposal).await?;
@@ -157,7 +165,8 @@ impl App {
     /// A proposal as it is now.
     pub async fn proposal(&self, operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
         let proposal = found(self.store().proposal(id).await?, id)?;
-        self.allows_answer(operator, Action::PolicyRead, &proposal)?;
+        let wanted = wanted(&proposal).await?;
+        self.allows_answer(operator, Action::PolicyRead, &proposal, wanted.as_ref())?;
         Ok(proposal.at(clock::now()))
     }
 
@@ -167,9 +176,9 @@ impl App {
         operator: &Operator,
         action: Action,
         proposal: &Proposal,
+        wanted: Option<&Policy>,
     ) -> Result<(), Error> {
-        let new = policy::parse(&proposal.source).ok();
-        let resource = self.policy_resource(&proposal.policy, new.as_ref());
+        let resource = self.policy_resource(&proposal.policy, wanted);
         let own = proposal.by == *operator.user();
         self.allows_of(operator, action, &resource, own)
     }
@@ -209,6 +218,12 @@ impl App {
         });
         parsed.await?
     }
+}
+
+/// The policy that a proposal wants; none of one that removes, or that this version cannot read any more.
+async fn wanted(proposal: &Proposal) -> Result<Option<Policy>, Error> {
+    let source = proposal.source.clone();
+    blocking(move || policy::parse(&source).ok()).await
 }
 
 fn found(proposal: Option<Proposal>, id: ProposalId) -> Result<Proposal, Error> {

@@ -129,6 +129,7 @@ fn of_rule(of: &RuleResource) -> Attributes {
         ("sensitivity", level(of.sensitivity)),
         ("subject", text(&of.subject)),
         ("host", text(of.host.as_str())),
+        ("labels", texts(of.labels.shown())),
     ])
 }
 

@@ -82,22 +82,37 @@ pub struct RuleResource {
     pub subject: String,
     /// Where
     pub host: HostId,
+    /// What that says that it is
+    pub labels: HostLabels,
 }
 
 impl RuleResource {
     /// Of a hold.
-    pub fn of_hold(hold: &Hold) -> Self {
+    pub fn of_hold(hold: &Hold, labels: &HostLabels) -> Self {
         Self {
             policy: hold.rule.policy.to_string(),
             rule: hold.rule.rule.to_string(),
             sensitivity: hold.sensitivity,
             subject: hold.subject.shown(),
             host: hold.host.clone(),
+            labels: labels.clone(),
+        }
+    }
+
+    /// Of somebody about whom no rule decided.
+    pub fn of_no_rule(subject: String, host: &HostId, labels: &HostLabels) -> Self {
+        Self {
+            policy: String::new(),
+            rule: String::new(),
+            sensitivity: None,
+            subject,
+            host: host.clone(),
+            labels: labels.clone(),
         }
     }
 
     /// Of a recorded decision on a host.
-    pub fn of_decision(decision: &DecisionEvent, host: &HostId) -> Self {
+    pub fn of_decision(decision: &DecisionEvent, host: &HostId, labels: &HostLabels) -> Self {
         let rule = decision.rule.as_ref();
         Self {
             policy: rule.map_or_else(String::new, |rule| rule.policy.to_string()),
@@ -105,6 +120,7 @@ impl RuleResource {
             sensitivity: decision.rule_sensitivity(),
             subject: decision.subject.shown(),
             host: host.clone(),
+            labels: labels.clone(),
         }
     }
 }

@@ -28,6 +28,8 @@ mod removal;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod rights_example;
+#[cfg(test)]
 mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;

@@ -39,6 +39,7 @@ pub(super) fn of_rule(sensitivity: Option<Sensitivity>) -> RuleResource {
         sensitivity,
         subject: "alice".into(),
         host: host(),
+        labels: ["env=prod".parse().unwrap()].into_iter().collect(),
     }
 }
 
