@@ -38,7 +38,8 @@ impl App {
             return Err(unknown(id));
         };
         // Whatever the configuration says, and even if no policy guards them any more.
-        if operator.is(&hold.subject) {
+        let own = operator.is(&hold.subject);
+        if own {
             return Err(Error::OwnHold(operator.user().clone()));
         }
         let action = match answer {
@@ -46,7 +47,8 @@ impl App {
             Answer::Refused => Action::HoldRefuse,
         };
         let labels = self.labels([&hold.host].into_iter()).await?;
-        self.allows(operator, action, &labels.hold(&hold))?;
+        // The rules hear of it all the same: they are no worse a guard should the one above ever go.
+        self.allows_of(operator, action, &labels.hold(&hold), own)?;
         let now = clock::now();
         if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
             // Nobody had looked yet: whoever is too late finds it as it is from now on.
