@@ -67,6 +67,9 @@ pub struct Running {
 /// Opens the store and the sockets. When this returns, clients can connect.
 pub async fn start(config: &Config, names: Names) -> Result<Running, StartError> {
     let rules = Authorization::load(config.authorization.policies.as_deref())?;
+    let file = config.authorization.policies.as_ref();
+    let file = file.map_or_else(|| "as shipped".into(), |file| file.display().to_string());
+    tracing::info!(rules = file, "who may do what");
     let host = this_host()?;
     let state_dir = StateDir::acquire(&config.state.directory)?;
     let store = Store::open(

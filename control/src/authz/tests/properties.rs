@@ -61,6 +61,57 @@ fn file() -> impl Strategy<Value = String> {
     })
 }
 
+fn word() -> impl Strategy<Value = &'static str> {
+    select(vec![
+        "permit",
+        "forbid",
+        "(",
+        ")",
+        "principal",
+        "action",
+        "resource",
+        ",",
+        ";",
+        "==",
+        "in",
+        "is",
+        "User",
+        "Action",
+        "::",
+        "\"read\"",
+        "\"hold.read\"",
+        "[",
+        "]",
+        "when",
+        "unless",
+        "{",
+        "}",
+        "true",
+        "1",
+        "+",
+        "context.own",
+        "if",
+        "then",
+        "else",
+        "@id(\"a\")",
+        "@id(\"b\")",
+        "permit (principal, action, resource)",
+        "?principal",
+        "\"",
+        "//",
+        "\n",
+        "\u{fc}",
+        "\u{0}",
+        ".",
+        "like",
+        "has",
+        "!",
+        "-",
+        "&&",
+        "datetime(\"x\")",
+    ])
+}
+
 fn anybody() -> impl Strategy<Value = Caller> {
     let groups = proptest::sample::subsequence(vec!["dev", "root", "auditors"], 0..=3);
     (select(vec!["alice", "root", "bob"]), groups, any::<bool>()).prop_map(
@@ -90,6 +141,15 @@ proptest! {
             for resource in things(action) {
                 prop_assert!(decided(&rules, &who, action, &resource, true).is_err(), "{}", action);
             }
+        }
+    }
+
+    /// Words of the language in any order: mostly mistakes, and each is told with a remedy.
+    #[test]
+    fn whatever_a_file_says_it_is_rules_or_an_error_that_names_it(words in proptest::collection::vec(word(), 0..60)) {
+        if let Err(told) = read(&words.join(" ")) {
+            prop_assert!(told.starts_with("authorization.cedar:"), "{}", told);
+            prop_assert!(told.lines().all(|line| line.contains("; ")), "{}", told);
         }
     }
 
