@@ -15,7 +15,7 @@ use stayhand_guardrail::{
     time::DurationMs,
 };
 
-use crate::commands::{authority, doctor, events, flag, grant, hold, host, policy, why};
+use crate::commands::{authority, doctor, events, flag, grant, hold, host, policy, whoami, why};
 
 /// Where the control plane listens for operators.
 const SERVER_DEFAULT: &str = "unix:///run/stayhand/control.sock";
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Events(events::Command),
     Why(why::Why),
+    Whoami(whoami::Whoami),
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     #[command(after_help = "\

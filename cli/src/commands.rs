@@ -9,6 +9,7 @@ pub(crate) mod hold;
 pub(crate) mod host;
 pub(crate) mod policy;
 mod rollout;
+pub(crate) mod whoami;
 pub(crate) mod why;
 
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Flag(command) => flag::run(command, global, screen).await,
         Command::Events(command) => events::run(command, global, screen).await,
         Command::Why(arguments) => why::run(arguments, global, screen).await,
+        Command::Whoami(whoami::Whoami {}) => whoami::run(global, screen).await,
         Command::Doctor(doctor) => doctor::run(doctor, global, screen).await,
         Command::Completions { shell } => completions(*shell, screen),
         Command::Version => version(screen),

@@ -138,7 +138,7 @@ impl Failure {
         let hint = match self.kind {
             Kind::Permission => {
                 "you are known by the login of your process, not by its uid; \
-                 `stayhand doctor` shows who you are here"
+                 `stayhand whoami` and `stayhand doctor` show who you are here"
             }
             Kind::Unavailable if status.code() == Code::ResourceExhausted => {
                 "too much at once; try again in a moment"

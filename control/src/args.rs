@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Where the configuration is looked for.
 pub const CONFIG_DEFAULT: &str = "/etc/stayhand/control.toml";
@@ -21,6 +21,7 @@ Exit codes:
 
 Try it without installing anything:
   stayhand-control --config ./control.toml --check-config
+  stayhand-control --print-authorization > authorization.cedar
   stayhand-control --config ./control.toml
   STAYHAND_SERVER=unix:///run/stayhand/control.sock stayhand host ls";
 
@@ -32,7 +33,21 @@ pub struct Args {
     /// Configuration file; without one at the default place every value has its default
     #[arg(long, value_name = "FILE", default_value = CONFIG_DEFAULT)]
     pub config: PathBuf,
-    /// Check the configuration and stop
+    /// Check the configuration, with the authorization policies that it names, and stop
     #[arg(long)]
     pub check_config: bool,
+    /// Print what decides who may do what, and stop
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = false, default_missing_value = "default", conflicts_with = "check_config")]
+    pub print_authorization: Option<Authorization>,
+}
+
+/// A part of what decides who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Authorization {
+    /// The policies that count where the configuration names no other file
+    Default,
+    /// The policies that always count
+    Always,
+    /// What policies can be about
+    Schema,
 }

@@ -5,6 +5,7 @@ pub mod api;
 pub mod app;
 pub mod args;
 pub mod authority;
+pub mod authz;
 pub mod clock;
 pub mod config;
 pub mod identity;

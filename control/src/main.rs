@@ -1,11 +1,12 @@
 //! Parses the command line, starts the control plane and stops it on request. Holds no logic.
 
-use std::{path::Path, process::ExitCode};
+use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 use sd_notify::NotifyState;
 use stayhand_control::{
-    args::{Args, CONFIG_DEFAULT},
+    args::{self, Args, CONFIG_DEFAULT},
+    authz,
     config::{self, Config, Format, Level, Log},
     names::{Names, Nss},
     server::{self, StartError},
@@ -22,6 +23,9 @@ const EXIT_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(what) = args.print_authorization {
+        return print_authorization(what);
+    }
     let config = match config::load(&args.config, args.config == Path::new(CONFIG_DEFAULT)) {
         Ok(config) => config,
         Err(error) => {
@@ -29,6 +33,10 @@ fn main() -> ExitCode {
             return EXIT_CONFIG.into();
         }
     };
+    if let Err(error) = authz::Authorization::load(config.authorization.policies.as_deref()) {
+        eprintln!("stayhand-control: {error}");
+        return EXIT_CONFIG.into();
+    }
     if args.check_config {
         eprintln!("stayhand-control: `{}` is good", args.config.display());
         return ExitCode::SUCCESS;
@@ -47,8 +55,24 @@ fn main() -> ExitCode {
             eprintln!("stayhand-control: {error}");
             match error {
                 StartError::Store(StoreError::AlreadyRunning { .. }) => EXIT_ANOTHER.into(),
+                StartError::Authorization(_) => EXIT_CONFIG.into(),
                 _ => EXIT_FAILURE.into(),
             }
+        }
+    }
+}
+
+fn print_authorization(what: args::Authorization) -> ExitCode {
+    let text = match what {
+        args::Authorization::Default => authz::DEFAULT,
+        args::Authorization::Always => authz::ALWAYS,
+        args::Authorization::Schema => authz::SCHEMA,
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stayhand-control: cannot write: {error}");
+            EXIT_FAILURE.into()
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Who may act. [`Operator`] and [`HostAgent`] are witnesses: only a check here makes one, and every use case
 //! takes one as its first argument.
 
+use std::sync::Arc;
+
 use stayhand_guardrail::{
     id::{GroupName, HostId, UserName},
     text::safe,
@@ -9,36 +11,55 @@ use stayhand_guardrail::{
 use stayhand_transport::{Certificate, Role};
 
 use crate::{
+    authz::{Action, Asked, Authorization, Caller, Denied, GUARDED_SUBJECTS, May, Transport},
     identity::Peer,
     names::Names,
     store::{Revoked, Standing},
 };
 
-/// Who operators are, from the configuration.
+/// Who operators are, from the configuration, and what rules say of them and others.
 #[derive(Clone, Debug)]
 pub struct Operators {
     /// These users
     pub users: Vec<UserName>,
     /// Members of these groups
     pub groups: Vec<GroupName>,
+    /// Who may do what
+    pub rules: Authorization,
 }
 
-/// Somebody who may act as operator.
+/// Somebody whom rules let act, in one way or another. What of it is for every use case to ask.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    user: UserName,
+    caller: Arc<Caller>,
     auid: Option<u32>,
+    rules: Authorization,
 }
 
 impl Operator {
     /// The person.
     pub fn user(&self) -> &UserName {
-        &self.user
+        &self.caller.user
+    }
+
+    /// The person as rules see it.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Whether this is that person, by name or by login uid.
     pub fn is(&self, subject: &stayhand_guardrail::subject::Subject) -> bool {
-        subject.user.as_ref() == Some(&self.user) || self.auid == Some(subject.auid)
+        subject.user.as_ref() == Some(self.user()) || self.auid == Some(subject.auid)
+    }
+
+    /// Whether rules let the person do this.
+    pub fn may(&self, asked: &Asked<'_>, now: UnixMs) -> Result<(), Box<Denied>> {
+        self.rules.decide(&self.caller, asked, now)
+    }
+
+    /// What rules let the person do.
+    pub fn rights(&self) -> Vec<May> {
+        self.rules.of(&self.caller)
     }
 }
 
@@ -58,44 +79,59 @@ impl HostAgent {
 /// Why a peer may not act.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A guarded subject is never an operator on that host, whatever its uid and groups are.
-    #[error("`{0}` is guarded on this host and cannot act as operator here; ask another approver")]
-    Guarded(String),
+    /// A guarded subject is never an operator on that host, whatever its uid, its groups and the rules are.
+    #[error(
+        "`{who}` is guarded on this host and cannot act as operator here; ask another approver (rule `{GUARDED_SUBJECTS}` forbids \
+         `{action}`)"
+    )]
+    Guarded {
+        /// Who asked
+        who: String,
+        /// For what
+        action: Action,
+    },
     /// Nobody can be held to account.
     #[error("{0} has no name on this host, so nobody could tell who acted; log in as a named user")]
     Nameless(String),
-    /// Not in the configuration.
-    #[error("`{0}` is no operator; ask one, or have `{0}` added to `operators` in control.toml")]
-    NotOperator(UserName),
+    /// No rule lets them.
+    #[error(transparent)]
+    Denied(#[from] Box<Denied>),
     /// Hosts' agents run as root.
     #[error("{0} is no host's agent; only an unguarded root process is")]
     NotAgent(String),
 }
 
-/// Checks that a peer is an operator.
+/// Checks that a peer may do such a thing at all. Of what is for the use case to ask.
 pub async fn authorize(
     peer: &Peer,
     operators: &Operators,
     names: &Names,
+    action: Action,
 ) -> Result<Operator, Refusal> {
+    // ORDER: first, and without any rule that somebody could have written.
     if peer.is_guarded() {
-        return Err(Refusal::Guarded(peer.shown()));
-    }
-    let user = peer.user().ok_or_else(|| Refusal::Nameless(peer.shown()))?;
-    let listed = operators.users.contains(user);
-    if listed
-        || names
-            .groups(user)
-            .await
-            .iter()
-            .any(|group| operators.groups.contains(group))
-    {
-        return Ok(Operator {
-            user: user.clone(),
-            auid: peer.auid(),
+        return Err(Refusal::Guarded {
+            who: peer.shown(),
+            action,
         });
     }
-    Err(Refusal::NotOperator(user.clone()))
+    let user = peer.user().ok_or_else(|| Refusal::Nameless(peer.shown()))?;
+    let groups = names.groups(user).await;
+    let is_operator = operators.users.contains(user)
+        || groups.iter().any(|group| operators.groups.contains(group));
+    let caller = Caller {
+        user: user.clone(),
+        groups,
+        is_operator,
+        is_guarded: peer.is_guarded(),
+        transport: Transport::Socket,
+    };
+    operators.rules.admit(&caller, action)?;
+    Ok(Operator {
+        caller: Arc::new(caller),
+        auid: peer.auid(),
+        rules: operators.rules.clone(),
+    })
 }
 
 /// Why a certificate does not count.

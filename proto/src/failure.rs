@@ -1,7 +1,7 @@
 //! Failures of calls with their details: a reason for programs, findings with their places, and a remedy for
 //! people. The same shape on both ends; which failure gets which code is the control plane's business.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -38,6 +38,8 @@ pub struct Failure {
     pub remedy: String,
     /// Places in the input and what is wrong there
     pub findings: Vec<Finding>,
+    /// What it is about, for programs
+    pub details: BTreeMap<String, String>,
 }
 
 /// One place in the input.
@@ -58,6 +60,7 @@ impl Failure {
             message: message.into(),
             remedy: String::new(),
             findings: vec![],
+            details: BTreeMap::new(),
         }
     }
 
@@ -65,6 +68,13 @@ impl Failure {
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = remedy.into();
+        self
+    }
+
+    /// Adds what it is about, for programs.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
         self
     }
 
@@ -87,8 +97,13 @@ impl From<Failure> for Status {
             message,
             remedy,
             findings,
+            details,
         } = failure;
-        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+        let details = details.into_iter();
+        let about: HashMap<_, _> = details
+            .map(|(name, value)| (name, cut(value, FINDING_CHARS_MAX)))
+            .collect();
+        let mut details = ErrorDetails::with_error_info(reason, DOMAIN, about);
         for Finding { field, problem } in findings.into_iter().take(FINDINGS_MAX) {
             details.add_bad_request_violation(field, cut(problem, FINDING_CHARS_MAX));
         }
@@ -117,7 +132,7 @@ impl From<&Status> for Failure {
         let reason = details
             .error_info()
             .filter(|info| info.domain == DOMAIN)
-            .map(|info| info.reason.clone());
+            .map(|info| (info.reason.clone(), info.metadata.clone()));
         let findings = details.bad_request().map(|bad| {
             let found = bad.field_violations.iter();
             found
@@ -131,12 +146,14 @@ impl From<&Status> for Failure {
             .help()
             .and_then(|help| help.links.first())
             .map(|link| link.description.clone());
+        let (reason, about) = reason.unwrap_or_default();
         Self {
             code: status.code(),
-            reason: reason.unwrap_or_default(),
+            reason,
             message: status.message().to_owned(),
             remedy: remedy.unwrap_or_default(),
             findings: findings.unwrap_or_default(),
+            details: about.into_iter().collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "stayhand/v1/types.proto",
     "stayhand/v1/grants.proto",
     "stayhand/v1/holds.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 10] = [
     "stayhand/v1/local.proto",
     "stayhand/v1/flags.proto",
     "stayhand/v1/members.proto",
+    "stayhand/v1/identity.proto",
 ];
 
 #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]

@@ -11,7 +11,8 @@ use stayhand_guardrail::{
 use stayhand_proto::v1::{
     event_service_client::EventServiceClient, flag_service_client::FlagServiceClient,
     grant_service_client::GrantServiceClient, hold_service_client::HoldServiceClient,
-    host_service_client::HostServiceClient, policy_service_client::PolicyServiceClient,
+    host_service_client::HostServiceClient, identity_service_client::IdentityServiceClient,
+    policy_service_client::PolicyServiceClient,
 };
 use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
 use tokio_stream::{Stream, StreamExt as _};
@@ -24,7 +25,7 @@ use crate::{
     failure::Failure,
     screen::Screen,
     time::Moment,
-    view::{Applied, Flag, Grant, Hold, Host, Policy, PolicyStatus, Proposal, Rollout},
+    view::{Applied, Caller, Flag, Grant, Hold, Host, Policy, PolicyStatus, Proposal, Rollout},
 };
 
 const CONTROL: Listener = Listener {
@@ -126,6 +127,15 @@ impl Control {
 
     fn policies(&self) -> PolicyServiceClient<Channel> {
         PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    /// Whom it takes us for.
+    pub(crate) async fn caller(&self) -> Result<Caller, Failure> {
+        let mut identity = IdentityServiceClient::new(self.channel.clone());
+        let call = identity.get_identity(v1::GetIdentityRequest {});
+        Ok(Caller::of(
+            answer("ask who you are", self.patience, call).await?,
+        ))
     }
 
     pub(crate) async fn create_grant(&self, new: NewGrant) -> Result<Grant, Failure> {

@@ -90,6 +90,15 @@ impl Hold {
         }
     }
 
+    /// Under a label of its own where it is withheld: what stands behind `command` a process can choose.
+    fn command(&self) -> (&'static str, String) {
+        if self.process.arguments_withheld {
+            let why = "withheld: no rule permits you `arguments.read` (`stayhand whoami`)";
+            return ("arguments", why.to_owned());
+        }
+        ("command", self.process.command_line.clone())
+    }
+
     /// Whether nothing can happen to it any more.
     pub(crate) fn is_over(&self) -> bool {
         !(self.state == "pending" || self.state == "approved" && !self.released)
@@ -273,7 +282,7 @@ impl View for Hold {
             ("cause", cause),
             ("process", self.process.shown()),
             ("program", some(&self.process.executable)),
-            ("command", self.process.command_line.clone()),
+            self.command(),
             ("directory", some(&self.process.working_directory)),
             ("terminal", some(&self.process.terminal)),
         ]

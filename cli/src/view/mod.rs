@@ -5,6 +5,7 @@
 
 mod approval;
 mod authority;
+mod caller;
 mod explanation;
 mod flag;
 mod grant;
@@ -21,6 +22,7 @@ mod tests;
 mod token;
 
 pub(crate) use authority::Authority;
+pub(crate) use caller::Caller;
 pub(crate) use explanation::Explanation;
 pub(crate) use flag::Flag;
 pub(crate) use grant::Grant;

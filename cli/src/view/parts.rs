@@ -204,6 +204,9 @@ pub(crate) struct Process {
     pub(crate) terminal: Option<String>,
     pub(crate) arguments: Vec<String>,
     pub(crate) arguments_cut: bool,
+    /// Not for the caller: a note stands in their place
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) arguments_withheld: bool,
     #[serde(skip)]
     pub(crate) command_line: String,
 }
@@ -225,6 +228,7 @@ impl Process {
                 .map(|arg| Safe(arg).to_string())
                 .collect(),
             arguments_cut: wire.arguments_cut,
+            arguments_withheld: wire.arguments_withheld,
             command_line: format!("{}{cut}", safe_args(&wire.arguments)),
         }
     }

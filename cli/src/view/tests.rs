@@ -61,6 +61,7 @@ fn process() -> Option<v1::Process> {
         terminal: b"pts/3".to_vec(),
         arguments: vec![b"psql".to_vec(), b"-c".to_vec(), b"select 'x'\n".to_vec()],
         arguments_cut: true,
+        arguments_withheld: false,
         ..Default::default()
     })
 }

@@ -12,8 +12,8 @@ use stayhand_proto::failure::{AMBIGUOUS_ID, Failure};
 use stayhand_proto::v1::{
     self, event_service_server as events, flag_service_server as flags,
     grant_service_server as grants, hold_service_server as holds, host_service_server as hosts,
-    join_token_service_server as tokens, local_service_server as local,
-    policy_service_server as policies,
+    identity_service_server as identities, join_token_service_server as tokens,
+    local_service_server as local, policy_service_server as policies,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot};
@@ -48,6 +48,7 @@ pub(crate) struct Told {
     pub(crate) events: Vec<v1::TailEventsResponse>,
     pub(crate) explanations: Vec<v1::Explanation>,
     pub(crate) status: v1::AgentStatus,
+    pub(crate) caller: Option<v1::GetIdentityResponse>,
     pub(crate) identity: Option<v1::IdentifyProcessResponse>,
     /// Calls as they arrived
     pub(crate) asked: Vec<String>,
@@ -77,6 +78,7 @@ impl Fake {
                     .add_service(grants::GrantServiceServer::new(service.clone()))
                     .add_service(holds::HoldServiceServer::new(service.clone()))
                     .add_service(flags::FlagServiceServer::new(service.clone()))
+                    .add_service(identities::IdentityServiceServer::new(service.clone()))
                     .add_service(hosts::HostServiceServer::new(service.clone()))
                     .add_service(tokens::JoinTokenServiceServer::new(service.clone()))
                     .add_service(policies::PolicyServiceServer::new(service.clone()))
@@ -295,6 +297,17 @@ impl flags::FlagService for Service {
         Ok(Response::new(v1::ListFlagsResponse {
             flags: told.flags.clone(),
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl identities::IdentityService for Service {
+    async fn get_identity(
+        &self,
+        _: Request<v1::GetIdentityRequest>,
+    ) -> Answer<v1::GetIdentityResponse> {
+        let told = self.told("who am I").await?;
+        Ok(Response::new(told.caller.clone().unwrap_or_default()))
     }
 }
 

@@ -343,3 +343,43 @@ fn a_hold_whose_rule_nobody_knows_says_that_nobody_may_approve() {
     assert_eq!(json["approval"]["missing"], 1);
     assert_eq!(json["approval"]["stages"][1], "group:dba");
 }
+
+#[test]
+fn arguments_that_are_withheld_are_said_to_be_and_a_process_cannot_say_so() {
+    const NOTE: &[u8] = b"[withheld: needs arguments.read]";
+    let process = |arguments_withheld| v1::Process {
+        arguments: vec![NOTE.to_vec()],
+        arguments_cut: true,
+        arguments_withheld,
+        ..crate::sample::process()
+    };
+    let show = |withheld, format: &str| {
+        let held = v1::Hold {
+            process: Some(process(withheld)),
+            ..hold()
+        };
+        one(held)
+            .run(&["hold", "show", "3f2a", "-o", format])
+            .exits(0)
+    };
+    let said = "arguments   withheld: no rule permits you `arguments.read`";
+    let shown = show(true, "table").out;
+    assert!(
+        shown.contains(said) && !shown.contains("command "),
+        "{shown}"
+    );
+    assert_eq!(
+        show(true, "json").json()["process"]["arguments_withheld"],
+        true
+    );
+    let chosen = show(false, "table").out;
+    assert!(
+        !chosen.contains(said) && chosen.contains("command "),
+        "{chosen}"
+    );
+    assert!(
+        show(false, "json").json()["process"]
+            .get("arguments_withheld")
+            .is_none()
+    );
+}

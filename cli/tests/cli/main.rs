@@ -29,5 +29,5 @@ mod replay;
 mod rollouts;
 mod run;
 mod sample;
-#[cfg(test)]
 mod tokens;
+mod whoami;

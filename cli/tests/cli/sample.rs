@@ -71,6 +71,7 @@ pub(crate) fn process() -> v1::Process {
         terminal: b"pts/3".to_vec(),
         arguments: vec![b"vim".to_vec(), b"/etc/nginx/nginx.conf".to_vec()],
         arguments_cut: false,
+        arguments_withheld: false,
     }
 }
 

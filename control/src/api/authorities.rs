@@ -12,7 +12,7 @@ use stayhand_proto::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, status};
-use crate::app::SeenAuthority;
+use crate::{app::SeenAuthority, authz::Action};
 
 /// Hosts that an answer names; of more it says how many.
 const NAMED_MAX: usize = 20;
@@ -23,7 +23,7 @@ impl AuthorityService for Api {
         &self,
         request: Request<ListAuthoritiesRequest>,
     ) -> Result<Response<ListAuthoritiesResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostList).await?;
         let ListAuthoritiesRequest {} = request.into_inner();
         let listed = self.app.authority_list(&operator).await;
         let authorities = listed.map_err(|error| status::of(&error))?;
@@ -36,7 +36,7 @@ impl AuthorityService for Api {
         &self,
         request: Request<RotateAuthorityRequest>,
     ) -> Result<Response<Authority>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostAdminister).await?;
         let RotateAuthorityRequest { reason } = request.into_inner();
         let made =
             self.to_the_end(|app| async move { app.rotate_authority(&operator, reason).await });
@@ -47,7 +47,7 @@ impl AuthorityService for Api {
         &self,
         request: Request<RetireAuthorityRequest>,
     ) -> Result<Response<RetireAuthorityResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostAdminister).await?;
         let RetireAuthorityRequest {
             name: asked,
             reason,

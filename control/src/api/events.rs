@@ -1,7 +1,7 @@
 //! `EventService`.
 
 use stayhand_proto::v1::{
-    TailEventsRequest, TailEventsResponse, event_service_server::EventService,
+    Event, TailEventsRequest, TailEventsResponse, event::Kind, event_service_server::EventService,
 };
 use tonic::{Request, Response, Status};
 
@@ -11,7 +11,11 @@ use super::{
     status,
     stream::{Answers, changed},
 };
-use crate::{app::Error, limits::TAIL_PAGE, store::Stored};
+use crate::{
+    app::{Error, SeenEvent},
+    authz::Action,
+    limits::TAIL_PAGE,
+};
 
 #[tonic::async_trait]
 impl EventService for Api {
@@ -21,7 +25,7 @@ impl EventService for Api {
         &self,
         request: Request<TailEventsRequest>,
     ) -> Result<Response<Self::TailEventsStream>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::EventRead).await?;
         let TailEventsRequest {
             follow,
             after,
@@ -57,16 +61,33 @@ impl EventService for Api {
                     }
                     changed(&mut signal).await;
                 }
-                for Stored { position, event } in found {
-                    after = position;
-                    outbox
-                        .send(TailEventsResponse {
-                            position,
-                            event: Some(event.into()),
-                        })
-                        .await?;
+                for seen in found {
+                    after = seen.stored.position;
+                    outbox.send(shown(seen)).await?;
                 }
             }
         }))
+    }
+}
+
+/// An event as its caller gets to see it.
+fn shown(
+    SeenEvent {
+        stored,
+        is_withheld,
+    }: SeenEvent,
+) -> TailEventsResponse {
+    let mut event = Event::from(stored.event);
+    let process = match &mut event.kind {
+        Some(Kind::Decision(decision)) => decision.process.as_mut(),
+        Some(Kind::Tamper(tamper)) => tamper.process.as_mut(),
+        _ => None,
+    };
+    if let Some(process) = process {
+        process.arguments_withheld = is_withheld;
+    }
+    TailEventsResponse {
+        position: stored.position,
+        event: Some(event),
     }
 }

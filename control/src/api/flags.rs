@@ -10,12 +10,12 @@ use stayhand_proto::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, status};
-use crate::{app::Error, store::StoredFlag};
+use crate::{app::Error, authz::Action, store::StoredFlag};
 
 #[tonic::async_trait]
 impl FlagService for Api {
     async fn set_flag(&self, request: Request<SetFlagRequest>) -> Result<Response<Flag>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::FlagSet).await?;
         let SetFlagRequest {
             name: asked,
             ttl,
@@ -33,7 +33,7 @@ impl FlagService for Api {
         &self,
         request: Request<ClearFlagRequest>,
     ) -> Result<Response<ClearFlagResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::FlagClear).await?;
         let ClearFlagRequest {
             name: asked,
             reason,
@@ -50,7 +50,7 @@ impl FlagService for Api {
         &self,
         request: Request<ListFlagsRequest>,
     ) -> Result<Response<ListFlagsResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::FlagList).await?;
         let ListFlagsRequest {} = request.into_inner();
         let listed = self.app.flag_list(&operator).await;
         let flags = listed.map_err(|error: Error| status::of(&error))?;

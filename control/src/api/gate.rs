@@ -8,6 +8,7 @@ use tonic::{Request, Status};
 use super::status;
 use crate::{
     app::App,
+    authz::Action,
     clock,
     identity::{HostPeer, Identifier, Peer, PeerProcess},
     names::Names,
@@ -42,10 +43,14 @@ impl Gate {
         }
     }
 
-    /// The operator who calls.
-    pub(super) async fn operator<T>(&self, request: &Request<T>) -> Result<Operator, Status> {
+    /// Whoever calls, if rules let them do such a thing at all.
+    pub(super) async fn operator<T>(
+        &self,
+        request: &Request<T>,
+        action: Action,
+    ) -> Result<Operator, Status> {
         let peer = self.peer(request).await?;
-        authorize(&peer, &self.operators, &self.names).await.map_err(|refusal| {
+        authorize(&peer, &self.operators, &self.names, action).await.map_err(|refusal| {
             tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
             status::refused(&refusal)
         })

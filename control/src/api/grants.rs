@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     app::{AskedProfile, CreateGrant, Error},
+    authz::Action,
     store::GrantFilter,
 };
 
@@ -28,7 +29,7 @@ impl GrantService for Api {
         &self,
         request: Request<CreateGrantRequest>,
     ) -> Result<Response<Grant>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::GrantCreate).await?;
         let create = read(request.into_inner()).map_err(|error| status::of(&error))?;
         let view = self
             .to_the_end(|app| async move { app.create_grant(&operator, create).await })
@@ -40,7 +41,7 @@ impl GrantService for Api {
         &self,
         request: Request<GetGrantRequest>,
     ) -> Result<Response<Grant>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::GrantRead).await?;
         let GetGrantRequest { name } = request.into_inner();
         let id = self
             .app
@@ -59,7 +60,7 @@ impl GrantService for Api {
         &self,
         request: Request<ListGrantsRequest>,
     ) -> Result<Response<ListGrantsResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::GrantList).await?;
         let ListGrantsRequest {
             page_size,
             page_token,
@@ -77,7 +78,8 @@ impl GrantService for Api {
                 .grant_list(&operator, &filter, page.before()?, page.size)
                 .await?;
             let next_page_token = page.next(found.len(), found.last().map(|(number, _)| *number));
-            let grants = found.into_iter().map(|(_, view)| view.into()).collect();
+            let grants = found.into_iter().filter_map(|(_, view)| view);
+            let grants = grants.map(Into::into).collect();
             Ok(ListGrantsResponse {
                 grants,
                 next_page_token,
@@ -92,7 +94,7 @@ impl GrantService for Api {
         &self,
         request: Request<RevokeGrantRequest>,
     ) -> Result<Response<Grant>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::GrantRevoke).await?;
         let RevokeGrantRequest { name, reason, etag } = request.into_inner();
         let view = self.to_the_end(|app| async move {
             let id = app.grant_id(&name).await?;
@@ -107,7 +109,7 @@ impl GrantService for Api {
         &self,
         request: Request<WatchGrantRequest>,
     ) -> Result<Response<Self::WatchGrantStream>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::GrantRead).await?;
         let WatchGrantRequest { name } = request.into_inner();
         let id = self
             .app

@@ -13,7 +13,12 @@ use super::{
     status,
     stream::{Answers, changed},
 };
-use crate::{app::Error, limits::HOLDS_PAGE_SIZE_MAX, operator::Operator};
+use crate::{
+    app::{Error, SeenHold},
+    authz::Action,
+    limits::HOLDS_PAGE_SIZE_MAX,
+    operator::Operator,
+};
 
 #[tonic::async_trait]
 impl HoldService for Api {
@@ -21,7 +26,7 @@ impl HoldService for Api {
         &self,
         request: Request<ListHoldsRequest>,
     ) -> Result<Response<ListHoldsResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HoldList).await?;
         let ListHoldsRequest {
             page_size,
             page_token,
@@ -34,8 +39,9 @@ impl HoldService for Api {
                 .app
                 .hold_list(&operator, show_ended, page.before()?, page.size)
                 .await?;
-            let next_page_token = page.next(found.len(), found.last().map(|one| one.changed));
-            let holds = found.into_iter().map(|one| one.hold.into()).collect();
+            let next_page_token = page.next(found.len(), found.last().map(|(changed, _)| *changed));
+            let holds = found.into_iter().filter_map(|(_, hold)| hold);
+            let holds = holds.map(shown).collect();
             Ok(ListHoldsResponse {
                 holds,
                 next_page_token,
@@ -47,7 +53,7 @@ impl HoldService for Api {
     }
 
     async fn get_hold(&self, request: Request<GetHoldRequest>) -> Result<Response<Hold>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HoldRead).await?;
         let GetHoldRequest { name } = request.into_inner();
         let id = self
             .app
@@ -59,14 +65,14 @@ impl HoldService for Api {
             .hold(&operator, id)
             .await
             .map_err(|error| status::of(&error))?;
-        Ok(Response::new(hold.into()))
+        Ok(Response::new(shown(hold)))
     }
 
     async fn approve_hold(
         &self,
         request: Request<ApproveHoldRequest>,
     ) -> Result<Response<Hold>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HoldApprove).await?;
         let ApproveHoldRequest { name, reason } = request.into_inner();
         self.answer(operator, name, Answer::Approved, reason).await
     }
@@ -75,7 +81,7 @@ impl HoldService for Api {
         &self,
         request: Request<RefuseHoldRequest>,
     ) -> Result<Response<Hold>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HoldRefuse).await?;
         let RefuseHoldRequest { name, reason } = request.into_inner();
         self.answer(operator, name, Answer::Refused, reason).await
     }
@@ -86,7 +92,7 @@ impl HoldService for Api {
         &self,
         request: Request<WatchHoldsRequest>,
     ) -> Result<Response<Self::WatchHoldsStream>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HoldList).await?;
         let WatchHoldsRequest {} = request.into_inner();
         let app = self.app.clone();
         Ok(self.stream(|outbox| async move {
@@ -104,10 +110,10 @@ impl HoldService for Api {
                     .hold_list(&operator, false, before, HOLDS_PAGE_SIZE_MAX)
                     .await
                     .map_err(failed)?;
-                let Some(last) = open.last() else { break };
-                before = last.changed;
-                for one in open {
-                    outbox.send(one.hold.into()).await?;
+                let Some((last, _)) = open.last() else { break };
+                before = *last;
+                for hold in open.into_iter().filter_map(|(_, hold)| hold) {
+                    outbox.send(shown(hold)).await?;
                 }
             }
             loop {
@@ -118,9 +124,11 @@ impl HoldService for Api {
                 if found.is_empty() {
                     changed(&mut signal).await;
                 }
-                for one in found {
-                    after = one.changed;
-                    outbox.send(one.hold.into()).await?;
+                for (number, hold) in found {
+                    after = number;
+                    if let Some(hold) = hold {
+                        outbox.send(shown(hold)).await?;
+                    }
                 }
             }
         }))
@@ -139,6 +147,15 @@ impl Api {
             let id = app.hold_id(&name).await?;
             app.answer_hold(&operator, id, answer, reason).await
         });
-        Ok(Response::new(hold.await?.into()))
+        Ok(Response::new(shown(hold.await?)))
     }
+}
+
+/// A hold as its caller gets to see it.
+fn shown(SeenHold { hold, is_withheld }: SeenHold) -> Hold {
+    let mut wire = Hold::from(hold);
+    if let Some(process) = &mut wire.process {
+        process.arguments_withheld = is_withheld;
+    }
+    wire
 }

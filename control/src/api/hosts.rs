@@ -10,7 +10,7 @@ use stayhand_proto::{
 use tonic::{Request, Response, Status};
 
 use super::{Api, page::Page, status};
-use crate::app::Error;
+use crate::{app::Error, authz::Action};
 
 #[tonic::async_trait]
 impl HostService for Api {
@@ -18,7 +18,7 @@ impl HostService for Api {
         &self,
         request: Request<ListHostsRequest>,
     ) -> Result<Response<ListHostsResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostList).await?;
         let ListHostsRequest {
             page_size,
             page_token,
@@ -27,9 +27,10 @@ impl HostService for Api {
             let page = Page::of("hosts", &(), page_size, &page_token)?;
             let after = page.cursor.clone().unwrap_or_default();
             let found = self.app.host_list(&operator, &after, page.size).await?;
-            let next_page_token = page.next(found.len(), found.last().map(|one| one.id.clone()));
+            let next_page_token = page.next(found.len(), found.last().map(|(id, _)| id.clone()));
+            let hosts = found.into_iter().filter_map(|(_, host)| host);
             Ok(ListHostsResponse {
-                hosts: found.into_iter().map(Into::into).collect(),
+                hosts: hosts.map(Into::into).collect(),
                 next_page_token,
             })
         };
@@ -42,7 +43,7 @@ impl HostService for Api {
         &self,
         request: Request<RevokeHostRequest>,
     ) -> Result<Response<RevokeHostResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostAdminister).await?;
         let RevokeHostRequest {
             name: asked,
             reason,
@@ -57,7 +58,7 @@ impl HostService for Api {
     }
 
     async fn get_host(&self, request: Request<GetHostRequest>) -> Result<Response<Host>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostRead).await?;
         let GetHostRequest { name: asked } = request.into_inner();
         let get = async {
             let id = name::parse("name", name::HOSTS, &asked)?;

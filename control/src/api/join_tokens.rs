@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{Api, status};
 use crate::{
     app::{CreateToken, CreatedToken},
+    authz::Action,
     limits::JOIN_TOKEN_DEFAULT,
     store::StoredToken,
 };
@@ -24,7 +25,7 @@ impl JoinTokenService for Api {
         &self,
         request: Request<CreateJoinTokenRequest>,
     ) -> Result<Response<CreateJoinTokenResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostAdminister).await?;
         let CreateJoinTokenRequest {
             ttl,
             uses,
@@ -60,7 +61,7 @@ impl JoinTokenService for Api {
         &self,
         request: Request<ListJoinTokensRequest>,
     ) -> Result<Response<ListJoinTokensResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostList).await?;
         let ListJoinTokensRequest {} = request.into_inner();
         let listed = self.app.token_list(&operator).await;
         let tokens = listed.map_err(|error| status::of(&error))?;
@@ -73,7 +74,7 @@ impl JoinTokenService for Api {
         &self,
         request: Request<RevokeJoinTokenRequest>,
     ) -> Result<Response<JoinToken>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::HostAdminister).await?;
         let RevokeJoinTokenRequest { name: asked } = request.into_inner();
         let revoked = self.to_the_end(|app| async move {
             let id = name::parse("name", name::JOIN_TOKENS, &asked)?;

@@ -8,6 +8,7 @@ mod gate;
 mod grants;
 mod holds;
 mod hosts;
+mod identity;
 mod join;
 mod join_tokens;
 mod pace;
@@ -30,7 +31,8 @@ use stayhand_proto::{
         hold_service_server::HoldServiceServer,
         host_certificate_service_server::HostCertificateServiceServer,
         host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
-        join_service_server::JoinServiceServer, join_token_service_server::JoinTokenServiceServer,
+        identity_service_server::IdentityServiceServer, join_service_server::JoinServiceServer,
+        join_token_service_server::JoinTokenServiceServer,
         policy_service_server::PolicyServiceServer,
     },
 };
@@ -62,7 +64,8 @@ impl Api {
             .add_service(HostServiceServer::new(self.clone()))
             .add_service(JoinTokenServiceServer::new(self.clone()))
             .add_service(AuthorityServiceServer::new(self.clone()))
-            .add_service(EventServiceServer::new(self.clone()));
+            .add_service(EventServiceServer::new(self.clone()))
+            .add_service(IdentityServiceServer::new(self.clone()));
         routes.routes()
     }
 

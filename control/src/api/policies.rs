@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, page::Page, status};
 use crate::app::{Applied, ApplyPolicy, Error, RemovePolicy, Removed, RolloutChange};
+use crate::authz::Action;
 
 #[tonic::async_trait]
 impl PolicyService for Api {
@@ -26,7 +27,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ApplyPolicyRequest>,
     ) -> Result<Response<ApplyPolicyResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyEdit).await?;
         let ApplyPolicyRequest {
             source,
             validate_only,
@@ -72,7 +73,7 @@ impl PolicyService for Api {
         &self,
         request: Request<RemovePolicyRequest>,
     ) -> Result<Response<RemovePolicyResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyRemove).await?;
         let RemovePolicyRequest {
             name: policy,
             reason,
@@ -99,7 +100,7 @@ impl PolicyService for Api {
         &self,
         request: Request<GetPolicyRequest>,
     ) -> Result<Response<Policy>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyRead).await?;
         let GetPolicyRequest {
             name: asked,
             revision,
@@ -118,7 +119,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ListPoliciesRequest>,
     ) -> Result<Response<ListPoliciesResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyList).await?;
         let ListPoliciesRequest {
             page_size,
             page_token,
@@ -145,7 +146,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ListProposalsRequest>,
     ) -> Result<Response<ListProposalsResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyList).await?;
         let ListProposalsRequest {
             page_size,
             page_token,
@@ -157,9 +158,10 @@ impl PolicyService for Api {
                 .app
                 .proposal_list(&operator, show_ended, page.before()?, page.size)
                 .await?;
-            let next_page_token = page.next(found.len(), found.last().map(|one| one.id.0));
+            let next_page_token = page.next(found.len(), found.last().map(|(id, _)| id.0));
+            let proposals = found.into_iter().filter_map(|(_, proposal)| proposal);
             Ok(ListProposalsResponse {
-                proposals: found.into_iter().map(Into::into).collect(),
+                proposals: proposals.map(Into::into).collect(),
                 next_page_token,
             })
         };
@@ -172,7 +174,7 @@ impl PolicyService for Api {
         &self,
         request: Request<GetProposalRequest>,
     ) -> Result<Response<PolicyProposal>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyRead).await?;
         let GetProposalRequest { name: asked } = request.into_inner();
         let get = async {
             let id = name::parse("name", name::PROPOSALS, &asked)?;
@@ -187,7 +189,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ApproveProposalRequest>,
     ) -> Result<Response<PolicyProposal>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyApprove).await?;
         let ApproveProposalRequest {
             name: asked,
             reason,
@@ -203,7 +205,7 @@ impl PolicyService for Api {
         &self,
         request: Request<RefuseProposalRequest>,
     ) -> Result<Response<PolicyProposal>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyRefuse).await?;
         let RefuseProposalRequest {
             name: asked,
             reason,
@@ -219,7 +221,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ChangeRolloutRequest>,
     ) -> Result<Response<PolicyRollout>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyRollOut).await?;
         let wire = request.into_inner();
         let asked = wire.change();
         let ChangeRolloutRequest {
@@ -251,7 +253,7 @@ impl PolicyService for Api {
         &self,
         request: Request<ListPolicyStatusRequest>,
     ) -> Result<Response<ListPolicyStatusResponse>, Status> {
-        let operator = self.gate.operator(&request).await?;
+        let operator = self.gate.operator(&request, Action::PolicyList).await?;
         let ListPolicyStatusRequest {
             page_size,
             page_token,

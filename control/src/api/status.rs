@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 
 use crate::{
     app::{Error, NoToken, NotAdmitted, NotCertified, NotRotated},
+    authz::{Denied, GUARDED_SUBJECTS, OWN_REQUESTS, Why},
     identity::{PinError, Unidentified},
     operator::{NotAccepted, Refusal},
     store::StoreError,
@@ -48,9 +49,42 @@ pub(super) fn of(error: &Error) -> Status {
             tracing::error!(%problem, "store failed");
             failure.remedy("the control plane's log says more")
         }
+        Error::Denied(denied) => of_denied(failure, denied),
+        Error::OwnGrant(_) | Error::OwnHold(_) | Error::Proposal(proposal::Illegal::Own { .. }) => {
+            failure.detail(RULES, OWN_REQUESTS).remedy(format!(
+                "rule `{OWN_REQUESTS}` forbids it to whoever it is the own of; ask another operator"
+            ))
+        }
         _ => failure,
     };
     failure.into()
+}
+
+/// For programs: what was refused, and by which rules.
+const ACTION: &str = "action";
+/// See [`ACTION`].
+const RESOURCE: &str = "resource";
+/// See [`ACTION`].
+const RULES: &str = "rules";
+
+fn of_denied(failure: Failure, denied: &Denied) -> Failure {
+    let failure = failure
+        .detail(ACTION, denied.action.as_str())
+        .detail(RULES, denied.rules().join(","))
+        .remedy(denied.remedy());
+    match &denied.resource {
+        Some(resource) => failure.detail(RESOURCE, resource.as_str()),
+        None => failure,
+    }
+}
+
+fn reason_of(denied: &Denied) -> &'static str {
+    match denied.why {
+        Why::Forbidden { .. } => "FORBIDDEN",
+        Why::NotPermitted { .. } => "NOT_PERMITTED",
+        Why::Stranger { .. } => "NOT_AN_OPERATOR",
+        Why::Failed { .. } => "RULES_FAILED",
+    }
 }
 
 fn at_their_places(failure: Failure, findings: &[Diagnostic]) -> Failure {
@@ -97,6 +131,7 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::NoRoom(_) => (Code::ResourceExhausted, "NO_ROOM"),
         Error::ProfileInUse { .. } => (Code::FailedPrecondition, "PROFILE_IN_USE"),
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
+        Error::Denied(denied) => (Code::PermissionDenied, reason_of(denied)),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
         Error::UnknownFlag(_) => (Code::NotFound, "UNKNOWN_FLAG"),
@@ -195,12 +230,20 @@ fn not_admitted(refusal: &NotAdmitted) -> (Code, &'static str) {
 /// The status of a caller that may not.
 pub(super) fn refused(refusal: &Refusal) -> Status {
     let reason = match refusal {
-        Refusal::Guarded(_) => "GUARDED",
+        Refusal::Guarded { .. } => "GUARDED",
         Refusal::Nameless(_) => "NAMELESS",
-        Refusal::NotOperator(_) => "NOT_AN_OPERATOR",
+        Refusal::Denied(denied) => reason_of(denied),
         Refusal::NotAgent(_) => "NOT_AN_AGENT",
     };
-    Failure::new(Code::PermissionDenied, reason, refusal.to_string()).into()
+    let failure = Failure::new(Code::PermissionDenied, reason, refusal.to_string());
+    let failure = match refusal {
+        Refusal::Denied(denied) => of_denied(failure, denied),
+        Refusal::Guarded { action, .. } => failure
+            .detail(ACTION, action.as_str())
+            .detail(RULES, GUARDED_SUBJECTS),
+        Refusal::Nameless(_) | Refusal::NotAgent(_) => failure,
+    };
+    failure.into()
 }
 
 /// The status of a host whose certificate does not count. The agent goes by the reason.

@@ -12,7 +12,12 @@ use stayhand_transport::Pin;
 
 use super::{App, Error, ids};
 use crate::{
-    authority::AuthorityError, clock, limits::AUTHORITIES_MAX, operator::Operator, store::Write,
+    authority::AuthorityError,
+    authz::{Action, Resource},
+    clock,
+    limits::AUTHORITIES_MAX,
+    operator::Operator,
+    store::Write,
 };
 
 /// An authority as operators see it.
@@ -58,6 +63,7 @@ impl App {
         operator: &Operator,
         reason: String,
     ) -> Result<SeenAuthority, Error> {
+        self.allows(operator, Action::HostAdminister, &Resource::Control)?;
         ids::reason(&reason)?;
         let now = clock::now();
         let mut write = self.store().begin().await?;
@@ -87,6 +93,7 @@ impl App {
         number: u32,
         reason: String,
     ) -> Result<Vec<HostId>, Error> {
+        self.allows(operator, Action::HostAdminister, &Resource::Control)?;
         ids::reason(&reason)?;
         let now = clock::now();
         let mut write = self.store().begin().await?;
@@ -137,7 +144,8 @@ impl App {
     }
 
     /// All of them, oldest first.
-    pub async fn authority_list(&self, _operator: &Operator) -> Result<Vec<SeenAuthority>, Error> {
+    pub async fn authority_list(&self, operator: &Operator) -> Result<Vec<SeenAuthority>, Error> {
+        self.allows(operator, Action::HostList, &Resource::Control)?;
         self.seen_authorities(clock::now()).await
     }
 

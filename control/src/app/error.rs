@@ -11,7 +11,7 @@ use stayhand_guardrail::{
 };
 
 use super::{NoToken, NotAdmitted, NotCertified, NotRotated};
-use crate::{authority::AuthorityError, people::PeopleError, store::StoreError};
+use crate::{authority::AuthorityError, authz::Denied, people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +146,9 @@ pub enum Error {
         /// The policy
         policy: PolicyName,
     },
+    /// The rules of who may do what say no.
+    #[error(transparent)]
+    Denied(#[from] Box<Denied>),
     /// Nobody grants to themselves.
     #[error("`{0}` cannot issue a grant to `{0}`; ask another operator")]
     OwnGrant(UserName),

@@ -11,11 +11,12 @@ use stayhand_guardrail::{
 use stayhand_proto::limits::BATCH_EVENTS_MAX;
 use uuid::Uuid;
 
-use super::{App, Error, holds, rollouts};
+use super::{App, Error, SeenEvent, holds, rollouts};
 use crate::{
+    authz::{Action, Resource},
     limits::EVENT_SEQ_MAX,
     operator::{HostAgent, Operator},
-    store::{Stored, Write},
+    store::Write,
 };
 
 /// Events as they came in.
@@ -111,21 +112,28 @@ impl App {
     /// Events after a position, oldest first.
     pub async fn events_after(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         after: u64,
         host: Option<&HostId>,
         max: u32,
-    ) -> Result<Vec<Stored>, Error> {
-        Ok(self.store().events_after(after, host, max).await?)
+    ) -> Result<Vec<SeenEvent>, Error> {
+        self.allows(operator, Action::EventRead, &Resource::Control)?;
+        let found = self.store().events_after(after, host, max).await?;
+        let labels = self.labels(found.iter().map(|one| &one.event.host)).await?;
+        let seen = found.into_iter();
+        Ok(seen
+            .map(|one| self.seen_event(operator, one, &labels))
+            .collect())
     }
 
     /// The position after which the newest `count` events are.
     pub async fn position_before_last(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         count: u32,
         host: Option<&HostId>,
     ) -> Result<u64, Error> {
+        self.allows(operator, Action::EventRead, &Resource::Control)?;
         Ok(self.store().position_before_last(count, host).await?)
     }
 }

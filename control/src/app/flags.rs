@@ -8,7 +8,12 @@ use stayhand_guardrail::{
 };
 
 use super::{App, Error, ids};
-use crate::{clock, operator::Operator, store::StoredFlag};
+use crate::{
+    authz::{Action, Resource},
+    clock,
+    operator::Operator,
+    store::StoredFlag,
+};
 
 impl App {
     /// Sets a flag for so long from now, also one that is set already.
@@ -19,6 +24,8 @@ impl App {
         ttl: DurationMs,
         reason: String,
     ) -> Result<StoredFlag, Error> {
+        let resource = Resource::Flag { name: name.clone() };
+        self.allows(operator, Action::FlagSet, &resource)?;
         ids::reason(&reason)?;
         if ttl.0 == 0 || ttl > FLAG_MAX {
             let problem = format!("a flag is set for up to {FLAG_MAX}, not for {ttl}");
@@ -51,6 +58,8 @@ impl App {
         flag: FlagName,
         reason: String,
     ) -> Result<(), Error> {
+        let resource = Resource::Flag { name: flag.clone() };
+        self.allows(operator, Action::FlagClear, &resource)?;
         ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
         let now = clock::now();
@@ -72,7 +81,8 @@ impl App {
     }
 
     /// Flags that are set, by name.
-    pub async fn flag_list(&self, _operator: &Operator) -> Result<Vec<StoredFlag>, Error> {
+    pub async fn flag_list(&self, operator: &Operator) -> Result<Vec<StoredFlag>, Error> {
+        self.allows(operator, Action::FlagList, &Resource::Control)?;
         Ok(self.store().flags(clock::now()).await?)
     }
 }

@@ -12,8 +12,13 @@ use stayhand_guardrail::{
 use stayhand_proto::view::GrantView;
 use uuid::Uuid;
 
-use super::{App, AskedProfile, Error, PolicySet, ids, permissions, profiles, view};
+use super::{
+    App, AskedProfile, Error, PolicySet,
+    access::{grant_resource, new_grant_resource},
+    ids, permissions, profiles, view,
+};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::ENDINGS_PER_TICK,
     operator::Operator,
@@ -87,7 +92,7 @@ impl App {
         let write = self.store().begin().await?;
         let (write, before) = self.asked_before(write, operator, &create).await?;
         if let Some(before) = before {
-            return self.grant(operator, before).await;
+            return self.grant_view(before).await;
         }
         // The name service may be slow; the writer is not held meanwhile.
         drop(write);
@@ -95,12 +100,15 @@ impl App {
         let write = self.store().begin().await?;
         let (mut write, before) = self.asked_before(write, operator, &create).await?;
         if let Some(before) = before {
-            return self.grant(operator, before).await;
+            return self.grant_view(before).await;
         }
         let now = clock::now();
         // Again: here nothing of it can change before the grant is there.
         let set = self.standing(&mut write).await?;
         (spec.profile, spec.permissions) = create.carried(&set)?;
+        let own = spec.user == *operator.user();
+        let resource = new_grant_resource(&set, &spec);
+        self.allows_of(operator, Action::GrantCreate, &resource, own)?;
         let live = write.live_grants(now).await?;
         let hosts = self.store().hosts(None, "", u32::MAX).await?;
         profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
@@ -119,7 +127,7 @@ impl App {
         audit(&mut write, &grant, effects, now).await?;
         write.commit().await?;
         tracing::info!(grant = %grant.id, user = %grant.user, by = %operator.user(), until = %grant.expire_time, "grant created");
-        self.grant(operator, grant.id).await
+        self.grant_view(grant.id).await
     }
 
     /// The grant that a request with this id already made.
@@ -190,6 +198,9 @@ impl App {
         let Some(StoredGrant { grant, .. }) = write.grant(id).await? else {
             return Err(unknown(id));
         };
+        let own = grant.user == *operator.user();
+        let resource = grant_resource(&self.policies(), &grant);
+        self.allows_of(operator, Action::GrantRevoke, &resource, own)?;
         if !etag.is_empty() && etag != grant.revision.to_string() {
             let what = format!("grant `{id}`");
             return Err(Error::Etag {
@@ -207,7 +218,7 @@ impl App {
             .await?;
         write.commit().await?;
         tracing::info!(grant = %id, by = %operator.user(), "grant revoked");
-        self.grant(operator, id).await
+        self.grant_view(id).await
     }
 
     /// Ends grants whose time box closed. The hosts' kernels did so by themselves.
@@ -231,24 +242,43 @@ impl App {
     }
 
     /// A grant and where it is enforced.
-    pub async fn grant(&self, _operator: &Operator, id: GrantId) -> Result<GrantView, Error> {
+    pub async fn grant(&self, operator: &Operator, id: GrantId) -> Result<GrantView, Error> {
+        let view = self.grant_view(id).await?;
+        let own = view.grant.user == *operator.user();
+        let resource = grant_resource(&self.policies(), &view.grant);
+        self.allows_of(operator, Action::GrantRead, &resource, own)?;
+        Ok(view)
+    }
+
+    /// What somebody is told of a grant with which they did something.
+    async fn grant_view(&self, id: GrantId) -> Result<GrantView, Error> {
         let stored = self.store().grant(id).await?.ok_or_else(|| unknown(id))?;
         Ok(view::grant(stored, &self.all_hosts().await?))
     }
 
-    /// Grants, newest first, with their places in the list.
+    /// Grants, newest first, with their places in the list; of those that somebody does not get to see only the place.
     pub async fn grant_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         filter: &GrantFilter,
         before: u64,
         max: u32,
-    ) -> Result<Vec<(u64, GrantView)>, Error> {
+    ) -> Result<Vec<(u64, Option<GrantView>)>, Error> {
+        self.allows(operator, Action::GrantList, &Resource::Control)?;
+        let set = self.policies();
+        let shows = |grant: &Grant| {
+            let own = grant.user == *operator.user();
+            let resource = grant_resource(&set, grant);
+            self.shows(operator, Action::GrantRead, &resource, own)
+        };
         let hosts = self.all_hosts().await?;
         let stored = self.store().grants(filter, before, max).await?;
         Ok(stored
             .into_iter()
-            .map(|one| (one.number, view::grant(one, &hosts)))
+            .map(|one| {
+                let (number, is_shown) = (one.number, shows(&one.grant));
+                (number, is_shown.then(|| view::grant(one, &hosts)))
+            })
             .collect())
     }
 }

@@ -9,8 +9,9 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-use super::{App, Error, ids};
+use super::{App, Error, SeenHold, ids};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::{ENDINGS_PER_TICK, HOLD_GRACE, HOLDS_PER_HOST_MAX},
     operator::{HostAgent, Operator},
@@ -25,7 +26,7 @@ impl App {
         id: HoldId,
         answer: Answer,
         reason: String,
-    ) -> Result<Hold, Error> {
+    ) -> Result<SeenHold, Error> {
         ids::reason(&reason)?;
         // Before the transaction, as everything that may take its time.
         let approving = match answer {
@@ -37,9 +38,17 @@ impl App {
             return Err(unknown(id));
         };
         // Whatever the configuration says, and even if no policy guards them any more.
-        if operator.is(&hold.subject) {
+        let own = operator.is(&hold.subject);
+        if own {
             return Err(Error::OwnHold(operator.user().clone()));
         }
+        let action = match answer {
+            Answer::Approved => Action::HoldApprove,
+            Answer::Refused => Action::HoldRefuse,
+        };
+        let labels = self.labels([&hold.host].into_iter()).await?;
+        // The rules hear of it all the same: they are no worse a guard should the one above ever go.
+        self.allows_of(operator, action, &labels.hold(&hold), own)?;
         let now = clock::now();
         if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
             // Nobody had looked yet: whoever is too late finds it as it is from now on.
@@ -68,7 +77,7 @@ impl App {
         }
         write.commit().await?;
         tracing::info!(hold = %id, state = %hold.state.phase(), by = %operator.user(), "hold answered");
-        Ok(hold)
+        Ok(self.seen_hold(operator, hold, &labels))
     }
 
     /// Takes in a host's word on one of its holds.
@@ -140,34 +149,54 @@ impl App {
     }
 
     /// A hold.
-    pub async fn hold(&self, _operator: &Operator, id: HoldId) -> Result<Hold, Error> {
-        Ok(self
-            .store()
-            .hold(id)
-            .await?
-            .ok_or_else(|| unknown(id))?
-            .hold)
+    pub async fn hold(&self, operator: &Operator, id: HoldId) -> Result<SeenHold, Error> {
+        let found = self.store().hold(id).await?;
+        let hold = found.ok_or_else(|| unknown(id))?.hold;
+        let own = operator.is(&hold.subject);
+        let labels = self.labels([&hold.host].into_iter()).await?;
+        self.allows_of(operator, Action::HoldRead, &labels.hold(&hold), own)?;
+        Ok(self.seen_hold(operator, hold, &labels))
     }
 
-    /// Holds, the newest change first.
+    /// Holds, the newest change first, each with the number of that; of those that somebody does not get to see only the number.
     pub async fn hold_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         show_ended: bool,
         before: u64,
         max: u32,
-    ) -> Result<Vec<StoredHold>, Error> {
-        Ok(self.store().holds(show_ended, before, max).await?)
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        self.allows(operator, Action::HoldList, &Resource::Control)?;
+        let found = self.store().holds(show_ended, before, max).await?;
+        self.seen_holds(operator, found).await
     }
 
-    /// Holds that changed after a number, oldest change first.
+    /// Holds that changed after a number, oldest change first, in the same way.
     pub async fn holds_after(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         after: u64,
         max: u32,
-    ) -> Result<Vec<StoredHold>, Error> {
-        Ok(self.store().holds_changed_after(after, max).await?)
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        self.allows(operator, Action::HoldList, &Resource::Control)?;
+        let found = self.store().holds_changed_after(after, max).await?;
+        self.seen_holds(operator, found).await
+    }
+
+    async fn seen_holds(
+        &self,
+        operator: &Operator,
+        found: Vec<StoredHold>,
+    ) -> Result<Vec<(u64, Option<SeenHold>)>, Error> {
+        let labels = self.labels(found.iter().map(|one| &one.hold.host)).await?;
+        let seen = |StoredHold { hold, changed }| {
+            let shown = self.shows_hold(operator, &hold, &labels);
+            (
+                changed,
+                shown.then(|| self.seen_hold(operator, hold, &labels)),
+            )
+        };
+        Ok(found.into_iter().map(seen).collect())
     }
 }
 

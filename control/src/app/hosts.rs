@@ -13,8 +13,9 @@ use stayhand_proto::{
     view::HostView,
 };
 
-use super::{App, Error, Session, holds, view};
+use super::{App, Error, Session, access::host_resource, holds, view};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::{GENERATION_LEAP_MAX, REASON_CHARS_MAX, REASONS_MAX},
     operator::{HostAgent, Operator},
@@ -120,30 +121,34 @@ impl App {
     }
 
     /// A host.
-    pub async fn host(&self, _operator: &Operator, id: HostId) -> Result<HostView, Error> {
+    pub async fn host(&self, operator: &Operator, id: HostId) -> Result<HostView, Error> {
         let found = self.store().hosts(Some(&id), "", 1).await?.pop();
+        let resource = self.named_host(&id).await?;
+        self.allows(operator, Action::HostRead, &resource)?;
         let found = found.ok_or_else(|| Error::UnknownHost(id.clone()))?;
         let member = self.store().member(&id).await?;
         Ok(view::host(self.seen(found), member))
     }
 
-    /// Hosts by name, after one.
+    /// Hosts by name, after one; of those that somebody does not get to see only the name.
     pub async fn host_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         after: &str,
         max: u32,
-    ) -> Result<Vec<HostView>, Error> {
+    ) -> Result<Vec<(HostId, Option<HostView>)>, Error> {
+        self.allows(operator, Action::HostList, &Resource::Control)?;
         let hosts = self.store().hosts(None, after, max).await?;
         let members = self.store().members().await?.into_iter();
         let mut members: BTreeMap<HostId, StoredMember> = members
             .map(|member| (member.host.clone(), member))
             .collect();
-        let shown = hosts.into_iter().map(|host| {
-            let member = members.remove(&host.id);
-            view::host(self.seen(host), member)
+        let listed = hosts.into_iter().map(|host| {
+            let shown = self.shows(operator, Action::HostRead, &host_resource(&host), false);
+            let (id, member) = (host.id.clone(), members.remove(&host.id));
+            (id, shown.then(|| view::host(self.seen(host), member)))
         });
-        Ok(shown.collect())
+        Ok(listed.collect())
     }
 }
 

@@ -9,6 +9,7 @@ use stayhand_transport::{JoinToken, Secret};
 
 use super::{App, Error};
 use crate::{
+    authz::{Action, Resource},
     clock,
     limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX, JOIN_TOKENS_MAX},
     operator::Operator,
@@ -71,6 +72,11 @@ impl App {
             host,
             replaces,
         } = ask;
+        let resource = match &host {
+            Some(host) => self.named_host(host).await?,
+            None => Resource::Control,
+        };
+        self.allows(operator, Action::HostAdminister, &resource)?;
         let address = self.membership.address.clone().ok_or(NoToken::NoNetwork)?;
         if ttl.0 == 0 || ttl > JOIN_TOKEN_MAX {
             let problem = format!(
@@ -127,7 +133,8 @@ impl App {
     }
 
     /// Those that are worth something.
-    pub async fn token_list(&self, _operator: &Operator) -> Result<Vec<StoredToken>, Error> {
+    pub async fn token_list(&self, operator: &Operator) -> Result<Vec<StoredToken>, Error> {
+        self.allows(operator, Action::HostList, &Resource::Control)?;
         Ok(self.store().tokens(clock::now()).await?)
     }
 
@@ -137,6 +144,7 @@ impl App {
         operator: &Operator,
         id: JoinTokenId,
     ) -> Result<StoredToken, Error> {
+        self.allows(operator, Action::HostAdminister, &Resource::Control)?;
         let now = clock::now();
         let mut write = self.store().begin().await?;
         let live = write.live_tokens(now).await?;

@@ -12,6 +12,7 @@ use stayhand_transport::{Certificate, Role};
 use super::{App, Error, NotAdmitted, ids, view};
 use crate::{
     authority::Request,
+    authz::Action,
     clock,
     limits::{CERTIFICATES_PER_HOST_MAX, TOKEN_MEMORY},
     operator::{HostAgent, Operator},
@@ -88,6 +89,8 @@ impl App {
         host: HostId,
         reason: String,
     ) -> Result<MembershipView, Error> {
+        let resource = self.named_host(&host).await?;
+        self.allows(operator, Action::HostAdminister, &resource)?;
         ids::reason(&reason)?;
         let now = clock::now();
         let mut write = self.store().begin().await?;

@@ -1,6 +1,7 @@
 //! Use cases: load, let the guardrail crate decide, commit, and let the waiting know. Knows no wire type and no
 //! SQL; every use case takes a witness of who acts as its first argument.
 
+mod access;
 mod approvals;
 mod authorities;
 mod cases;
@@ -10,6 +11,7 @@ mod flags;
 mod grants;
 mod holds;
 mod hosts;
+mod identity;
 mod ids;
 mod join_tokens;
 mod joining;
@@ -26,6 +28,7 @@ mod ticker;
 mod together;
 mod view;
 
+pub use access::{SeenEvent, SeenHold};
 pub use authorities::{NotRotated, SeenAuthority};
 pub use error::Error;
 pub use events::{Batch, Through};

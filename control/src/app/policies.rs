@@ -23,6 +23,7 @@ use super::{
     view::{self, Seen},
 };
 use crate::{
+    authz::{Action, Resource},
     clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
@@ -73,7 +74,11 @@ impl App {
         if let Some(reason) = &stop_reason {
             ids::reason(reason)?;
         }
-        let (parsed, source, warnings) = self.tried(source).await?;
+        let (parsed, source, warnings) = self.tried(operator, source).await?;
+        if stop_reason.is_some() {
+            let resource = self.policy_resource(&parsed.name, None);
+            self.allows(operator, Action::PolicyRollOut, &resource)?;
+        }
         let mut write = self.store().begin().await?;
         let newest = write.policies().await?;
         let before = newest.iter().find(|one| one.name == parsed.name).cloned();
@@ -159,9 +164,15 @@ impl App {
     }
 
     /// Reads a document, and runs its tests before anything is locked: as many as there may be take a while.
-    async fn tried(&self, source: String) -> Result<(Policy, String, Vec<Diagnostic>), Error> {
+    async fn tried(
+        &self,
+        operator: &Operator,
+        source: String,
+    ) -> Result<(Policy, String, Vec<Diagnostic>), Error> {
         let (parsed, source) = blocking(move || (policy::parse(&source), source)).await?;
         let parsed = parsed.map_err(Error::Policy)?;
+        let resource = self.policy_resource(&parsed.name, Some(&parsed));
+        self.allows(operator, Action::PolicyEdit, &resource)?;
         if floor::is_floor(&parsed.name) {
             return Err(Error::FloorName(parsed.name));
         }
@@ -212,27 +223,42 @@ impl App {
     /// One revision, the newest where none is asked for.
     pub async fn policy(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         name: PolicyName,
         revision: Option<Revision>,
     ) -> Result<PolicyView, Error> {
+        self.allows(
+            operator,
+            Action::PolicyRead,
+            &self.policy_resource(&name, None),
+        )?;
         match self.store().policy(&name, revision).await? {
             Some(stored) => self.policy_view(stored).await,
             None => Err(Error::UnknownPolicy { name, revision }),
         }
     }
 
-    /// The newest revisions by name, without their sources.
-    pub async fn policy_list(&self, _operator: &Operator) -> Result<Vec<PolicyView>, Error> {
+    /// The newest revisions by name, without their sources; those that somebody does not get to see are left out.
+    pub async fn policy_list(&self, operator: &Operator) -> Result<Vec<PolicyView>, Error> {
+        self.allows(operator, Action::PolicyList, &Resource::Control)?;
         let hosts = self.all_hosts().await?;
         let stored = self.store().policies().await?;
         let mut views = Vec::new();
-        for one in stored.into_iter().filter(|one| !one.is_removed()) {
+        for one in stored
+            .into_iter()
+            .filter(|one| !one.is_removed() && self.shows_policy(operator, &one.name))
+        {
             let mut shown = self.view_among(&hosts, one).await?;
             shown.source = String::new();
             views.push(shown);
         }
         Ok(views)
+    }
+
+    /// Whether somebody gets to see a policy.
+    pub(super) fn shows_policy(&self, operator: &Operator, name: &PolicyName) -> bool {
+        let resource = self.policy_resource(name, None);
+        self.shows(operator, Action::PolicyRead, &resource, false)
     }
 
     /// Whether a policy names this user as a service.

@@ -17,6 +17,7 @@ use super::{
     together::{self, Candidate},
 };
 use crate::{
+    authz::{Action, Resource},
     clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
@@ -77,6 +78,11 @@ impl App {
         let approving = self.approving(operator).await?;
         // Before anything is locked, as when it was proposed; the others may have changed since.
         let waiting = found(self.store().proposal(id).await?, id)?;
+        let wanted = wanted(&waiting).await?;
+        // Whoever may not has no tests run. Whose own it is hears of that from its life cycle, before the rules.
+        if waiting.by != *operator.user() {
+            self.allows_answer(operator, Action::PolicyApprove, &waiting, wanted.as_ref())?;
+        }
         let policy = if waiting.removes {
             None
         } else {
@@ -87,6 +93,7 @@ impl App {
         let now = clock::now();
         let step = proposal.approve(&approving.reviewer, &reason, now);
         let step = step.map_err(|illegal| approving.refusal(illegal))?;
+        self.allows_answer(operator, Action::PolicyApprove, &waiting, wanted.as_ref())?;
         write.audit_policy(step.record, now).await?;
         if !step.is_complete {
             write.update_proposal(&step.proposal).await?;
@@ -141,6 +148,10 @@ impl App {
         id: ProposalId,
         reason: String,
     ) -> Result<Proposal, Error> {
+        // Before anything is locked; what it wants never changes.
+        let waiting = found(self.store().proposal(id).await?, id)?;
+        let wanted = wanted(&waiting).await?;
+        self.allows_answer(operator, Action::PolicyRefuse, &waiting, wanted.as_ref())?;
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
         let now = clock::now();
@@ -152,24 +163,44 @@ impl App {
     }
 
     /// A proposal as it is now.
-    pub async fn proposal(&self, _operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
+    pub async fn proposal(&self, operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
         let proposal = found(self.store().proposal(id).await?, id)?;
+        let wanted = wanted(&proposal).await?;
+        self.allows_answer(operator, Action::PolicyRead, &proposal, wanted.as_ref())?;
         Ok(proposal.at(clock::now()))
     }
 
-    /// Proposals before a number, the newest first, without their documents.
+    /// Whether rules let somebody do this to a proposal, which may be their own.
+    fn allows_answer(
+        &self,
+        operator: &Operator,
+        action: Action,
+        proposal: &Proposal,
+        wanted: Option<&Policy>,
+    ) -> Result<(), Error> {
+        let resource = self.policy_resource(&proposal.policy, wanted);
+        let own = proposal.by == *operator.user();
+        self.allows_of(operator, action, &resource, own)
+    }
+
+    /// Proposals before a number, the newest first, without their documents; of those that somebody does not get to see only the
+    /// number.
     pub async fn proposal_list(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         show_ended: bool,
         before: u64,
         max: u32,
-    ) -> Result<Vec<Proposal>, Error> {
+    ) -> Result<Vec<(ProposalId, Option<Proposal>)>, Error> {
+        self.allows(operator, Action::PolicyList, &Resource::Control)?;
         let now = clock::now();
         let found = self.store().proposals(show_ended, before, now, max).await?;
-        let short = found.into_iter().map(|one| Proposal {
-            source: String::new(),
-            ..one.at(now)
+        let short = found.into_iter().map(|one| {
+            let short = self.shows_policy(operator, &one.policy).then(|| Proposal {
+                source: String::new(),
+                ..one.clone().at(now)
+            });
+            (one.id, short)
         });
         Ok(short.collect())
     }
@@ -187,6 +218,12 @@ impl App {
         });
         parsed.await?
     }
+}
+
+/// The policy that a proposal wants; none of one that removes, or that this version cannot read any more.
+async fn wanted(proposal: &Proposal) -> Result<Option<Policy>, Error> {
+    let source = proposal.source.clone();
+    blocking(move || policy::parse(&source).ok()).await
 }
 
 fn found(proposal: Option<Proposal>, id: ProposalId) -> Result<Proposal, Error> {

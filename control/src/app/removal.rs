@@ -10,6 +10,7 @@ use stayhand_proto::view::PolicyView;
 
 use super::{App, Error, ids, policies::check_etag, view};
 use crate::{
+    authz::Action,
     clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
@@ -50,6 +51,8 @@ impl App {
             validate_only,
             etag,
         } = remove;
+        let resource = self.policy_resource(&name, None);
+        self.allows(operator, Action::PolicyRemove, &resource)?;
         ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
         let newest = write.policies().await?;

@@ -19,6 +19,7 @@ use super::{
     view::{Seen, on_host},
 };
 use crate::{
+    authz::Action,
     clock,
     operator::Operator,
     store::{Counted, StoredPolicy, Write},
@@ -47,6 +48,8 @@ impl App {
         change: RolloutChange,
         reason: String,
     ) -> Result<Rollout, Error> {
+        let resource = self.policy_resource(&policy, None);
+        self.allows(operator, Action::PolicyRollOut, &resource)?;
         // What was approved is the whole of it: its phases, and that it ends where it was stopped.
         if change != RolloutChange::Stop && self.changes.is_some() {
             return Err(Error::RolloutApproved(policy));

@@ -12,6 +12,7 @@ use super::{
     view::{Seen, on_host},
 };
 use crate::{
+    authz::{Action, Resource},
     clock,
     operator::Operator,
     store::{StoredHost, StoredPolicy},
@@ -24,13 +25,22 @@ impl App {
     /// Every policy, or one, as far as its hosts are.
     pub async fn policy_status(
         &self,
-        _operator: &Operator,
+        operator: &Operator,
         only: Option<&PolicyName>,
     ) -> Result<Vec<PolicyStatusView>, Error> {
+        self.allows(operator, Action::PolicyList, &Resource::Control)?;
+        if let Some(name) = only {
+            self.allows(
+                operator,
+                Action::PolicyRead,
+                &self.policy_resource(name, None),
+            )?;
+        }
         let stored = self.store().policies().await?;
         let wanted = stored
             .into_iter()
-            .filter(|one| only.is_none_or(|only| one.name == *only));
+            .filter(|one| only.is_none_or(|only| one.name == *only))
+            .filter(|one| self.shows_policy(operator, &one.name));
         let (hosts, mut all) = (self.all_hosts().await?, Vec::new());
         for one in wanted {
             let status = self.status_of(&one, &hosts).await?;

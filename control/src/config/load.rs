@@ -111,9 +111,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         .file
         .as_ref()
         .map(|path| ("people.file", path));
+    let rules = config.authorization.policies.as_ref();
+    let rules = rules.map(|path| ("authorization.policies", path));
     if let Some((key, _)) = paths
         .into_iter()
         .chain(people)
+        .chain(rules)
         .find(|(_, path)| !path.is_absolute())
     {
         return wrong(key, "must be an absolute path".to_owned());
@@ -238,6 +241,10 @@ mod tests {
         refused(
             "[people]\nfile = \"people.toml\"",
             "`people.file` must be an absolute path",
+        );
+        refused(
+            "[authorization]\npolicies = \"a.cedar\"",
+            "`authorization.policies` must be an absolute path",
         );
         refused(
             "[policies]\nstages = [{ count = 2, of = [\"user:bob\"] }]",

@@ -31,6 +31,8 @@ pub struct Config {
     pub identity: Identity,
     /// Who may act
     pub operators: Operators,
+    /// Who may do what
+    pub authorization: AuthorizationFile,
     /// Who is on call and who manages whom
     pub people: PeopleFile,
     /// Whose approval a change of a policy takes
@@ -150,6 +152,14 @@ impl Default for Operators {
         let groups = GroupName::new("stayhand-operators").into_iter().collect();
         Self { users, groups }
     }
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthorizationFile {
+    /// Cedar policies in the place of those that are shipped
+    pub policies: Option<PathBuf>,
 }
 
 /// Who is on call and who manages whom.

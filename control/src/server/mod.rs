@@ -18,6 +18,7 @@ use crate::{
     api::{Api, Gate},
     app::{self, App, Membership, tick_until},
     authority::{Authority, AuthorityError},
+    authz::{Authorization, AuthorizationError},
     clock,
     config::{Config, PinSource},
     identity::{Identifier, Pins},
@@ -49,6 +50,9 @@ pub enum StartError {
     /// Its content.
     #[error(transparent)]
     App(#[from] app::Error),
+    /// The rules of who may do what.
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     /// A socket.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -79,6 +83,10 @@ pub struct Running {
 
 /// Opens the store and the sockets. When this returns, clients can connect.
 pub async fn start(config: &Config, names: Names) -> Result<Running, StartError> {
+    let rules = Authorization::load(config.authorization.policies.as_deref())?;
+    let file = config.authorization.policies.as_ref();
+    let file = file.map_or_else(|| "as shipped".into(), |file| file.display().to_string());
+    tracing::info!(rules = file, "who may do what");
     let host = this_host()?;
     let state_dir = StateDir::acquire(&config.state.directory)?;
     let store = Store::open(
@@ -116,6 +124,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
     let operators = Operators {
         users: config.operators.users.clone(),
         groups: config.operators.groups.clone(),
+        rules,
     };
     let (stop, stopped) = watch::channel(false);
     let gate = Gate::new(identifier, names, operators, host, Arc::clone(&app));

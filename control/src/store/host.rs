@@ -305,6 +305,13 @@ impl Store {
         Ok(desired.map(|desired| Generation(unsigned(desired))))
     }
 
+    /// What a host says that it is; nothing of one that is not known.
+    pub async fn host_labels(&self, host: &HostId) -> Result<HostLabels, StoreError> {
+        let mut connection = self.read.acquire().await?;
+        let traits = traits(&mut connection, host).await?;
+        Ok(traits.map(|(labels, _)| labels).unwrap_or_default())
+    }
+
     /// The desired state of a host, all of it from one snapshot of the store.
     pub async fn host_state(
         &self,

@@ -32,6 +32,10 @@ mod proposals;
 #[cfg(test)]
 mod removal;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
+mod rights_example;
+#[cfg(test)]
 mod rollouts;
 #[cfg(test)]
 mod rollouts_approved;

@@ -19,13 +19,13 @@ async fn world() -> World {
     .await
 }
 
-async fn propose(world: &World, source: &str) -> v1::PolicyProposal {
+pub(crate) async fn propose(world: &World, source: &str) -> v1::PolicyProposal {
     let applied = world.apply(source).await.unwrap();
     assert!(!applied.changed);
     applied.proposal.unwrap()
 }
 
-async fn approve(world: &World, name: &str) -> Result<v1::PolicyProposal, Status> {
+pub(crate) async fn approve(world: &World, name: &str) -> Result<v1::PolicyProposal, Status> {
     let request = ApproveProposalRequest {
         name: name.into(),
         reason: "read it".into(),

@@ -1,4 +1,4 @@
-//! One control plane in a temporary directory, with the users alice, bob, carol and the group dev.
+//! One control plane in a temporary directory, with the users alice, bob, carol and others, and the group dev.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -80,6 +80,9 @@ fn names() -> Names {
         ("bob", (1001, vec!["bob"])),
         ("carol", (1002, vec!["carol", "stayhand-operators"])),
         ("dora", (1003, vec!["dev"])),
+        ("ann", (1004, vec!["auditors"])),
+        ("pat", (1005, vec!["approvers"])),
+        ("eve", (1006, vec!["policy-editors"])),
     ])))
 }
 
@@ -253,6 +256,9 @@ fn names_uid(user: &str) -> u32 {
         "alice" => 1000,
         "bob" => 1001,
         "carol" => 1002,
+        "ann" => 1004,
+        "pat" => 1005,
+        "eve" => 1006,
         _ => 1003,
     }
 }

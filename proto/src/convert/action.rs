@@ -296,6 +296,7 @@ impl From<ProcessInfo> for v1::Process {
             terminal: tty.unwrap_or_default(),
             arguments: args,
             arguments_cut: args_cut,
+            arguments_withheld: false,
         }
     }
 }
@@ -315,6 +316,8 @@ impl TryFrom<v1::Process> for ProcessInfo {
             terminal,
             arguments,
             arguments_cut,
+            // The note in their place says it, too.
+            arguments_withheld: _,
         } = wire;
         let args = bounded("arguments", arguments, ARGUMENTS_MAX)?;
         let args_bytes: usize = args.iter().map(Vec::len).sum();

@@ -1,0 +1,39 @@
+//! Who may do what: Cedar policies over a closed set of actions, a shipped schema and what always counts.
+//!
+//! Decides about callers that are authenticated already, and is never the only guard: a guarded subject is turned away before
+//! any policy is asked, and what is one's own the life cycles refuse. Reads one file at the start, and nothing after it.
+
+mod action;
+mod bounds;
+mod caller;
+mod calls;
+mod denied;
+mod entities;
+mod load;
+mod place;
+mod resource;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod withheld;
+
+pub use action::Action;
+pub use caller::{Caller, Transport};
+pub use calls::CALLS;
+pub use denied::{Denied, Why};
+pub use load::{AuthorizationError, Problem};
+pub use resource::{GrantResource, Resource, RuleResource};
+pub use rules::{Asked, Authorization, May};
+pub use withheld::{WITHHELD, withhold};
+
+/// What always counts.
+pub const ALWAYS: &str = include_str!("../../authorization/always.cedar");
+/// What counts where no other file is named.
+pub const DEFAULT: &str = include_str!("../../authorization/default.cedar");
+/// What policies can be about.
+pub const SCHEMA: &str = include_str!("../../authorization/schema.cedarschema");
+
+/// The rule of [`ALWAYS`] about guarded subjects.
+pub const GUARDED_SUBJECTS: &str = "guarded-subjects";
+/// The rule of [`ALWAYS`] about what is one's own.
+pub const OWN_REQUESTS: &str = "own-requests";
