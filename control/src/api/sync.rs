@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     app::{App, Error},
-    clock,
     limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT},
     operator::HostAgent,
 };
@@ -66,7 +65,7 @@ async fn sync(
     loop {
         if let Some(state) = app.state_for(&agent, sent).await.map_err(failed)? {
             sent = state.generation;
-            say(&outbox, ToHostMessage::State(state)).await?;
+            say(&app, &outbox, ToHostMessage::State(state)).await?;
         }
         tokio::select! {
             message = inbound.message() => match message? {
@@ -74,7 +73,7 @@ async fn sync(
                 None => return Ok(()),
             },
             Ok(()) = signal.changed() => {}
-            _ = bookmark.tick() => say(&outbox, ToHostMessage::Bookmark(sent)).await?,
+            _ = bookmark.tick() => say(&app, &outbox, ToHostMessage::Bookmark(sent)).await?,
             () = session.taken_over() => {
                 return Err(Status::aborted("a newer stream of the same host has taken over"));
             }
@@ -116,11 +115,15 @@ async fn take(app: &App, agent: &HostAgent, wire: SyncRequest) -> Result<(), Err
 }
 
 /// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
-async fn say(outbox: &Outbox<SyncResponse>, message: ToHostMessage) -> Result<(), Status> {
+async fn say(
+    app: &App,
+    outbox: &Outbox<SyncResponse>,
+    message: ToHostMessage,
+) -> Result<(), Status> {
     outbox
         .send(
             ToHost {
-                server_time: clock::now(),
+                server_time: app.now(),
                 message,
             }
             .into(),

@@ -8,7 +8,7 @@ use stayhand_guardrail::{
 };
 
 use super::{App, Error, ids};
-use crate::{clock, operator::Operator, store::StoredFlag};
+use crate::{operator::Operator, store::StoredFlag};
 
 impl App {
     /// Sets a flag for so long from now, also one that is set already.
@@ -25,7 +25,7 @@ impl App {
             return Err(Error::field("ttl", problem));
         }
         let mut write = self.store().begin().await?;
-        let now = clock::now();
+        let now = self.now();
         let standing = write.drop_ended_flags(now).await?;
         if standing.len() >= FLAGS_MAX && standing.iter().all(|one| one.name != name) {
             return Err(Error::TooManyFlags(FLAGS_MAX));
@@ -53,7 +53,7 @@ impl App {
     ) -> Result<(), Error> {
         ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
-        let now = clock::now();
+        let now = self.now();
         let standing = write.drop_ended_flags(now).await?;
         if standing.iter().all(|one| one.name != flag) {
             return Err(Error::UnknownFlag(flag));
@@ -73,6 +73,6 @@ impl App {
 
     /// Flags that are set, by name.
     pub async fn flag_list(&self, _operator: &Operator) -> Result<Vec<StoredFlag>, Error> {
-        Ok(self.store().flags(clock::now()).await?)
+        Ok(self.store().flags(self.now()).await?)
     }
 }

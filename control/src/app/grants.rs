@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use super::{App, AskedProfile, Error, PolicySet, ids, permissions, profiles, view};
 use crate::{
-    clock,
     limits::ENDINGS_PER_TICK,
     operator::Operator,
     store::{GrantFilter, StoredGrant, Write},
@@ -97,7 +96,7 @@ impl App {
         if let Some(before) = before {
             return self.grant(operator, before).await;
         }
-        let now = clock::now();
+        let now = self.now();
         // Again: here nothing of it can change before the grant is there.
         let set = self.standing(&mut write).await?;
         (spec.profile, spec.permissions) = create.carried(&set)?;
@@ -166,7 +165,7 @@ impl App {
         let (profile, permissions) = create.carried(&set)?;
         permissions::guarded(&set, user, &self.names.groups(user).await, &permissions)?;
         Ok(IssueSpec {
-            id: GrantId(Uuid::new_v4()),
+            id: GrantId(self.outside.id()),
             user: user.clone(),
             permissions,
             profile,
@@ -202,7 +201,7 @@ impl App {
             by: operator.user().clone(),
             reason,
         };
-        let now = clock::now();
+        let now = self.now();
         self.move_on(&mut write, grant.step(fact, now)?, now)
             .await?;
         write.commit().await?;
@@ -212,7 +211,7 @@ impl App {
 
     /// Ends grants whose time box closed. The hosts' kernels did so by themselves.
     pub(super) async fn end_grants(&self) -> Result<(), Error> {
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         for StoredGrant { grant, .. } in write.overdue_grants(now, ENDINGS_PER_TICK).await? {
             let id = grant.id;

@@ -30,14 +30,19 @@ pub use presence::Session;
 pub use profiles::AskedProfile;
 pub use removal::{RemovePolicy, Removed};
 pub use rollouts::RolloutChange;
-pub use ticker::tick_until;
+pub use ticker::{Ticker, tick_until};
 pub use together::PolicySet;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use stayhand_guardrail::approval::Plan;
+use stayhand_guardrail::{approval::Plan, time::UnixMs};
 
-use crate::{names::Names, people::People, store::Store};
+use crate::{
+    clock::{Machine, Outside},
+    names::Names,
+    people::People,
+    store::Store,
+};
 use presence::Presence;
 
 /// The control plane without its sockets.
@@ -48,6 +53,7 @@ pub struct App {
     changes: Option<Plan>,
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
+    outside: Arc<dyn Outside>,
 }
 
 impl App {
@@ -65,9 +71,22 @@ impl App {
             changes,
             policies: RwLock::default(),
             presence: Presence::default(),
+            outside: Arc::new(Machine),
         };
         app.reload_policies().await?;
         Ok(app)
+    }
+
+    /// The same with another clock and other ids than this machine's.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Arc<dyn Outside>) -> Self {
+        self.outside = outside;
+        self
+    }
+
+    /// The wall clock as this control plane has it.
+    pub fn now(&self) -> UnixMs {
+        self.outside.now()
     }
 
     /// The store, for reading and for waiting on changes.

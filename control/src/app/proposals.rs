@@ -17,7 +17,6 @@ use super::{
     together::{self, Candidate},
 };
 use crate::{
-    clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -84,7 +83,7 @@ impl App {
         };
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
-        let now = clock::now();
+        let now = self.now();
         let step = proposal.approve(&approving.reviewer, &reason, now);
         let step = step.map_err(|illegal| approving.refusal(illegal))?;
         write.audit_policy(step.record, now).await?;
@@ -107,7 +106,7 @@ impl App {
         }
         let plan = proposal.rollout.clone();
         if let Some(policy) = policy {
-            let granted = takes_nothing_in_use(&mut write, &policy).await?;
+            let granted = takes_nothing_in_use(&mut write, &policy, now).await?;
             let candidate = Candidate {
                 new: Versioned { revision, policy },
                 bytes: proposal.source.len(),
@@ -115,7 +114,7 @@ impl App {
             };
             together::check(write.in_force().await?, candidate, granted).await?;
         } else {
-            removal::takes_nothing_in_use(&mut write, &proposal.policy).await?;
+            removal::takes_nothing_in_use(&mut write, &proposal.policy, now).await?;
         }
         let stored = StoredPolicy {
             name: proposal.policy.clone(),
@@ -143,7 +142,7 @@ impl App {
     ) -> Result<Proposal, Error> {
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
-        let now = clock::now();
+        let now = self.now();
         let step = proposal.refuse(operator.user(), &reason, now)?;
         write.audit_policy(step.record, now).await?;
         write.update_proposal(&step.proposal).await?;
@@ -154,7 +153,7 @@ impl App {
     /// A proposal as it is now.
     pub async fn proposal(&self, _operator: &Operator, id: ProposalId) -> Result<Proposal, Error> {
         let proposal = found(self.store().proposal(id).await?, id)?;
-        Ok(proposal.at(clock::now()))
+        Ok(proposal.at(self.now()))
     }
 
     /// Proposals before a number, the newest first, without their documents.
@@ -165,7 +164,7 @@ impl App {
         before: u64,
         max: u32,
     ) -> Result<Vec<Proposal>, Error> {
-        let now = clock::now();
+        let now = self.now();
         let found = self.store().proposals(show_ended, before, now, max).await?;
         let short = found.into_iter().map(|one| Proposal {
             source: String::new(),

@@ -12,7 +12,6 @@ use super::{
     view::{Seen, on_host},
 };
 use crate::{
-    clock,
     operator::Operator,
     store::{StoredHost, StoredPolicy},
 };
@@ -99,7 +98,7 @@ impl App {
         hosts: &[Seen],
     ) -> Result<(), Error> {
         if rollout.is_running() {
-            let now = clock::now();
+            let now = self.now();
             let seen = self.on_hosts(&rollout, hosts).await?;
             let kept = {
                 let mut read = self.store().begin().await?;
