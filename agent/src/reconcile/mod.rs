@@ -13,7 +13,7 @@ mod tests;
 pub mod wake;
 
 pub use accept::{Accepted, accept};
-pub use run::{Outputs, Reconciler, Serve};
+pub use run::{LOOK, Outputs, Reconciler, Serve};
 pub use stored::Stored;
 pub use wake::Wake;
 

@@ -37,7 +37,7 @@ use crate::{
 
 /// How often objects are looked at without being told to: paths come to exist without a sound. Their names are
 /// matched from the first moment; a label only adds to that.
-const LOOK: Duration = Duration::from_secs(3);
+pub const LOOK: Duration = Duration::from_secs(3);
 /// How often the live image is compared with what was written.
 const VERIFY_LOOKS: u64 = 10;
 /// How often the lease book is written again, so that the highest wall-clock time in it is young.
@@ -85,6 +85,7 @@ pub struct Reconciler<I> {
     /// A state whose leases the journal does not take
     unjournaled: Option<(Accepted, LeaseBook)>,
     resolved_at: UnixMs,
+    looks: u64,
 }
 
 /// What is enforced.
@@ -122,6 +123,7 @@ impl<I: Images> Reconciler<I> {
             current: None,
             unjournaled: None,
             resolved_at: UnixMs(0),
+            looks: 0,
         }
     }
 
@@ -193,20 +195,29 @@ impl<I: Images> Reconciler<I> {
 
     /// Runs until it is told to stop.
     pub fn run(mut self, wakes: &Receiver<Wake>) {
-        let mut looks = 0u64;
         loop {
             self.out.alive.fetch_add(1, Ordering::Relaxed);
-            match wakes.recv_timeout(LOOK) {
-                Ok(Wake::State(state, at)) => self.desired(*state, &at),
-                Ok(Wake::Mounts(told)) => {
-                    told.store(false, Ordering::SeqCst);
-                    self.relabel();
-                }
+            let wake = match wakes.recv_timeout(LOOK) {
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    looks += 1;
-                    self.look(looks, &Now::read());
-                }
+                Ok(wake) => Some(wake),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            self.step(wake, &Now::read());
+        }
+    }
+
+    /// One round: what woke it, or the regular look if nothing did for [`LOOK`].
+    pub fn step(&mut self, wake: Option<Wake>, now: &Now) {
+        match wake {
+            Some(Wake::State(state, at)) => self.desired(*state, &at),
+            Some(Wake::Mounts(told)) => {
+                told.store(false, Ordering::SeqCst);
+                self.relabel();
+            }
+            Some(Wake::Stop) => {}
+            None => {
+                self.looks += 1;
+                self.look(self.looks, now);
             }
         }
     }

@@ -21,6 +21,8 @@ use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
+use stayhand_proto::message::{ToHost, ToHostMessage};
+
 use super::*;
 use crate::{
     health::Facts,
