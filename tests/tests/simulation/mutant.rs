@@ -1,0 +1,38 @@
+//! Wrong behaviours of what stands in for the world: each breaks a promise that the checks are to notice.
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// The kernel takes every lease for good, whatever its deadlines say
+    KernelIgnoresDeadlines,
+    /// The kernel lets a call go on again with an approval that was used
+    KernelForgetsUse,
+    /// The kernel drops records and counts none of them
+    RingLosesSilently,
+    /// Whoever installs images leaves the leases in that were there
+    RevokedLeaseStays,
+    /// Events are acknowledged before they are stored
+    AcknowledgedBeforeStored,
+    /// Whoever is held passes for somebody else at the control plane
+    IdentityLies,
+    /// What a host synced is gone after a power failure
+    DiskLies,
+    /// A hold that nobody answered is answered by a stray word to the kernel
+    AnswersForgedOnHost,
+    /// A host enforces the state before the newest and says that it is the newest
+    HostSaysEnforcedTooEarly,
+}
+
+impl Mutant {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::KernelIgnoresDeadlines,
+        Self::KernelForgetsUse,
+        Self::RingLosesSilently,
+        Self::RevokedLeaseStays,
+        Self::AcknowledgedBeforeStored,
+        Self::IdentityLies,
+        Self::DiskLies,
+        Self::AnswersForgedOnHost,
+        Self::HostSaysEnforcedTooEarly,
+    ];
+}
