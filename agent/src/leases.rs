@@ -1,7 +1,9 @@
 //! Leases with absolute deadlines on this boot. Pure: time is an argument.
 //!
 //! INVARIANT: nothing that happens to a clock, to the agent or to the machine makes a lease longer. At receipt its
-//! length is what the control plane says is left; afterwards deadlines only ever get earlier.
+//! length is what the control plane says is left; afterwards deadlines only ever get earlier. One that is over stays known
+//! for as long as states have it, so that it never begins again: a control plane whose clock went back, or a state that was
+//! on its way for long, would say that something is left of it.
 
 use std::collections::BTreeMap;
 
@@ -51,6 +53,13 @@ pub struct LeaseBook {
 }
 
 impl LeaseBook {
+    /// Those that permit something at `now`.
+    pub fn live(&self, now: &Now) -> impl Iterator<Item = &HostLease> {
+        let all = self.leases.values();
+        let now = *now;
+        all.filter(move |lease| !lease.deadlines.passed(&now))
+    }
+
     /// The leases of a desired state that came at `now`. One that is known keeps the earlier of its deadlines.
     #[must_use]
     pub fn received(&self, leases: &[Lease], now: &Now) -> Self {
@@ -58,7 +67,7 @@ impl LeaseBook {
             .iter()
             .map(|lease| (lease.grant, self.one(lease, now)));
         let leases = renewed
-            .filter(|(_, lease)| !lease.deadlines.passed(now))
+            .filter(|(id, lease)| !lease.deadlines.passed(now) || self.leases.contains_key(id))
             .collect();
         Self {
             boot_id: self.boot_id,
@@ -96,7 +105,7 @@ impl LeaseBook {
     }
 
     /// The book on the running boot. On the same one its deadlines stand; on another one they are made again from
-    /// the wall clock, which must not have gone back, and from what was left at most. What is over goes.
+    /// the wall clock, which must not have gone back, and from what was left at most. What is over stays over.
     #[must_use]
     pub fn restored(mut self, boot_id: Uuid, now: &Now) -> Self {
         if self.boot_id != boot_id {
@@ -107,7 +116,6 @@ impl LeaseBook {
             }
             self.boot_id = boot_id;
         }
-        self.leases.retain(|_, lease| !lease.deadlines.passed(now));
         self.latest = self.latest.max(now.unix);
         self
     }
@@ -171,7 +179,7 @@ mod tests {
     }
 
     fn left(book: &LeaseBook, at: &Now) -> Option<u64> {
-        let lease = book.leases.values().next()?;
+        let lease = book.live(at).next()?;
         Some(
             (lease.deadlines.boot_ns - at.boot_ns).min(lease.deadlines.tai_ns - at.tai_ns)
                 / 1_000_000,
@@ -249,9 +257,41 @@ mod tests {
         let later = now(HOUR / 2, HOUR / 2, 12 * HOUR);
         assert_eq!(first.clone().restored(BOOT, &later).leases, first.leases);
         assert!(
-            first.restored(BOOT, &now(2 * HOUR, 0, 0)).leases.is_empty(),
+            left(
+                &first.restored(BOOT, &now(2 * HOUR, 0, 0)),
+                &now(2 * HOUR, 0, 0)
+            )
+            .is_none(),
             "past → none"
         );
+    }
+
+    #[test]
+    fn what_is_over_never_begins_again_whatever_comes_and_whoever_restarts() {
+        let first = book(&[lease(HOUR, 50 * HOUR)], &now(0, 0, 0));
+        let over = now(HOUR, HOUR, 51 * HOUR);
+        // A state that was sent earlier, or by a control plane whose clock went back.
+        let again = lease(HOUR, 50 * HOUR);
+        let expire_time = again.expire_time;
+        let mut books = vec![first.received(std::slice::from_ref(&again), &over)];
+        books.push(
+            first
+                .clone()
+                .restored(BOOT, &over)
+                .received(std::slice::from_ref(&again), &over),
+        );
+        let rebooted = now(1, HOUR + 1, expire_time.0);
+        books.push(
+            first
+                .clone()
+                .restored(OTHER, &rebooted)
+                .received(std::slice::from_ref(&again), &rebooted),
+        );
+        for book in books {
+            assert_eq!(book.live(&over).count(), 0, "{book:?}");
+        }
+        // No state has it any more: nothing has to be remembered.
+        assert!(first.received(&[], &over).leases.is_empty());
     }
 
     #[test]

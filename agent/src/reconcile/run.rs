@@ -370,7 +370,7 @@ impl<I: Images> Reconciler<I> {
             image: Arc::clone(&accepted.image),
             subjects: resolved.subjects.clone(),
             services: resolved.services.clone(),
-            leases: self.rows(&resolved.uids),
+            leases: self.rows(&resolved.uids, now),
         };
         // Before the flip: a record may come with the first decision after it.
         self.out.catalog.announce(generation, &accepted.image);
@@ -437,11 +437,10 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
-    fn rows(&self, uids: &BTreeMap<UserName, u32>) -> Vec<InstallLease> {
+    fn rows(&self, uids: &BTreeMap<UserName, u32>, now: &Now) -> Vec<InstallLease> {
         let known = self
             .book
-            .leases
-            .values()
+            .live(now)
             .filter_map(|lease| Some((lease, *uids.get(&lease.user)?)));
         known
             .flat_map(|(lease, auid)| {
