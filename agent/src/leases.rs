@@ -39,6 +39,19 @@ pub struct HostLease {
     pub deadlines: Deadlines,
     /// What was left of it when it came
     pub length: DurationMs,
+    /// When that was, on this host's own wall clock; none in what was written before this was
+    #[serde(default)]
+    pub came: Option<UnixMs>,
+}
+
+impl HostLease {
+    /// What is left of it on another boot than the one of its deadlines. By the control plane's end, and by what has passed on
+    /// the host's own clock since: which of the two clocks is ahead says nothing about how long a lease is.
+    fn left_by(&self, wall: UnixMs) -> DurationMs {
+        let passed = self.came.map_or(DurationMs(0), |came| wall.since(came));
+        let own = DurationMs(self.length.0.saturating_sub(passed.0));
+        own.min(self.expire_time.since(wall))
+    }
 }
 
 /// Every lease of this host, as it is journaled.
@@ -79,6 +92,7 @@ impl LeaseBook {
     fn one(&self, lease: &Lease, now: &Now) -> HostLease {
         let length = lease.left().min(GRANT_DURATION_MAX);
         let mut deadlines = now.deadlines(length);
+        let mut same = None;
         if let Some(known) = self.leases.get(&lease.grant)
             && known.expire_time == lease.expire_time
         {
@@ -86,6 +100,8 @@ impl LeaseBook {
             let jitter = sooner.boot_ns.saturating_add(JITTER_NS) > known.deadlines.boot_ns
                 && sooner.tai_ns.saturating_add(JITTER_NS) > known.deadlines.tai_ns;
             deadlines = if jitter { known.deadlines } else { sooner };
+            // The very same lease, so that nothing has to be installed for it.
+            same = Some(known).filter(|known| known.deadlines == deadlines);
         }
         let Lease {
             grant,
@@ -100,7 +116,9 @@ impl LeaseBook {
             permissions,
             expire_time,
             deadlines,
-            length,
+            // Deadlines that were kept may leave less than the control plane says.
+            length: same.map_or_else(|| deadlines.left(now), |known| known.length),
+            came: same.map_or(Some(now.unix), |known| known.came),
         }
     }
 
@@ -111,7 +129,8 @@ impl LeaseBook {
         if self.boot_id != boot_id {
             let wall = now.unix.max(self.latest);
             for lease in self.leases.values_mut() {
-                lease.length = lease.length.min(lease.expire_time.since(wall));
+                lease.length = lease.left_by(wall);
+                lease.came = Some(wall);
                 lease.deadlines = now.deadlines(lease.length);
             }
             self.boot_id = boot_id;
@@ -313,6 +332,27 @@ mod tests {
             assert_eq!(left(&restored, &at), expected, "wall clock {unix}");
             assert_eq!(restored.boot_id, OTHER);
         }
+    }
+
+    #[test]
+    fn a_host_whose_clock_is_behind_the_control_planes_gains_nothing_by_a_reboot() {
+        // The host is ten minutes behind.
+        let behind = 10 * 60_000;
+        let at = now(1, 1, 50 * HOUR - behind);
+        let first = book(&[lease(HOUR, 50 * HOUR)], &at);
+        let half = now(1, 1, 50 * HOUR - behind + HOUR / 2);
+        assert_eq!(
+            left(&first.clone().restored(OTHER, &half), &half),
+            Some(HOUR / 2)
+        );
+        // Nor by a control plane whose clock was set back before.
+        let stepped = Lease {
+            server_time: UnixMs(10 * HOUR),
+            ..lease(HOUR, 50 * HOUR)
+        };
+        let soon = now(HOUR / 2 + 1, HOUR / 2 + 1, 50 * HOUR - behind + HOUR / 2);
+        let again = first.received(&[stepped], &soon);
+        assert_eq!(left(&again.restored(OTHER, &half), &half), Some(HOUR / 2));
     }
 
     #[test]

@@ -40,6 +40,8 @@ struct Leased {
     ends_ns: u64,
     /// The clocks were not set back since the first word
     clocks_are_honest: bool,
+    /// It went over a boot: then a host whose clock is ahead ends it sooner
+    is_restored: bool,
     /// Deadlines in the kernel on the host's present boot; the earliest that were ever seen
     installed: Option<Deadlines>,
 }
@@ -120,6 +122,7 @@ impl Oracle {
                 .or_insert(Leased {
                     ends_ns,
                     clocks_are_honest: true,
+                    is_restored: false,
                     installed: None,
                 });
             known.ends_ns = known.ends_ns.max(ends_ns);
@@ -151,6 +154,7 @@ impl Oracle {
         host.newest = 0;
         for lease in host.leases.values_mut() {
             lease.installed = None;
+            lease.is_restored = true;
         }
     }
 
@@ -196,22 +200,17 @@ impl Oracle {
                     lease.grant
                 );
             }
-            let leases: BTreeSet<GrantId> =
-                machine.leases().into_iter().map(|one| one.grant).collect();
-            let ends = |id: &GrantId| self.hosts[host].leases.get(id).map_or(0, |one| one.ends_ns);
-            let missing = grants
-                .iter()
-                .find(|id| !leases.contains(id) && ends(id) > time_ns);
-            // What is over by the host's own clock is not put in.
-            let over = missing.is_some_and(|id| {
-                self.hosts[host].leases[id]
-                    .installed
-                    .is_some_and(|ends| ends.passed(now))
-            });
+            let has = machine.leases().into_iter().map(|one| one.grant);
+            let has: BTreeSet<GrantId> = has.collect();
+            let is_missing = |id: &&GrantId| {
+                let known = &self.hosts[host].leases[id];
+                let is_over = known.installed.is_some_and(|ends| ends.passed(now));
+                let is_certain = known.clocks_are_honest && !known.is_restored && !is_over;
+                is_certain && known.ends_ns > time_ns && !has.contains(id)
+            };
+            let missing = grants.iter().find(is_missing);
             must!(
-                missing.is_none()
-                    || over
-                    || !self.hosts[host].leases[missing.unwrap()].clocks_are_honest,
+                missing.is_none(),
                 "host-{name} says that {generation} is enforced, and has no lease of {missing:?}"
             );
             for (policy, revision) in machine.policies() {
