@@ -6,6 +6,8 @@
 mod accept;
 #[cfg(test)]
 mod floor_tests;
+#[cfg(test)]
+mod journal_tests;
 mod run;
 mod stored;
 #[cfg(test)]

@@ -153,6 +153,7 @@ impl<I: Images> Reconciler<I> {
             {
                 Ok(()) => {
                     tracing::info!(%generation, "the last good state is enforced");
+                    self.out.health.change(|health| health.kept = generation);
                     self.say(generation, Phase::Enforced, now);
                     break;
                 }
@@ -319,7 +320,12 @@ impl<I: Images> Reconciler<I> {
             self.install(accepted, now)
         };
         match installed {
-            Ok(()) => self.say(generation, phase, now),
+            Ok(()) => {
+                if journaled.is_ok() {
+                    self.out.health.change(|health| health.kept = generation);
+                }
+                self.say(generation, phase, now);
+            }
             Err(reason) => self.say(
                 generation,
                 Phase::Rejected {

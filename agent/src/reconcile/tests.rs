@@ -142,12 +142,21 @@ fn rig() -> (Rig, Reconciler<Fake>) {
 
 pub(super) fn begin(floor: Floor) -> (Rig, Reconciler<Fake>) {
     let place = tempfile::tempdir().unwrap();
+    let spool = spool(place.path());
+    begin_in(spool, place, floor)
+}
+
+/// The same with a spool of its own.
+pub(super) fn begin_on(spool: Arc<Spool>, floor: Floor) -> (Rig, Reconciler<Fake>) {
+    begin_in(spool, tempfile::tempdir().unwrap(), floor)
+}
+
+fn begin_in(spool: Arc<Spool>, place: tempfile::TempDir, floor: Floor) -> (Rig, Reconciler<Fake>) {
     let kernel = Arc::default();
     let people = Arc::new(Mutex::new(vec![
         person(1001, "alice", "dev"),
         person(1002, "bob", "ops"),
     ]));
-    let spool = spool(place.path());
     start(Arc::clone(&spool), kernel, people, place, floor, at(0))
 }
 

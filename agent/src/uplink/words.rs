@@ -26,7 +26,8 @@ impl Uplink {
             kernel_release: facts.kernel_release.clone(),
             boot_id: facts.boot_id,
             hooks: self.state().hooks,
-            enforced_generation: self.health.now().generation,
+            // What the journal does not have a boot takes back, and nobody is to be shown that it lasts.
+            enforced_generation: self.health.now().kept,
             labels: facts.labels.clone(),
             floor: facts.floor.clone(),
             watches_shadows: true,

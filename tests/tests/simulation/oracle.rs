@@ -168,8 +168,11 @@ impl Oracle {
         if let Some(generation) = machine.generation() {
             of_host.generations.insert(generation);
         }
+        // Over before its turn came, perhaps.
+        of_host
+            .had
+            .extend(machine.leases().iter().map(|one| one.grant));
         for lease in machine.live_leases() {
-            of_host.had.insert(lease.grant);
             if let Some(known) = of_host.leases.get_mut(&lease.grant) {
                 let before = known.installed.unwrap_or(lease.deadlines);
                 known.installed = Some(before.earlier(lease.deadlines));
