@@ -32,7 +32,7 @@ impl World {
         if !self.is_active {
             return Ok(());
         }
-        self.again(900, Next::Operator);
+        self.again(800, Next::Operator);
         self.control_maybe_ends();
         let really = people::OPERATORS[self.random.random_range(0..people::OPERATORS.len())];
         let lies = self.mutant == Some(Mutant::IdentityLies) && really == "alice";
@@ -149,7 +149,7 @@ impl World {
             permissions: vec![permission.into()],
             profile: None,
             hosts,
-            duration: DurationMs::from_secs(self.random.random_range(2..35)),
+            duration: DurationMs::from_secs(self.random.random_range(2..22)),
             reason: WHY.into(),
             request_id: Some(Uuid::from_u128(bits)),
             validate_only: false,
@@ -227,7 +227,7 @@ impl World {
     }
 
     async fn set_flag(&mut self, operator: &Operator) -> Result<String, String> {
-        let (set, ttl) = (self.chance(70), self.random.random_range(3..20));
+        let (set, ttl) = (self.chance(70), self.random.random_range(3..15));
         let Some(control) = &self.control else {
             return Err("nobody there".into());
         };
@@ -266,7 +266,7 @@ impl World {
         if !self.is_active {
             return;
         }
-        self.again(2_500, Next::Fault);
+        self.again(1_800, Next::Fault);
         if !self.misfortune(800) {
             return;
         }
@@ -275,14 +275,14 @@ impl World {
             0 => self.kill_agent(host),
             1 | 2 => self.reboot(host),
             3 => {
-                let by_ms = self.random.random_range(-20_000..20_000);
+                let by_ms = self.random.random_range(-12_000..12_000);
                 self.hosts[host].clocks.step(by_ms);
                 self.oracle.clock_stepped(host, by_ms);
                 let name = self.hosts[host].name.clone();
                 self.say(format!("{name}: clock set by {by_ms} ms"));
             }
             4 => {
-                let by_ms = self.random.random_range(-15_000..15_000);
+                let by_ms = self.random.random_range(-8_000..8_000);
                 self.control_clocks.step(by_ms);
                 self.oracle.control_clock_stepped(by_ms);
                 self.say(format!("control plane: clock set by {by_ms} ms"));

@@ -133,7 +133,9 @@ impl World {
         // A busy machine: it comes when it comes, and never at once.
         let wait_ns = next_ns.map_or(1_000 * MS, |next| next.saturating_sub(now.boot_ns));
         let late_ns = self.random.random_range(100 * MS..900 * MS);
-        self.after(wait_ns.min(1_000 * MS) + late_ns, Next::Hold(host));
+        let slower = if self.is_active { 1 } else { 2 };
+        let wait_ns = wait_ns.min(1_000 * MS) + late_ns;
+        self.after(wait_ns * slower, Next::Hold(host));
         // Whoever was continued gets some time.
         self.wake_processes(host);
         self.bury_agent(host);

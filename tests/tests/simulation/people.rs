@@ -97,7 +97,7 @@ impl Directory for NameServices {
 
 /// The policy that matters, in a version of it.
 pub(crate) fn prod(version: u32) -> String {
-    let seconds = 8 + version % 3 * 6;
+    let seconds = 6 + version % 3 * 4;
     format!(
         "apiVersion: stayhand/v1
 kind: Policy
@@ -108,12 +108,12 @@ spec:
     db: {{ net: {{ ops: [connect], cidr: 10.20.0.0/16, ports: [5432] }} }}
     vault: {{ net: {{ ops: [connect], cidr: 10.40.0.0/16, ports: [8200] }} }}
   approvals:
-    - {{ name: two, stages: [{{ any: [user:carol, user:frank], timeout: 9s }}, {{ any: [group:sre, user:frank] }}] }}
+    - {{ name: two, stages: [{{ any: [user:carol, user:frank], timeout: 7s }}, {{ any: [group:sre, user:frank] }}] }}
   rules:
     - {{ id: db, effect: require-grant, permission: db, message: version {version} }}
     - {{ id: vault, effect: require-grant, permission: vault }}
     - {{ id: deploy, effect: hold, net: {{ ops: [connect], cidr: 10.30.0.0/16 }}, timeout: {seconds}s }}
-    - {{ id: two, effect: hold, net: {{ ops: [connect], cidr: 10.31.0.0/16 }}, timeout: 20s, approval: two }}
+    - {{ id: two, effect: hold, net: {{ ops: [connect], cidr: 10.31.0.0/16 }}, timeout: 14s, approval: two }}
     - {{ id: never, effect: deny, net: {{ ops: [connect], cidr: 10.66.0.0/16 }} }}
     - {{ id: freeze, effect: deny, net: {{ ops: [connect], cidr: 10.67.0.0/16 }}, when: {{ flags: [freeze] }} }}
 "

@@ -17,8 +17,6 @@ use crate::{
 
 /// Seeds of a run in CI.
 const SEEDS: u64 = 200;
-/// Worlds at once.
-const THREADS: u64 = 2;
 
 /// An empty store, made once.
 fn template() -> &'static PathBuf {
@@ -64,6 +62,16 @@ fn run(seed: u64, mutant: Option<Mutant>, whole: bool) -> Result<Summary, String
     })
 }
 
+/// A world and the threads of its store wait for each other all the time, which costs less on one processor.
+fn stay_on(processor: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    let only = set.set(processor);
+    let this = nix::unistd::Pid::from_raw(0);
+    if let Err(error) = only.and_then(|()| nix::sched::sched_setaffinity(this, &set)) {
+        println!("slower: {error}");
+    }
+}
+
 fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
@@ -81,7 +89,8 @@ fn whatever_goes_wrong_every_promise_is_kept() {
     let count = given("STAYHAND_SEEDS").unwrap_or(SEEDS);
     let (next, begun) = (AtomicU64::new(first), Instant::now());
     let (steps, crashes, permitted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let work = || -> Option<String> {
+    let work = |thread: usize| -> Option<String> {
+        stay_on(thread);
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= first + count {
@@ -98,7 +107,10 @@ fn whatever_goes_wrong_every_promise_is_kept() {
         }
     };
     let stories: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let work = &work;
+        let spawn = |thread| scope.spawn(move || work(thread));
+        let threads: Vec<_> = (0..count).map(spawn).collect();
         threads
             .into_iter()
             .filter_map(|one| one.join().unwrap())

@@ -80,7 +80,7 @@ impl World {
             self.say(line);
         }
         self.poke();
-        if self.chance(20) {
+        if self.chance(10) {
             self.audit().await
         } else {
             Ok(())
@@ -164,7 +164,7 @@ impl World {
             return Ok(());
         }
         self.soon(30, Next::Serve(index));
-        let is_ack = ack.is_some();
+        let is_ack = ack.as_ref().is_some_and(|line| line.contains("enforced"));
         if let Some(ack) = ack {
             self.say(ack);
         }

@@ -25,10 +25,11 @@ use crate::{
 };
 
 /// How long faults happen and people act.
-const ACTIVE_NS: u64 = 60 * SECOND;
+const ACTIVE_NS: u64 = 40 * SECOND;
 /// How long a world has afterwards to come to rest: the longest hold and grant, and what retries take.
-const REST_NS: u64 = 70 * SECOND;
-const HOSTS_MAX: usize = 3;
+const REST_NS: u64 = 48 * SECOND;
+/// How many hosts worlds have.
+const HOSTS: [usize; 5] = [1, 1, 2, 2, 3];
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,7 +128,7 @@ impl World {
         let time = TrueTime::default();
         let directory = tempfile::tempdir_in(ram()).unwrap();
         std::fs::copy(template, directory.path().join("control.db")).unwrap();
-        let count = random.random_range(1..=HOSTS_MAX);
+        let count = HOSTS[random.random_range(0..HOSTS.len())];
         let hosts = (0..count).map(|index| host(index, &time, &mut random, mutant));
         let hosts: Vec<Host> = hosts.collect();
         let control_clocks = Clocks::new(&time);
@@ -260,6 +261,12 @@ impl World {
 
     /// Something that happens again and again, more or less so often.
     pub(crate) fn again(&mut self, about_ms: u64, next: Next) {
+        // At rest nobody is in a hurry.
+        let about_ms = if self.is_active {
+            about_ms
+        } else {
+            about_ms * 2
+        };
         let ns = self
             .random
             .random_range(about_ms * MS / 2..about_ms * MS * 3 / 2);
