@@ -32,7 +32,7 @@ impl World {
         if !self.is_active {
             return Ok(());
         }
-        self.again(800, Next::Operator);
+        self.again(600, Next::Operator);
         self.control_maybe_ends();
         let really = people::OPERATORS[self.random.random_range(0..people::OPERATORS.len())];
         let lies = self.mutant == Some(Mutant::IdentityLies) && really == "alice";
@@ -149,7 +149,7 @@ impl World {
             permissions: vec![permission.into()],
             profile: None,
             hosts,
-            duration: DurationMs::from_secs(self.random.random_range(2..22)),
+            duration: DurationMs::from_secs(self.random.random_range(2..15)),
             reason: WHY.into(),
             request_id: Some(Uuid::from_u128(bits)),
             validate_only: false,
@@ -266,7 +266,7 @@ impl World {
         if !self.is_active {
             return;
         }
-        self.again(1_800, Next::Fault);
+        self.again(1_200, Next::Fault);
         if !self.misfortune(800) {
             return;
         }
@@ -282,7 +282,9 @@ impl World {
                 self.say(format!("{name}: clock set by {by_ms} ms"));
             }
             4 => {
-                let by_ms = self.random.random_range(-8_000..8_000);
+                // Never far off: whatever it lengthens is to be over when the world is at rest.
+                let to_ms = self.random.random_range(-6_000..6_000);
+                let by_ms = to_ms - self.control_clocks.wrong_ms();
                 self.control_clocks.step(by_ms);
                 self.oracle.control_clock_stepped(by_ms);
                 self.say(format!("control plane: clock set by {by_ms} ms"));

@@ -188,9 +188,12 @@ impl Agent {
     }
 
     /// One round of the reconciler: a state that came, or the regular look.
-    pub(crate) fn reconcile(&mut self, now: &Now) {
+    /// Says whether there was one, so that there may be more.
+    pub(crate) fn reconcile(&mut self, now: &Now) -> bool {
         let wake = self.wakes.try_recv().ok();
+        let came = wake.is_some();
         self.reconciler.step(wake, now);
+        came
     }
 
     /// One round of the recorder.

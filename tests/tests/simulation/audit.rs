@@ -46,7 +46,8 @@ impl World {
         let holds = control.app.store().holds_changed_after(seen, ALL).await;
         self.check_stored(&hosts.unwrap())?;
         let grants = grants.unwrap().into_iter().map(|(_, view)| view);
-        self.oracle.shown_grants(grants.collect())?;
+        let at = (self.time.ns(), self.control_clocks.now().unix);
+        self.oracle.shown_grants(grants.collect(), at)?;
         for stored in holds.unwrap() {
             self.oracle.holds_seen = self.oracle.holds_seen.max(stored.changed);
             self.oracle.shown_hold(&stored.hold)?;

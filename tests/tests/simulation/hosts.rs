@@ -86,14 +86,14 @@ impl World {
     }
 
     pub(crate) fn reconcile(&mut self, host: usize) -> Result<(), Violation> {
-        self.again(1_200, Next::Reconcile(host));
         self.maybe_ends(host);
         let one = &mut self.hosts[host];
         let Some(agent) = &mut one.agent else {
+            self.again(1_200, Next::Reconcile(host));
             return Ok(());
         };
         let before = (one.place.machine.generation(), agent.acks.borrow().clone());
-        agent.reconcile(&one.clocks.now());
+        let came = agent.reconcile(&one.clocks.now());
         let after = (one.place.machine.generation(), agent.acks.borrow().clone());
         if before != after {
             let ack = after.1.as_ref().map(|ack| {
@@ -110,6 +110,11 @@ impl World {
             let (time_ns, now) = (self.time.ns(), self.hosts[host].clocks.now());
             self.oracle
                 .reconciled(host, &machine, said.as_ref(), time_ns, &now)?;
+        }
+        if came {
+            self.soon(300, Next::Reconcile(host));
+        } else {
+            self.again(1_200, Next::Reconcile(host));
         }
         self.bury_agent(host);
         Ok(())
@@ -176,7 +181,7 @@ impl World {
         if !self.is_active {
             return Ok(());
         }
-        self.again(450, Next::User);
+        self.again(350, Next::User);
         let host = self.random_host();
         let machine = self.hosts[host].place.machine.clone();
         // Nobody logs in before the host enforces something.

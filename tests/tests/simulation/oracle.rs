@@ -9,6 +9,7 @@ use stayhand_guardrail::{
     hold::{Hold, HoldPhase},
     host::{Ack, HostState, Phase},
     id::GrantId,
+    time::UnixMs,
 };
 use stayhand_proto::view::GrantView;
 use uuid::Uuid;
@@ -409,7 +410,11 @@ impl Oracle {
     }
 
     /// What operators are shown of grants.
-    pub(crate) fn shown_grants(&mut self, views: Vec<GrantView>) -> Result<(), Violation> {
+    pub(crate) fn shown_grants(
+        &mut self,
+        views: Vec<GrantView>,
+        at: (u64, UnixMs),
+    ) -> Result<(), Violation> {
         must!(!self.own_grant, "somebody made a grant to themselves");
         must!(
             views.len() >= self.grants.len(),
@@ -424,13 +429,13 @@ impl Oracle {
             );
         }
         for view in views {
-            self.shown_grant(&view)?;
+            self.shown_grant(&view, at)?;
             self.grants.insert(view.grant.id, view);
         }
         Ok(())
     }
 
-    fn shown_grant(&mut self, view: &GrantView) -> Result<(), Violation> {
+    fn shown_grant(&mut self, view: &GrantView, at: (u64, UnixMs)) -> Result<(), Violation> {
         let (id, grant) = (view.grant.id, &view.grant);
         if let Some(before) = self.grants.get(&id).map(|view| &view.grant) {
             must!(
@@ -452,10 +457,17 @@ impl Oracle {
                 Enforcement::Removed => {
                     of_host.removed.insert(id);
                 }
-                Enforcement::Enforced => must!(
-                    of_host.had.contains(&id) || !of_host.leases.contains_key(&id),
-                    "grant {id} is shown as enforced on {name}, whose kernel never had it"
-                ),
+                Enforcement::Enforced => {
+                    // What is over is in no kernel, whatever is shown of it for a moment.
+                    let known = of_host.leases.get(&id);
+                    let is_due = known.is_some_and(|known| {
+                        known.clocks_are_honest && !known.is_restored && known.ends_ns > at.0
+                    });
+                    must!(
+                        of_host.had.contains(&id) || !is_due || grant.expire_time <= at.1,
+                        "grant {id} is shown as enforced on {name}, whose kernel never had it"
+                    );
+                }
                 _ => {}
             }
         }

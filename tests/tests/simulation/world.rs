@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// How long faults happen and people act.
-const ACTIVE_NS: u64 = 40 * SECOND;
+const ACTIVE_NS: u64 = 25 * SECOND;
 /// How long a world has afterwards to come to rest: the longest hold and grant, and what retries take.
-const REST_NS: u64 = 48 * SECOND;
+const REST_NS: u64 = 38 * SECOND;
 /// How many hosts worlds have.
 const HOSTS: [usize; 5] = [1, 1, 2, 2, 3];
 
@@ -177,9 +177,9 @@ impl World {
             }
         }
         self.after(2 * MS, Next::ControlTicks);
-        self.soon(1_500, Next::Operator);
-        self.soon(4_000, Next::User);
-        self.soon(6_000, Next::Fault);
+        self.soon(800, Next::Operator);
+        self.soon(2_000, Next::User);
+        self.soon(3_000, Next::Fault);
     }
 
     /// Lets it happen, until it has come to rest.
