@@ -35,4 +35,19 @@ impl Mutant {
         Self::AnswersForgedOnHost,
         Self::HostSaysEnforcedTooEarly,
     ];
+
+    /// What the check says that is about it.
+    pub(crate) fn is_shown_by(self) -> &'static [&'static str] {
+        match self {
+            Self::KernelIgnoresDeadlines => &["over by one of the clocks"],
+            Self::KernelForgetsUse => &["went on 2 times"],
+            Self::RingLosesSilently => &["decisions were recorded"],
+            Self::RevokedLeaseStays => &["which is not in it", "removed from it"],
+            Self::AcknowledgedBeforeStored => &["are stored", "are missing"],
+            Self::IdentityLies => &["own, and it went on", "grant to themselves"],
+            Self::DiskLies => &["in the end", "are stored", "are missing", "permits by"],
+            Self::AnswersForgedOnHost => &["went on after the approval of {}"],
+            Self::HostSaysEnforcedTooEarly => &["says that"],
+        }
+    }
 }

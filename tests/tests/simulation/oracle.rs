@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent::clock::{Deadlines, Now};
+use stayhand_agent_ebpf::abi::code::reason;
 use stayhand_guardrail::{
     grant::{Enforcement, GrantState},
     hold::{Hold, HoldPhase},
@@ -55,6 +56,8 @@ struct Held {
     cookie: u64,
     approved_by: BTreeSet<&'static str>,
     released: u32,
+    /// Its outcome found no room in the ring, so that nobody but the kernel knows it; the agent says what it knows
+    is_unrecorded: bool,
     /// As the control plane showed it last
     shown: Option<(HoldPhase, bool)>,
 }
@@ -292,8 +295,14 @@ impl Oracle {
                 cookie: outcome.cookie,
                 approved_by: BTreeSet::new(),
                 released: 0,
+                is_unrecorded: false,
                 shown: None,
             });
+            if outcome.reason == reason::NO_RECORD {
+                self.holds
+                    .entry(outcome.hold)
+                    .and_modify(|held| held.is_unrecorded = true);
+            }
         }
         match outcome.permitted {
             None => Ok(()),
@@ -492,7 +501,7 @@ impl Oracle {
         }
         held.shown = Some((phase, released));
         must!(
-            !released || held.released == 1,
+            !released || held.released == 1 || held.is_unrecorded,
             "hold {id:x} is shown as gone on, and never did"
         );
         if let Some(decided) = hold.state.decided() {

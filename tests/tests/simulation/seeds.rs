@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        OnceLock,
+        Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -76,6 +76,32 @@ fn given(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// Runs what `work` says for every seed, on every processor, until one finds something.
+fn over(first: u64, count: u64, work: impl Fn(u64) -> Result<(), String> + Sync) -> Vec<String> {
+    let next = AtomicU64::new(first);
+    let found = AtomicU64::new(0);
+    let on = |processor: usize| -> Option<String> {
+        stay_on(processor);
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= first + count || found.load(Ordering::SeqCst) != 0 {
+                return None;
+            }
+            if let Err(story) = work(seed) {
+                found.fetch_add(1, Ordering::SeqCst);
+                return Some(story);
+            }
+        }
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let spawn = |processor| scope.spawn(move || on(processor));
+        let threads: Vec<_> = (0..processors).map(spawn).collect();
+        let ended = threads.into_iter().filter_map(|one| one.join().unwrap());
+        ended.collect()
+    })
+}
+
 #[test]
 fn whatever_goes_wrong_every_promise_is_kept() {
     if let Some(seed) = given("STAYHAND_SEED") {
@@ -87,44 +113,69 @@ fn whatever_goes_wrong_every_promise_is_kept() {
     }
     let first = given("STAYHAND_FIRST_SEED").unwrap_or(1);
     let count = given("STAYHAND_SEEDS").unwrap_or(SEEDS);
-    let (next, begun) = (AtomicU64::new(first), Instant::now());
-    let (steps, crashes, permitted) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let work = |thread: usize| -> Option<String> {
-        stay_on(thread);
-        loop {
-            let seed = next.fetch_add(1, Ordering::SeqCst);
-            if seed >= first + count {
-                return None;
-            }
-            match run(seed, None, false) {
-                Ok(summary) => {
-                    steps.fetch_add(summary.steps, Ordering::SeqCst);
-                    crashes.fetch_add(summary.crashes, Ordering::SeqCst);
-                    permitted.fetch_add(summary.permitted, Ordering::SeqCst);
-                }
-                Err(story) => return Some(story),
-            }
-        }
-    };
-    let stories: Vec<String> = std::thread::scope(|scope| {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let work = &work;
-        let spawn = |thread| scope.spawn(move || work(thread));
-        let threads: Vec<_> = (0..count).map(spawn).collect();
-        threads
-            .into_iter()
-            .filter_map(|one| one.join().unwrap())
-            .collect()
+    let begun = Instant::now();
+    let sum = Mutex::new(Summary::default());
+    let stories = over(first, count, |seed| {
+        let one = run(seed, None, false)?;
+        let mut sum = sum.lock().unwrap();
+        sum.steps += one.steps;
+        sum.crashes += one.crashes;
+        sum.permitted += one.permitted;
+        Ok(())
     });
-    let seconds = begun.elapsed().as_secs_f64();
-    let of = |one: &AtomicU64| one.load(Ordering::SeqCst);
+    let Summary {
+        steps,
+        crashes,
+        permitted,
+        ..
+    } = *sum.lock().unwrap();
+    let seconds = begun.elapsed().as_secs();
     println!(
-        "seeds {first}..{}: {} steps, {} crashes, {} permitted actions in {seconds:.1} s ({:.0} seeds/s)",
-        first + count,
-        of(&steps),
-        of(&crashes),
-        of(&permitted),
-        count as f64 / seconds
+        "{count} seeds from {first}: {steps} steps, {crashes} crashes, {permitted} permitted actions, {seconds} s"
     );
     assert!(stories.is_empty(), "{}", stories.join("\n\n"));
+    // A world in which nothing happens keeps every promise.
+    assert!(
+        crashes > count && permitted > count,
+        "hardly anything happened"
+    );
+}
+
+#[test]
+fn a_seed_says_everything_that_happens() {
+    let stories = over(7_001, 8, |seed| {
+        let [first, second] = [run(seed, None, false)?, run(seed, None, false)?];
+        if first == second {
+            Ok(())
+        } else {
+            Err(format!("seed {seed} twice: {first:?} and {second:?}"))
+        }
+    });
+    assert!(stories.is_empty(), "{}", stories.join("\n"));
+    assert_ne!(run(7_001, None, false), run(7_002, None, false));
+}
+
+/// Seeds within which each mutant is to be found: far fewer than CI runs.
+const MUTANT_SEEDS: u64 = 80;
+
+#[test]
+fn every_mutant_is_found_by_the_check_that_is_about_it() {
+    for mutant in Mutant::ALL {
+        let stories = over(1, MUTANT_SEEDS, |seed| {
+            run(seed, Some(mutant), false).map(drop)
+        });
+        let Some(story) = stories.first() else {
+            panic!("{mutant:?} is not found in {MUTANT_SEEDS} seeds");
+        };
+        let violation = story.lines().next().unwrap_or_default();
+        println!("{mutant:?}: {violation}");
+        let found = stories.iter().any(|story| {
+            let said = story.lines().next().unwrap_or_default();
+            mutant
+                .is_shown_by()
+                .iter()
+                .any(|words| said.contains(words))
+        });
+        assert!(found, "{mutant:?} is found as something else: {violation}");
+    }
 }
