@@ -111,7 +111,17 @@ impl<I: Images> Reconciler<I> {
                 .note(Part::Spool, Some(crate::exit::chain(&error)));
             Default::default()
         });
+        let before = book.boot_id;
         let book = book.restored(out.identity.boot_id, now);
+        // Deadlines of this boot are made once: the next agent is to find these, and not to make its own from a wall clock that
+        // may stand where it stood.
+        if before != book.boot_id
+            && !book.leases.is_empty()
+            && let Err(error) = stored::journal(&out.spool, None, &book)
+        {
+            out.health
+                .note(Part::Spool, Some(crate::exit::chain(&error)));
+        }
         Self {
             images,
             directory,

@@ -431,6 +431,29 @@ fn a_restart_enforces_the_last_good_state_with_the_same_absolute_deadlines() {
     assert!(rig.last().leases.is_empty(), "past → none");
 }
 
+/// An agent that is started again and again must not make them again each time.
+#[test]
+fn deadlines_of_a_boot_are_made_once_even_if_the_wall_clock_stands() {
+    let (rig, mut reconciler) = rig();
+    reconciler.desired(state(3, &[7]), &at(0));
+    let bytes = rig.spool.document(Key::Leases).unwrap().unwrap();
+    let mut book: LeaseBook = serde_json::from_slice(&bytes).unwrap();
+    book.boot_id = Uuid::from_u128(99);
+    let other_boot = (Key::Leases, serde_json::to_vec(&book).unwrap());
+    rig.spool.put_documents(&[other_boot]).unwrap();
+    rig.kernel.lock().unwrap().active = None;
+    let stands = |ms| Now {
+        unix: NOW,
+        ..at(ms)
+    };
+    let (rig, mut reconciler) = restart(rig, stands(0));
+    reconciler.start(&stands(0));
+    let before = rig.last().leases;
+    let (rig, mut reconciler) = restart(rig, stands(HOUR / 2));
+    reconciler.start(&stands(HOUR / 2));
+    assert_eq!(rig.last().leases, before);
+}
+
 #[test]
 fn a_journal_that_is_older_than_the_kernel_is_not_gone_back_to() {
     let (rig, mut reconciler) = rig();
