@@ -15,8 +15,8 @@ use crate::{
     world::{Summary, World, ram},
 };
 
-/// Seeds of a run in CI.
-const SEEDS: u64 = 200;
+/// Seeds of a run in CI: about a minute of two processors.
+const SEEDS: u64 = 600;
 
 /// An empty store, made once.
 fn template() -> &'static PathBuf {
