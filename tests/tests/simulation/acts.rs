@@ -262,7 +262,7 @@ impl World {
     }
 
     /// Something goes wrong.
-    pub(crate) async fn fault(&mut self) {
+    pub(crate) fn fault(&mut self) {
         if !self.is_active {
             return;
         }
@@ -277,7 +277,7 @@ impl World {
             3 => {
                 let by_ms = self.random.random_range(-12_000..12_000);
                 self.hosts[host].clocks.step(by_ms);
-                self.oracle.clock_stepped(host, by_ms);
+                self.oracle.clock_stepped(host);
                 let name = self.hosts[host].name.clone();
                 self.say(format!("{name}: clock set by {by_ms} ms"));
             }
@@ -286,7 +286,7 @@ impl World {
                 let to_ms = self.random.random_range(-6_000..6_000);
                 let by_ms = to_ms - self.control_clocks.wrong_ms();
                 self.control_clocks.step(by_ms);
-                self.oracle.control_clock_stepped(by_ms);
+                self.oracle.control_clock_stepped();
                 self.say(format!("control plane: clock set by {by_ms} ms"));
             }
             5 => {

@@ -40,9 +40,10 @@ use uuid::Uuid;
 
 use crate::{
     disk::HostDisk,
-    kernel::{Call, Machine, Writer},
+    kernel::{Call, Machine},
     life::Life,
     people::{NameServices, names},
+    writer::Writer,
 };
 
 /// Bytes of the spool. Large: what is dropped for room has tests of its own.
@@ -68,7 +69,6 @@ pub(crate) struct Agent {
     pub(crate) spool: Arc<Spool>,
     pub(crate) uplink: Uplink,
     pub(crate) acks: watch::Receiver<Option<Ack>>,
-    pub(crate) stored: watch::Sender<u64>,
     machine: Machine,
     reconciler: Reconciler<Writer>,
     wakes: Receiver<Wake>,
@@ -88,14 +88,7 @@ impl Agent {
             boot_id: place.boot_id,
             epoch: spool.epoch(),
         };
-        let health = Arc::new(Health::new(Facts {
-            version: "0.1.0".into(),
-            kernel_release: "6.12.0".into(),
-            boot_id: place.boot_id,
-            labels: place.labels.clone(),
-            floor: vec![],
-            hooks: vec![("socket_connect".into(), None)],
-        }));
+        let health = Arc::new(health(place));
         let (board, catalog) = (Arc::<Board>::default(), Catalog::default());
         let (stored, to_send) = watch::channel(0);
         let journal = Journal::new(Arc::clone(&spool), Arc::clone(&board));
@@ -176,7 +169,6 @@ impl Agent {
             spool,
             uplink,
             acks,
-            stored,
             machine,
             reconciler,
             wakes,
@@ -227,6 +219,17 @@ impl Agent {
         }
         self.manager.tick(now)
     }
+}
+
+fn health(place: &Place) -> Health {
+    Health::new(Facts {
+        version: "0.1.0".into(),
+        kernel_release: "6.12.0".into(),
+        boot_id: place.boot_id,
+        labels: place.labels.clone(),
+        floor: vec![],
+        hooks: vec![("socket_connect".into(), None)],
+    })
 }
 
 fn machine_now(machine: &Machine) -> Now {
@@ -286,10 +289,8 @@ struct Held {
     journal: Journal,
 }
 
-impl Held {
-    fn cookie(&self, row: &Row) -> u64 {
-        row.hold.process.cookie
-    }
+fn cookie(row: &Row) -> u64 {
+    row.hold.process.cookie
 }
 
 impl World for Held {
@@ -323,7 +324,7 @@ impl World for Held {
 
     fn wake(&mut self, row: &Row) {
         if self.life.goes_on() {
-            self.machine.wake(self.cookie(row));
+            self.machine.wake(cookie(row));
         }
     }
 
@@ -337,7 +338,7 @@ impl World for Held {
 
     fn look(&mut self, row: &Row) -> Look {
         let kernel = self.machine.kernel();
-        let process = kernel.processes.get(&self.cookie(row));
+        let process = kernel.processes.get(&cookie(row));
         let (seen, fatal) = match process.map(|one| (one.call, one.fatal)) {
             None | Some((Call::Gone, _)) => (Seen::Gone, false),
             Some((Call::Stopped, fatal)) => (Seen::Stopped, fatal),

@@ -59,10 +59,6 @@ impl HostDisk {
         self.state().is_full = false;
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.state().is_full
-    }
-
     /// Power goes: of what was not synced any beginning may be there.
     pub(crate) fn power_fails(&self, random: &mut StdRng) {
         let mut state = self.state();
@@ -154,7 +150,7 @@ impl Disk for Handle {
             return Err(io::Error::other("the process has ended"));
         }
         let mut state = self.changing()?;
-        if state.lies && state.lied_since.is_none() && state.bytes.len() > 0 {
+        if state.lies && state.lied_since.is_none() && !state.bytes.is_empty() {
             state.lied_since = Some(state.bytes.clone());
         }
         state.unsynced.clear();

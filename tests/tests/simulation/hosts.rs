@@ -26,7 +26,6 @@ impl World {
             return;
         }
         let (now, life) = (one.clocks.now(), Life::default());
-        one.lives += 1;
         let started = Agent::start(&one.place, life, &now);
         let name = one.name.clone();
         match started {
@@ -197,7 +196,8 @@ impl World {
             .collect();
         if !waiting.is_empty() && self.chance(25) {
             let cookie = waiting[self.random.random_range(0..waiting.len())];
-            return self.meddle(host, cookie);
+            self.meddle(host, cookie);
+            return Ok(());
         }
         let who = people::GUARDED[self.random.random_range(0..people::GUARDED.len())];
         let all: u32 = people::TARGETS.iter().map(|one| one.1).sum();
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// Somebody continues or interrupts a process that waits, or it makes its call again.
-    fn meddle(&mut self, host: usize, cookie: u64) -> Result<(), Violation> {
+    fn meddle(&mut self, host: usize, cookie: u64) {
         let machine = self.hosts[host].place.machine.clone();
         let fatal = self.chance(30);
         if let Some(process) = machine.kernel().processes.get_mut(&cookie) {
@@ -227,7 +227,6 @@ impl World {
         let what = if fatal { "SIGTERM" } else { "a stray SIGCONT" };
         self.say(format!("{name}: {what} for process {cookie}"));
         self.soon(30, Next::Process(host, cookie));
-        Ok(())
     }
 
     fn came_out(&mut self, host: usize, outcome: &Outcome) -> Result<(), Violation> {
@@ -261,12 +260,11 @@ impl World {
     pub(crate) fn talk(&mut self, host: usize) {
         self.again(400, Next::Talk(host));
         self.maybe_ends(host);
-        let lives = self.hosts[host].lives;
         if self.hosts[host].agent.is_none() {
             return;
         }
         if self.hosts[host].link.is_none() {
-            self.connect(host, lives);
+            self.connect(host);
         }
         if let Some(index) = self.hosts[host].link {
             self.talk_on(host, index);
@@ -274,7 +272,7 @@ impl World {
         self.bury_agent(host);
     }
 
-    fn connect(&mut self, host: usize, lives: u32) {
+    fn connect(&mut self, host: usize) {
         if self.control.is_none() || self.misfortune(100) {
             return;
         }
@@ -283,7 +281,7 @@ impl World {
         };
         let acknowledged = agent.spool.stats().acknowledged;
         let hello = agent.uplink.hello();
-        let mut link = Link::new(host, lives, acknowledged);
+        let mut link = Link::new(host, acknowledged);
         link.up.push_back(hello.into());
         let (holds, ack) = (agent.uplink.holds_after(0), agent.acks.borrow().clone());
         link.shown_holds = holds.0;
@@ -295,7 +293,6 @@ impl World {
         let index = self.links_made;
         self.links.insert(index, link);
         self.hosts[host].link = Some(index);
-        self.oracle.connected(host);
         let name = self.hosts[host].name.clone();
         self.say(format!("{name}: connection {index}"));
         for _ in 0..count {
@@ -367,15 +364,15 @@ impl World {
         let now = one.clocks.now();
         let Some(agent) = &one.agent else { return };
         if let stayhand_proto::message::ToHostMessage::State(state) = &response.message {
-            let line = format!(
+            let what = format!(
                 "{}: state {} came with {} leases, {} answers",
                 one.name,
                 state.generation,
                 state.leases.len(),
                 state.answers.len()
             );
-            self.oracle.received(host, state, self.time.ns(), &now);
-            self.trace.say(self.time.ns(), &line);
+            self.oracle.received(host, state, self.time.ns());
+            self.trace.say(self.time.ns(), &what);
         }
         agent.uplink.received(response, now).unwrap();
     }

@@ -13,11 +13,10 @@ use stayhand_agent::{
     kernel::{
         counters::Counters,
         holds::{KernelAnswer, Pending},
-        image::{Active, Desired, InstallReport, Relabelled},
+        image::Desired,
         record::RawRecord,
     },
     port::{CounterMap, PortError},
-    reconcile::Images,
 };
 use stayhand_agent_ebpf::{
     abi::{
@@ -34,15 +33,12 @@ use stayhand_guardrail::{
     action::{Object, Operation},
     event::EventClass,
     id::{GrantId, HoldId},
-    image::{
-        eval::{Beside, judge_address},
-        schedules::Wall,
-    },
+    image::eval::{Beside, judge_address},
     key::{PermissionKey, RuleKey},
     reason::{Reason, Verdict},
 };
 
-use crate::{clock::Clocks, life::Life, mutant::Mutant};
+use crate::{clock::Clocks, mutant::Mutant};
 
 /// Records of one class that wait to be read. Small, so that it overflows now and then.
 const RING_MAX: usize = 3;
@@ -108,14 +104,14 @@ pub(crate) struct Outcome {
     pub(crate) hold: u64,
 }
 
-struct Installed {
-    desired: Desired,
-    schedules: Vec<Schedule>,
+pub(crate) struct Installed {
+    pub(crate) desired: Desired,
+    pub(crate) schedules: Vec<Schedule>,
 }
 
 #[derive(Default)]
 pub(crate) struct Kernel {
-    installed: Option<Installed>,
+    pub(crate) installed: Option<Installed>,
     pub(crate) holds: BTreeMap<HoldKey, HoldEntry>,
     answers: BTreeMap<HoldKey, (u64, KernelAnswer)>,
     rings: [VecDeque<RawRecord>; 3],
@@ -134,7 +130,7 @@ pub(crate) struct Machine {
     /// Numbers of processes and of records, never twice
     serial: Arc<Mutex<u32>>,
     clocks: Clocks,
-    mutant: Option<Mutant>,
+    pub(crate) mutant: Option<Mutant>,
 }
 
 impl Machine {
@@ -479,10 +475,6 @@ impl Machine {
         read
     }
 
-    pub(crate) fn is_ring_empty(&self) -> bool {
-        self.kernel().rings.iter().all(VecDeque::is_empty)
-    }
-
     pub(crate) fn recorded(&self) -> u64 {
         self.kernel().tried
     }
@@ -626,76 +618,6 @@ fn lease_rows(desired: &Desired, auid: u32) -> BTreeMap<u64, LeaseRow> {
         .into_iter()
         .map(|(key, list)| (key, row(list)))
         .collect()
-}
-
-/// The writer of images of one agent.
-pub(crate) struct Writer {
-    pub(crate) machine: Machine,
-    pub(crate) life: Life,
-}
-
-const ENDED: &str = "the process has ended";
-
-impl Images for Writer {
-    fn active(&self) -> Result<Option<Active>, PortError> {
-        let kernel = self.machine.kernel();
-        Ok(kernel.installed.as_ref().map(|one| Active {
-            generation: one.desired.generation,
-            slot: 0,
-        }))
-    }
-
-    fn install(&mut self, mut desired: Desired) -> Result<InstallReport, PortError> {
-        if !self.life.goes_on() {
-            return Err(ENDED.into());
-        }
-        let now = self.machine.now();
-        let wall = Wall::of(now.unix, now.boot_ns, now.tai_ns);
-        let schedules = wall.rows(&desired.image.schedules);
-        let report = InstallReport {
-            generation: desired.generation,
-            slot: 0,
-            digest: 0,
-            rows: [("", 0); 7],
-            missing: 0,
-            by_name: 0,
-            problems: vec![],
-        };
-        {
-            let mut kernel = self.machine.kernel();
-            match (self.machine.mutant, &kernel.installed) {
-                (Some(Mutant::RevokedLeaseStays), Some(before)) => {
-                    let stay = before.desired.leases.iter();
-                    let gone = stay.filter(|one| !desired.leases.contains(one));
-                    let gone: Vec<_> = gone.copied().collect();
-                    desired.leases.extend(gone);
-                }
-                (Some(Mutant::HostSaysEnforcedTooEarly), Some(before)) => {
-                    desired.leases.clone_from(&before.desired.leases);
-                    desired.image = Arc::clone(&before.desired.image);
-                }
-                _ => {}
-            }
-            kernel.installed = Some(Installed { desired, schedules });
-        }
-        if self.life.goes_on() {
-            Ok(report)
-        } else {
-            Err(ENDED.into())
-        }
-    }
-
-    fn relabel(&mut self) -> Result<Relabelled, PortError> {
-        Ok(Relabelled::Unchanged)
-    }
-
-    fn concerns(&self) -> Vec<String> {
-        vec![]
-    }
-
-    fn verify(&self) -> Result<(), PortError> {
-        Ok(())
-    }
 }
 
 impl CounterMap for Machine {

@@ -38,3 +38,5 @@ mod service;
 mod trace;
 #[cfg(test)]
 mod world;
+#[cfg(test)]
+mod writer;

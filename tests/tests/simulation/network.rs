@@ -10,8 +10,6 @@ use stayhand_proto::v1::{PublishEventsRequest, PublishEventsResponse, SyncReques
 /// One connection of one host.
 pub(crate) struct Link {
     pub(crate) host: usize,
-    /// Which life of the agent made it
-    pub(crate) agent_life: u32,
     /// Whether each end takes it for open
     pub(crate) agent_open: bool,
     pub(crate) control_open: bool,
@@ -30,10 +28,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(host: usize, agent_life: u32, acknowledged: u64) -> Self {
+    pub(crate) fn new(host: usize, acknowledged: u64) -> Self {
         Self {
             host,
-            agent_life,
             agent_open: true,
             control_open: true,
             up: VecDeque::new(),

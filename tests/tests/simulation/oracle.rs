@@ -90,6 +90,8 @@ pub(crate) struct Oracle {
     pub(crate) asked: Vec<Asked>,
     answers: BTreeMap<Uuid, GrantId>,
     pub(crate) own_grant: bool,
+    /// What is over by its clock may not have been a moment ago, and be again
+    control_was_set: bool,
     pub(crate) holds_seen: u64,
     pub(crate) crashes: u64,
     pub(crate) permitted: u64,
@@ -104,6 +106,7 @@ impl Oracle {
             asked: vec![],
             answers: BTreeMap::new(),
             own_grant: false,
+            control_was_set: false,
             holds_seen: 0,
             crashes: 0,
             permitted: 0,
@@ -111,8 +114,7 @@ impl Oracle {
     }
 
     /// A state came to a host.
-    pub(crate) fn received(&mut self, host: usize, state: &HostState, time_ns: u64, now: &Now) {
-        let _same_on_every_clock = now;
+    pub(crate) fn received(&mut self, host: usize, state: &HostState, time_ns: u64) {
         let grants = state.leases.iter().map(|lease| lease.grant).collect();
         let policies = state.policies.iter();
         let policies = policies.map(|one| (one.name.to_string(), one.revision.0));
@@ -133,15 +135,14 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn connected(&mut self, _host: usize) {}
-
-    pub(crate) fn clock_stepped(&mut self, host: usize, _by_ms: i64) {
+    pub(crate) fn clock_stepped(&mut self, host: usize) {
         for lease in self.hosts[host].leases.values_mut() {
             lease.clocks_are_honest = false;
         }
     }
 
-    pub(crate) fn control_clock_stepped(&mut self, _by_ms: i64) {
+    pub(crate) fn control_clock_stepped(&mut self) {
+        self.control_was_set = true;
         let all = self
             .hosts
             .iter_mut()
@@ -367,33 +368,33 @@ impl Oracle {
 
     fn by_hold(&mut self, host: usize, outcome: &Outcome, id: u64) -> Result<(), Violation> {
         let who = people::name(outcome.auid);
-        let Some(held) = self.holds.get_mut(&id) else {
+        let Some(known) = self.holds.get_mut(&id) else {
             return Err(Violation(format!(
                 "{who} went on by hold {id:x}, which nobody opened"
             )));
         };
-        held.released += 1;
+        known.released += 1;
         must!(
-            held.released == 1,
+            known.released == 1,
             "{who} went on {} times by hold {id:x}",
-            held.released
+            known.released
         );
-        let same = (held.host, held.auid, held.target, held.cookie)
+        let same = (known.host, known.auid, known.target, known.cookie)
             == (host, outcome.auid, outcome.target, outcome.cookie);
         must!(
             same,
-            "hold {id:x} was for {held:?} and let {outcome:?} go on"
+            "hold {id:x} was for {known:?} and let {outcome:?} go on"
         );
         let needed = if outcome.target == people::TWO { 2 } else { 1 };
         must!(
-            !held.approved_by.contains(who),
+            !known.approved_by.contains(who),
             "{who} approved hold {id:x}, which is {who}'s own, and it went on"
         );
         // Whoever may do both stages alone is one person and counts once.
         must!(
-            held.approved_by.len() >= needed,
+            known.approved_by.len() >= needed,
             "hold {id:x} went on after the approval of {:?}, and takes {needed}",
-            held.approved_by
+            known.approved_by
         );
         Ok(())
     }
@@ -468,7 +469,7 @@ impl Oracle {
                 }
                 Enforcement::Enforced => {
                     // What is over is in no kernel, whatever is shown of it for a moment.
-                    let known = of_host.leases.get(&id);
+                    let known = of_host.leases.get(&id).filter(|_| !self.control_was_set);
                     let is_due = known.is_some_and(|known| {
                         known.clocks_are_honest && !known.is_restored && known.ends_ns > at.0
                     });
@@ -487,26 +488,26 @@ impl Oracle {
     pub(crate) fn shown_hold(&mut self, hold: &Hold) -> Result<(), Violation> {
         let id = hold.id.0;
         let (phase, released) = (hold.state.phase(), hold.state.is_released());
-        let Some(held) = self.holds.get_mut(&id) else {
+        let Some(known) = self.holds.get_mut(&id) else {
             return Err(Violation(format!(
                 "hold {id:x} is shown, and nobody opened it"
             )));
         };
-        if let Some((before, was_released)) = held.shown {
+        if let Some((before, was_released)) = known.shown {
             let over = was_released || !matches!(before, HoldPhase::Pending | HoldPhase::Approved);
             must!(
                 !over || (before, was_released) == (phase, released),
                 "hold {id:x} was {before} (went on: {was_released}) and is {phase} (went on: {released})"
             );
         }
-        held.shown = Some((phase, released));
+        known.shown = Some((phase, released));
         must!(
-            !released || held.released == 1 || held.is_unrecorded,
+            !released || known.released == 1 || known.is_unrecorded,
             "hold {id:x} is shown as gone on, and never did"
         );
         if let Some(decided) = hold.state.decided() {
             must!(
-                decided.by.as_str() != people::name(held.auid),
+                decided.by.as_str() != people::name(known.auid),
                 "{} answered an own hold {id:x}",
                 decided.by
             );

@@ -76,8 +76,8 @@ impl World {
         };
         let app = std::sync::Arc::clone(&control.app);
         if let Err(error) = control.ticker.tick(&app).await {
-            let line = format!("control plane: {error}");
-            self.say(line);
+            let what = format!("control plane: {error}");
+            self.say(what);
         }
         self.poke();
         if self.chance(10) {
@@ -158,8 +158,8 @@ impl World {
         };
         self.control_maybe_ends();
         if let Err(error) = done {
-            let line = format!("control plane hangs up on {name}: {error}");
-            self.say(line);
+            let what = format!("control plane hangs up on {name}: {error}");
+            self.say(what);
             self.close_at_control(index);
             return Ok(());
         }
@@ -196,8 +196,8 @@ impl World {
             }
             Ok(None) => {}
             Err(error) => {
-                let line = format!("control plane hangs up: {error}");
-                self.say(line);
+                let what = format!("control plane hangs up: {error}");
+                self.say(what);
                 self.close_at_control(index);
                 return Ok(());
             }
@@ -261,8 +261,8 @@ impl World {
             }
             Ok(_) => {}
             Err(error) => {
-                let line = format!("control plane hangs up on events: {error}");
-                self.say(line);
+                let what = format!("control plane hangs up on events: {error}");
+                self.say(what);
                 self.close_at_control(index);
             }
         }
@@ -291,8 +291,8 @@ impl World {
         if response.epoch == agent.uplink.epoch() {
             let through = response.acknowledged_through;
             if let Err(error) = agent.spool.acknowledge(through) {
-                let line = format!("{}: {error}", self.hosts[host].name);
-                self.say(line);
+                let what = format!("{}: {error}", self.hosts[host].name);
+                self.say(what);
             }
         }
         let Some(control) = &self.control else {

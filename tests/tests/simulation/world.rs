@@ -80,8 +80,6 @@ pub(crate) struct Host {
     pub(crate) place: Place,
     pub(crate) clocks: Clocks,
     pub(crate) agent: Option<Agent>,
-    /// Lives of agents so far
-    pub(crate) lives: u32,
     pub(crate) link: Option<usize>,
     pub(crate) boots: u32,
     /// It is a virtual machine that is not run before this time
@@ -89,7 +87,6 @@ pub(crate) struct Host {
 }
 
 pub(crate) struct World {
-    pub(crate) seed: u64,
     pub(crate) random: StdRng,
     pub(crate) time: TrueTime,
     queue: BinaryHeap<Reverse<(u64, u64, Next)>>,
@@ -139,7 +136,6 @@ impl World {
         // Some worlds are quiet, so that long stories are told to their end, too.
         let faultiness = [0, 20, 100, 100, 200][random.random_range(0..5)];
         let mut world = Self {
-            seed,
             random,
             time,
             queue: BinaryHeap::new(),
@@ -238,7 +234,7 @@ impl World {
             Next::Process(host, cookie) => self.process(host, cookie)?,
             Next::User => self.user()?,
             Next::Operator => self.operate().await?,
-            Next::Fault => self.fault().await,
+            Next::Fault => self.fault(),
             Next::DiskHasRoom(host) => self.disk_has_room(host),
             Next::ControlHasRoom => self.control_has_room(),
         }
@@ -332,7 +328,6 @@ fn host(index: usize, time: &TrueTime, random: &mut StdRng, mutant: Option<Mutan
         name,
         clocks,
         agent: None,
-        lives: 0,
         link: None,
         boots: 0,
         paused_until_ns: 0,
