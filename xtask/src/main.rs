@@ -287,7 +287,7 @@ fn run_verb() -> Result<()> {
             documents,
         })?,
         Verb::Simulate { seed, count, first } => {
-            simulate::simulate(simulate::Options { seed, count, first })?
+            simulate::simulate(simulate::Options { seed, count, first })?;
         }
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {

@@ -157,7 +157,7 @@ fn begin_in(spool: Arc<Spool>, place: tempfile::TempDir, floor: Floor) -> (Rig, 
         person(1001, "alice", "dev"),
         person(1002, "bob", "ops"),
     ]));
-    start(Arc::clone(&spool), kernel, people, place, floor, at(0))
+    start(spool, kernel, people, place, floor, at(0))
 }
 
 fn start(

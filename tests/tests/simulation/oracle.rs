@@ -62,6 +62,14 @@ struct Held {
     shown: Option<(HoldPhase, bool)>,
 }
 
+/// A state; sent again it has fewer leases, since some are over meanwhile.
+#[derive(Clone, Debug, Default)]
+struct Came {
+    in_any: BTreeSet<GrantId>,
+    in_all: BTreeSet<GrantId>,
+    policies: BTreeMap<String, u64>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OfHost {
     leases: BTreeMap<GrantId, Leased>,
@@ -71,8 +79,8 @@ pub(crate) struct OfHost {
     had: BTreeSet<GrantId>,
     /// Generations that its kernel ever had, or that its agent ever called enforced
     generations: BTreeSet<u64>,
-    /// What came: grants and policies by generation
-    states: BTreeMap<u64, (BTreeSet<GrantId>, BTreeMap<String, u64>)>,
+    /// What came, by generation
+    states: BTreeMap<u64, Came>,
     /// On this boot
     newest: u64,
     /// Highest one that its agent called enforced
@@ -115,11 +123,18 @@ impl Oracle {
 
     /// A state came to a host.
     pub(crate) fn received(&mut self, host: usize, state: &HostState, time_ns: u64) {
-        let grants = state.leases.iter().map(|lease| lease.grant).collect();
+        let grants = state.leases.iter().map(|lease| lease.grant);
+        let grants: BTreeSet<GrantId> = grants.collect();
         let policies = state.policies.iter();
         let policies = policies.map(|one| (one.name.to_string(), one.revision.0));
-        let of_state = (grants, policies.collect());
-        self.hosts[host].states.insert(state.generation.0, of_state);
+        let states = &mut self.hosts[host].states;
+        let came = states.entry(state.generation.0).or_insert_with(|| Came {
+            in_any: BTreeSet::new(),
+            in_all: grants.clone(),
+            policies: policies.collect(),
+        });
+        came.in_all.retain(|id| grants.contains(id));
+        came.in_any.extend(grants);
         for lease in &state.leases {
             let ends_ns = time_ns + lease.left().0 * MS;
             let known = self.hosts[host]
@@ -200,10 +215,10 @@ impl Oracle {
         };
         let (name, generation) = (host + 1, ack.generation.0);
         // The image of an older one may stand for it: then both say the same.
-        if let Some((grants, policies)) = self.hosts[host].states.get(&generation) {
+        if let Some(came) = self.hosts[host].states.get(&generation) {
             for lease in machine.live_leases() {
                 must!(
-                    grants.contains(&lease.grant),
+                    came.in_any.contains(&lease.grant),
                     "host-{name} says that {generation} is enforced, and permits by grant {}, which is not in it",
                     lease.grant
                 );
@@ -216,14 +231,14 @@ impl Oracle {
                 let is_certain = known.clocks_are_honest && !known.is_restored && !is_over;
                 is_certain && known.ends_ns > time_ns && !has.contains(id)
             };
-            let missing = grants.iter().find(is_missing);
+            let missing = came.in_all.iter().find(is_missing);
             must!(
                 missing.is_none(),
                 "host-{name} says that {generation} is enforced, and has no lease of {missing:?}"
             );
             for (policy, revision) in machine.policies() {
                 must!(
-                    policies.get(&policy) == Some(&revision),
+                    came.policies.get(&policy) == Some(&revision),
                     "host-{name} says that {generation} is enforced, and has {policy}@{revision}"
                 );
             }
