@@ -189,9 +189,18 @@ impl Oracle {
             of_host.generations.insert(generation);
         }
         // Over before its turn came, perhaps.
-        of_host
-            .had
-            .extend(machine.leases().iter().map(|one| one.grant));
+        let has = machine.leases().into_iter().map(|one| one.grant);
+        let has: BTreeSet<GrantId> = has.collect();
+        if self.control_was_set {
+            // By a clock that was ahead it was over, and by the one that is right it is not: no host remembers what no state
+            // has any more.
+            let gone = of_host
+                .leases
+                .iter_mut()
+                .filter(|(id, _)| !has.contains(id));
+            gone.for_each(|(_, known)| known.installed = None);
+        }
+        of_host.had.extend(has);
         for lease in machine.live_leases() {
             if let Some(known) = of_host.leases.get_mut(&lease.grant) {
                 let before = known.installed.unwrap_or(lease.deadlines);
