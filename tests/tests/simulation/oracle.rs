@@ -237,7 +237,8 @@ impl Oracle {
             let is_missing = |id: &&GrantId| {
                 let known = &self.hosts[host].leases[id];
                 let is_over = known.installed.is_some_and(|ends| ends.passed(now));
-                let is_certain = known.clocks_are_honest && !known.is_restored && !is_over;
+                let is_honest = known.clocks_are_honest && !self.control_was_set;
+                let is_certain = is_honest && !known.is_restored && !is_over;
                 is_certain && known.ends_ns > time_ns && !has.contains(id)
             };
             let missing = came.in_all.iter().find(is_missing);
