@@ -74,6 +74,14 @@ impl Deadlines {
         }
     }
 
+    /// What is left until the first of both.
+    #[must_use]
+    pub fn left(&self, now: &Now) -> DurationMs {
+        let boot_ns = self.boot_ns.saturating_sub(now.boot_ns);
+        let tai_ns = self.tai_ns.saturating_sub(now.tai_ns);
+        DurationMs(boot_ns.min(tai_ns) / NS_PER_MS)
+    }
+
     /// Whether either has passed.
     #[must_use]
     pub fn passed(&self, now: &Now) -> bool {

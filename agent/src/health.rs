@@ -62,6 +62,8 @@ pub struct Health {
 pub struct Changing {
     /// What the kernel enforces; 0 for nothing
     pub generation: Generation,
+    /// The newest one of which that can be said after a boot, too: the journal has it. What the control plane is told
+    pub kept: Generation,
     /// Hooks without a pinned link: whoever removed it took their enforcement away
     pub hooks_gone: Vec<String>,
     /// Problems

@@ -1,7 +1,9 @@
 //! Leases with absolute deadlines on this boot. Pure: time is an argument.
 //!
 //! INVARIANT: nothing that happens to a clock, to the agent or to the machine makes a lease longer. At receipt its
-//! length is what the control plane says is left; afterwards deadlines only ever get earlier.
+//! length is what the control plane says is left; afterwards deadlines only ever get earlier. One that is over stays known
+//! for as long as states have it, so that it never begins again: a control plane whose clock went back, or a state that was
+//! on its way for long, would say that something is left of it.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +39,19 @@ pub struct HostLease {
     pub deadlines: Deadlines,
     /// What was left of it when it came
     pub length: DurationMs,
+    /// When that was, on this host's own wall clock; none in what was written before this was
+    #[serde(default)]
+    pub came: Option<UnixMs>,
+}
+
+impl HostLease {
+    /// What is left of it on another boot than the one of its deadlines. By the control plane's end, and by what has passed on
+    /// the host's own clock since: which of the two clocks is ahead says nothing about how long a lease is.
+    fn left_by(&self, wall: UnixMs) -> DurationMs {
+        let passed = self.came.map_or(DurationMs(0), |came| wall.since(came));
+        let own = DurationMs(self.length.0.saturating_sub(passed.0));
+        own.min(self.expire_time.since(wall))
+    }
 }
 
 /// Every lease of this host, as it is journaled.
@@ -51,6 +66,13 @@ pub struct LeaseBook {
 }
 
 impl LeaseBook {
+    /// Those that permit something at `now`.
+    pub fn live(&self, now: &Now) -> impl Iterator<Item = &HostLease> {
+        let all = self.leases.values();
+        let now = *now;
+        all.filter(move |lease| !lease.deadlines.passed(&now))
+    }
+
     /// The leases of a desired state that came at `now`. One that is known keeps the earlier of its deadlines.
     #[must_use]
     pub fn received(&self, leases: &[Lease], now: &Now) -> Self {
@@ -58,7 +80,7 @@ impl LeaseBook {
             .iter()
             .map(|lease| (lease.grant, self.one(lease, now)));
         let leases = renewed
-            .filter(|(_, lease)| !lease.deadlines.passed(now))
+            .filter(|(id, lease)| !lease.deadlines.passed(now) || self.leases.contains_key(id))
             .collect();
         Self {
             boot_id: self.boot_id,
@@ -70,6 +92,7 @@ impl LeaseBook {
     fn one(&self, lease: &Lease, now: &Now) -> HostLease {
         let length = lease.left().min(GRANT_DURATION_MAX);
         let mut deadlines = now.deadlines(length);
+        let mut same = None;
         if let Some(known) = self.leases.get(&lease.grant)
             && known.expire_time == lease.expire_time
         {
@@ -77,6 +100,8 @@ impl LeaseBook {
             let jitter = sooner.boot_ns.saturating_add(JITTER_NS) > known.deadlines.boot_ns
                 && sooner.tai_ns.saturating_add(JITTER_NS) > known.deadlines.tai_ns;
             deadlines = if jitter { known.deadlines } else { sooner };
+            // The very same lease, so that nothing has to be installed for it.
+            same = Some(known).filter(|known| known.deadlines == deadlines);
         }
         let Lease {
             grant,
@@ -91,23 +116,25 @@ impl LeaseBook {
             permissions,
             expire_time,
             deadlines,
-            length,
+            // Deadlines that were kept may leave less than the control plane says.
+            length: same.map_or_else(|| deadlines.left(now), |known| known.length),
+            came: same.map_or(Some(now.unix), |known| known.came),
         }
     }
 
     /// The book on the running boot. On the same one its deadlines stand; on another one they are made again from
-    /// the wall clock, which must not have gone back, and from what was left at most. What is over goes.
+    /// the wall clock, which must not have gone back, and from what was left at most. What is over stays over.
     #[must_use]
     pub fn restored(mut self, boot_id: Uuid, now: &Now) -> Self {
         if self.boot_id != boot_id {
             let wall = now.unix.max(self.latest);
             for lease in self.leases.values_mut() {
-                lease.length = lease.length.min(lease.expire_time.since(wall));
+                lease.length = lease.left_by(wall);
+                lease.came = Some(wall);
                 lease.deadlines = now.deadlines(lease.length);
             }
             self.boot_id = boot_id;
         }
-        self.leases.retain(|_, lease| !lease.deadlines.passed(now));
         self.latest = self.latest.max(now.unix);
         self
     }
@@ -171,7 +198,7 @@ mod tests {
     }
 
     fn left(book: &LeaseBook, at: &Now) -> Option<u64> {
-        let lease = book.leases.values().next()?;
+        let lease = book.live(at).next()?;
         Some(
             (lease.deadlines.boot_ns - at.boot_ns).min(lease.deadlines.tai_ns - at.tai_ns)
                 / 1_000_000,
@@ -249,9 +276,41 @@ mod tests {
         let later = now(HOUR / 2, HOUR / 2, 12 * HOUR);
         assert_eq!(first.clone().restored(BOOT, &later).leases, first.leases);
         assert!(
-            first.restored(BOOT, &now(2 * HOUR, 0, 0)).leases.is_empty(),
+            left(
+                &first.restored(BOOT, &now(2 * HOUR, 0, 0)),
+                &now(2 * HOUR, 0, 0)
+            )
+            .is_none(),
             "past → none"
         );
+    }
+
+    #[test]
+    fn what_is_over_never_begins_again_whatever_comes_and_whoever_restarts() {
+        let first = book(&[lease(HOUR, 50 * HOUR)], &now(0, 0, 0));
+        let over = now(HOUR, HOUR, 51 * HOUR);
+        // A state that was sent earlier, or by a control plane whose clock went back.
+        let again = lease(HOUR, 50 * HOUR);
+        let expire_time = again.expire_time;
+        let mut books = vec![first.received(std::slice::from_ref(&again), &over)];
+        books.push(
+            first
+                .clone()
+                .restored(BOOT, &over)
+                .received(std::slice::from_ref(&again), &over),
+        );
+        let rebooted = now(1, HOUR + 1, expire_time.0);
+        books.push(
+            first
+                .clone()
+                .restored(OTHER, &rebooted)
+                .received(std::slice::from_ref(&again), &rebooted),
+        );
+        for book in books {
+            assert_eq!(book.live(&over).count(), 0, "{book:?}");
+        }
+        // No state has it any more: nothing has to be remembered.
+        assert!(first.received(&[], &over).leases.is_empty());
     }
 
     #[test]
@@ -273,6 +332,27 @@ mod tests {
             assert_eq!(left(&restored, &at), expected, "wall clock {unix}");
             assert_eq!(restored.boot_id, OTHER);
         }
+    }
+
+    #[test]
+    fn a_host_whose_clock_is_behind_the_control_planes_gains_nothing_by_a_reboot() {
+        // The host is ten minutes behind.
+        let behind = 10 * 60_000;
+        let at = now(1, 1, 50 * HOUR - behind);
+        let first = book(&[lease(HOUR, 50 * HOUR)], &at);
+        let half = now(1, 1, 50 * HOUR - behind + HOUR / 2);
+        assert_eq!(
+            left(&first.clone().restored(OTHER, &half), &half),
+            Some(HOUR / 2)
+        );
+        // Nor by a control plane whose clock was set back before.
+        let stepped = Lease {
+            server_time: UnixMs(10 * HOUR),
+            ..lease(HOUR, 50 * HOUR)
+        };
+        let soon = now(HOUR / 2 + 1, HOUR / 2 + 1, 50 * HOUR - behind + HOUR / 2);
+        let again = first.received(&[stepped], &soon);
+        assert_eq!(left(&again.restored(OTHER, &half), &half), Some(HOUR / 2));
     }
 
     #[test]

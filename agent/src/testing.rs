@@ -35,7 +35,12 @@ pub(crate) fn identity() -> Identity {
 
 /// A spool that encodes losses as the agent does.
 pub(crate) fn spool(directory: &Path) -> Arc<Spool> {
-    let setup = Setup {
+    Arc::new(Spool::open(directory, setup()).unwrap())
+}
+
+/// What it is opened with.
+pub(crate) fn setup() -> Setup {
+    Setup {
         boot_id: identity().boot_id,
         new_epoch: identity().epoch,
         bytes_max: 16 << 20,
@@ -44,8 +49,7 @@ pub(crate) fn spool(directory: &Path) -> Arc<Spool> {
             encode_event(identity().event(lost.since, kind))
         }),
         now: NOW,
-    };
-    Arc::new(Spool::open(directory, setup).unwrap())
+    }
 }
 
 /// Everybody is pinned so.

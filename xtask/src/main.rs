@@ -26,6 +26,7 @@ mod paths;
 mod rootfs;
 mod run;
 mod setup;
+mod simulate;
 mod suite;
 mod vm;
 
@@ -45,6 +46,8 @@ Every verb does what it needs first; the first run on a machine fetches and buil
   cargo xtask vm --list                names of the scenarios
   cargo xtask vm --kernel 6.12 --scenario NAME
   cargo xtask vm --kernel 6.12 --init ./try.sh      boot a script of your own
+  cargo xtask simulate --seeds 5000    control plane, agents and network under faults, virtual time
+  cargo xtask simulate --seed 17       the story of one seed
   cargo xtask fuzz policy --for 10m    policies that nobody wrote; without --for as many as CI tries
   cargo xtask demo --keep              a shell in the guest after the story
 
@@ -103,6 +106,18 @@ enum Verb {
     Fuzz {
         #[command(subcommand)]
         what: Fuzz,
+    },
+    /// Let control plane, agents, people and network run under virtual time and faults, and check what is promised
+    Simulate {
+        /// Tell all that happens in this one
+        #[arg(long, conflicts_with_all = ["count", "first"])]
+        seed: Option<u64>,
+        /// Try so many; as many as CI if it says nothing
+        #[arg(long = "seeds", value_name = "COUNT")]
+        count: Option<u64>,
+        /// Begin with this one
+        #[arg(long, value_name = "SEED")]
+        first: Option<u64>,
     },
     /// Play the story of the README in a guest
     Demo {
@@ -271,6 +286,9 @@ fn run_verb() -> Result<()> {
             time,
             documents,
         })?,
+        Verb::Simulate { seed, count, first } => {
+            simulate::simulate(simulate::Options { seed, count, first })?;
+        }
         Verb::Vm(args) => vm_verb(args)?,
         Verb::Demo { kernel, keep } => {
             let ready = built(&[kernels::Series::named(&kernel)?])?;

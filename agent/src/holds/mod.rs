@@ -9,6 +9,7 @@
 
 pub mod ancestors;
 pub mod board;
+pub mod journal;
 pub mod manager;
 pub mod process;
 pub mod row;
@@ -20,6 +21,7 @@ mod tests;
 pub mod world;
 
 pub use board::Board;
+pub use journal::Journal;
 pub use manager::{Manager, World};
 pub use row::Row;
 pub use run::{Inbox, Message};

@@ -12,7 +12,7 @@ use std::{
 use stayhand_guardrail::{host::HoldAnswer, reason::Reason};
 use uuid::Uuid;
 
-use super::{Board, Manager, Row, step::Seen, world::RealWorld};
+use super::{Board, Journal, Manager, Row, step::Seen, world::RealWorld};
 use crate::{
     clock::Now,
     holds::process,
@@ -60,20 +60,10 @@ pub fn start(
     teller: Teller,
     boot_id: Uuid,
 ) -> Result<(Inbox, Arc<AtomicU64>), SpoolError> {
-    let mut rows = Vec::new();
-    for (id, bytes) in spool.holds()? {
-        match serde_json::from_slice::<Row>(&bytes) {
-            Ok(row) => rows.push(row),
-            Err(error) => {
-                tracing::error!(hold = format!("{id:016x}"), %error, "a journaled hold is unreadable");
-            }
-        }
-    }
-    for row in &rows {
-        board.put(&row.hold);
-    }
+    let journal = Journal::new(spool, board);
+    let rows = journal.load()?;
     let (inbox, messages) = channel();
-    let world = RealWorld::new(Arc::clone(&maps), spool, board);
+    let world = RealWorld::new(Arc::clone(&maps), journal);
     let alive: Arc<AtomicU64> = Arc::default();
     let thread = Thread {
         boot_id,

@@ -9,21 +9,19 @@ use std::{
 use stayhand_agent_ebpf::abi::code::answer;
 
 use super::{
-    Board, World, ancestors, process,
+    Journal, World, ancestors, process,
     row::{Others, Row},
     step::{Look, Seen},
 };
 use crate::{
     kernel::{holds::KernelAnswer, pidfd::PidFd},
     port::{PortError, SharedHolds},
-    spool::Spool,
 };
 
 /// See [`World`].
 pub struct RealWorld {
     maps: SharedHolds,
-    spool: Arc<Spool>,
-    board: Arc<Board>,
+    journal: Journal,
     /// Opened and identified once per hold
     processes: HashMap<u64, PidFd>,
     /// When ancestors that had stopped were continued last
@@ -36,11 +34,10 @@ const ANCESTORS_TURN: Duration = Duration::from_secs(3);
 
 impl RealWorld {
     /// Acts through these.
-    pub fn new(maps: SharedHolds, spool: Arc<Spool>, board: Arc<Board>) -> Self {
+    pub fn new(maps: SharedHolds, journal: Journal) -> Self {
         Self {
             maps,
-            spool,
-            board,
+            journal,
             processes: HashMap::new(),
             left_to_ancestors: HashMap::new(),
         }
@@ -82,28 +79,17 @@ fn same_session<'r>(maps: &SharedHolds, row: &'r Row) -> impl Fn(&PidFd) -> Opti
     }
 }
 
-fn warn(row: &Row, doing: &str, error: &dyn std::error::Error) {
+pub(super) fn warn(row: &Row, doing: &str, error: &dyn std::error::Error) {
     tracing::warn!(hold = %row.hold.id, error = crate::exit::chain(error), "cannot {doing}");
 }
 
 impl World for RealWorld {
     fn journal(&mut self, row: &Row) {
-        match serde_json::to_vec(row) {
-            Ok(bytes) => {
-                if let Err(error) = self.spool.put_holds(&[(row.id(), Some(bytes))]) {
-                    warn(row, "journal a hold", &error);
-                }
-            }
-            Err(error) => warn(row, "journal a hold", &error),
-        }
-        self.board.put(&row.hold);
+        self.journal.put(row);
     }
 
     fn forget(&mut self, row: &Row) {
-        if let Err(error) = self.spool.put_holds(&[(row.id(), None)]) {
-            warn(row, "forget a hold", &error);
-        }
-        self.board.remove(row.id());
+        self.journal.forget(row);
         self.processes.remove(&row.id());
     }
 

@@ -6,6 +6,8 @@
 mod accept;
 #[cfg(test)]
 mod floor_tests;
+#[cfg(test)]
+mod journal_tests;
 mod run;
 mod stored;
 #[cfg(test)]
@@ -13,7 +15,7 @@ mod tests;
 pub mod wake;
 
 pub use accept::{Accepted, accept};
-pub use run::{Outputs, Reconciler, Serve};
+pub use run::{LOOK, Outputs, Reconciler, Serve};
 pub use stored::Stored;
 pub use wake::Wake;
 

@@ -37,7 +37,7 @@ use crate::{
 
 /// How often objects are looked at without being told to: paths come to exist without a sound. Their names are
 /// matched from the first moment; a label only adds to that.
-const LOOK: Duration = Duration::from_secs(3);
+pub const LOOK: Duration = Duration::from_secs(3);
 /// How often the live image is compared with what was written.
 const VERIFY_LOOKS: u64 = 10;
 /// How often the lease book is written again, so that the highest wall-clock time in it is young.
@@ -85,6 +85,7 @@ pub struct Reconciler<I> {
     /// A state whose leases the journal does not take
     unjournaled: Option<(Accepted, LeaseBook)>,
     resolved_at: UnixMs,
+    looks: u64,
 }
 
 /// What is enforced.
@@ -110,7 +111,17 @@ impl<I: Images> Reconciler<I> {
                 .note(Part::Spool, Some(crate::exit::chain(&error)));
             Default::default()
         });
+        let before = book.boot_id;
         let book = book.restored(out.identity.boot_id, now);
+        // Deadlines of this boot are made once: the next agent is to find these, and not to make its own from a wall clock that
+        // may stand where it stood.
+        if before != book.boot_id
+            && !book.leases.is_empty()
+            && let Err(error) = stored::journal(&out.spool, None, &book)
+        {
+            out.health
+                .note(Part::Spool, Some(crate::exit::chain(&error)));
+        }
         Self {
             images,
             directory,
@@ -122,6 +133,7 @@ impl<I: Images> Reconciler<I> {
             current: None,
             unjournaled: None,
             resolved_at: UnixMs(0),
+            looks: 0,
         }
     }
 
@@ -151,6 +163,7 @@ impl<I: Images> Reconciler<I> {
             {
                 Ok(()) => {
                     tracing::info!(%generation, "the last good state is enforced");
+                    self.out.health.change(|health| health.kept = generation);
                     self.say(generation, Phase::Enforced, now);
                     break;
                 }
@@ -193,20 +206,29 @@ impl<I: Images> Reconciler<I> {
 
     /// Runs until it is told to stop.
     pub fn run(mut self, wakes: &Receiver<Wake>) {
-        let mut looks = 0u64;
         loop {
             self.out.alive.fetch_add(1, Ordering::Relaxed);
-            match wakes.recv_timeout(LOOK) {
-                Ok(Wake::State(state, at)) => self.desired(*state, &at),
-                Ok(Wake::Mounts(told)) => {
-                    told.store(false, Ordering::SeqCst);
-                    self.relabel();
-                }
+            let wake = match wakes.recv_timeout(LOOK) {
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    looks += 1;
-                    self.look(looks, &Now::read());
-                }
+                Ok(wake) => Some(wake),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            self.step(wake, &Now::read());
+        }
+    }
+
+    /// One round: what woke it, or the regular look if nothing did for [`LOOK`].
+    pub fn step(&mut self, wake: Option<Wake>, now: &Now) {
+        match wake {
+            Some(Wake::State(state, at)) => self.desired(*state, &at),
+            Some(Wake::Mounts(told)) => {
+                told.store(false, Ordering::SeqCst);
+                self.relabel();
+            }
+            Some(Wake::Stop) => {}
+            None => {
+                self.looks += 1;
+                self.look(self.looks, now);
             }
         }
     }
@@ -308,7 +330,12 @@ impl<I: Images> Reconciler<I> {
             self.install(accepted, now)
         };
         match installed {
-            Ok(()) => self.say(generation, phase, now),
+            Ok(()) => {
+                if journaled.is_ok() {
+                    self.out.health.change(|health| health.kept = generation);
+                }
+                self.say(generation, phase, now);
+            }
             Err(reason) => self.say(
                 generation,
                 Phase::Rejected {
@@ -359,7 +386,7 @@ impl<I: Images> Reconciler<I> {
             image: Arc::clone(&accepted.image),
             subjects: resolved.subjects.clone(),
             services: resolved.services.clone(),
-            leases: self.rows(&resolved.uids),
+            leases: self.rows(&resolved.uids, now),
         };
         // Before the flip: a record may come with the first decision after it.
         self.out.catalog.announce(generation, &accepted.image);
@@ -426,11 +453,10 @@ impl<I: Images> Reconciler<I> {
         }
     }
 
-    fn rows(&self, uids: &BTreeMap<UserName, u32>) -> Vec<InstallLease> {
+    fn rows(&self, uids: &BTreeMap<UserName, u32>, now: &Now) -> Vec<InstallLease> {
         let known = self
             .book
-            .leases
-            .values()
+            .live(now)
             .filter_map(|lease| Some((lease, *uids.get(&lease.user)?)));
         known
             .flat_map(|(lease, auid)| {

@@ -142,13 +142,22 @@ fn rig() -> (Rig, Reconciler<Fake>) {
 
 pub(super) fn begin(floor: Floor) -> (Rig, Reconciler<Fake>) {
     let place = tempfile::tempdir().unwrap();
+    let spool = spool(place.path());
+    begin_in(spool, place, floor)
+}
+
+/// The same with a spool of its own.
+pub(super) fn begin_on(spool: Arc<Spool>, floor: Floor) -> (Rig, Reconciler<Fake>) {
+    begin_in(spool, tempfile::tempdir().unwrap(), floor)
+}
+
+fn begin_in(spool: Arc<Spool>, place: tempfile::TempDir, floor: Floor) -> (Rig, Reconciler<Fake>) {
     let kernel = Arc::default();
     let people = Arc::new(Mutex::new(vec![
         person(1001, "alice", "dev"),
         person(1002, "bob", "ops"),
     ]));
-    let spool = spool(place.path());
-    start(Arc::clone(&spool), kernel, people, place, floor, at(0))
+    start(spool, kernel, people, place, floor, at(0))
 }
 
 fn start(
@@ -420,6 +429,29 @@ fn a_restart_enforces_the_last_good_state_with_the_same_absolute_deadlines() {
     let (rig, mut reconciler) = restart(rig, at(2 * HOUR));
     reconciler.start(&at(2 * HOUR));
     assert!(rig.last().leases.is_empty(), "past → none");
+}
+
+/// An agent that is started again and again must not make them again each time.
+#[test]
+fn deadlines_of_a_boot_are_made_once_even_if_the_wall_clock_stands() {
+    let (rig, mut reconciler) = rig();
+    reconciler.desired(state(3, &[7]), &at(0));
+    let bytes = rig.spool.document(Key::Leases).unwrap().unwrap();
+    let mut book: LeaseBook = serde_json::from_slice(&bytes).unwrap();
+    book.boot_id = Uuid::from_u128(99);
+    let other_boot = (Key::Leases, serde_json::to_vec(&book).unwrap());
+    rig.spool.put_documents(&[other_boot]).unwrap();
+    rig.kernel.lock().unwrap().active = None;
+    let stands = |ms| Now {
+        unix: NOW,
+        ..at(ms)
+    };
+    let (rig, mut reconciler) = restart(rig, stands(0));
+    reconciler.start(&stands(0));
+    let before = rig.last().leases;
+    let (rig, mut reconciler) = restart(rig, stands(HOUR / 2));
+    reconciler.start(&stands(HOUR / 2));
+    assert_eq!(rig.last().leases, before);
 }
 
 #[test]

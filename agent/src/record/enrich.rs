@@ -101,6 +101,13 @@ impl Enricher {
         }
     }
 
+    /// The same with names that somebody else knows.
+    #[must_use]
+    pub fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
     /// Whose events they are.
     pub fn identity(&self) -> &Identity {
         &self.identity

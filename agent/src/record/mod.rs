@@ -10,4 +10,4 @@ mod recorder;
 mod tests;
 
 pub use enrich::{Enriched, Enricher, Identity, unknown_hold};
-pub use recorder::{Recorder, Source};
+pub use recorder::{Quiet, Recorder, Source};

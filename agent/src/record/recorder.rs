@@ -66,8 +66,9 @@ pub struct Recorder<S> {
     pub alive: Arc<AtomicU64>,
 }
 
-#[derive(Default)]
-struct Quiet {
+/// How long nothing came.
+#[derive(Debug, Default)]
+pub struct Quiet {
     looks: u32,
     recorded: [u64; 3],
     malformed: [u64; 3],
@@ -88,24 +89,28 @@ impl<S: Source> Recorder<S> {
                     {
                         batch.push(record);
                     }
-                    quiet.looks = 0;
-                    tokio::task::block_in_place(|| self.take(&batch));
-                    self.look(&mut quiet, false);
+                    tokio::task::block_in_place(|| {
+                        // Mounts come and go, and a batch is short. Without them paths are those inside their file
+                        // systems.
+                        let mounts = Mounts::read().unwrap_or_default();
+                        self.take(&batch, &mut quiet, &mounts, &Now::read());
+                        self.look(&mut quiet, false, &Now::read());
+                    });
                 }
                 Ok(None) => return,
-                Err(_) => tokio::task::block_in_place(|| self.look(&mut quiet, true)),
+                Err(_) => {
+                    tokio::task::block_in_place(|| self.look(&mut quiet, true, &Now::read()));
+                }
             }
         }
     }
 
     /// One batch. Order: stored, then holds are handled, then people are told.
-    fn take(&mut self, batch: &[RawRecord]) {
-        let now = Now::read();
-        // Mounts come and go, and a batch is short. Without them paths are those inside their file systems.
-        let mounts = Mounts::read().unwrap_or_default();
+    pub fn take(&mut self, batch: &[RawRecord], quiet: &mut Quiet, mounts: &Mounts, now: &Now) {
+        quiet.looks = 0;
         let read: Vec<(EventClass, Enriched)> = batch
             .iter()
-            .map(|record| (record.class, self.enricher.enrich(record, &mounts, &now)))
+            .map(|record| (record.class, self.enricher.enrich(record, mounts, now)))
             .collect();
         let entries = read.iter().map(|(class, enriched)| Entry {
             class: *class,
@@ -154,8 +159,7 @@ impl<S: Source> Recorder<S> {
     }
 
     /// Holds the kernel's counters against what was stored.
-    fn look(&mut self, quiet: &mut Quiet, nothing_came: bool) {
-        let now = Now::read();
+    pub fn look(&mut self, quiet: &mut Quiet, nothing_came: bool, now: &Now) {
         let malformed = self.source.malformed();
         for (index, class) in [EventClass::A, EventClass::B, EventClass::C]
             .into_iter()
@@ -172,7 +176,7 @@ impl<S: Source> Recorder<S> {
                     .spool
                     .reconcile(counters.recorded, counters.lost, now.unix);
                 if nothing_came {
-                    self.missing(quiet, counters.recorded, &balance, &now);
+                    self.missing(quiet, counters.recorded, &balance, now);
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot read the kernel's counters"),

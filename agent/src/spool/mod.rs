@@ -12,6 +12,7 @@
 
 mod account;
 mod append;
+mod disk;
 mod hand_out;
 mod journal;
 mod loss;
@@ -24,6 +25,7 @@ mod tests;
 mod waiting;
 
 pub use account::{Account, Balance};
+pub use disk::{Disk, OpenDisk};
 pub use hand_out::Numbered;
 pub use journal::Key;
 pub use loss::Losses;
@@ -167,6 +169,12 @@ impl Spool {
             other => other?,
         };
         Self::with_store(store, Some(Reserve::at(directory)), setup)
+    }
+
+    /// Opens or makes the spool on a disk that is no file.
+    pub fn open_on(disk: OpenDisk, setup: Setup) -> Result<Self, SpoolError> {
+        let store = Store::open_with(Box::new(move || disk::open(disk())))?;
+        Self::with_store(store, None, setup)
     }
 
     fn with_store(

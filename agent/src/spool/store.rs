@@ -19,7 +19,7 @@ pub(super) const DOCUMENTS: TableDefinition<&str, &[u8]> = TableDefinition::new(
 pub(super) const HOLDS: TableDefinition<u64, &[u8]> = TableDefinition::new("holds");
 
 /// Cache of the database: a few batches; the spool is written once and read once.
-const CACHE_BYTES: usize = 8 << 20;
+pub(super) const CACHE_BYTES: usize = 8 << 20;
 
 type Opener = Box<dyn Fn() -> Result<Database, redb::Error> + Send>;
 

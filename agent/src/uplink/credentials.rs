@@ -18,6 +18,8 @@ use crate::{
 
 /// How often the clock is looked at: it may be set while somebody waits.
 const LOOK: Duration = Duration::from_secs(30);
+/// How often a host that has not joined looks whether it has.
+const JOIN_LOOK: Duration = Duration::from_secs(5);
 /// After a renewal that failed: the certificate counts for as long as it had, at the least, when it was due.
 const RETRY: Duration = Duration::from_secs(60);
 /// Within this a fleet asks for new certificates when other authorities count.
@@ -58,7 +60,7 @@ impl Uplink {
         channel: Channel,
     ) -> Result<Infallible, UplinkError> {
         let Some(member) = member else {
-            return std::future::pending().await;
+            return self.joined().await;
         };
         let mut authorities = self.authorities.subscribe();
         loop {
@@ -85,6 +87,16 @@ impl Uplink {
                     );
                     tokio::time::sleep(RETRY).await;
                 }
+            }
+        }
+    }
+
+    /// Waits until this host has joined: the socket of this machine is no more the way then.
+    async fn joined(&self) -> Result<Infallible, UplinkError> {
+        loop {
+            tokio::time::sleep(JOIN_LOOK).await;
+            if self.route.member()?.is_some() {
+                return Err(UplinkError::Renewed);
             }
         }
     }

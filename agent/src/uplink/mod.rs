@@ -8,22 +8,20 @@ mod credentials;
 mod route;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use route::Route;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use prost::Message as _;
 use rand::RngExt as _;
 use stayhand_guardrail::{
-    event::{EventClass, EventKind, LossStage, Lost},
     host::Ack,
     id::{AuthoritiesRevision, HostId},
-    text::safe_cut,
 };
 use stayhand_proto::{
     limits::MESSAGE_BYTES_MAX,
-    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
+    message::FromHost,
     v1::{
         Event, PublishEventsRequest, SyncRequest, host_sync_service_client::HostSyncServiceClient,
     },
@@ -44,7 +42,7 @@ use crate::{
     membership::{AskError, FileError},
     reconcile::Wake,
     record::Identity,
-    spool::{Numbered, Spool, SpoolError},
+    spool::{Spool, SpoolError},
 };
 
 /// First wait after a failure.
@@ -55,8 +53,6 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How often this end proves itself.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Characters of one problem in a heartbeat.
-const PROBLEM_CHARS_MAX: usize = 400;
 /// How often the spool is looked at without being told to.
 const SPOOL_LOOK: Duration = Duration::from_secs(2);
 /// Messages that wait to be sent: each is small, and the stream is otherwise idle.
@@ -223,7 +219,7 @@ impl Uplink {
     ) -> Result<Infallible, UplinkError> {
         let (outgoing, messages) = mpsc::channel::<SyncRequest>(OUTGOING_MAX);
         let (mut acks, mut holds) = (self.acks.clone(), self.board.watch());
-        send(&outgoing, FromHost::Hello(self.hello())).await?;
+        send(&outgoing, self.hello()).await?;
         let mut incoming = client
             .sync(ReceiverStream::new(messages))
             .await?
@@ -241,7 +237,7 @@ impl Uplink {
                 received = incoming.message() => {
                     let response = received?.ok_or(UplinkError::Closed)?;
                     silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_MAX);
-                    self.received(response.try_into()?)?;
+                    self.received(response.try_into()?, Now::read())?;
                 }
                 changed = acks.changed() => {
                     changed.map_err(|_| UplinkError::Ending)?;
@@ -256,63 +252,9 @@ impl Uplink {
                     shown = self.send_holds(&outgoing, shown).await?;
                 }
                 _ = heartbeat.tick() => {
-                    let (events_lost, health) = (self.spool.stats().lost, Some(self.state()));
-                    send(&outgoing, FromHost::Heartbeat { events_lost, health }).await?;
+                    send(&outgoing, self.heartbeat()).await?;
                 }
                 () = &mut silence => return Err(UplinkError::Silence),
-            }
-        }
-    }
-
-    fn state(&self) -> HostHealth {
-        let now = self.health.now();
-        let hooks = self.health.facts().hooks.iter().map(|(hook, _)| hook);
-        let problems = now.problems.values();
-        HostHealth {
-            hooks: hooks
-                .filter(|hook| !now.hooks_gone.contains(hook))
-                .cloned()
-                .collect(),
-            hooks_gone: now.hooks_gone.clone(),
-            // The wire's bound on one text is far above; a long list belongs on the host's own `doctor`.
-            problems: problems
-                .map(|problem| safe_cut(problem.as_bytes(), PROBLEM_CHARS_MAX))
-                .collect(),
-        }
-    }
-
-    fn hello(&self) -> Hello {
-        let facts = self.health.facts();
-        Hello {
-            agent_version: facts.version.clone(),
-            kernel_release: facts.kernel_release.clone(),
-            boot_id: facts.boot_id,
-            hooks: self.state().hooks,
-            enforced_generation: self.health.now().generation,
-            labels: facts.labels.clone(),
-            floor: facts.floor.clone(),
-            watches_shadows: true,
-        }
-    }
-
-    fn received(&self, response: ToHost) -> Result<(), UplinkError> {
-        let now = Now::read();
-        self.health.change(|health| {
-            if !health.control_connected {
-                tracing::info!("connected to the control plane");
-            }
-            health.control_connected = true;
-            health.control_seen = Some(now.unix);
-        });
-        self.note(None);
-        match response.message {
-            ToHostMessage::State(state) => self
-                .wakes
-                .send(Wake::State(Box::new(state), now))
-                .map_err(|_| UplinkError::Ending),
-            ToHostMessage::Bookmark { authorities, .. } => {
-                self.authorities.send_replace(authorities);
-                Ok(())
             }
         }
     }
@@ -323,9 +265,9 @@ impl Uplink {
         outgoing: &mpsc::Sender<SyncRequest>,
         version: u64,
     ) -> Result<u64, UplinkError> {
-        let (now, changed) = self.board.changed_since(version);
+        let (now, changed) = self.holds_after(version);
         for hold in changed {
-            send(outgoing, FromHost::Hold(Box::new(hold))).await?;
+            send(outgoing, hold).await?;
         }
         Ok(now)
     }
@@ -373,7 +315,7 @@ impl Uplink {
         mut client: HostSyncServiceClient<Channel>,
         messages: mpsc::Receiver<PublishEventsRequest>,
     ) -> Result<Infallible, UplinkError> {
-        let epoch = self.spool.epoch().to_string();
+        let epoch = self.epoch();
         let mut incoming = client
             .publish_events(ReceiverStream::new(messages))
             .await?
@@ -394,27 +336,11 @@ impl Uplink {
         Err(UplinkError::Closed)
     }
 
-    /// A stored event with its number. In the place of one that cannot be read any more the loss is told.
-    fn numbered(&self, one: &Numbered) -> Event {
-        let mut event = Event::decode(one.payload.as_slice()).unwrap_or_else(|_| {
-            let since = Now::read().unix;
-            let (class, stage) = (EventClass::A, LossStage::Decode);
-            let lost = Lost {
-                class,
-                count: 1,
-                stage,
-                since,
-            };
-            self.identity.event(since, EventKind::Lost(lost)).into()
-        });
-        event.sequence = one.sequence;
-        event
-    }
-
     async fn batch(&self, after: u64) -> Result<Vec<Event>, UplinkError> {
         let spool = Arc::clone(&self.spool);
-        let batch = blocking(move || spool.hand_out(after, Now::read().unix)).await?;
-        Ok(batch.into_iter().map(|one| self.numbered(&one)).collect())
+        let now = Now::read().unix;
+        let batch = blocking(move || spool.hand_out(after, now)).await?;
+        Ok(self.numbered(&batch, now))
     }
 }
 

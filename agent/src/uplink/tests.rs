@@ -21,6 +21,8 @@ use tokio::{net::UnixListener, task::JoinHandle};
 use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
+use stayhand_proto::message::{ToHost, ToHostMessage};
+
 use super::*;
 use crate::{
     health::Facts,
@@ -316,7 +318,7 @@ async fn a_new_connection_is_told_every_hold_and_the_last_word_on_the_state() {
         |said: &FromHost| matches!(said, FromHost::Ack(ack) if ack.generation == Generation(4));
     until("the acknowledgement", || rig.said(enforced)).await;
     rig.health
-        .change(|health| health.generation = Generation(4));
+        .change(|health| (health.generation, health.kept) = (Generation(5), Generation(4)));
     rig.hang_up();
     rig.control.0.said.lock().unwrap().clear();
     rig.serve();
@@ -328,6 +330,7 @@ async fn a_new_connection_is_told_every_hold_and_the_last_word_on_the_state() {
     let FromHost::Hello(hello) = &said[0] else {
         panic!("the first word is {:?}", said[0])
     };
+    // The kernel has 5, and a boot would take it back.
     assert_eq!(hello.enforced_generation, Generation(4));
 }
 

@@ -9,7 +9,6 @@ use super::status;
 use crate::{
     app::App,
     authz::Action,
-    clock,
     identity::{HostPeer, Identifier, Peer, PeerProcess},
     names::Names,
     operator::{HostAgent, Operator, Operators, authorize, authorize_agent, authorize_member},
@@ -72,7 +71,7 @@ impl Gate {
     async fn member(&self, peer: &HostPeer) -> Result<HostAgent, Status> {
         let standing = self.app.certificate_standing(&peer.certificate).await;
         let standing = standing.map_err(|error| status::of(&error))?;
-        authorize_member(&peer.certificate, standing, clock::now()).map_err(|refusal| {
+        authorize_member(&peer.certificate, standing, self.app.now()).map_err(|refusal| {
             tracing::warn!(address = %peer.address, serial = %peer.certificate.serial, %refusal, "refused");
             status::not_accepted(&refusal)
         })

@@ -18,8 +18,11 @@ mod publish_events;
 mod status;
 mod stream;
 mod sync;
+mod sync_session;
 
 pub use gate::Gate;
+pub use publish_events::take as take_events;
+pub use sync_session::{Change, SyncSession};
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stayhand_guardrail::{
     event::{Event, EventClass, LossStage, Lost},
     id::HostId,
+    time::UnixMs,
 };
 use stayhand_proto::{
     convert::Invalid,
@@ -16,7 +17,6 @@ use tonic::{Status, Streaming};
 use super::{pace::Pace, status, stream::Outbox};
 use crate::{
     app::{App, Error, Through},
-    clock,
     limits::{HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND},
     operator::HostAgent,
 };
@@ -29,30 +29,43 @@ pub(super) async fn publish(
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
     let mut pace = Pace::new(HOST_BATCHES_PER_SECOND, HOST_BATCHES_BURST);
-    while let Some(PublishEventsRequest { events }) = inbound.message().await? {
+    while let Some(request) = inbound.message().await? {
         pace.next().await;
-        let batch: Result<Vec<Event>, Invalid> = events
-            .into_iter()
-            .map(|wire| read(wire, agent.host()))
-            .collect();
-        let batch = batch.map_err(|invalid| failed(invalid.into()))?;
-        for Through { epoch, seq } in app.store_events(&agent, batch).await.map_err(failed)? {
-            let acknowledged = PublishEventsResponse {
-                epoch: epoch.to_string(),
-                acknowledged_through: seq.0,
-            };
+        for acknowledged in take(&app, &agent, request).await.map_err(failed)? {
             outbox.send(acknowledged).await?;
         }
     }
     Ok(())
 }
 
+/// Stores one batch; what to acknowledge.
+pub async fn take(
+    app: &App,
+    agent: &HostAgent,
+    PublishEventsRequest { events }: PublishEventsRequest,
+) -> Result<Vec<PublishEventsResponse>, Error> {
+    let now = app.now();
+    let batch: Result<Vec<Event>, Invalid> = events
+        .into_iter()
+        .map(|wire| read(wire, agent.host(), now))
+        .collect();
+    let acknowledged = app.store_events(agent, batch?).await?;
+    let acknowledged =
+        acknowledged
+            .into_iter()
+            .map(|Through { epoch, seq }| PublishEventsResponse {
+                epoch: epoch.to_string(),
+                acknowledged_through: seq.0,
+            });
+    Ok(acknowledged.collect())
+}
+
 /// Reads an event. One that cannot be read becomes a counted loss under the same number: refusing it would keep
 /// every later event in the host's spool for ever. Only without a number there is nothing to be counted.
-fn read(mut wire: v1::Event, host: &HostId) -> Result<Event, Invalid> {
+fn read(mut wire: v1::Event, host: &HostId, now: UnixMs) -> Result<Event, Invalid> {
     wire.host = host.to_string();
     let envelope = v1::Event {
-        kind: Some(loss()),
+        kind: Some(loss(now)),
         ..envelope(&wire)
     };
     Event::try_from(wire).or_else(|invalid| {
@@ -82,12 +95,12 @@ fn envelope(wire: &v1::Event) -> v1::Event {
 }
 
 /// Of the class that must not be lost, because nobody can tell.
-fn loss() -> v1::event::Kind {
+fn loss(now: UnixMs) -> v1::event::Kind {
     let lost = Lost {
         class: EventClass::A,
         count: 1,
         stage: LossStage::Decode,
-        since: clock::now(),
+        since: now,
     };
     v1::event::Kind::Lost(lost.into())
 }

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use stayhand_guardrail::id::Generation;
 use stayhand_proto::{
-    message::{FromHost, Hello, ToHost, ToHostMessage},
+    message::{FromHost, Hello},
     v1::{
         PublishEventsRequest, PublishEventsResponse, SyncRequest, SyncResponse,
         host_sync_service_server::HostSyncService,
@@ -18,10 +17,10 @@ use super::{
     pace::Pace,
     status,
     stream::{Answers, Outbox},
+    sync_session::{Change, SyncSession},
 };
 use crate::{
     app::{App, Error},
-    clock,
     limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT, HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND},
     operator::HostAgent,
 };
@@ -61,30 +60,30 @@ async fn sync(
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
     let hello = hello(&mut inbound).await?;
-    // ORDER: listen before the state is read, so that no change falls between.
-    let mut signal = app.store().signals().host(agent.host());
-    let mut session = app.hello(&agent, &hello).await.map_err(failed)?;
+    let mut session = SyncSession::open(app, agent, &hello)
+        .await
+        .map_err(failed)?;
     let mut pace = Pace::new(HOST_MESSAGES_PER_SECOND, HOST_MESSAGES_BURST);
     let mut bookmark = tokio::time::interval(BOOKMARK_INTERVAL);
-    let mut sent = hello.enforced_generation;
     loop {
-        if let Some(state) = app.state_for(&agent, sent).await.map_err(failed)? {
-            sent = state.generation;
-            say(&outbox, ToHostMessage::State(state)).await?;
+        if let Some(state) = session.next_state().await.map_err(failed)? {
+            outbox.send(state).await?;
         }
         tokio::select! {
             message = inbound.message() => match message? {
                 Some(wire) => {
                     pace.next().await;
-                    take(&app, &agent, wire).await.map_err(failed)?;
+                    session.take(wire).await.map_err(failed)?;
                 }
                 None => return Ok(()),
             },
-            Ok(()) = signal.changed() => {}
-            _ = bookmark.tick() => say(&outbox, nothing_new(&app, sent)).await?,
-            () = session.taken_over() => {
-                return Err(Status::aborted("a newer stream of the same host has taken over"));
-            }
+            change = session.changed() => match change {
+                Change::Published => {}
+                Change::TakenOver => {
+                    return Err(Status::aborted("a newer stream of the same host has taken over"));
+                }
+            },
+            _ = bookmark.tick() => outbox.send(session.bookmark()).await?,
         }
     }
 }
@@ -99,45 +98,4 @@ async fn hello(inbound: &mut Streaming<SyncRequest>) -> Result<Hello, Status> {
         )),
         Some(Err(invalid)) => Err(status::of(&invalid.into())),
     }
-}
-
-/// Takes in one message. One that cannot be read is logged and passed over: closing the stream for it would keep
-/// revocations from the host for as long as its agent repeats it.
-async fn take(app: &App, agent: &HostAgent, wire: SyncRequest) -> Result<(), Error> {
-    match FromHost::try_from(wire) {
-        Ok(FromHost::Ack(ack)) => app.acknowledge(agent, ack).await,
-        Ok(FromHost::Hold(hold)) => app.report_hold(agent, *hold).await,
-        Ok(FromHost::Heartbeat {
-            events_lost,
-            health,
-        }) => app.heartbeat(agent, events_lost, health).await,
-        Ok(FromHost::Hello(_)) => {
-            tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");
-            Ok(())
-        }
-        Err(invalid) => {
-            tracing::error!(host = %agent.host(), %invalid, "a host's message cannot be read");
-            Ok(())
-        }
-    }
-}
-
-fn nothing_new(app: &App, sent: Generation) -> ToHostMessage {
-    ToHostMessage::Bookmark {
-        generation: sent,
-        authorities: app.authorities_revision(),
-    }
-}
-
-/// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
-async fn say(outbox: &Outbox<SyncResponse>, message: ToHostMessage) -> Result<(), Status> {
-    outbox
-        .send(
-            ToHost {
-                server_time: clock::now(),
-                message,
-            }
-            .into(),
-        )
-        .await
 }

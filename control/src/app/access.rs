@@ -19,7 +19,6 @@ use stayhand_guardrail::{
 use super::{App, Error, PolicySet};
 use crate::{
     authz::{Action, Asked, Denied, GrantResource, Resource, RuleResource, withhold},
-    clock,
     operator::Operator,
     store::{Stored, StoredHost},
 };
@@ -79,7 +78,6 @@ impl App {
         self.ask(operator, action, resource, own).is_ok()
     }
 
-    #[expect(clippy::unused_self, reason = "the time is the use cases'")]
     fn ask(
         &self,
         operator: &Operator,
@@ -92,7 +90,7 @@ impl App {
             resource,
             own,
         };
-        operator.may(&asked, clock::now())
+        operator.may(&asked, self.now())
     }
 
     /// A host, whether it has ever connected or not.

@@ -10,7 +10,6 @@ use stayhand_guardrail::{
 
 use super::{App, Error, policies::blocking};
 use crate::{
-    clock,
     operator::Operator,
     people::{Directory, PeopleError},
 };
@@ -40,7 +39,7 @@ impl App {
         });
         Ok(found.await?.map(|(plan, sensitivity)| OfRule {
             approval: plan.map_or(Approval::Operators, |plan| {
-                Approval::Plan(Progress::new(plan, clock::now()))
+                Approval::Plan(Progress::new(plan, self.now()))
             }),
             sensitivity,
         }))

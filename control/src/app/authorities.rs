@@ -14,7 +14,6 @@ use super::{App, Error, ids};
 use crate::{
     authority::AuthorityError,
     authz::{Action, Resource},
-    clock,
     limits::AUTHORITIES_MAX,
     operator::Operator,
     store::Write,
@@ -65,7 +64,7 @@ impl App {
     ) -> Result<SeenAuthority, Error> {
         self.allows(operator, Action::HostAdminister, &Resource::Control)?;
         ids::reason(&reason)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let standing = write.authorities().await?;
         if standing.len() >= AUTHORITIES_MAX {
@@ -95,7 +94,7 @@ impl App {
     ) -> Result<Vec<HostId>, Error> {
         self.allows(operator, Action::HostAdminister, &Resource::Control)?;
         ids::reason(&reason)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let standing = write.authorities().await?;
         if standing.iter().all(|one| one.number != number) {
@@ -146,7 +145,7 @@ impl App {
     /// All of them, oldest first.
     pub async fn authority_list(&self, operator: &Operator) -> Result<Vec<SeenAuthority>, Error> {
         self.allows(operator, Action::HostList, &Resource::Control)?;
-        self.seen_authorities(clock::now()).await
+        self.seen_authorities(self.now()).await
     }
 
     async fn seen_authorities(&self, now: UnixMs) -> Result<Vec<SeenAuthority>, Error> {

@@ -93,7 +93,7 @@ impl App {
         }
         // Only here: one that is sent again counts once.
         if let Some(decision) = decision {
-            rollouts::count(write, &host, &decision).await?;
+            rollouts::count(write, &host, &decision, self.now()).await?;
         }
         if let Some((id, fact)) = outcome
             && let Some(stored) = write
@@ -102,7 +102,7 @@ impl App {
                 .filter(|stored| stored.hold.host == host)
         {
             if let Some(fact) = fact {
-                holds::happened(write, stored.hold, fact).await?;
+                holds::happened(write, stored.hold, fact, self.now()).await?;
             }
             write.drop_answer(id).await?;
         }

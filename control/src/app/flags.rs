@@ -10,7 +10,6 @@ use stayhand_guardrail::{
 use super::{App, Error, ids};
 use crate::{
     authz::{Action, Resource},
-    clock,
     operator::Operator,
     store::StoredFlag,
 };
@@ -32,7 +31,7 @@ impl App {
             return Err(Error::field("ttl", problem));
         }
         let mut write = self.store().begin().await?;
-        let now = clock::now();
+        let now = self.now();
         let standing = write.drop_ended_flags(now).await?;
         if standing.len() >= FLAGS_MAX && standing.iter().all(|one| one.name != name) {
             return Err(Error::TooManyFlags(FLAGS_MAX));
@@ -62,7 +61,7 @@ impl App {
         self.allows(operator, Action::FlagClear, &resource)?;
         ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
-        let now = clock::now();
+        let now = self.now();
         let standing = write.drop_ended_flags(now).await?;
         if standing.iter().all(|one| one.name != flag) {
             return Err(Error::UnknownFlag(flag));
@@ -83,6 +82,6 @@ impl App {
     /// Flags that are set, by name.
     pub async fn flag_list(&self, operator: &Operator) -> Result<Vec<StoredFlag>, Error> {
         self.allows(operator, Action::FlagList, &Resource::Control)?;
-        Ok(self.store().flags(clock::now()).await?)
+        Ok(self.store().flags(self.now()).await?)
     }
 }

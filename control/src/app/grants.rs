@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
-    clock,
     limits::ENDINGS_PER_TICK,
     operator::Operator,
     store::{GrantFilter, StoredGrant, Write},
@@ -102,7 +101,7 @@ impl App {
         if let Some(before) = before {
             return self.grant_view(before).await;
         }
-        let now = clock::now();
+        let now = self.now();
         // Again: here nothing of it can change before the grant is there.
         let set = self.standing(&mut write).await?;
         (spec.profile, spec.permissions) = create.carried(&set)?;
@@ -174,7 +173,7 @@ impl App {
         let (profile, permissions) = create.carried(&set)?;
         permissions::guarded(&set, user, &self.names.groups(user).await, &permissions)?;
         Ok(IssueSpec {
-            id: GrantId(Uuid::new_v4()),
+            id: GrantId(self.outside.id()),
             user: user.clone(),
             permissions,
             profile,
@@ -213,7 +212,7 @@ impl App {
             by: operator.user().clone(),
             reason,
         };
-        let now = clock::now();
+        let now = self.now();
         self.move_on(&mut write, grant.step(fact, now)?, now)
             .await?;
         write.commit().await?;
@@ -223,7 +222,7 @@ impl App {
 
     /// Ends grants whose time box closed. The hosts' kernels did so by themselves.
     pub(super) async fn end_grants(&self) -> Result<(), Error> {
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         for StoredGrant { grant, .. } in write.overdue_grants(now, ENDINGS_PER_TICK).await? {
             let id = grant.id;

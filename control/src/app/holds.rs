@@ -12,7 +12,6 @@ use stayhand_guardrail::{
 use super::{App, Error, SeenHold, ids};
 use crate::{
     authz::{Action, Resource},
-    clock,
     limits::{ENDINGS_PER_TICK, HOLD_GRACE, HOLDS_PER_HOST_MAX},
     operator::{HostAgent, Operator},
     store::{StoredHold, Write},
@@ -49,7 +48,7 @@ impl App {
         let labels = self.labels([&hold.host].into_iter()).await?;
         // The rules hear of it all the same: they are no worse a guard should the one above ever go.
         self.allows_of(operator, action, &labels.hold(&hold), own)?;
-        let now = clock::now();
+        let now = self.now();
         if let Some(lapse) = hold.lapse(now).filter(|_| now < hold.expire_time) {
             // Nobody had looked yet: whoever is too late finds it as it is from now on.
             lapsed(&mut write, hold, now).await?;
@@ -113,7 +112,7 @@ impl App {
             Some(StoredHold { hold, .. }) => {
                 let id = hold.id;
                 if let Some(fact) = fact(&reported.state) {
-                    happened(&mut write, hold, fact).await?;
+                    happened(&mut write, hold, fact, self.now()).await?;
                 }
                 // A refusal or a late answer, too: the host is through with it.
                 if reported.state.is_over() {
@@ -127,7 +126,7 @@ impl App {
 
     /// Refuses what is held where a stage of the approval was not complete in its time.
     pub(super) async fn lapse_holds(&self) -> Result<(), Error> {
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         for StoredHold { hold, .. } in write.lapsed_holds(now, ENDINGS_PER_TICK).await? {
             lapsed(&mut write, hold, now).await?;
@@ -138,11 +137,11 @@ impl App {
 
     /// Times out holds of which no host said anything: the host is away, and its kernel refuses by itself.
     pub(super) async fn time_out_holds(&self) -> Result<(), Error> {
-        let now = clock::now();
+        let now = self.now();
         let before = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
         let mut write = self.store().begin().await?;
         for StoredHold { hold, .. } in write.overdue_holds(before, ENDINGS_PER_TICK).await? {
-            happened(&mut write, hold, Fact::Deadline).await?;
+            happened(&mut write, hold, Fact::Deadline, now).await?;
         }
         write.commit().await?;
         Ok(())
@@ -225,11 +224,16 @@ fn fact(reported: &HoldState) -> Option<Fact> {
 
 /// Lets what a host's kernel did happen here, too. The same fact can come twice, on the stream and as an event;
 /// what cannot be is logged and changes nothing.
-pub(super) async fn happened(write: &mut Write<'_>, hold: Hold, fact: Fact) -> Result<(), Error> {
+pub(super) async fn happened(
+    write: &mut Write<'_>,
+    hold: Hold,
+    fact: Fact,
+    now: UnixMs,
+) -> Result<(), Error> {
     // The kernel's word on its own deadline stands, whatever the two clocks say.
     let now = match fact {
-        Fact::Deadline => clock::now().max(hold.expire_time),
-        _ => clock::now(),
+        Fact::Deadline => now.max(hold.expire_time),
+        _ => now,
     };
     match hold.step(fact, now) {
         Ok(step) => carry_out(write, step, now).await.map(|_| ()),

@@ -7,6 +7,7 @@ use stayhand_guardrail::{
     host::{Ack, HostState, Phase},
     id::{Generation, HostId},
     text::safe_cut,
+    time::UnixMs,
 };
 use stayhand_proto::{
     message::{Hello, HostHealth},
@@ -16,7 +17,6 @@ use stayhand_proto::{
 use super::{App, Error, Session, access::host_resource, holds, view};
 use crate::{
     authz::{Action, Resource},
-    clock,
     limits::{GENERATION_LEAP_MAX, REASON_CHARS_MAX, REASONS_MAX},
     operator::{HostAgent, Operator},
     store::{StoredHold, StoredMember, Write},
@@ -41,10 +41,10 @@ impl App {
             .as_ref()
             .is_some_and(|(_, boot_id)| *boot_id != hello.boot_id.to_string())
         {
-            rebooted(&mut write, host).await?;
+            rebooted(&mut write, host, self.now()).await?;
         }
         let traits = write.host_traits(host).await?;
-        write.put_host(host, hello, clock::now()).await?;
+        write.put_host(host, hello, self.now()).await?;
         // Another host than before, as far as roll-outs are concerned.
         let changed = traits.is_some_and(|(labels, watches)| {
             labels != hello.labels || watches != hello.watches_shadows
@@ -78,7 +78,7 @@ impl App {
             tracing::warn!(host = %agent.host(), generation = %ack.generation, ?reasons, "host rejected a generation");
         }
         let mut write = self.store().begin().await?;
-        write.acknowledge(agent.host(), &ack, clock::now()).await?;
+        write.acknowledge(agent.host(), &ack, self.now()).await?;
         write.commit().await?;
         Ok(())
     }
@@ -98,7 +98,7 @@ impl App {
         }
         let mut write = self.store().begin().await?;
         write
-            .seen(agent.host(), events_lost, health.as_ref(), clock::now())
+            .seen(agent.host(), events_lost, health.as_ref(), self.now())
             .await?;
         write.commit().await?;
         Ok(())
@@ -112,7 +112,7 @@ impl App {
     ) -> Result<Option<HostState>, Error> {
         match self.store().desired(agent.host()).await? {
             Some(desired) if desired != sent => {
-                let state = self.store().host_state(agent.host(), clock::now()).await?;
+                let state = self.store().host_state(agent.host(), self.now()).await?;
                 // Never a lower one than before, whatever the store says.
                 Ok(state.filter(|state| state.generation > sent))
             }
@@ -153,9 +153,9 @@ impl App {
 }
 
 /// Processes of an earlier boot are gone, and so are their holds.
-async fn rebooted(write: &mut Write<'_>, host: &HostId) -> Result<(), Error> {
+async fn rebooted(write: &mut Write<'_>, host: &HostId, now: UnixMs) -> Result<(), Error> {
     for StoredHold { hold, .. } in write.open_holds(host).await? {
-        holds::happened(write, hold, Fact::ProcessGone).await?;
+        holds::happened(write, hold, Fact::ProcessGone, now).await?;
     }
     write.drop_answers(host).await?;
     Ok(())

@@ -10,7 +10,6 @@ use stayhand_transport::{JoinToken, Secret};
 use super::{App, Error};
 use crate::{
     authz::{Action, Resource},
-    clock,
     limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX, JOIN_TOKENS_MAX},
     operator::Operator,
     store::StoredToken,
@@ -97,7 +96,7 @@ impl App {
                 "says of one host that it may join anew: name it (--host)",
             ));
         }
-        let now = clock::now();
+        let now = self.now();
         let token = JoinToken {
             pin: self.membership.authority.chain().issuing()?.pin(),
             // Never 0, which is no id.
@@ -135,7 +134,7 @@ impl App {
     /// Those that are worth something.
     pub async fn token_list(&self, operator: &Operator) -> Result<Vec<StoredToken>, Error> {
         self.allows(operator, Action::HostList, &Resource::Control)?;
-        Ok(self.store().tokens(clock::now()).await?)
+        Ok(self.store().tokens(self.now()).await?)
     }
 
     /// Takes one away. Hosts that joined with it are not touched.
@@ -145,7 +144,7 @@ impl App {
         id: JoinTokenId,
     ) -> Result<StoredToken, Error> {
         self.allows(operator, Action::HostAdminister, &Resource::Control)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let live = write.live_tokens(now).await?;
         let token = live.into_iter().find(|token| token.id == id);

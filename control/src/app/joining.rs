@@ -11,7 +11,6 @@ use stayhand_transport::{EXPORTER_BYTES, Occasion, Proof, ProofError, Secret};
 use super::{App, Error, members::Certified};
 use crate::{
     authority::{Request, RequestError},
-    clock,
     limits::{JOIN_REFUSAL_PAUSE, RECOVERY_PAUSE},
     store::{StoredMember, StoredToken, Write},
 };
@@ -110,7 +109,7 @@ impl App {
             .ok_or(NotAdmitted::UnknownToken)?;
         let request = Request::read(&joining.request).map_err(NotAdmitted::from)?;
         proved(&joining, Occasion::Join, &shown.bound_key).map_err(NotAdmitted::Proof)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let token = write.token(shown.token).await?;
         let token = token.ok_or(NotAdmitted::UnknownToken)?;
@@ -191,7 +190,7 @@ impl App {
         let known = known.ok_or(NotAdmitted::NotBound)?;
         proved(&joining, Occasion::Recover, &known.bound_key).map_err(|_| NotAdmitted::NotBound)?;
         let request = Request::read(&joining.request).map_err(NotAdmitted::from)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let member = write.member(host).await?.ok_or(NotAdmitted::NotBound)?;
         // It may have joined anew since, with another key.

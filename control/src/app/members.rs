@@ -13,7 +13,6 @@ use super::{App, Error, NotAdmitted, ids, view};
 use crate::{
     authority::Request,
     authz::Action,
-    clock,
     limits::{CERTIFICATES_PER_HOST_MAX, TOKEN_MEMORY},
     operator::{HostAgent, Operator},
     store::{Revoked, Standing, StoredCertificate, StoredMember, Write},
@@ -64,7 +63,7 @@ impl App {
     /// Gives a host another certificate.
     pub async fn renew(&self, agent: &HostAgent, request: &[u8]) -> Result<Certified, Error> {
         let request = Request::read(request).map_err(NotAdmitted::from)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         // It may have been revoked since its connection was looked at.
         let member = write.member(agent.host()).await?;
@@ -92,7 +91,7 @@ impl App {
         let resource = self.named_host(&host).await?;
         self.allows(operator, Action::HostAdminister, &resource)?;
         ids::reason(&reason)?;
-        let now = clock::now();
+        let now = self.now();
         let mut write = self.store().begin().await?;
         let member = write.member(&host).await?;
         let member = member.ok_or_else(|| NotCertified::NotAMember(host.clone()))?;

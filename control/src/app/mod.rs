@@ -41,14 +41,23 @@ pub use presence::Session;
 pub use profiles::AskedProfile;
 pub use removal::{RemovePolicy, Removed};
 pub use rollouts::RolloutChange;
-pub use ticker::tick_until;
+pub use ticker::{Ticker, tick_until};
 pub use together::PolicySet;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use stayhand_guardrail::{approval::Plan, time::DurationMs};
+use stayhand_guardrail::{
+    approval::Plan,
+    time::{DurationMs, UnixMs},
+};
 
-use crate::{authority::Authority, names::Names, people::People, store::Store};
+use crate::{
+    authority::Authority,
+    clock::{Machine, Outside},
+    names::Names,
+    people::People,
+    store::Store,
+};
 use presence::Presence;
 
 /// How hosts over the network are let in.
@@ -70,6 +79,7 @@ pub struct App {
     membership: Membership,
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
+    outside: Arc<dyn Outside>,
 }
 
 impl App {
@@ -89,9 +99,22 @@ impl App {
             membership,
             policies: RwLock::default(),
             presence: Presence::default(),
+            outside: Arc::new(Machine),
         };
         app.reload_policies().await?;
         Ok(app)
+    }
+
+    /// The same with another clock and other ids than this machine's.
+    #[must_use]
+    pub fn with_outside(mut self, outside: Arc<dyn Outside>) -> Self {
+        self.outside = outside;
+        self
+    }
+
+    /// The wall clock as this control plane has it.
+    pub fn now(&self) -> UnixMs {
+        self.outside.now()
     }
 
     /// The store, for reading and for waiting on changes.

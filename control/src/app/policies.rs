@@ -14,6 +14,7 @@ use stayhand_guardrail::{
     proposal::Proposal,
     rollout::{Plan, Rollout, State},
     text::safe,
+    time::UnixMs,
 };
 use stayhand_proto::view::PolicyView;
 
@@ -24,7 +25,6 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
-    clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -86,8 +86,8 @@ impl App {
         let open = write.open_rollout(&parsed.name).await?;
         let open = match (open, stop_reason) {
             (Some(running), Some(reason)) if running.is_running() => {
-                let step = running.stop(operator.user(), &reason, clock::now())?;
-                Some(rollouts::carry_out(&mut write, step, clock::now()).await?)
+                let step = running.stop(operator.user(), &reason, self.now())?;
+                Some(rollouts::carry_out(&mut write, step, self.now()).await?)
             }
             (open, _) => open,
         };
@@ -104,7 +104,7 @@ impl App {
         if let Some(open) = &open {
             self.may_replace(open, same.is_some())?;
         }
-        let granted = takes_nothing_in_use(&mut write, &parsed).await?;
+        let granted = takes_nothing_in_use(&mut write, &parsed, self.now()).await?;
         let revision = before.map_or(Revision(0), |before| before.revision).next();
         let name = parsed.name.clone();
         let candidate = Candidate {
@@ -122,7 +122,7 @@ impl App {
             revision,
             source,
             applied_by: user,
-            create_time: clock::now(),
+            create_time: self.now(),
             generation: write.generation().await?.next(),
         };
         if validate_only {
@@ -381,8 +381,9 @@ pub(super) fn check_etag(
 pub(super) async fn takes_nothing_in_use(
     write: &mut Write<'_>,
     policy: &Policy,
+    now: UnixMs,
 ) -> Result<BTreeSet<PermissionRef>, Error> {
-    let live = write.live_grants(clock::now()).await?;
+    let live = write.live_grants(now).await?;
     let carried = live.iter().filter(|one| one.grant.profile.is_none());
     let mut carried = carried.flat_map(|one| &one.grant.permissions);
     let gone = |one: &&PermissionRef| {

@@ -40,6 +40,13 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether one has.
+    pub fn is_taken_over(&mut self) -> bool {
+        self.taken_over.try_recv() != Err(oneshot::error::TryRecvError::Empty)
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
         self.app.leave(&self.host, self.number);

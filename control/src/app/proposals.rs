@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
-    clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -90,7 +89,7 @@ impl App {
         };
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
-        let now = clock::now();
+        let now = self.now();
         let step = proposal.approve(&approving.reviewer, &reason, now);
         let step = step.map_err(|illegal| approving.refusal(illegal))?;
         self.allows_answer(operator, Action::PolicyApprove, &waiting, wanted.as_ref())?;
@@ -114,7 +113,7 @@ impl App {
         }
         let plan = proposal.rollout.clone();
         if let Some(policy) = policy {
-            let granted = takes_nothing_in_use(&mut write, &policy).await?;
+            let granted = takes_nothing_in_use(&mut write, &policy, now).await?;
             let candidate = Candidate {
                 new: Versioned { revision, policy },
                 bytes: proposal.source.len(),
@@ -122,7 +121,7 @@ impl App {
             };
             together::check(write.in_force().await?, candidate, granted).await?;
         } else {
-            removal::takes_nothing_in_use(&mut write, &proposal.policy).await?;
+            removal::takes_nothing_in_use(&mut write, &proposal.policy, now).await?;
         }
         let stored = StoredPolicy {
             name: proposal.policy.clone(),
@@ -154,7 +153,7 @@ impl App {
         self.allows_answer(operator, Action::PolicyRefuse, &waiting, wanted.as_ref())?;
         let mut write = self.store().begin().await?;
         let proposal = found(write.proposal(id).await?, id)?;
-        let now = clock::now();
+        let now = self.now();
         let step = proposal.refuse(operator.user(), &reason, now)?;
         write.audit_policy(step.record, now).await?;
         write.update_proposal(&step.proposal).await?;
@@ -167,7 +166,7 @@ impl App {
         let proposal = found(self.store().proposal(id).await?, id)?;
         let wanted = wanted(&proposal).await?;
         self.allows_answer(operator, Action::PolicyRead, &proposal, wanted.as_ref())?;
-        Ok(proposal.at(clock::now()))
+        Ok(proposal.at(self.now()))
     }
 
     /// Whether rules let somebody do this to a proposal, which may be their own.
@@ -193,7 +192,7 @@ impl App {
         max: u32,
     ) -> Result<Vec<(ProposalId, Option<Proposal>)>, Error> {
         self.allows(operator, Action::PolicyList, &Resource::Control)?;
-        let now = clock::now();
+        let now = self.now();
         let found = self.store().proposals(show_ended, before, now, max).await?;
         let short = found.into_iter().map(|one| {
             let short = self.shows_policy(operator, &one.policy).then(|| Proposal {

@@ -5,13 +5,13 @@
 use stayhand_guardrail::{
     id::{GrantId, PolicyName, UserName},
     proposal::Proposal,
+    time::UnixMs,
 };
 use stayhand_proto::view::PolicyView;
 
 use super::{App, Error, ids, policies::check_etag, view};
 use crate::{
     authz::Action,
-    clock,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -67,13 +67,13 @@ impl App {
         if let Some(open) = write.open_rollout(&name).await? {
             self.may_replace(&open, false)?;
         }
-        takes_nothing_in_use(&mut write, &name).await?;
+        takes_nothing_in_use(&mut write, &name, self.now()).await?;
         let stored = StoredPolicy {
             revision: before.revision.next(),
             name,
             source: String::new(),
             applied_by: operator.user().clone(),
-            create_time: clock::now(),
+            create_time: self.now(),
             generation: write.generation().await?.next(),
         };
         if validate_only {
@@ -96,8 +96,8 @@ impl App {
 pub(super) async fn takes_nothing_in_use(
     write: &mut Write<'_>,
     name: &PolicyName,
+    now: UnixMs,
 ) -> Result<(), Error> {
-    let now = clock::now();
     let live = write.live_grants(now).await?;
     let of_policy = live.iter().map(|one| &one.grant).filter(|grant| {
         let permissions = &grant.permissions;

@@ -20,7 +20,6 @@ use super::{
 };
 use crate::{
     authz::Action,
-    clock,
     operator::Operator,
     store::{Counted, StoredPolicy, Write},
 };
@@ -70,7 +69,7 @@ impl App {
                 asked: from.as_str(),
             });
         }
-        let (by, now) = (operator.user(), clock::now());
+        let (by, now) = (operator.user(), self.now());
         let step = match change {
             RolloutChange::Stop => open.stop(by, &reason, now)?,
             RolloutChange::Resume => open.resume(by, &reason, now)?,
@@ -96,7 +95,7 @@ impl App {
         let all = self.all_hosts().await?;
         for rollout in running {
             let hosts = self.on_hosts(&rollout, &all).await?;
-            let now = clock::now();
+            let now = self.now();
             // Nothing is locked where nothing happens.
             if rollout.clone().look(&hosts, None, now).is_some() {
                 self.look_again(rollout, &hosts, now).await?;
@@ -156,7 +155,9 @@ impl App {
 
     async fn takes_nothing(&self, write: &mut Write<'_>, rollout: &Rollout) -> Result<(), Error> {
         match self.policies().find(&rollout.policy, rollout.revision) {
-            Some(policy) => takes_nothing_in_use(write, policy).await.map(|_| ()),
+            Some(policy) => takes_nothing_in_use(write, policy, self.now())
+                .await
+                .map(|_| ()),
             // What cannot be read takes away nothing that anybody could name.
             None => Ok(()),
         }
@@ -170,7 +171,7 @@ impl App {
             name: rollout.policy.clone(),
             revision: Some(rollout.revision),
         })?;
-        let granted = takes_nothing_in_use(write, &policy).await?;
+        let granted = takes_nothing_in_use(write, &policy, self.now()).await?;
         let candidate = Candidate {
             new: Versioned {
                 revision: rollout.revision,
@@ -314,12 +315,13 @@ pub(super) async fn count(
     write: &mut Write<'_>,
     host: &HostId,
     decision: &DecisionEvent,
+    now: UnixMs,
 ) -> Result<(), Error> {
     let Some(rule) = rollout::restricting(decision).cloned() else {
         return Ok(());
     };
     write
-        .count_restriction(&rule, host, rollout::hour(clock::now()))
+        .count_restriction(&rule, host, rollout::hour(now))
         .await?;
     let RuleRef {
         policy, revision, ..

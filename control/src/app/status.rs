@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
-    clock,
     operator::Operator,
     store::{StoredHost, StoredPolicy},
 };
@@ -109,7 +108,7 @@ impl App {
         hosts: &[Seen],
     ) -> Result<(), Error> {
         if rollout.is_running() {
-            let now = clock::now();
+            let now = self.now();
             let seen = self.on_hosts(&rollout, hosts).await?;
             let kept = {
                 let mut read = self.store().begin().await?;

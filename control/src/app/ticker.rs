@@ -2,31 +2,28 @@
 //! holds that nobody spoke of any more, and moves roll-outs on or stops them. All of it by times that are in the store, so that
 //! a restart forgets none. The kernels wait for none of this.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use stayhand_guardrail::{rollout, time::UnixMs};
+use stayhand_guardrail::{
+    rollout,
+    time::{DurationMs, UnixMs},
+};
 use tokio::sync::watch;
 
 use super::{App, Error};
-use crate::{
-    clock,
-    limits::{HOLD_GRACE, TICK},
-};
+use crate::limits::{HOLD_GRACE, TICK};
 
 /// After a failure, such as a full disk: not four times a second.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// How often roll-outs are looked at: every host is read for that, and a second more of what is wrong is little.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: DurationMs = DurationMs::from_secs(1);
 
 /// Ticks until told to stop.
 pub async fn tick_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    let mut looked = Looked::default();
+    let mut ticker = Ticker::default();
     loop {
-        let wait = match tick(&app, &mut looked).await {
+        let wait = match ticker.tick(&app).await {
             Ok(()) => TICK,
             Err(error) => {
                 tracing::error!(%error, "cannot end what is over; it ends on the hosts nevertheless");
@@ -40,20 +37,44 @@ pub async fn tick_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// What is not looked at with every tick.
-#[derive(Default)]
-struct Looked {
-    rollouts: Option<Instant>,
+/// One look after the other; keeps what is not looked at with every tick.
+#[derive(Debug, Default)]
+pub struct Ticker {
+    rollouts: Option<UnixMs>,
     /// The hour in which old counts were dropped
     counts: u64,
 }
 
-impl Looked {
+impl Ticker {
+    /// Looks first, so that nothing is written where nothing is over.
+    pub async fn tick(&mut self, app: &App) -> Result<(), Error> {
+        let now = app.now();
+        if app.store().next_end().await?.is_some_and(|end| end <= now) {
+            app.end_grants().await?;
+        }
+        let before = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
+        if app
+            .store()
+            .next_deadline()
+            .await?
+            .is_some_and(|deadline| deadline <= before)
+        {
+            app.time_out_holds().await?;
+        }
+        if app.store().has_lapsed_holds(now).await? {
+            app.lapse_holds().await?;
+        }
+        self.at_rollouts(app, now).await?;
+        self.at_counts(app, now).await
+    }
+
     async fn at_rollouts(&mut self, app: &App, now: UnixMs) -> Result<(), Error> {
-        if self.rollouts.is_some_and(|last| last.elapsed() < LOOK) {
+        // A clock that was set back is no reason to wait for it.
+        let just_looked = |last: UnixMs| last <= now && now.since(last) < LOOK;
+        if self.rollouts.is_some_and(just_looked) {
             return Ok(());
         }
-        self.rollouts = Some(Instant::now());
+        self.rollouts = Some(now);
         app.retire_left_authorities(now).await?;
         app.look_at_rollouts().await
     }
@@ -67,26 +88,4 @@ impl Looked {
         }
         Ok(())
     }
-}
-
-/// Looks first, so that nothing is written where nothing is over.
-async fn tick(app: &App, looked: &mut Looked) -> Result<(), Error> {
-    let now = clock::now();
-    if app.store().next_end().await?.is_some_and(|end| end <= now) {
-        app.end_grants().await?;
-    }
-    let before = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
-    if app
-        .store()
-        .next_deadline()
-        .await?
-        .is_some_and(|deadline| deadline <= before)
-    {
-        app.time_out_holds().await?;
-    }
-    if app.store().has_lapsed_holds(now).await? {
-        app.lapse_holds().await?;
-    }
-    looked.at_rollouts(app, now).await?;
-    looked.at_counts(app, now).await
 }

@@ -4,6 +4,7 @@
 //! a change hears of it only after the commit.
 
 mod authority;
+mod commit;
 mod count;
 mod error;
 mod event;
@@ -21,6 +22,7 @@ mod signal;
 mod write;
 
 pub use authority::StoredAuthority;
+pub use commit::Commits;
 pub use count::Counted;
 pub use error::StoreError;
 pub use event::{Stored, StreamGap};
@@ -36,7 +38,7 @@ pub use rollout::InForce;
 pub use signal::Signals;
 pub use write::Write;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::{
     Connection as _, SqlitePool,
@@ -72,6 +74,7 @@ pub struct Store {
     read: SqlitePool,
     origin: Origin,
     signals: Signals,
+    commits: Option<Arc<dyn Commits>>,
     _state_dir: StateDir,
 }
 
@@ -83,12 +86,38 @@ impl Store {
         boot_id: Uuid,
         mib_max: Option<u32>,
     ) -> Result<Self, StoreError> {
+        // An acknowledged commit survives a power failure.
+        let durable = SqliteSynchronous::Full;
+        Self::open_with(state_dir, host, boot_id, mib_max, durable).await
+    }
+
+    /// The same with somebody who stands at every commit. Commits survive the process, not the machine: whoever crashes here
+    /// is simulated, and waits for no disk.
+    pub async fn open_simulated(
+        state_dir: StateDir,
+        host: HostId,
+        boot_id: Uuid,
+        commits: Arc<dyn Commits>,
+    ) -> Result<Self, StoreError> {
+        let store = Self::open_with(state_dir, host, boot_id, None, SqliteSynchronous::Off).await?;
+        Ok(Self {
+            commits: Some(commits),
+            ..store
+        })
+    }
+
+    async fn open_with(
+        state_dir: StateDir,
+        host: HostId,
+        boot_id: Uuid,
+        mib_max: Option<u32>,
+        durable: SqliteSynchronous,
+    ) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(state_dir.database()?)
             .page_size(PAGE_BYTES)
             .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged commit survives a power failure.
-            .synchronous(SqliteSynchronous::Full)
+            .synchronous(durable)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("trusted_schema", "OFF");
@@ -130,6 +159,7 @@ impl Store {
             read,
             origin,
             signals: Signals::default(),
+            commits: None,
             _state_dir: state_dir,
         })
     }
@@ -137,7 +167,12 @@ impl Store {
     /// Begins a change. The writer is held until it is committed or dropped, which undoes it.
     pub async fn begin(&self) -> Result<Write<'_>, StoreError> {
         let tx = self.write.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Write::new(tx, &self.origin, &self.signals))
+        Ok(Write::new(
+            tx,
+            &self.origin,
+            &self.signals,
+            self.commits.as_deref(),
+        ))
     }
 
     /// Where to wait for changes.

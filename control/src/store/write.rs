@@ -4,7 +4,7 @@
 use sqlx::{Sqlite, Transaction};
 use stayhand_guardrail::id::{Generation, HostId};
 
-use super::{Origin, Signals, StoreError, number, parse, signal::Touched, unsigned};
+use super::{Commits, Origin, Signals, StoreError, number, parse, signal::Touched, unsigned};
 
 /// A change that is not committed yet. Dropping it undoes it.
 pub struct Write<'s> {
@@ -12,6 +12,7 @@ pub struct Write<'s> {
     pub(super) origin: &'s Origin,
     pub(super) touched: Touched,
     signals: &'s Signals,
+    commits: Option<&'s dyn Commits>,
 }
 
 impl<'s> Write<'s> {
@@ -19,18 +20,26 @@ impl<'s> Write<'s> {
         tx: Transaction<'static, Sqlite>,
         origin: &'s Origin,
         signals: &'s Signals,
+        commits: Option<&'s dyn Commits>,
     ) -> Self {
         Self {
             tx,
             origin,
             touched: Touched::default(),
             signals,
+            commits,
         }
     }
 
     /// Makes it last, then tells who waits.
     pub async fn commit(self) -> Result<(), StoreError> {
+        if let Some(commits) = self.commits {
+            commits.before()?;
+        }
         self.tx.commit().await?;
+        if let Some(commits) = self.commits {
+            commits.after()?;
+        }
         self.signals.tell(&self.touched);
         Ok(())
     }

@@ -50,7 +50,12 @@ impl Config {
     #[must_use]
     pub fn over_the_network(self) -> Self {
         Self {
-            agent: format!("host = \"{}\"\n{}", network::HOST, self.agent),
+            agent: format!(
+                "host = \"{}\"\n{}\n{}",
+                network::HOST,
+                self.agent,
+                network::AGENT_TOML
+            ),
             control_toml: format!("{}\n{}", self.control_toml, network::CONTROL_TOML),
             network: true,
             ..self

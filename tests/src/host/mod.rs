@@ -76,11 +76,15 @@ impl Host {
         } else {
             None
         };
+        let mut agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
         let joined = match link {
-            Some(_) => Some(network::join(&["--host", network::HOST])?),
+            Some(_) => {
+                // Whoever asks for a token is known by this machine's agent.
+                wait_served(&mut agent)?;
+                Some(network::join(&["--host", network::HOST])?)
+            }
             None => None,
         };
-        let agent = Daemon::start("stayhand-agent", &["--config", config::AGENT])?;
         let mut host = Self {
             agent,
             control,
@@ -224,6 +228,13 @@ impl Host {
             link.leave();
         }
     }
+}
+
+fn wait_served(agent: &mut Daemon) -> Result<()> {
+    wait::until_ok(wait::START, "the agent to serve its socket", || {
+        agent.check_alive()?;
+        Ok(process::listens(Path::new(AGENT_SOCKET)).then_some(()))
+    })
 }
 
 fn start_control(link: Option<&Elsewhere>) -> Result<Daemon> {

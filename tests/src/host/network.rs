@@ -21,8 +21,8 @@ const HERE: &str = "veth-host";
 const THERE: &str = "veth-control";
 const HERE_ADDRESS: &str = "10.77.0.2/24";
 const THERE_ADDRESS: &str = "10.77.0.1/24";
-/// Where hosts reach the control plane.
-pub const ADDRESS: &str = "10.77.0.1:7443";
+/// What the agent's configuration says more: the socket of the control plane's machine is a file here, and no host elsewhere has it.
+pub const AGENT_TOML: &str = "[control]\nsocket = \"/run/stayhand/nobody.sock\"\n";
 /// What the control plane's configuration says more, last.
 pub const CONTROL_TOML: &str = "[network]\nlisten = \"10.77.0.1:7443\"\n";
 /// Name of this host: another one than the machine's, which is the control plane's as well.

@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{
     app::App,
-    clock,
     identity::{HostPeer, Joiner},
     limits::{
         CONNECTIONS_PER_CERTIFICATE_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
@@ -149,7 +148,7 @@ impl Listener {
     async fn handshake(&self, stream: TcpStream) -> Result<Shaken, NotProved> {
         let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let offered: Vec<&[u8]> = begun.client_hello().alpn().into_iter().flatten().collect();
-        let configs = self.tls.configs(self.app.authority(), clock::now())?;
+        let configs = self.tls.configs(self.app.authority(), self.app.now())?;
         match offered.as_slice() {
             [only] if *only == ALPN_HOST => {
                 Ok(Shaken::Host(begun.into_stream(configs.host).await?))
@@ -176,7 +175,7 @@ impl Listener {
         let place = place.ok_or_else(|| NotProved::TooMany(format!("host {host}")))?;
         // ORDER: before anybody asks whether the certificate counts, so that one that is taken away meanwhile is cut.
         let open = self.live.enter(&certificate.serial);
-        let left = certificate.not_after.since(clock::now());
+        let left = certificate.not_after.since(self.app.now());
         let time = Duration::from_millis(left.0).max(REFUSED_TIMEOUT);
         let who = Arc::new(HostPeer {
             certificate,

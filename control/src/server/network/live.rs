@@ -9,7 +9,7 @@ use stayhand_transport::Serial;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, clock};
+use crate::app::App;
 
 /// Open connections.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ impl Live {
                 changed = revoked.changed() => if changed.is_err() { return },
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            match app.store().revoked_serials(clock::now()).await {
+            match app.store().revoked_serials(app.now()).await {
                 Ok(serials) => self.cut(|serial| serials.contains(serial)),
                 // Nobody can tell who may stay. Whoever may comes back at once.
                 Err(error) => {

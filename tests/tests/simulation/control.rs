@@ -1,0 +1,182 @@
+//! One life of the control plane: the real use cases on their real store. Ends at a commit, before it or right after it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use stayhand_control::{
+    app::{App, Membership, Ticker},
+    authority::Authority,
+    authz::{Action, Authorization},
+    clock::Outside,
+    identity::{Identifier, PeerProcess, Pins},
+    limits::CERTIFICATE_LIFETIME,
+    names::Names,
+    operator::{HostAgent, Operator, Operators, Refusal, authorize, authorize_agent},
+    people::People,
+    store::{Commits, StateDir, Store, StoreError},
+};
+use stayhand_guardrail::{id::HostId, subject::Subject};
+use stayhand_proto::message::Identity;
+use tokio::net::UnixStream;
+use uuid::Uuid;
+
+use crate::{
+    life::Life,
+    people::{NameServices, OPERATORS, uid},
+};
+
+/// Commits of one control plane, and its disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    life: Life,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Commits for Disk {
+    fn before(&self) -> Result<(), StoreError> {
+        if self.is_full.load(Ordering::SeqCst) || !self.life.goes_on() {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    fn after(&self) -> Result<(), StoreError> {
+        if self.life.goes_on() {
+            Ok(())
+        } else {
+            Err(StoreError::Full)
+        }
+    }
+}
+
+pub(crate) struct Control {
+    pub(crate) app: Arc<App>,
+    pub(crate) ticker: Ticker,
+    pub(crate) life: Life,
+    /// Somebody who may look at everything
+    pub(crate) auditor: Operator,
+    identifier: Identifier,
+    names: Names,
+    operators: Operators,
+    process: PeerProcess,
+    who: Arc<Mutex<Identity>>,
+    _stream: UnixStream,
+}
+
+/// The shipped ones, read once: every world has the same.
+fn rules() -> Authorization {
+    static RULES: OnceLock<Authorization> = OnceLock::new();
+    RULES
+        .get_or_init(|| Authorization::shipped().unwrap())
+        .clone()
+}
+
+impl Control {
+    /// Opens what an earlier one left in `directory`.
+    pub(crate) async fn start(
+        directory: &Path,
+        outside: Arc<dyn Outside>,
+        is_full: &Arc<AtomicBool>,
+    ) -> Self {
+        let life = Life::default();
+        let disk = Disk {
+            life: life.clone(),
+            is_full: Arc::clone(is_full),
+        };
+        let state = StateDir::acquire(directory).unwrap();
+        let host = "control".parse().unwrap();
+        let store = Store::open_simulated(state, host, Uuid::from_u128(1), Arc::new(disk));
+        let names = Names::new(NameServices);
+        let store = store.await.unwrap();
+        // Hosts that show certificates are not simulated yet; the control plane has an authority all the same.
+        let authority = Authority::open(&store, directory, outside.now()).await;
+        let membership = Membership {
+            authority: authority.unwrap(),
+            address: None,
+            certificate_lifetime: CERTIFICATE_LIFETIME,
+        };
+        let people = People::default();
+        let app = App::new(store, names.clone(), people, None, membership);
+        let app = Arc::new(app.await.unwrap().with_outside(outside));
+        let who = Arc::new(Mutex::new(Identity {
+            subject: None,
+            guarded: false,
+        }));
+        let told = Arc::clone(&who);
+        let pins = Pins::Told(Arc::new(move |_| told.lock().unwrap().clone()));
+        let (stream, other) = UnixStream::pair().unwrap();
+        let process = PeerProcess::of(&other).unwrap();
+        let identifier = Identifier::new(pins, names.clone(), Arc::clone(&app));
+        let operators = Operators {
+            users: OPERATORS.iter().map(|name| name.parse().unwrap()).collect(),
+            groups: vec![],
+            rules: rules(),
+        };
+        *who.lock().unwrap() = by_pin("carol");
+        let peer = identifier.identify(&process).await.unwrap();
+        let auditor = authorize(&peer, &operators, &names, Action::GrantCreate)
+            .await
+            .unwrap();
+        Self {
+            app,
+            ticker: Ticker::default(),
+            life,
+            auditor,
+            identifier,
+            names,
+            operators,
+            process,
+            who,
+            _stream: stream,
+        }
+    }
+
+    /// Somebody calls: the real check of who that is and whether they may.
+    pub(crate) async fn operator(&self, name: &str) -> Result<Operator, Refusal> {
+        *self.who.lock().unwrap() = by_pin(name);
+        let peer = self.identifier.identify(&self.process).await.unwrap();
+        authorize(&peer, &self.operators, &self.names, Action::GrantCreate).await
+    }
+
+    /// A host's agent calls.
+    pub(crate) async fn agent(&self, host: &HostId) -> HostAgent {
+        // A place for certificates: where hosts prove who they are, an expired one is a fault like the others.
+        *self.who.lock().unwrap() = Identity {
+            subject: None,
+            guarded: false,
+        };
+        let peer = self.identifier.identify(&self.process).await.unwrap();
+        authorize_agent(&peer, host).unwrap()
+    }
+
+    /// Ends; what was committed stays.
+    pub(crate) async fn end(self) {
+        self.life.end();
+        self.app.store().close().await;
+    }
+}
+
+fn by_pin(name: &str) -> Identity {
+    Identity {
+        subject: Some(Subject {
+            auid: uid(name),
+            user: Some(name.parse().unwrap()),
+            session: Some(9),
+        }),
+        guarded: false,
+    }
+}
+
+/// An empty store of this version, made once: most of a start is making tables.
+pub(crate) async fn template(directory: PathBuf) -> PathBuf {
+    let state = StateDir::acquire(&directory).unwrap();
+    let host = "control".parse().unwrap();
+    let store = Store::open_simulated(state, host, Uuid::from_u128(1), Arc::new(Disk::default()));
+    store.await.unwrap().close().await;
+    directory.join("control.db")
+}

@@ -1,0 +1,53 @@
+//! Wrong behaviours of what stands in for the world: each breaks a promise that the checks are to notice.
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutant {
+    /// The kernel takes every lease for good, whatever its deadlines say
+    KernelIgnoresDeadlines,
+    /// The kernel lets a call go on again with an approval that was used
+    KernelForgetsUse,
+    /// The kernel drops records and counts none of them
+    RingLosesSilently,
+    /// Whoever installs images leaves the leases in that were there
+    RevokedLeaseStays,
+    /// Events are acknowledged before they are stored
+    AcknowledgedBeforeStored,
+    /// Whoever is held passes for somebody else at the control plane
+    IdentityLies,
+    /// What a host synced is gone after a power failure
+    DiskLies,
+    /// A hold that nobody answered is answered by a stray word to the kernel
+    AnswersForgedOnHost,
+    /// A host enforces the state before the newest and says that it is the newest
+    HostSaysEnforcedTooEarly,
+}
+
+impl Mutant {
+    pub(crate) const ALL: [Self; 9] = [
+        Self::KernelIgnoresDeadlines,
+        Self::KernelForgetsUse,
+        Self::RingLosesSilently,
+        Self::RevokedLeaseStays,
+        Self::AcknowledgedBeforeStored,
+        Self::IdentityLies,
+        Self::DiskLies,
+        Self::AnswersForgedOnHost,
+        Self::HostSaysEnforcedTooEarly,
+    ];
+
+    /// What the check says that is about it.
+    pub(crate) fn is_shown_by(self) -> &'static [&'static str] {
+        match self {
+            Self::KernelIgnoresDeadlines => &["over by one of the clocks"],
+            Self::KernelForgetsUse => &["went on 2 times"],
+            Self::RingLosesSilently => &["decisions were recorded"],
+            Self::RevokedLeaseStays => &["which is not in it", "removed from it"],
+            Self::AcknowledgedBeforeStored => &["are stored", "are missing"],
+            Self::IdentityLies => &["own, and it went on", "grant to themselves"],
+            Self::DiskLies => &["in the end", "are stored", "are missing", "permits by"],
+            Self::AnswersForgedOnHost => &["went on after the approval of {}"],
+            Self::HostSaysEnforcedTooEarly => &["says that"],
+        }
+    }
+}
