@@ -50,11 +50,21 @@ fn object_in(target: &Path) -> PathBuf {
     target.join(TARGET).join("release").join(EBPF_BIN)
 }
 
+/// With which features of its dependencies user space is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Features {
+    /// As it is shipped
+    Shipped,
+    /// As `cargo test` builds it: tests ask for more features of a few packages, and everything above those would be built twice,
+    /// which takes minutes. None of these features changes what our programs do.
+    Tests,
+}
+
 /// Builds everything that a guest needs.
-pub fn all() -> Result<()> {
+pub fn all(features: Features) -> Result<()> {
     kernel_object()?;
     delayed_object()?;
-    user_space()
+    user_space(features)
 }
 
 /// Builds the kernel object and checks it.
@@ -122,12 +132,19 @@ fn object(target: &Path, feature: Option<&str>) -> Result<()> {
 }
 
 /// Builds the user-space binaries.
-pub fn user_space() -> Result<()> {
+pub fn user_space(features: Features) -> Result<()> {
     let started = Instant::now();
     let mut cmd = run::cargo();
     cmd.arg("build");
-    for package in PACKAGES {
-        cmd.args(["-p", package]);
+    match features {
+        Features::Shipped => {
+            for package in PACKAGES {
+                cmd.args(["-p", package]);
+            }
+        }
+        Features::Tests => {
+            cmd.args(["--workspace", "--bins", "--tests"]);
+        }
     }
     let output = run::watched("build  user space", &mut cmd, run::cargo_view)?;
     print_warnings(&output);

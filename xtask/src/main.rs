@@ -235,7 +235,7 @@ fn run_verb() -> Result<()> {
             setup::build_tools()?;
             compile::kernel_object()?;
             if !object {
-                compile::user_space()?;
+                compile::user_space(compile::Features::Shipped)?;
             }
         }
         Verb::Check => {
@@ -301,7 +301,7 @@ fn run_verb() -> Result<()> {
 /// Guests ready and everything in them built.
 fn built(series: &[kernels::Series]) -> Result<setup::Ready> {
     let ready = setup::ready(series)?;
-    compile::all()?;
+    compile::all(compile::Features::Shipped)?;
     Ok(ready)
 }
 
@@ -312,7 +312,7 @@ fn vm_verb(args: VmArgs) -> Result<()> {
     }
     let ready = setup::ready(&series)?;
     if !args.no_build && args.init.is_none() {
-        compile::all()?;
+        compile::all(compile::Features::Shipped)?;
     }
     if args.list {
         for scenario in vm::suite::list()? {

@@ -71,7 +71,7 @@ fn guests(full: bool) -> Result<Tally> {
     } else {
         kernels::tested()
     })?;
-    compile::all()?;
+    compile::all(compile::Features::Tests)?;
     vm::suite::run_on(
         &ready,
         &vm::suite::Options {

@@ -24,7 +24,8 @@ const THERE_ADDRESS: &str = "10.77.0.1/24";
 /// What the agent's configuration says more: the socket of the control plane's machine is a file here, and no host elsewhere has it.
 pub const AGENT_TOML: &str = "[control]\nsocket = \"/run/stayhand/nobody.sock\"\n";
 /// What the control plane's configuration says more, last.
-pub const CONTROL_TOML: &str = "[network]\nlisten = \"10.77.0.1:7443\"\n";
+pub const CONTROL_TOML: &str =
+    "[network]\nlisten = \"10.77.0.1:7443\"\naddress = \"10.77.0.1:7443\"\n";
 /// Name of this host: another one than the machine's, which is the control plane's as well.
 pub const HOST: &str = "db1";
 
@@ -39,6 +40,8 @@ impl Elsewhere {
             load_module("veth")?;
         }
         fs::create_dir_all("/run/netns")?;
+        // Neighbours that share one host end without taking it away.
+        tear_down();
         ip(&["netns", "add", NAMESPACE])?;
         let link = Self(());
         ip(&[
@@ -63,9 +66,14 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        // Best effort: the interfaces go with the namespace, and that with its last process.
-        let _gone = ip(&["link", "del", HERE]);
-        let _gone = ip(&["netns", "del", NAMESPACE]);
+        tear_down();
+    }
+}
+
+/// Best effort: the interfaces go with the namespace, and that with its last process.
+fn tear_down() {
+    for gone in [&["link", "del", HERE][..], &["netns", "del", NAMESPACE]] {
+        drop(ip(gone));
     }
 }
 
