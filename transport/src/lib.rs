@@ -15,6 +15,8 @@ mod key;
 mod name;
 mod proof;
 
+use stayhand_guardrail::time::DurationMs;
+
 pub use authorities::{Authorities, AuthoritiesError, from_pem, pem};
 pub use certificate::{Certificate, CertificateError, Serial};
 pub use client::{Credentials, Dialling, joining, member, recovering};
@@ -33,5 +35,7 @@ pub const ALPN_JOIN: &[u8] = b"stayhand-join/1";
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-stayhand-join";
 /// Bytes of that secret: as many as the digest has that it goes into.
 pub const EXPORTER_BYTES: usize = 32;
+/// How far back certificates begin: the clock of whoever looks at one may be behind by that much.
+pub const BACKDATE: DurationMs = DurationMs::from_secs(3_600);
 /// Bytes of a request for a certificate: some three times what a key of ours makes of it.
 pub const REQUEST_BYTES_MAX: usize = 1_024;

@@ -82,7 +82,7 @@ impl Issued {
             certificate,
             authorities,
             revision: AuthoritiesRevision(authorities_revision),
-            renew: renewal::due(now, read.not_after, rand::random()),
+            renew: renewal::due(now, &read, rand::random()),
         })
     }
 }

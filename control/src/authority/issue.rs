@@ -8,14 +8,12 @@ use rcgen::{
     SanType, SerialNumber,
 };
 use stayhand_guardrail::time::{DurationMs, UnixMs};
-use stayhand_transport::{Key, PeerName, REQUEST_BYTES_MAX, Role, Serial, TrustDomain};
+use stayhand_transport::{BACKDATE, Key, PeerName, REQUEST_BYTES_MAX, Role, Serial, TrustDomain};
 
 use super::{AuthorityError, Signer};
 
 /// How long an authority lives. Its successor takes over before, by `stayhand authority rotate`.
 const AUTHORITY_LIFETIME: DurationMs = DurationMs(10 * 365 * 24 * 3_600 * 1_000);
-/// How far back certificates begin: the clock of a host that looks at one may be behind by that much.
-const BACKDATE: DurationMs = DurationMs(3_600 * 1_000);
 /// Bytes of a serial number: nobody guesses one, and it fits the 20 of RFC 5280.
 const SERIAL_BYTES: usize = 16;
 

@@ -19,7 +19,7 @@ const TTL_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
-  stayhand host token create                                  print the command that makes a host join
+  stayhand host token create                                  print the command for a new host
   stayhand host token create --host db1 | ssh root@db1 sh     and run it there
   stayhand host token create --host db1 --replace             db1 was set up anew, or revoked
   stayhand host token create --uses 40 --for 2h               for a scaling group")]
