@@ -62,17 +62,14 @@ pub fn join(
 }
 
 fn token(file: Option<&Path>) -> Result<JoinToken, Failure> {
-    let text = match file {
-        Some(path) => {
-            let read = File::open(path).and_then(read);
-            read.map_err(|error| Failure::of(&format!("cannot read `{}`", path.display()), &error))
+    let text = if let Some(path) = file {
+        let read = File::open(path).and_then(read);
+        read.map_err(|error| Failure::of(&format!("cannot read `{}`", path.display()), &error))
+    } else {
+        if io::stdin().is_terminal() {
+            eprintln!("Paste the join token, then press Enter and Ctrl-D:");
         }
-        None => {
-            if io::stdin().is_terminal() {
-                eprintln!("Paste the join token, then press Enter and Ctrl-D:");
-            }
-            read(io::stdin()).map_err(|error| Failure::of("cannot read standard input", &error))
-        }
+        read(io::stdin()).map_err(|error| Failure::of("cannot read standard input", &error))
     };
     let token = text?.parse::<JoinToken>();
     token.map_err(|error| Failure::new(Code::Failure, error.to_string()))

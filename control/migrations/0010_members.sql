@@ -36,9 +36,10 @@ CREATE TABLE members (
     revoke_reason TEXT
 ) STRICT;
 
--- Certificates that are not over. One that is not here does not count.
+-- Certificates that are not over. One that is not here, or is another one under the same number, does not count.
 CREATE TABLE certificates (
     serial BLOB PRIMARY KEY,
+    digest BLOB NOT NULL,
     host TEXT NOT NULL REFERENCES members (host),
     authority INTEGER NOT NULL,
     authorities_revision INTEGER NOT NULL,

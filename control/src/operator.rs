@@ -8,7 +8,7 @@ use stayhand_guardrail::{
     text::safe,
     time::UnixMs,
 };
-use stayhand_transport::{Certificate, Role};
+use stayhand_transport::{Certificate, Role, Serial};
 
 use crate::{
     authz::{Action, Asked, Authorization, Caller, Denied, GUARDED_SUBJECTS, May, Transport},
@@ -67,12 +67,18 @@ impl Operator {
 #[derive(Clone, Debug)]
 pub struct HostAgent {
     host: HostId,
+    serial: Option<Serial>,
 }
 
 impl HostAgent {
     /// Its host: the transport's word, never a message's.
     pub fn host(&self) -> &HostId {
         &self.host
+    }
+
+    /// The certificate that it showed; none where it came over the socket.
+    pub fn serial(&self) -> Option<&Serial> {
+        self.serial.as_ref()
     }
 }
 
@@ -138,7 +144,7 @@ pub async fn authorize(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAccepted {
     /// It is over.
-    #[error("the certificate of host `{0}` is over since {1}")]
+    #[error("the certificate of host `{0}` does not count now, only until {1}")]
     Over(HostId, UnixMs),
     /// Nobody here issued it.
     #[error("the certificate of host `{0}` is not known here")]
@@ -151,6 +157,11 @@ pub enum NotAccepted {
         /// By whom and why; none where the host has joined anew since
         how: Option<Revoked>,
     },
+    /// It is the control plane's machine by name, and another one.
+    #[error(
+        "host `{0}` has the name of the control plane's own machine, which was given to it after the host had joined: rename one of them"
+    )]
+    OwnName(HostId),
     /// It is nobody's.
     #[error("the certificate is no host's")]
     NotAHost,
@@ -167,6 +178,7 @@ fn by_whom(revoked: Option<&Revoked>) -> String {
 pub fn authorize_member(
     certificate: &Certificate,
     standing: Standing,
+    own: &HostId,
     now: UnixMs,
 ) -> Result<HostAgent, NotAccepted> {
     let Role::Host(host) = certificate.name.role.clone() else {
@@ -175,10 +187,15 @@ pub fn authorize_member(
     match standing {
         Standing::Revoked(how) => Err(NotAccepted::Revoked { host, how }),
         Standing::Unknown => Err(NotAccepted::Unknown(host)),
-        Standing::Good { .. } if certificate.not_after <= now => {
+        // From a time that is to come it is no better: one of the clocks was wrong then.
+        Standing::Good { .. } if certificate.not_after <= now || certificate.not_before > now => {
             Err(NotAccepted::Over(host, certificate.not_after))
         }
-        Standing::Good { .. } => Ok(HostAgent { host }),
+        Standing::Good { .. } if host == *own => Err(NotAccepted::OwnName(host)),
+        Standing::Good { .. } => Ok(HostAgent {
+            host,
+            serial: Some(certificate.serial.clone()),
+        }),
     }
 }
 
@@ -189,5 +206,8 @@ pub fn authorize_agent(peer: &Peer, host: &HostId) -> Result<HostAgent, Refusal>
     if peer.is_guarded() || (peer.uid() != 0 && peer.uid() != own) {
         return Err(Refusal::NotAgent(peer.shown()));
     }
-    Ok(HostAgent { host: host.clone() })
+    Ok(HostAgent {
+        host: host.clone(),
+        serial: None,
+    })
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 use stayhand_guardrail::time::UnixMs;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
@@ -41,6 +42,8 @@ pub struct Certificate {
     pub name: PeerName,
     /// Which one it is
     pub serial: Serial,
+    /// SHA-256 of all of it: two certificates with one number are two certificates
+    pub digest: [u8; 32],
     /// From when it counts
     pub not_before: UnixMs,
     /// Until when
@@ -70,6 +73,7 @@ impl Certificate {
         Ok(Self {
             name: uri.parse().map_err(|_| CertificateError::Unnamed)?,
             serial: Serial::new(serial),
+            digest: Sha256::digest(der).into(),
             not_before: time(certificate.validity().not_before),
             not_after: time(certificate.validity().not_after),
         })

@@ -68,6 +68,9 @@ struct Written {
     host: HostId,
     address: String,
     bound_key: Zeroizing<String>,
+    /// The one to which the host will be bound where it is joining anew
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_bound_key: Option<Zeroizing<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     joined: Option<Joined>,
 }
@@ -91,8 +94,9 @@ pub(super) struct Begun {
 /// What the file says.
 pub(super) enum Found {
     Nothing,
-    Begun(Begun),
-    Member(Box<Member>),
+    Begun(Box<Begun>),
+    /// With the key of a joining anew that has not come to its end
+    Member(Box<Member>, Option<Box<Key>>),
 }
 
 impl IdentityFile {
@@ -109,7 +113,7 @@ impl IdentityFile {
     /// The membership, where this host has joined.
     pub fn member(&self) -> Result<Option<Member>, FileError> {
         match self.find()? {
-            Found::Member(member) => Ok(Some(*member)),
+            Found::Member(member, _) => Ok(Some(*member)),
             Found::Nothing | Found::Begun(_) => Ok(None),
         }
     }
@@ -134,14 +138,17 @@ impl IdentityFile {
             host,
             address,
             bound_key,
+            next_bound_key,
             joined,
         } = written;
         let bound = Key::from_pem(&bound_key).map_err(|error| content(error.to_string()))?;
         let Some(joined) = joined else {
-            return Ok(Found::Begun(Begun { host, bound }));
+            return Ok(Found::Begun(Box::new(Begun { host, bound })));
         };
         let member = joined.read(host, address, bound).map_err(content)?;
-        Ok(Found::Member(Box::new(member)))
+        let next = next_bound_key.map(|key| Key::from_pem(&key)).transpose();
+        let next = next.map_err(|error| content(error.to_string()))?;
+        Ok(Found::Member(Box::new(member), next.map(Box::new)))
     }
 
     fn read(&self) -> Result<Option<Zeroizing<String>>, FileError> {
@@ -169,7 +176,19 @@ impl IdentityFile {
             host: host.clone(),
             address: address.to_owned(),
             bound_key: bound.pem(),
+            next_bound_key: None,
             joined: None,
+        })
+    }
+
+    /// The same of a host that joins anew: what it has goes on until it has something else.
+    pub(super) fn begin_anew(&self, member: &Member, bound: &Key) -> Result<(), FileError> {
+        self.write(&Written {
+            host: member.host.clone(),
+            address: member.address.clone(),
+            bound_key: member.bound.pem(),
+            next_bound_key: Some(bound.pem()),
+            joined: Some(Joined::of(member)),
         })
     }
 
@@ -179,6 +198,7 @@ impl IdentityFile {
             host: member.host.clone(),
             address: member.address.clone(),
             bound_key: member.bound.pem(),
+            next_bound_key: None,
             joined: Some(Joined::of(member)),
         })
     }

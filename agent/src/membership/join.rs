@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use stayhand_guardrail::{id::HostId, time::UnixMs};
 use stayhand_transport::{Credentials, JoinToken, Key};
 
-use super::{
-    AskError, FileError, IdentityFile, Member, ask,
-    file::{Begun, Found},
-};
+use super::{AskError, FileError, IdentityFile, Member, ask, file::Found};
 
 /// What is asked for.
 pub struct Join {
@@ -56,20 +53,21 @@ pub async fn join(file: &IdentityFile, ask: Join, now: UnixMs) -> Result<Member,
         replace,
     } = ask;
     let bound = match file.find()? {
-        Found::Member(member) if !replace => {
+        Found::Member(member, _) if !replace => {
             return Err(JoinError::Before {
                 address: member.address,
                 host: member.host,
                 file: file.path().to_owned(),
             });
         }
-        // What it has goes on until it has something else.
-        Found::Member(_) => Key::generate().map_err(AskError::from)?,
         // An answer may have been lost: the same key makes it the same joining.
-        Found::Begun(Begun {
-            host: before,
-            bound,
-        }) if before == host => bound,
+        Found::Member(_, Some(bound)) => *bound,
+        Found::Member(member, None) => {
+            let bound = Key::generate().map_err(AskError::from)?;
+            file.begin_anew(&member, &bound)?;
+            bound
+        }
+        Found::Begun(begun) if begun.host == host => begun.bound,
         Found::Begun(_) | Found::Nothing => {
             let bound = Key::generate().map_err(AskError::from)?;
             // ORDER: on disk before the control plane hears of it.

@@ -88,6 +88,12 @@ impl Issued {
 }
 
 impl Member {
+    /// Whether this is the same joining as another: a host may have joined anew meanwhile, elsewhere even.
+    pub(crate) fn is_of_the_same_joining(&self, other: &Self) -> bool {
+        self.bound.public() == other.bound.public()
+            && self.authorities.domain() == other.authorities.domain()
+    }
+
     /// The same host with what was issued for `key`.
     fn with(self, issued: Issued, key: Key) -> Self {
         Self {

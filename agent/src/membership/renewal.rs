@@ -27,6 +27,7 @@ mod tests {
         Certificate {
             name: "spiffe://d/host/db1".parse().unwrap(),
             serial: stayhand_transport::Serial::new(&[1]),
+            digest: [0; 32],
             not_before: UnixMs(at - BACKDATE.0),
             not_after: UnixMs(at + DAY),
         }

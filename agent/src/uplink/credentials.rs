@@ -21,11 +21,11 @@ const LOOK: Duration = Duration::from_secs(30);
 /// How often a host that has not joined looks whether it has.
 const JOIN_LOOK: Duration = Duration::from_secs(5);
 /// After a renewal that failed: the certificate counts for as long as it had, at the least, when it was due.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 /// Within this a fleet asks for new certificates when other authorities count.
 const SPREAD: Duration = Duration::from_secs(10);
 /// Between tries of a host that is told that it is out: nobody is in a hurry to refuse it again.
-pub(super) const REFUSED_WAIT: Duration = Duration::from_secs(60);
+pub(super) const REFUSED_WAIT: Duration = Duration::from_mins(1);
 
 /// What a connection that ended says about the certificate that was shown for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,9 @@ pub(super) enum Verdict {
 
 impl Verdict {
     pub(super) fn of(error: &UplinkError) -> Self {
-        let status = match error {
-            UplinkError::Call(status) | UplinkError::Ask(AskError::Refused(status)) => status,
-            _ => return Self::Nothing,
+        let (UplinkError::Call(status) | UplinkError::Ask(AskError::Refused(status))) = error
+        else {
+            return Self::Nothing;
         };
         match Failure::from(&**status).reason.as_str() {
             CERTIFICATE_OVER | CERTIFICATE_UNKNOWN => Self::Over,
@@ -64,14 +64,19 @@ impl Uplink {
         };
         let mut authorities = self.authorities.subscribe();
         loop {
-            self.due(&member, &mut authorities).await;
+            self.due(&member, &mut authorities).await?;
             // Read anew: the next one may have been written since.
-            let Some(current) = self.route.member()? else {
-                return Err(UplinkError::Renewed);
+            let current = match self.route.member()? {
+                Some(current) if current.is_of_the_same_joining(&member) => current,
+                // This connection is to whom the host belonged before.
+                _ => return Err(UplinkError::Renewed),
             };
             match current.renewed(channel.clone(), Now::read().unix).await {
                 Ok(renewed) => {
-                    self.route.membership.keep(&renewed)?;
+                    let still = self.route.member()?;
+                    if still.is_some_and(|still| still.is_of_the_same_joining(&renewed)) {
+                        self.route.membership.keep(&renewed)?;
+                    }
                     tracing::info!("this host's certificate was renewed");
                     return Err(UplinkError::Renewed);
                 }
@@ -101,7 +106,11 @@ impl Uplink {
         }
     }
 
-    async fn due(&self, member: &Member, authorities: &mut watch::Receiver<AuthoritiesRevision>) {
+    async fn due(
+        &self,
+        member: &Member,
+        authorities: &mut watch::Receiver<AuthoritiesRevision>,
+    ) -> Result<(), UplinkError> {
         while Now::read().unix < member.renew {
             let others = async {
                 let seen = authorities.wait_for(|counts| *counts > member.revision);
@@ -115,11 +124,16 @@ impl Uplink {
                 () = others => {
                     let part = rand::rng().random_range(0.0..=1.0);
                     tokio::time::sleep(SPREAD.mul_f64(part)).await;
-                    return;
+                    return Ok(());
                 }
                 () = tokio::time::sleep(LOOK) => {}
             }
+            let current = self.route.member()?;
+            if !current.is_some_and(|current| current.is_of_the_same_joining(member)) {
+                return Err(UplinkError::Renewed);
+            }
         }
+        Ok(())
     }
 
     /// After a connection ended because its certificate does not count: gets another by the bound key.

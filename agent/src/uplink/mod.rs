@@ -168,6 +168,11 @@ impl Uplink {
             if Verdict::of(&error) == Verdict::Revoked {
                 wait = REFUSED_WAIT;
             }
+            // Another agent has this host's certificate: the two of them would take over from each other without end.
+            if matches!(&error, UplinkError::Call(status) if status.code() == tonic::Code::Aborted)
+            {
+                wait = WAIT_MAX;
+            }
             // Between half and all of it, so that a fleet does not come back at once.
             let part = rand::rng().random_range(0.5..=1.0);
             tokio::time::sleep(wait.mul_f64(part)).await;

@@ -71,7 +71,7 @@ impl Gate {
     async fn member(&self, peer: &HostPeer) -> Result<HostAgent, Status> {
         let standing = self.app.certificate_standing(&peer.certificate).await;
         let standing = standing.map_err(|error| status::of(&error))?;
-        authorize_member(&peer.certificate, standing, self.app.now()).map_err(|refusal| {
+        authorize_member(&peer.certificate, standing, &self.host, self.app.now()).map_err(|refusal| {
             tracing::warn!(address = %peer.address, serial = %peer.certificate.serial, %refusal, "refused");
             status::not_accepted(&refusal)
         })

@@ -13,7 +13,7 @@ use stayhand_proto::{
 use stayhand_transport::Secret;
 use tonic::{Request, Response, Status};
 
-use super::Api;
+use super::{Api, pace::Kind};
 use crate::{
     app::{Certified, Error, Joining, NotAdmitted, Shown},
     identity::Joiner,
@@ -31,7 +31,7 @@ impl JoinService for Api {
             bound_key,
             proof,
         } = request.into_inner();
-        let joined = self.to_the_end(|app| async move {
+        let admitted = self.to_the_end(|app| async move {
             let joining = joining(&joiner, &host, certificate_request, proof)?;
             let shown = Shown {
                 token: name::parse("token", name::JOIN_TOKENS, &token)?,
@@ -41,7 +41,7 @@ impl JoinService for Api {
             app.join(joining, shown).await
         });
         Ok(Response::new(JoinResponse {
-            issued: Some(issued(joined.await?)),
+            issued: Some(issued(admitted.await?)),
         }))
     }
 
@@ -72,6 +72,7 @@ impl HostCertificateService for Api {
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let agent = self.gate.agent(&request).await?;
+        self.paces.next(agent.host(), Kind::Message).await;
         let RenewCertificateRequest {
             certificate_request,
         } = request.into_inner();

@@ -21,6 +21,7 @@ mod sync;
 mod sync_session;
 
 pub use gate::Gate;
+pub use pace::Paces;
 pub use publish_events::take as take_events;
 pub use sync_session::{Change, SyncSession};
 
@@ -51,6 +52,8 @@ pub struct Api {
     pub app: Arc<App>,
     /// Who may call
     pub gate: Gate,
+    /// How fast hosts may speak
+    pub paces: Paces,
     /// True when the control plane stops
     pub stop: watch::Receiver<bool>,
 }

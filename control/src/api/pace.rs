@@ -1,10 +1,21 @@
 //! How fast one host may speak. Beyond that it waits, and nothing that it says is dropped: every message is a transaction of the
 //! only writer, and no host may have it for itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use stayhand_guardrail::id::HostId;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::limits::{
+    HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND, HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND,
+};
 
 /// So many at once, and so many a second after that.
-pub(super) struct Pace {
+struct Pace {
     each: Duration,
     burst: u32,
     /// When everything so far would be over at that pace
@@ -12,7 +23,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    fn new(per_second: u32, burst: u32) -> Self {
         Self {
             each: Duration::from_secs(1) / per_second.max(1),
             burst,
@@ -21,7 +32,7 @@ impl Pace {
     }
 
     /// Waits until the next message may be taken.
-    pub(super) async fn next(&mut self) {
+    async fn next(&mut self) {
         tokio::time::sleep(self.wait(Instant::now())).await;
     }
 
@@ -29,6 +40,41 @@ impl Pace {
         self.busy_until = self.busy_until.max(now) + self.each;
         let ahead = self.busy_until.duration_since(now);
         ahead.saturating_sub(self.each * self.burst)
+    }
+}
+
+/// One pace for each host, over all of its streams and calls.
+#[derive(Clone, Default)]
+pub struct Paces(Arc<Mutex<BTreeMap<(HostId, Kind), Shared>>>);
+
+/// The pace of one host, for all who wait for it.
+type Shared = Arc<AsyncMutex<Pace>>;
+
+/// What a host says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// Messages, opened streams and asked-for certificates
+    Message,
+    /// Batches of events
+    Batch,
+}
+
+impl Paces {
+    /// Waits until a host may say something more.
+    pub(super) async fn next(&self, host: &HostId, kind: Kind) {
+        let pace = {
+            let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let pace = paces.entry((host.clone(), kind)).or_insert_with(|| {
+                let pace = match kind {
+                    Kind::Message => Pace::new(HOST_MESSAGES_PER_SECOND, HOST_MESSAGES_BURST),
+                    Kind::Batch => Pace::new(HOST_BATCHES_PER_SECOND, HOST_BATCHES_BURST),
+                };
+                Arc::new(AsyncMutex::new(pace))
+            });
+            Arc::clone(pace)
+        };
+        // Held over the wait: streams of one host wait one behind the other.
+        pace.lock().await.next().await;
     }
 }
 
@@ -56,7 +102,7 @@ mod tests {
     #[test]
     fn silence_earns_no_more_than_one_burst() {
         let mut pace = Pace::new(10, 5);
-        let later = Instant::now() + Duration::from_secs(3_600);
+        let later = Instant::now() + Duration::from_hours(1);
         let fifteen = taken(&mut pace, later, 15);
         assert!(fifteen >= Duration::from_millis(950), "{fifteen:?}");
     }

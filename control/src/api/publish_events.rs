@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use stayhand_guardrail::{
-    event::{Event, EventClass, LossStage, Lost},
+    event::{Event, EventClass, EventKind, LossStage, Lost},
     id::HostId,
     time::UnixMs,
 };
@@ -14,23 +14,26 @@ use stayhand_proto::{
 };
 use tonic::{Status, Streaming};
 
-use super::{pace::Pace, status, stream::Outbox};
+use super::{
+    pace::{Kind, Paces},
+    status,
+    stream::Outbox,
+};
 use crate::{
     app::{App, Error, Through},
-    limits::{HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND},
     operator::HostAgent,
 };
 
 pub(super) async fn publish(
     app: Arc<App>,
+    paces: Paces,
     agent: HostAgent,
     mut inbound: Streaming<PublishEventsRequest>,
     outbox: Outbox<PublishEventsResponse>,
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
-    let mut pace = Pace::new(HOST_BATCHES_PER_SECOND, HOST_BATCHES_BURST);
     while let Some(request) = inbound.message().await? {
-        pace.next().await;
+        paces.next(agent.host(), Kind::Batch).await;
         for acknowledged in take(&app, &agent, request).await.map_err(failed)? {
             outbox.send(acknowledged).await?;
         }
@@ -68,10 +71,32 @@ fn read(mut wire: v1::Event, host: &HostId, now: UnixMs) -> Result<Event, Invali
         kind: Some(loss(now)),
         ..envelope(&wire)
     };
-    Event::try_from(wire).or_else(|invalid| {
+    Event::try_from(wire).and_then(own_word).or_else(|invalid| {
         tracing::error!(%host, %invalid, sequence = envelope.sequence, "an event cannot be read and is counted as lost");
         Event::try_from(envelope)
     })
+}
+
+/// What operators and the control plane do, a host has no word on: whoever reads the record by kinds is not to be fooled by one.
+fn own_word(event: Event) -> Result<Event, Invalid> {
+    match &event.kind {
+        EventKind::GrantChanged(_)
+        | EventKind::PolicyChanged(_)
+        | EventKind::FlagChanged(_)
+        | EventKind::MembershipChanged(_)
+        | EventKind::JoinTokenChanged(_)
+        | EventKind::AuthorityChanged(_) => Err(Invalid::new(
+            "kind",
+            "is a record that only a control plane makes",
+        )),
+        EventKind::Decision(_)
+        | EventKind::HoldChanged(_)
+        | EventKind::Lost(_)
+        | EventKind::AgentStarted(_)
+        | EventKind::AgentStopped(_)
+        | EventKind::Enforcement(_)
+        | EventKind::Tamper(_) => Ok(event),
+    }
 }
 
 /// Everything but the content.

@@ -99,7 +99,6 @@ fn at_their_places(failure: Failure, findings: &[Diagnostic]) -> Failure {
 fn code(error: &Error) -> (Code, &'static str) {
     match error {
         Error::Field { .. }
-        | Error::HoldOver(hold::Illegal::Reason)
         | Error::Proposal(proposal::Illegal::Reason)
         | Error::Rollout(rollout::Illegal::Reason) => (Code::InvalidArgument, "INVALID_FIELD"),
         Error::Grant(_) => (Code::InvalidArgument, "INVALID_GRANT"),
@@ -154,27 +153,13 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::RolloutApproved(_) => (Code::PermissionDenied, "ROLLOUT_APPROVED"),
         Error::TooManyRollouts(_) => (Code::ResourceExhausted, "TOO_MANY_ROLLOUTS"),
         Error::People(_) => (Code::Unavailable, "PEOPLE_UNKNOWN"),
-        Error::HoldOver(hold::Illegal::NotCounted { .. })
-        | Error::Proposal(proposal::Illegal::NotCounted { .. }) => {
+        Error::Proposal(proposal::Illegal::NotCounted { .. }) => {
             (Code::PermissionDenied, "NOT_AN_APPROVER")
-        }
-        Error::HoldOver(hold::Illegal::UnknownRule { .. }) => {
-            (Code::FailedPrecondition, "UNKNOWN_RULE")
         }
         Error::RequestIdReused(_) => (Code::AlreadyExists, "REQUEST_ID_REUSED"),
         Error::Etag { .. } | Error::RolloutMoved { .. } => (Code::Aborted, "VERSION_CHANGED"),
         Error::GrantOver(_) => (Code::FailedPrecondition, "GRANT_OVER"),
-        Error::HoldOver(hold::Illegal::AlreadyDecided { .. }) => {
-            (Code::FailedPrecondition, "HOLD_ANSWERED")
-        }
-        Error::HoldOver(
-            hold::Illegal::Over { .. }
-            | hold::Illegal::Lapsed { .. }
-            | hold::Illegal::NoStageOver { .. }
-            | hold::Illegal::PastDeadline { .. }
-            | hold::Illegal::NotYet { .. }
-            | hold::Illegal::NotApproved { .. },
-        ) => (Code::FailedPrecondition, "HOLD_OVER"),
+        Error::HoldOver(illegal) => hold_over(illegal),
         Error::Policy(_) => (Code::InvalidArgument, "INVALID_POLICY"),
         Error::PolicyTests { .. } => (Code::InvalidArgument, "POLICY_TESTS_FAILED"),
         Error::FloorName(_) => (Code::InvalidArgument, "FLOOR_NAME"),
@@ -186,16 +171,8 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
         Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),
         Error::NotAdmitted(refusal) => not_admitted(refusal),
-        Error::NotCertified(NotCertified::NotAMember(_)) => (Code::NotFound, "NOT_A_MEMBER"),
-        Error::NotCertified(NotCertified::AlreadyRevoked(_)) => {
-            (Code::FailedPrecondition, "ALREADY_REVOKED")
-        }
-        Error::NotCertified(NotCertified::TooMany(_)) => {
-            (Code::ResourceExhausted, "TOO_MANY_CERTIFICATES")
-        }
-        Error::NoToken(NoToken::NoNetwork) => (Code::FailedPrecondition, "NO_NETWORK"),
-        Error::NoToken(NoToken::TooMany) => (Code::ResourceExhausted, "TOO_MANY_JOIN_TOKENS"),
-        Error::NoToken(NoToken::Unknown(_)) => (Code::NotFound, "UNKNOWN_JOIN_TOKEN"),
+        Error::NotCertified(refusal) => not_certified(refusal),
+        Error::NoToken(refusal) => no_token(refusal),
         Error::NotRotated(NotRotated::Busy(_) | NotRotated::Issues(_)) => {
             (Code::FailedPrecondition, "AUTHORITY_IN_USE")
         }
@@ -210,6 +187,38 @@ fn code(error: &Error) -> (Code, &'static str) {
             | StoreError::AlreadyRunning { .. }
             | StoreError::Sql(_),
         ) => (Code::Internal, "STORE_FAILED"),
+    }
+}
+
+fn hold_over(illegal: &hold::Illegal) -> (Code, &'static str) {
+    match illegal {
+        hold::Illegal::Reason => (Code::InvalidArgument, "INVALID_FIELD"),
+        hold::Illegal::AlreadyDecided { .. } => (Code::FailedPrecondition, "HOLD_ANSWERED"),
+        hold::Illegal::NotCounted { .. } => (Code::PermissionDenied, "NOT_AN_APPROVER"),
+        hold::Illegal::UnknownRule { .. } => (Code::FailedPrecondition, "UNKNOWN_RULE"),
+        hold::Illegal::Over { .. }
+        | hold::Illegal::Lapsed { .. }
+        | hold::Illegal::NoStageOver { .. }
+        | hold::Illegal::PastDeadline { .. }
+        | hold::Illegal::NotYet { .. }
+        | hold::Illegal::NotApproved { .. } => (Code::FailedPrecondition, "HOLD_OVER"),
+    }
+}
+
+fn not_certified(refusal: &NotCertified) -> (Code, &'static str) {
+    match refusal {
+        NotCertified::NotAMember(_) => (Code::NotFound, "NOT_A_MEMBER"),
+        NotCertified::TakenAway(_) => (Code::Unauthenticated, CERTIFICATE_UNKNOWN),
+        NotCertified::AlreadyRevoked(_) => (Code::FailedPrecondition, "ALREADY_REVOKED"),
+        NotCertified::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_CERTIFICATES"),
+    }
+}
+
+fn no_token(refusal: &NoToken) -> (Code, &'static str) {
+    match refusal {
+        NoToken::NoNetwork => (Code::FailedPrecondition, "NO_NETWORK"),
+        NoToken::TooMany => (Code::ResourceExhausted, "TOO_MANY_JOIN_TOKENS"),
+        NoToken::Unknown(_) => (Code::NotFound, "UNKNOWN_JOIN_TOKEN"),
     }
 }
 
@@ -255,6 +264,7 @@ pub(super) fn not_accepted(refusal: &NotAccepted) -> Status {
             HOST_REVOKED,
             "it can join again with a token that an operator makes for it: stayhand host token create --host HOST --replace",
         ),
+        NotAccepted::OwnName(_) => ("HOST_NAME_OWN", ""),
         NotAccepted::NotAHost => ("NOT_A_HOST", ""),
     };
     Failure::new(Code::Unauthenticated, reason, refusal.to_string())

@@ -14,14 +14,14 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Api,
-    pace::Pace,
+    pace::{Kind, Paces},
     status,
     stream::{Answers, Outbox},
     sync_session::{Change, SyncSession},
 };
 use crate::{
     app::{App, Error},
-    limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT, HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND},
+    limits::{BOOKMARK_INTERVAL, HELLO_TIMEOUT},
     operator::HostAgent,
 };
 
@@ -34,8 +34,9 @@ impl HostSyncService for Api {
         request: Request<Streaming<SyncRequest>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
         let agent = self.gate.agent(&request).await?;
-        let app = Arc::clone(&self.app);
-        Ok(self.stream(|outbox| sync(app, agent, request.into_inner(), outbox)))
+        let (app, paces) = (Arc::clone(&self.app), self.paces.clone());
+        paces.next(agent.host(), Kind::Message).await;
+        Ok(self.stream(|outbox| sync(app, paces, agent, request.into_inner(), outbox)))
     }
 
     type PublishEventsStream = Answers<PublishEventsResponse>;
@@ -45,25 +46,27 @@ impl HostSyncService for Api {
         request: Request<Streaming<PublishEventsRequest>>,
     ) -> Result<Response<Self::PublishEventsStream>, Status> {
         let agent = self.gate.agent(&request).await?;
-        let app = Arc::clone(&self.app);
+        let (app, paces) = (Arc::clone(&self.app), self.paces.clone());
+        paces.next(agent.host(), Kind::Message).await;
         Ok(self.stream(|outbox| {
-            super::publish_events::publish(app, agent, request.into_inner(), outbox)
+            super::publish_events::publish(app, paces, agent, request.into_inner(), outbox)
         }))
     }
 }
 
 async fn sync(
     app: Arc<App>,
+    paces: Paces,
     agent: HostAgent,
     mut inbound: Streaming<SyncRequest>,
     outbox: Outbox<SyncResponse>,
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
     let hello = hello(&mut inbound).await?;
+    let host = agent.host().clone();
     let mut session = SyncSession::open(app, agent, &hello)
         .await
         .map_err(failed)?;
-    let mut pace = Pace::new(HOST_MESSAGES_PER_SECOND, HOST_MESSAGES_BURST);
     let mut bookmark = tokio::time::interval(BOOKMARK_INTERVAL);
     loop {
         if let Some(state) = session.next_state().await.map_err(failed)? {
@@ -72,7 +75,7 @@ async fn sync(
         tokio::select! {
             message = inbound.message() => match message? {
                 Some(wire) => {
-                    pace.next().await;
+                    paces.next(&host, Kind::Message).await;
                     session.take(wire).await.map_err(failed)?;
                 }
                 None => return Ok(()),

@@ -115,7 +115,11 @@ impl App {
 
     /// Ends authorities that every host has left.
     pub(super) async fn retire_left_authorities(&self, now: UnixMs) -> Result<(), Error> {
-        let (_, standing) = self.store().authorities().await?;
+        let (revision, standing) = self.store().authorities().await?;
+        if revision != self.authorities_revision() {
+            // A change was committed, and taking it in failed then.
+            self.authority().reload(self.store()).await?;
+        }
         let Some((_, older)) = standing.split_last() else {
             return Ok(());
         };

@@ -115,7 +115,7 @@ impl App {
         let token = token.ok_or(NotAdmitted::UnknownToken)?;
         let member = write.member(&joining.host).await?;
         match self.admission(&token, &joining.host, member.as_ref(), &shown, now) {
-            Ok(Admission::Again) => {}
+            Ok(Admission::Again) => write.revoke_unused(&joining.host).await?,
             Ok(Admission::First) => {
                 write.use_token(token.id).await?;
                 let host = &joining.host;
@@ -167,7 +167,7 @@ impl App {
                 && member.bound_key == shown.bound_key
                 && member.revoked.is_none()
         };
-        if member.filter(same).is_some() {
+        if member.as_ref().is_some_and(same) {
             return Ok(Admission::Again);
         }
         if token.uses_left == 0 {
@@ -206,11 +206,13 @@ impl App {
         }
         if let Some(last) = member.recovered {
             let ago = now.since(last);
-            if ago < RECOVERY_PAUSE {
+            // A clock that was ahead once keeps nobody out.
+            if last <= now && ago < RECOVERY_PAUSE {
                 let host = host.clone();
                 return Err(NotAdmitted::TooSoon { host, ago }.into());
             }
         }
+        write.revoke_unused(host).await?;
         write.count_recovery(host, now).await?;
         let record = change(&joining, MembershipChange::Recovered, None);
         write.record(record, now).await?;

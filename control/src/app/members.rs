@@ -35,6 +35,9 @@ pub enum NotCertified {
     /// It never joined.
     #[error("host `{0}` has not joined: it has no certificate; `stayhand host ls` shows the hosts")]
     NotAMember(HostId),
+    /// The one that it shows counts no more.
+    #[error("the certificate of host `{0}` was taken away; nobody gets another by it")]
+    TakenAway(HostId),
     /// It has lost them.
     #[error("host `{0}` was revoked already")]
     AlreadyRevoked(HostId),
@@ -51,7 +54,7 @@ impl App {
         let Role::Host(host) = &certificate.name.role else {
             return Ok(Standing::Unknown);
         };
-        let standing = self.store().standing(&certificate.serial, host).await?;
+        let standing = self.store().standing(certificate, host).await?;
         if standing == (Standing::Good { used: false }) {
             let mut write = self.store().begin().await?;
             write.certificate_used(&certificate.serial).await?;
@@ -65,13 +68,13 @@ impl App {
         let request = Request::read(request).map_err(NotAdmitted::from)?;
         let now = self.now();
         let mut write = self.store().begin().await?;
-        // It may have been revoked since its connection was looked at.
-        let member = write.member(agent.host()).await?;
-        if member.is_none_or(|member| member.revoked.is_some()) {
-            return Err(NotCertified::NotAMember(agent.host().clone()).into());
-        }
-        if write.certificates_of(agent.host(), now).await? >= CERTIFICATES_PER_HOST_MAX {
-            return Err(NotCertified::TooMany(agent.host().clone()).into());
+        // It may have been taken away since its connection was looked at.
+        let counts = match agent.serial() {
+            Some(serial) => write.counts(serial).await?,
+            None => false,
+        };
+        if !counts {
+            return Err(NotCertified::TakenAway(agent.host().clone()).into());
         }
         let issued = self
             .certify(&mut write, agent.host(), &request, now)
@@ -137,6 +140,9 @@ impl App {
         request: &Request,
         now: UnixMs,
     ) -> Result<Certified, Error> {
+        if write.certificates_of(host, now).await? >= CERTIFICATES_PER_HOST_MAX {
+            return Err(NotCertified::TooMany(host.clone()).into());
+        }
         let chain = self.membership.authority.chain();
         let lifetime = self.membership.certificate_lifetime;
         let signer = chain.issuing()?;
@@ -144,6 +150,7 @@ impl App {
         write
             .add_certificate(&StoredCertificate {
                 serial: issued.serial,
+                digest: issued.digest,
                 host: host.clone(),
                 authority: issued.authority,
                 authorities: chain.revision(),

@@ -7,6 +7,7 @@ use rcgen::{
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, PublicKey, PublicKeyData,
     SanType, SerialNumber,
 };
+use sha2::{Digest as _, Sha256};
 use stayhand_guardrail::time::{DurationMs, UnixMs};
 use stayhand_transport::{BACKDATE, Key, PeerName, REQUEST_BYTES_MAX, Role, Serial, TrustDomain};
 
@@ -41,6 +42,8 @@ pub struct Issued {
     pub certificate: Vec<u8>,
     /// Its number
     pub serial: Serial,
+    /// SHA-256 of it
+    pub digest: [u8; 32],
     /// Which authority signed it
     pub authority: u32,
     /// Until when it counts
@@ -110,8 +113,10 @@ impl Signer {
         params.use_authority_key_identifier_extension = true;
         let own = self.certificate.clone().into();
         let issuer = Issuer::from_ca_cert_der(&own, self.key.pair())?;
+        let certificate = params.signed_by(key, &issuer)?.der().to_vec();
         Ok(Issued {
-            certificate: params.signed_by(key, &issuer)?.der().to_vec(),
+            digest: Sha256::digest(&certificate).into(),
+            certificate,
             serial: Serial::new(&serial),
             authority: self.number,
             expires,

@@ -107,7 +107,11 @@ impl Authority {
     /// Takes in what was changed in the store.
     pub async fn reload(&self, store: &Store) -> Result<(), AuthorityError> {
         let chain = Chain::load(store, &self.keys).await?;
-        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(chain);
+        let mut current = self.chain.write().unwrap_or_else(PoisonError::into_inner);
+        // Two may be under way; the older set never comes after the newer one.
+        if chain.revision > current.revision {
+            *current = Arc::new(chain);
+        }
         Ok(())
     }
 }
@@ -202,7 +206,9 @@ fn make(
 /// A name that no other control plane has, and that says nothing about anybody.
 fn new_domain() -> TrustDomain {
     let random: [u8; 8] = rand::random();
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let random = u64::from_be_bytes(random);
     #[expect(clippy::expect_used, reason = "lower-case letters, digits and a dash")]
-    format!("stayhand-{hex}").parse().expect("a trust domain")
+    format!("stayhand-{random:016x}")
+        .parse()
+        .expect("a trust domain")
 }

@@ -15,7 +15,7 @@ use tonic::{service::Routes, transport::Server};
 use uuid::Uuid;
 
 use crate::{
-    api::{Api, Gate},
+    api::{Api, Gate, Paces},
     app::{self, App, Membership, tick_until},
     authority::{Authority, AuthorityError},
     authz::{Authorization, AuthorizationError},
@@ -131,6 +131,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
     let api = Api {
         app: Arc::clone(&app),
         gate,
+        paces: Paces::default(),
         stop: stopped.clone(),
     };
     let mut running = Running {

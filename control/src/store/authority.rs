@@ -52,6 +52,12 @@ impl Write<'_> {
             .bind(authority)
             .execute(&mut *self.tx)
             .await?;
+        // Streams that it opened end with it.
+        sqlx::query("UPDATE certificates SET revoked = 1 WHERE authority = ?1")
+            .bind(authority)
+            .execute(&mut *self.tx)
+            .await?;
+        self.touched.certificates = true;
         self.next_authorities().await
     }
 

@@ -7,7 +7,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, HostId, JoinTokenId, UserName},
     time::UnixMs,
 };
-use stayhand_transport::Serial;
+use stayhand_transport::{Certificate, Serial};
 
 use super::{Store, StoreError, Write, number, parse, unsigned};
 
@@ -48,6 +48,8 @@ pub struct Revoked {
 pub struct StoredCertificate {
     /// Its number
     pub serial: Serial,
+    /// SHA-256 of it
+    pub digest: [u8; 32],
     /// Whose it is
     pub host: HostId,
     /// Which authority signed it
@@ -182,7 +184,36 @@ impl Write<'_> {
         .bind(&revoked.reason)
         .execute(&mut *self.tx)
         .await?;
+        // Whoever has the host may have the token, and a token for several lets them in under another name.
+        sqlx::query(
+            "UPDATE join_tokens SET revoke_time = ?2 WHERE revoke_time IS NULL
+                 AND token = (SELECT token FROM members WHERE host = ?1)",
+        )
+        .bind(host.as_str())
+        .bind(number(revoked.at.0)?)
+        .execute(&mut *self.tx)
+        .await?;
         self.revoke_certificates(host).await
+    }
+
+    /// Certificates that were issued and that nobody has shown count no more: whoever asks again has lost them.
+    pub async fn revoke_unused(&mut self, host: &HostId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE certificates SET revoked = 1 WHERE host = ?1 AND NOT used")
+            .bind(host.as_str())
+            .execute(&mut *self.tx)
+            .await?;
+        self.touched.certificates = true;
+        Ok(())
+    }
+
+    /// Whether a certificate still counts, its time aside.
+    pub async fn counts(&mut self, serial: &Serial) -> Result<bool, StoreError> {
+        let revoked: Option<bool> =
+            sqlx::query_scalar("SELECT revoked FROM certificates WHERE serial = ?1")
+                .bind(serial.as_bytes())
+                .fetch_optional(&mut *self.tx)
+                .await?;
+        Ok(revoked == Some(false))
     }
 
     async fn revoke_certificates(&mut self, host: &HostId) -> Result<(), StoreError> {
@@ -198,14 +229,15 @@ impl Write<'_> {
     /// Writes a certificate down; before that it counts for nothing.
     pub async fn add_certificate(&mut self, issued: &StoredCertificate) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO certificates (serial, host, authority, authorities_revision, expire_time)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO certificates (serial, host, authority, authorities_revision, expire_time, digest)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(issued.serial.as_bytes())
         .bind(issued.host.as_str())
         .bind(issued.authority)
         .bind(number(issued.authorities.0)?)
         .bind(number(issued.expires.0)?)
+        .bind(issued.digest.as_slice())
         .execute(&mut *self.tx)
         .await?;
         Ok(())
@@ -254,14 +286,19 @@ impl Store {
             .pop())
     }
 
-    /// What a certificate is worth. One that names another host than the one for which it was issued is unknown.
-    pub async fn standing(&self, serial: &Serial, host: &HostId) -> Result<Standing, StoreError> {
+    /// What a certificate is worth. One that is not the very one that was issued under its number is unknown.
+    pub async fn standing(
+        &self,
+        certificate: &Certificate,
+        host: &HostId,
+    ) -> Result<Standing, StoreError> {
         let mut connection = self.read.acquire().await?;
         let row: Option<(bool, bool)> = sqlx::query_as(
-            "SELECT used, revoked FROM certificates WHERE serial = ?1 AND host = ?2",
+            "SELECT used, revoked FROM certificates WHERE serial = ?1 AND host = ?2 AND digest = ?3",
         )
-        .bind(serial.as_bytes())
+        .bind(certificate.serial.as_bytes())
         .bind(host.as_str())
+        .bind(certificate.digest.as_slice())
         .fetch_optional(&mut *connection)
         .await?;
         match row {

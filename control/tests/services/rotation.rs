@@ -97,9 +97,9 @@ async fn nobody_is_cut_off_and_the_older_authority_goes_when_every_host_has_left
     told(&settled, &world).await;
     let gone = reach(&world, host.config()).await.unwrap_err().to_string();
     assert!(gone.contains("its authority is another one"), "{gone}");
-    let changes = world.all_events().await.into_iter();
-    let changes = changes.filter_map(|event| match event.kind {
-        Some(Kind::AuthorityChanged(changed)) => Some((changed.authority, changed.by)),
+    let events = world.all_events().await.into_iter();
+    let changes = events.filter_map(|event| match event.kind {
+        Some(Kind::AuthorityChanged(one)) => Some((one.authority, one.by)),
         _ => None,
     });
     let changes: Vec<_> = changes.collect();

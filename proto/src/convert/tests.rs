@@ -192,6 +192,34 @@ fn kinds() -> Vec<EventKind> {
             by: "root".parse().unwrap(),
             reason: "the sale".into(),
         }),
+        EventKind::Lost(Lost {
+            class: EventClass::B,
+            count: 12,
+            stage: LossStage::Ring,
+            since: UnixMs(1),
+        }),
+        EventKind::AgentStarted(state()),
+        EventKind::AgentStopped(state()),
+        EventKind::Enforcement(EnforcementEvent {
+            generation: Generation(4),
+            phase: Phase::Rejected {
+                reasons: vec!["rule `x`: no room".into()],
+            },
+        }),
+        EventKind::Tamper(Tamper {
+            what: "link gone".into(),
+            subject: None,
+            process: Some(process()),
+        }),
+    ]
+    .into_iter()
+    .chain(membership_kinds())
+    .collect()
+}
+
+fn membership_kinds() -> Vec<EventKind> {
+    let by = || Some("root".parse().unwrap());
+    vec![
         EventKind::MembershipChanged(MembershipChanged {
             member: "db1".parse().unwrap(),
             change: MembershipChange::Recovered,
@@ -215,25 +243,6 @@ fn kinds() -> Vec<EventKind> {
             uses_left: 3,
             address: Some("10.0.0.7:1".into()),
             reason: Some("used".into()),
-        }),
-        EventKind::Lost(Lost {
-            class: EventClass::B,
-            count: 12,
-            stage: LossStage::Ring,
-            since: UnixMs(1),
-        }),
-        EventKind::AgentStarted(state()),
-        EventKind::AgentStopped(state()),
-        EventKind::Enforcement(EnforcementEvent {
-            generation: Generation(4),
-            phase: Phase::Rejected {
-                reasons: vec!["rule `x`: no room".into()],
-            },
-        }),
-        EventKind::Tamper(Tamper {
-            what: "link gone".into(),
-            subject: None,
-            process: Some(process()),
         }),
     ]
 }

@@ -82,6 +82,17 @@ pub(crate) struct Agent {
     quiet: Quiet,
 }
 
+/// Words go over the simulated network and no socket.
+fn nowhere(host: &HostId) -> Route {
+    Route {
+        socket: "/nonexistent".into(),
+        server_uid: None,
+        membership: IdentityFile::in_state(Path::new("/nonexistent")),
+        address: None,
+        host: host.clone(),
+    }
+}
+
 impl Agent {
     /// Starts as `agent::run` does: spool, holds, reconciler, and only then the network.
     pub(crate) fn start(place: &Place, life: Life, now: &Now) -> Result<Self, SpoolError> {
@@ -158,13 +169,7 @@ impl Agent {
             alive: Arc::default(),
         };
         let uplink = Uplink {
-            route: Route {
-                socket: "/nonexistent".into(),
-                server_uid: None,
-                membership: IdentityFile::in_state(Path::new("/nonexistent")),
-                address: None,
-                host: identity.host.clone(),
-            },
+            route: nowhere(&identity.host),
             authorities: watch::Sender::default(),
             health,
             board,

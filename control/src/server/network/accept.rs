@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -33,6 +33,7 @@ use crate::{
         HANDSHAKES_PER_ADDRESS_MAX, HOST_CONNECTIONS_MAX, JOIN_TIMEOUT, JOINERS_MAX,
         JOINERS_PER_ADDRESS_MAX, REFUSED_TIMEOUT,
     },
+    store::Standing,
 };
 
 /// After a failed accept, such as too many open files: not in a tight loop.
@@ -113,7 +114,7 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
         match accepted {
             Ok((stream, address)) => {
                 // Closed without a word: whoever comes again in a while finds a place.
-                let Some(place) = own.handshakes.take(address.ip()) else {
+                let Some(place) = own.handshakes.take(place_of(address)) else {
                     tracing::debug!(%address, "connection closed: too many handshakes");
                     continue;
                 };
@@ -121,8 +122,13 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
                 tokio::spawn(async move {
                     let proved = own.prove(stream, address).await;
                     drop(place);
-                    if let Err(why) = proved {
-                        tracing::debug!(%address, %why, "connection closed");
+                    match proved {
+                        Ok(()) => {}
+                        // Ours to mend: nobody gets in.
+                        Err(NotProved::Tls(why)) => {
+                            tracing::error!(%address, %why, "no host can be served over the network");
+                        }
+                        Err(why) => tracing::debug!(%address, %why, "connection closed"),
                     }
                 });
             }
@@ -175,8 +181,13 @@ impl Listener {
         let place = place.ok_or_else(|| NotProved::TooMany(format!("host {host}")))?;
         // ORDER: before anybody asks whether the certificate counts, so that one that is taken away meanwhile is cut.
         let open = self.live.enter(&certificate.serial);
+        // Every call asks again; here it is only about how long whoever is refused may keep a place.
+        let standing = self.app.certificate_standing(&certificate).await;
         let left = certificate.not_after.since(self.app.now());
-        let time = Duration::from_millis(left.0).max(REFUSED_TIMEOUT);
+        let time = match standing {
+            Ok(Standing::Good { .. }) => Duration::from_millis(left.0).max(REFUSED_TIMEOUT),
+            _ => REFUSED_TIMEOUT,
+        };
         let who = Arc::new(HostPeer {
             certificate,
             address,
@@ -189,7 +200,7 @@ impl Listener {
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
     ) -> Result<(), NotProved> {
-        let place = self.by_address.take(address.ip());
+        let place = self.by_address.take(place_of(address));
         let place =
             place.ok_or_else(|| NotProved::TooMany(format!("joining from {}", address.ip())))?;
         let connection = stream
@@ -202,6 +213,17 @@ impl Listener {
             address,
         });
         hand_on(&self.joiners, stream, who, None, JOIN_TIMEOUT, place).await
+    }
+}
+
+/// Whose place an address takes: who has one address of IPv6 has all of its /64.
+fn place_of(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -48,12 +48,17 @@ impl<I> NetworkConnection<I> {
         }
     }
 
-    /// Whether it has to end. Asked with every read: there is always one that waits.
+    /// Whether it has to end. Asked with every read and every write: whoever reads nothing keeps writes waiting, and reads are not
+    /// asked for meanwhile.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let cut = self.cut.as_mut();
         cut.is_some_and(|cut| cut.as_mut().poll(cx).is_ready())
             || self.end.as_mut().poll(cx).is_ready()
     }
+}
+
+fn ended() -> io::Error {
+    io::ErrorKind::ConnectionAborted.into()
 }
 
 impl<I: Clone + Send + Sync + Unpin + 'static> Connected for NetworkConnection<I> {
@@ -70,7 +75,7 @@ impl<I: Unpin> AsyncRead for NetworkConnection<I> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.is_over(cx) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            return Poll::Ready(Err(ended()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
@@ -82,14 +87,23 @@ impl<I: Unpin> AsyncWrite for NetworkConnection<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(ended()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(ended()));
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_over(cx) {
+            return Poll::Ready(Err(ended()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -59,6 +59,7 @@ pub(super) struct Tls(Mutex<Option<Made>>);
 
 struct Made {
     chain: Arc<Chain>,
+    since: UnixMs,
     renew: UnixMs,
     configs: Configs,
 }
@@ -73,13 +74,17 @@ impl Tls {
         let chain = authority.chain();
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*made {
-            Some(made) if Arc::ptr_eq(&made.chain, &chain) && now < made.renew => {
+            // One from before a clock was set back is from the future.
+            Some(made)
+                if Arc::ptr_eq(&made.chain, &chain) && (made.since..made.renew).contains(&now) =>
+            {
                 Ok(made.configs.clone())
             }
             _ => {
                 let configs = make(&chain, now)?;
                 *made = Some(Made {
                     chain,
+                    since: now,
                     renew: now.plus(DurationMs(OWN_LIFETIME.0 / 2)),
                     configs: configs.clone(),
                 });
@@ -182,10 +187,12 @@ impl ClientCertVerifier for HostVerifier {
         if !ours || !intermediates.is_empty() {
             return Err(wrong());
         }
-        let last =
-            UnixTime::since_unix_epoch(std::time::Duration::from_millis(certificate.not_after.0));
+        let time = |at: UnixMs| UnixTime::since_unix_epoch(std::time::Duration::from_millis(at.0));
+        let (first, last) = (time(certificate.not_before), time(certificate.not_after));
         let at = if now.as_secs() > last.as_secs() {
             last
+        } else if now.as_secs() < first.as_secs() {
+            first
         } else {
             now
         };
