@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Event, Expected, Story};
-use crate::host::Host;
+use crate::host::{Host, network};
 use crate::wait;
 
 const SECRETS: [&str; 2] = ["hunter2", "TICKET-4711"];
@@ -111,7 +111,7 @@ fn numbered_without_gaps(events: &[Event]) -> Result<()> {
         last.insert(source, number);
     }
     ensure!(
-        last.keys().any(|(host, _)| host == "stayhand-guest"),
+        last.keys().any(|(host, _)| host == network::HOST),
         "no events of this host"
     );
     Ok(())
@@ -139,7 +139,7 @@ fn complete(events: &[Event]) -> Result<()> {
         ] {
             ensure!(event.number(pointer).is_some(), "no {pointer}: {all}");
         }
-        ensure!(event.host() == "stayhand-guest", "host: {all}");
+        ensure!(event.host() == network::HOST, "host: {all}");
         ensure!(event.user() == "alice", "subject: {all}");
         ensure!(
             event

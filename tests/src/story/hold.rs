@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::stage::{self, CONNECTIONS, DATABASE, GREETING};
 use super::{Expected, Story, hold_more};
-use crate::host::Hold;
+use crate::host::{Hold, network};
 use crate::login::{Session, Typed};
 use crate::{process, wait};
 
@@ -151,7 +151,7 @@ fn listed(story: &mut Story, held: &[Held]) -> Result<()> {
             "what: {}",
             now.json
         );
-        ensure!(now.text("/host") == "stayhand-guest", "where: {}", now.json);
+        ensure!(now.text("/host") == network::HOST, "where: {}", now.json);
         ensure!(
             session
                 .tty()
