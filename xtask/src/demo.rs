@@ -21,7 +21,7 @@ const CONSOLE_LINES: usize = 30;
 /// Plays it on one kernel; with `keep` the terminal becomes the guest's console and a shell follows.
 pub fn play(ready: &Ready, keep: bool) -> Result<()> {
     let kernel = ready.kernel()?;
-    let initrd = Initrd::write(&ready.base, None, &[], None)?;
+    let initrd = Initrd::write(&ready.base, None, std::slice::from_ref(kernel), None)?;
     let mut append = "stayhand.mode=demo".to_owned();
     if keep {
         append.push_str(" stayhand.keep=1");
