@@ -202,6 +202,15 @@ pub(crate) fn profile_value(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// A span of time that is more than nothing and within a bound; `bounded` is said of the bound.
+pub(crate) fn span(text: &str, max: DurationMs, bounded: &str) -> Result<DurationMs, String> {
+    let span: DurationMs = text.parse().map_err(|error| format!("{error}"))?;
+    if span.0 == 0 || span > max {
+        return Err(format!("{bounded} {max}"));
+    }
+    Ok(span)
+}
+
 /// A reason that somebody gives: not blank, within the bound that the control plane has, too.
 pub(crate) fn reason(text: &str) -> Result<String, String> {
     use stayhand_guardrail::limits::REASON_BYTES_MAX;

@@ -47,12 +47,8 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest number of an event: what every JSON reader takes without rounding, and more than a host makes in a
 /// thousand years.
 pub const EVENT_SEQ_MAX: EventSeq = EventSeq(1 << 53);
-/// Longest time for which a join token is worth something: an image that is rolled out over a day.
-pub const JOIN_TOKEN_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
 /// What it is where nobody says: a host that is being set up now.
 pub const JOIN_TOKEN_DEFAULT: DurationMs = DurationMs::from_secs(15 * 60);
-/// Hosts that may join with one token: one scaling group.
-pub const JOIN_TOKEN_USES_MAX: u32 = 1_000;
 /// Join tokens that are worth something at once: more than anybody looks through.
 pub const JOIN_TOKENS_MAX: usize = 100;
 /// How long a token is remembered after its end, so that somebody who shows it is noticed.

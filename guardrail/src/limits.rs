@@ -54,6 +54,10 @@ pub const FLAGS_PER_RULE_MAX: usize = 8;
 pub const FLAGS_MAX: usize = 64;
 /// Longest time for which a flag is set: a freeze over the holidays; what lasts longer is a policy.
 pub const FLAG_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
+/// Longest time for which a join token is worth something: an image that is rolled out over a day.
+pub const JOIN_TOKEN_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// Hosts that may join with one token: one scaling group.
+pub const JOIN_TOKEN_USES_MAX: u32 = 1_000;
 /// Days from the beginning of a day (UTC) for which a host knows when rules count: a week without an agent. Later, and
 /// earlier, they may.
 pub const SCHEDULE_DAYS: u64 = 8;

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
-use ring::digest::{SHA256, digest};
+use sha2::{Digest as _, Sha256};
 use stayhand_guardrail::id::JoinTokenId;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
@@ -21,9 +21,7 @@ pub struct Pin([u8; 32]);
 impl Pin {
     /// Of a public key.
     pub fn of(public: &[u8]) -> Self {
-        let mut pin = [0; 32];
-        pin.copy_from_slice(digest(&SHA256, public).as_ref());
-        Self(pin)
+        Self(Sha256::digest(public).into())
     }
 }
 
@@ -64,7 +62,7 @@ impl Secret {
 
     /// What is stored of it. A plain digest is enough: nobody guesses 256 bits.
     pub fn digest(&self) -> [u8; 32] {
-        Pin::of(&self.0).0
+        Sha256::digest(self.0).into()
     }
 
     /// Whether it is the one of that digest; takes the same time whatever the answer is.

@@ -8,6 +8,7 @@ mod accept;
 mod floor_tests;
 #[cfg(test)]
 mod journal_tests;
+mod rows;
 mod run;
 mod stored;
 #[cfg(test)]

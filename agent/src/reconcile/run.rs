@@ -27,7 +27,7 @@ use crate::{
     floor::Floor,
     health::{Health, Part},
     holds::{Inbox, Message},
-    kernel::image::{Desired, InstallLease, Relabelled},
+    kernel::image::{Desired, Relabelled},
     leases::{HostLease, LeaseBook},
     port::PortError,
     record::Identity,
@@ -386,7 +386,7 @@ impl<I: Images> Reconciler<I> {
             image: Arc::clone(&accepted.image),
             subjects: resolved.subjects.clone(),
             services: resolved.services.clone(),
-            leases: self.rows(&resolved.uids, now),
+            leases: self.book.rows(&resolved.uids, now),
         };
         // Before the flip: a record may come with the first decision after it.
         self.out.catalog.announce(generation, &accepted.image);
@@ -451,26 +451,6 @@ impl<I: Images> Reconciler<I> {
                 "cannot note the good state"
             ),
         }
-    }
-
-    fn rows(&self, uids: &BTreeMap<UserName, u32>, now: &Now) -> Vec<InstallLease> {
-        let known = self
-            .book
-            .live(now)
-            .filter_map(|lease| Some((lease, *uids.get(&lease.user)?)));
-        known
-            .flat_map(|(lease, auid)| {
-                lease
-                    .permissions
-                    .iter()
-                    .map(move |permission| InstallLease {
-                        auid,
-                        permission: permission.key(),
-                        deadlines: lease.deadlines,
-                        grant: lease.grant,
-                    })
-            })
-            .collect()
     }
 
     /// The regular look at everything.

@@ -3,7 +3,7 @@
 use stayhand_guardrail::{id::FlagName, limits::FLAG_MAX, time::DurationMs};
 
 use crate::{
-    args::{Global, reason},
+    args::{Global, reason, span},
     failure::{Failure, Kind},
     screen::Screen,
 };
@@ -44,13 +44,8 @@ pub(crate) enum Command {
 }
 
 fn length(text: &str) -> Result<DurationMs, String> {
-    let length: DurationMs = text.parse().map_err(|error| format!("{error}"))?;
-    if length.0 == 0 || length > FLAG_MAX {
-        return Err(format!(
-            "a flag is set for up to {FLAG_MAX}; what lasts longer is a policy"
-        ));
-    }
-    Ok(length)
+    let longer = "what lasts longer is a policy; a flag is set for up to";
+    span(text, FLAG_MAX, longer)
 }
 
 pub(crate) async fn run(

@@ -3,6 +3,7 @@
 use stayhand_guardrail::{
     event::{EventKind, JoinTokenChange, JoinTokenChanged},
     id::{HostId, JoinTokenId},
+    limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX},
     time::DurationMs,
 };
 use stayhand_transport::{JoinToken, Secret};
@@ -10,7 +11,7 @@ use stayhand_transport::{JoinToken, Secret};
 use super::{App, Error};
 use crate::{
     authz::{Action, Resource},
-    limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX, JOIN_TOKENS_MAX},
+    limits::JOIN_TOKENS_MAX,
     operator::Operator,
     store::StoredToken,
 };

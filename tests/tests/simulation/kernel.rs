@@ -13,7 +13,7 @@ use stayhand_agent::{
     kernel::{
         counters::Counters,
         holds::{KernelAnswer, Pending},
-        image::Desired,
+        image::{Desired, rows},
         record::RawRecord,
     },
     port::{CounterMap, PortError},
@@ -22,7 +22,7 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{hook, op, protocol, reason, verdict},
         hold::{HoldEntry, HoldKey},
-        image::{LEASES_PER_ROW, LabelKey, Lease, LeaseRow},
+        image::{LabelKey, LeaseRow},
         net::NET_INTERNET,
         schedule::Schedule,
     },
@@ -587,36 +587,11 @@ fn key(process: &Process) -> HoldKey {
     }
 }
 
-/// As the installer writes them: of more than fit, those that end last.
+/// What the installer writes for one person: its own rows, so that what does not fit is left out as on a host.
 fn lease_rows(desired: &Desired, auid: u32) -> BTreeMap<u64, LeaseRow> {
-    let mut found: BTreeMap<u64, Vec<Lease>> = BTreeMap::new();
-    for lease in desired.leases.iter().filter(|lease| lease.auid == auid) {
-        found
-            .entry(lease.permission.get())
-            .or_default()
-            .push(Lease {
-                boot_deadline_ns: lease.deadlines.boot_ns,
-                tai_deadline_ns: lease.deadlines.tai_ns,
-                grant: lease.grant.halves(),
-            });
-    }
-    let row = |mut list: Vec<Lease>| {
-        list.sort_by_key(|one| {
-            std::cmp::Reverse((one.boot_deadline_ns, one.tai_deadline_ns, one.grant))
-        });
-        let mut row = LeaseRow::default();
-        for (place, lease) in row
-            .leases
-            .iter_mut()
-            .zip(list.into_iter().take(LEASES_PER_ROW))
-        {
-            *place = lease;
-        }
-        row
-    };
-    found
-        .into_iter()
-        .map(|(key, list)| (key, row(list)))
+    let rows = rows::leases(desired, 0).into_iter();
+    rows.filter(|(key, _)| key.auid == auid)
+        .map(|(key, row)| (key.permission, row))
         .collect()
 }
 

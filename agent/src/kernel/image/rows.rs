@@ -222,7 +222,7 @@ fn restricts(entry: &Entry) -> bool {
 }
 
 /// Leases by subject and permission; of more than fit, those that end last.
-fn leases(desired: &Desired, slot: u32) -> BTreeMap<LeaseKey, LeaseRow> {
+pub fn leases(desired: &Desired, slot: u32) -> BTreeMap<LeaseKey, LeaseRow> {
     let mut found: BTreeMap<LeaseKey, Vec<Lease>> = BTreeMap::new();
     for lease in &desired.leases {
         let key = LeaseKey {

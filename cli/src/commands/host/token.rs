@@ -2,18 +2,16 @@
 
 use stayhand_guardrail::{
     id::{HostId, JoinTokenId},
+    limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX},
     time::DurationMs,
 };
 
 use crate::{
-    args::{Format, Global},
+    args::{Format, Global, span},
     client::NewToken,
     failure::{Failure, Kind},
     screen::Screen,
 };
-
-/// Longest time for which a token is worth something, as the control plane has it.
-const TTL_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
 
 /// Make and take away the tokens with which hosts join
 #[derive(Debug, clap::Subcommand)]
@@ -34,7 +32,7 @@ pub(crate) enum Command {
         length: DurationMs,
         /// For how many hosts
         #[arg(long, value_name = "COUNT", default_value_t = 1, conflicts_with = "host",
-              value_parser = clap::value_parser!(u32).range(1..=1_000))]
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(JOIN_TOKEN_USES_MAX)))]
         uses: u32,
         /// Only for the host of this name
         #[arg(long, value_name = "HOST")]
@@ -54,13 +52,11 @@ pub(crate) enum Command {
 }
 
 fn length(text: &str) -> Result<DurationMs, String> {
-    let length: DurationMs = text.parse().map_err(|error| format!("{error}"))?;
-    if length.0 == 0 || length > TTL_MAX {
-        return Err(format!(
-            "a join token is worth something for up to {TTL_MAX}"
-        ));
-    }
-    Ok(length)
+    span(
+        text,
+        JOIN_TOKEN_MAX,
+        "a join token is worth something for up to",
+    )
 }
 
 pub(crate) async fn run(
