@@ -127,14 +127,8 @@ pub fn from_pem(text: &str) -> Option<Vec<u8>> {
 
 /// One certificate as PEM.
 pub fn pem(der: &[u8]) -> String {
-    // RFC 7468: 64 characters a line.
-    let text = data_encoding::BASE64.encode(der);
-    let lines = text.as_bytes().chunks(64).map(String::from_utf8_lossy);
-    let body: Vec<_> = lines.collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        body.join("\n")
-    )
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new("CERTIFICATE", der), config)
 }
 
 fn domain(der: &[u8]) -> Result<TrustDomain, AuthoritiesError> {

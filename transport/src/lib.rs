@@ -2,8 +2,7 @@
 //! the ends of a connection verify each other.
 //!
 //! TLS 1.3 only, one authority of our own, no name service: a certificate says who somebody is, whatever address was
-//! dialled. Never reads a file, and decides nothing about what
-//! anybody may do.
+//! dialled. Decides nothing about what anybody may do.
 
 mod authorities;
 mod certificate;
@@ -13,6 +12,7 @@ mod dial;
 mod join_token;
 mod key;
 mod name;
+pub mod private_file;
 mod proof;
 
 use stayhand_guardrail::time::DurationMs;

@@ -1,32 +1,23 @@
 //! The one file of a host's membership. Written aside and moved into place, so that key, certificate and authorities always
 //! belong together; readable for root only.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use stayhand_guardrail::{
     id::{AuthoritiesRevision, HostId},
     time::UnixMs,
 };
-use stayhand_transport::{Authorities, AuthoritiesError, Credentials, Key, KeyError};
+use stayhand_transport::{
+    Authorities, AuthoritiesError, Credentials, Key, KeyError,
+    private_file::{self, PrivateFileError},
+};
 use zeroize::Zeroizing;
 
 use super::Member;
 
 /// Its name within the state directory.
 const NAME: &str = "membership.toml";
-/// Only root.
-const FILE_MODE: u32 = 0o600;
-/// Bits of a mode that let others in.
-const OTHERS: u32 = 0o077;
-/// Bytes of the file: ours have some 3,000.
-const FILE_BYTES_MAX: u64 = 64 << 10;
-
 /// Where the file is.
 #[derive(Clone, Debug)]
 pub struct IdentityFile(PathBuf);
@@ -34,23 +25,9 @@ pub struct IdentityFile(PathBuf);
 /// Why it cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The file system.
-    #[error("cannot {what} `{}`: {problem}", path.display())]
-    Io {
-        /// What was tried
-        what: &'static str,
-        /// On what
-        path: PathBuf,
-        /// Why not
-        problem: io::Error,
-    },
-    /// Others can read it.
-    #[error(
-        "`{}` holds the keys of this host and can be read by others than root: run chmod 600 on it; if anybody may have read it, have \
-         the host revoked and join anew",
-        .0.display()
-    )]
-    Open(PathBuf),
+    /// The file.
+    #[error(transparent)]
+    File(#[from] PrivateFileError),
     /// Its content.
     #[error("`{}` cannot be read: {problem}; move it away and join anew (stayhand-agent join)", path.display())]
     Content {
@@ -119,7 +96,7 @@ impl IdentityFile {
     }
 
     pub(super) fn find(&self) -> Result<Found, FileError> {
-        let Some(text) = self.read()? else {
+        let Some(text) = private_file::read(&self.0)? else {
             return Ok(Found::Nothing);
         };
         let content = |problem: String| FileError::Content {
@@ -149,25 +126,6 @@ impl IdentityFile {
         let next = next_bound_key.map(|key| Key::from_pem(&key)).transpose();
         let next = next.map_err(|error| content(error.to_string()))?;
         Ok(Found::Member(Box::new(member), next.map(Box::new)))
-    }
-
-    fn read(&self) -> Result<Option<Zeroizing<String>>, FileError> {
-        let file = match File::open(&self.0) {
-            Ok(file) => file,
-            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(problem) => return Err(self.failed("read", problem)),
-        };
-        let known = file
-            .metadata()
-            .map_err(|problem| self.failed("read", problem))?;
-        if known.mode() & OTHERS != 0 {
-            return Err(FileError::Open(self.0.clone()));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.take(FILE_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(|problem| self.failed("read", problem))?;
-        Ok(Some(text))
     }
 
     /// Writes that a host begins to join: the key to which it will be bound is on disk before anybody hears of it.
@@ -209,37 +167,7 @@ impl IdentityFile {
             path: self.0.clone(),
             problem: error.to_string(),
         })?;
-        let aside = self.0.with_extension("new");
-        self.replace(&aside, text.as_bytes())
-            .map_err(|problem| self.failed("write", problem))
-    }
-
-    fn replace(&self, aside: &Path, text: &[u8]) -> io::Result<()> {
-        match fs::remove_file(aside) {
-            Err(problem) if problem.kind() != io::ErrorKind::NotFound => return Err(problem),
-            _ => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(aside)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(aside, &self.0)?;
-        // The new name is only there after a power failure when its directory is.
-        match self.0.parent() {
-            Some(directory) => File::open(directory)?.sync_all(),
-            None => Ok(()),
-        }
-    }
-
-    fn failed(&self, what: &'static str, problem: io::Error) -> FileError {
-        FileError::Io {
-            what,
-            path: self.0.clone(),
-            problem,
-        }
+        Ok(private_file::write(&self.0, &text)?)
     }
 }
 

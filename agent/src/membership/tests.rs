@@ -76,7 +76,11 @@ fn a_file_that_others_can_read_is_refused() {
     assert_eq!(mode & 0o777, 0o600);
     fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
     let error = file.member().unwrap_err();
-    assert!(matches!(error, FileError::Open(_)), "{error}");
+    let open = matches!(
+        error,
+        FileError::File(stayhand_transport::private_file::PrivateFileError::Open(_))
+    );
+    assert!(open, "{error}");
 }
 
 #[test]
