@@ -1,7 +1,7 @@
 //! How the end that dials verifies the other: whoever holds a certificate of the authority that says `control` is the
 //! control plane, whatever name or address was dialled. There is nothing to configure and nothing to leave out.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use rustls::{
     CertificateError as Bad, ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -34,6 +34,27 @@ pub struct Dialling {
     pub config: ClientConfig,
     /// Whom the dialling end believes, see [`Pin::label`]
     pub label: String,
+    /// From which address of this machine; none = from whichever leads there
+    pub source: Option<IpAddr>,
+}
+
+impl Dialling {
+    fn new(config: ClientConfig, label: String) -> Self {
+        Self {
+            config,
+            label,
+            source: None,
+        }
+    }
+
+    /// The same from one address of this machine.
+    #[must_use]
+    pub fn from(self, source: IpAddr) -> Self {
+        Self {
+            source: Some(source),
+            ..self
+        }
+    }
 }
 
 /// For a host that has a certificate.
@@ -43,17 +64,14 @@ pub fn member(authorities: Authorities, own: &Credentials) -> Result<Dialling, E
     let believed = Believed::Authorities(authorities);
     let mut config = verifying(believed)?.with_client_auth_cert(chain, own.key.for_tls())?;
     settle(&mut config, ALPN_HOST);
-    Ok(Dialling { config, label })
+    Ok(Dialling::new(config, label))
 }
 
 /// For a host that has none: the authority is whoever has this pin.
 pub fn joining(pin: Pin) -> Result<Dialling, Error> {
     let mut config = verifying(Believed::Pin(pin))?.with_no_client_auth();
     settle(&mut config, ALPN_JOIN);
-    Ok(Dialling {
-        config,
-        label: pin.label(),
-    })
+    Ok(Dialling::new(config, pin.label()))
 }
 
 /// For a host that joined before and whose certificate does not count any more.
@@ -61,7 +79,7 @@ pub fn recovering(authorities: Authorities) -> Result<Dialling, Error> {
     let label = newest(&authorities)?;
     let mut config = verifying(Believed::Authorities(authorities))?.with_no_client_auth();
     settle(&mut config, ALPN_JOIN);
-    Ok(Dialling { config, label })
+    Ok(Dialling::new(config, label))
 }
 
 fn newest(authorities: &Authorities) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use std::{
 use hyper_util::rt::TokioIo;
 use rustls::{CertificateError as Bad, Error as TlsError, pki_types::ServerName};
 use stayhand_guardrail::text::safe_cut;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::transport::{Channel, Endpoint, Uri};
 
@@ -101,13 +101,17 @@ pub fn check_address(text: &str) -> Result<(), NotAnAddress> {
 
 /// Reaches `address` (`NAME:PORT`) and verifies whoever is there.
 pub async fn dial(address: &str, dialling: Dialling) -> Result<Dialled, DialError> {
-    let Dialling { config, label } = dialling;
+    let Dialling {
+        config,
+        label,
+        source,
+    } = dialling;
     let shown = || safe_cut(address.as_bytes(), ADDRESS_BYTES_MAX);
     let unreachable = |problem| DialError::Unreachable {
         address: shown(),
         problem,
     };
-    let reached = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let reached = tokio::time::timeout(CONNECT_TIMEOUT, reach(address, source)).await;
     let stream = reached
         .map_err(|_| DialError::Silent(shown()))?
         .map_err(unreachable)?;
@@ -136,6 +140,29 @@ pub async fn dial(address: &str, dialling: Dialling) -> Result<Dialled, DialErro
         channel: channel.map_err(|error| failed(error.to_string()))?,
         connection,
     })
+}
+
+async fn reach(address: &str, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let Some(source) = source else {
+        return TcpStream::connect(address).await;
+    };
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for found in tokio::net::lookup_host(address).await? {
+        if found.is_ipv4() != source.is_ipv4() {
+            continue;
+        }
+        let socket = if source.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.bind(SocketAddr::new(source, 0))?;
+        match socket.connect(found).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 fn not_proved(address: String, problem: &io::Error) -> DialError {

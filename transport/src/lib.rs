@@ -14,6 +14,7 @@ mod key;
 mod name;
 pub mod private_file;
 mod proof;
+mod wait;
 
 use stayhand_guardrail::time::DurationMs;
 
@@ -26,6 +27,7 @@ pub use join_token::{JoinToken, Pin, Secret, TokenError};
 pub use key::{Key, KeyError};
 pub use name::{NameError, PeerName, Role, TrustDomain};
 pub use proof::{Occasion, Proof, ProofError};
+pub use wait::{WAIT_MAX, WAIT_MIN, Wait};
 
 /// What a host speaks that has a certificate (ALPN, RFC 7301): the control plane demands one then.
 pub const ALPN_HOST: &[u8] = b"stayhand-host/1";

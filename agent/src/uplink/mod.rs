@@ -14,7 +14,6 @@ pub use route::Route;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use rand::RngExt as _;
 use stayhand_guardrail::{
     host::Ack,
     id::{AuthoritiesRevision, HostId},
@@ -26,7 +25,7 @@ use stayhand_proto::{
         Event, PublishEventsRequest, SyncRequest, host_sync_service_client::HostSyncServiceClient,
     },
 };
-use stayhand_transport::DialError;
+use stayhand_transport::{DialError, WAIT_MAX, Wait};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -45,10 +44,6 @@ use crate::{
     spool::{Spool, SpoolError},
 };
 
-/// First wait after a failure.
-const WAIT_MIN: Duration = Duration::from_millis(200);
-/// Longest wait: how late a host notices that the control plane is back.
-const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The other end proves itself more often than that; silence means that it is gone.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How often this end proves itself.
@@ -141,7 +136,7 @@ impl From<tonic::Status> for UplinkError {
 impl Uplink {
     /// Connects again and again; ends only with the agent.
     pub async fn run(self) {
-        let mut wait = WAIT_MIN;
+        let mut wait = Wait::default();
         let mut last = String::new();
         loop {
             let was_connected = self.health.now().control_seen;
@@ -149,7 +144,7 @@ impl Uplink {
             self.health
                 .change(|health| health.control_connected = false);
             if self.health.now().control_seen != was_connected {
-                wait = WAIT_MIN;
+                wait = Wait::default();
                 last.clear();
             }
             match Verdict::of(&error) {
@@ -166,17 +161,14 @@ impl Uplink {
             }
             self.say(&error, &mut last);
             if Verdict::of(&error) == Verdict::Revoked {
-                wait = REFUSED_WAIT;
+                wait.at_least(REFUSED_WAIT);
             }
             // Another agent has this host's certificate: the two of them would take over from each other without end.
             if matches!(&error, UplinkError::Call(status) if status.code() == tonic::Code::Aborted)
             {
-                wait = WAIT_MAX;
+                wait.at_least(WAIT_MAX);
             }
-            // Between half and all of it, so that a fleet does not come back at once.
-            let part = rand::rng().random_range(0.5..=1.0);
-            tokio::time::sleep(wait.mul_f64(part)).await;
-            wait = (wait * 2).min(WAIT_MAX);
+            tokio::time::sleep(wait.next(rand::random())).await;
         }
     }
 
