@@ -93,3 +93,14 @@ pub const HOST_BATCHES_PER_SECOND: u32 = 50;
 pub const HOST_BATCHES_BURST: u32 = 500;
 /// Holds of one host that are not over: what its kernel has room for (`abi::hold::HOLDS_MAX`).
 pub const HOLDS_PER_HOST_MAX: u32 = 4_096;
+/// Words of hosts that one transaction takes: at some 10 µs each it holds the writer for some 40 ms, and its wait for the disk is
+/// shared by thousands.
+pub const WORDS_PER_COMMIT_MAX: usize = 4_096;
+/// How long a heartbeat waits for others to be committed with: a fleet's come all the time, and nobody waits for one.
+pub const HEARTBEAT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for a message of a host, from its first byte to its last: what it has sent so far is kept in memory meanwhile. Longer than
+/// its words are ever held up here, which a host is not to blame for.
+pub const HOST_MESSAGE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Whoever watches a grant rests for so many times as long as a look at every host took: a watch takes a quarter of a processor at
+/// most, however many hosts answer.
+pub const WATCH_REST: u32 = 3;

@@ -2,9 +2,14 @@
 
 /// Bytes of one message: the desired state of a host carries every policy, see [`SOURCES_BYTES_MAX`].
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one message of a host: twice a batch, and more than any hold, acknowledgement or list of problems has. Ten thousand
+/// hosts may each have begun one.
+pub const HOST_MESSAGE_BYTES_MAX: usize = 2 << 20;
+/// Bytes of the events in one batch; a single event is sent whatever it has, and has far less.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes of all policy sources together: half a message, so that leases and answers always fit beside them.
 pub const SOURCES_BYTES_MAX: usize = 8 << 20;
-/// Events of one batch: at some KiB each a batch stays far below [`MESSAGE_BYTES_MAX`].
+/// Events of one batch; agents fill it by [`BATCH_BYTES_MAX`] first.
 pub const BATCH_EVENTS_MAX: usize = 512;
 /// Bytes of a path: overlay and bind mounts can make one longer than `PATH_MAX`, nothing makes it this long.
 pub const PATH_BYTES_MAX: usize = 16 << 10;

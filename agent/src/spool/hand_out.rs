@@ -2,6 +2,7 @@
 
 use redb::{ReadableTable as _, WriteTransaction};
 use stayhand_guardrail::{event::EventClass, time::UnixMs};
+use stayhand_proto::limits::BATCH_BYTES_MAX;
 
 use super::{
     EncodeLost, Inner, Losses, Spool, SpoolError, loss,
@@ -11,8 +12,6 @@ use super::{
 
 /// Events in one message: some 256 KiB at their usual size.
 const BATCH_MAX: usize = 256;
-/// Bytes in one message, well below gRPC's 4 MiB; one event is always handed out.
-const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Numbered and not acknowledged. A numbered event can no longer be dropped, so their number is bounded.
 const WINDOW: u64 = 2_048;
 

@@ -1,5 +1,7 @@
 //! `GrantService`.
 
+use std::time::Instant;
+
 use stayhand_guardrail::id::{HostId, UserName};
 use stayhand_proto::{
     convert::{Invalid, duration},
@@ -20,6 +22,7 @@ use super::{
 use crate::{
     app::{AskedProfile, CreateGrant, Error},
     authz::Action,
+    limits::WATCH_REST,
     store::GrantFilter,
 };
 
@@ -121,6 +124,7 @@ impl GrantService for Api {
             let mut signal = app.store().signals().grants();
             let mut last = None;
             loop {
+                let begun = Instant::now();
                 let view = app
                     .grant(&operator, id)
                     .await
@@ -129,6 +133,8 @@ impl GrantService for Api {
                     outbox.send(view.clone().into()).await?;
                     last = Some(view);
                 }
+                // While a whole fleet answers there is always something new.
+                tokio::time::sleep(begun.elapsed() * WATCH_REST).await;
                 changed(&mut signal).await;
             }
         }))

@@ -19,6 +19,7 @@ mod status;
 mod stream;
 mod sync;
 mod sync_session;
+mod unfinished;
 
 pub use gate::Gate;
 pub use pace::Paces;
@@ -28,7 +29,7 @@ pub use sync_session::{Change, SyncSession};
 use std::sync::Arc;
 
 use stayhand_proto::{
-    limits::{CREDENTIAL_BYTES_MAX, MESSAGE_BYTES_MAX},
+    limits::{CREDENTIAL_BYTES_MAX, HOST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX},
     v1::{
         authority_service_server::AuthorityServiceServer, event_service_server::EventServiceServer,
         flag_service_server::FlagServiceServer, grant_service_server::GrantServiceServer,
@@ -41,9 +42,18 @@ use stayhand_proto::{
     },
 };
 use tokio::sync::watch;
-use tonic::{Status, service::Routes};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::http,
+    service::{LayerExt as _, Routes},
+};
+use tower::util::MapRequestLayer;
 
-use crate::app::{App, Error};
+use crate::{
+    app::{App, Error},
+    limits::HOST_MESSAGE_TIMEOUT,
+};
 
 /// What every service has.
 #[derive(Clone)]
@@ -77,10 +87,14 @@ impl Api {
 
     /// Services for hosts' agents.
     pub fn host_routes(&self) -> Routes {
+        let sync = HostSyncServiceServer::new(self.clone())
+            .max_decoding_message_size(HOST_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let ending = MapRequestLayer::new(|request: http::Request<Body>| {
+            request.map(|body| unfinished::ending_within(body, HOST_MESSAGE_TIMEOUT))
+        });
         let mut routes = Routes::builder();
-        routes.add_service(
-            HostSyncServiceServer::new(self.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        );
+        routes.add_service(ending.named_layer(sync));
         routes.routes()
     }
 

@@ -185,6 +185,7 @@ fn code(error: &Error) -> (Code, &'static str) {
             | StoreError::TooLarge(_)
             | StoreError::Directory { .. }
             | StoreError::AlreadyRunning { .. }
+            | StoreError::BrokeOff
             | StoreError::Sql(_),
         ) => (Code::Internal, "STORE_FAILED"),
     }

@@ -1,7 +1,7 @@
 //! `HostSyncService.Sync`: desired state down, acknowledgements and holds up. Newest state only; a state that no
 //! host took yet is never sent after a newer one.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use stayhand_proto::{
     message::{FromHost, Hello},
@@ -68,26 +68,64 @@ async fn sync(
         .await
         .map_err(failed)?;
     let mut bookmark = tokio::time::interval(BOOKMARK_INTERVAL);
+    // What the host said and is not committed yet: one word at a time, so that the next one waits on the host.
+    let mut word: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>> = None;
+    let mut look = Look::Now;
     loop {
-        if let Some(state) = session.next_state().await.map_err(failed)? {
+        let state = match look {
+            Look::Now => session.next_state().await.map_err(failed)?,
+            Look::Regularly => session.missed_state().await.map_err(failed)?,
+            Look::Not => None,
+        };
+        if let Some(state) = state {
             outbox.send(state).await?;
         }
-        tokio::select! {
-            message = inbound.message() => match message? {
+        look = tokio::select! {
+            message = inbound.message(), if word.is_none() => match message? {
                 Some(wire) => {
-                    paces.next(&host, Kind::Message).await;
-                    session.take(wire).await.map_err(failed)?;
+                    let (paces, host, taking) = (paces.clone(), host.clone(), session.taking(wire));
+                    word = Some(Box::pin(async move {
+                        paces.next(&host, Kind::Message).await;
+                        taking.await
+                    }));
+                    Look::Not
                 }
                 None => return Ok(()),
             },
+            taken = taken(&mut word) => {
+                taken.map_err(failed)?;
+                word = None;
+                Look::Not
+            }
             change = session.changed() => match change {
-                Change::Published => {}
+                Change::Published => Look::Now,
                 Change::TakenOver => {
                     return Err(Status::aborted("a newer stream of the same host has taken over"));
                 }
             },
-            _ = bookmark.tick() => outbox.send(session.bookmark()).await?,
-        }
+            // A signal may have been missed.
+            _ = bookmark.tick() => {
+                outbox.send(session.bookmark()).await?;
+                Look::Regularly
+            }
+        };
+    }
+}
+
+/// Whether a host may be to have another state.
+enum Look {
+    /// Something changed
+    Now,
+    /// Some time has passed
+    Regularly,
+    Not,
+}
+
+/// Waits until a word is committed; for ever where there is none.
+async fn taken<F: Future + Unpin>(word: &mut Option<F>) -> F::Output {
+    match word {
+        Some(word) => word.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use stayhand_guardrail::id::Generation;
+use stayhand_guardrail::{host::HostState, id::Generation};
 use stayhand_proto::{
     message::{FromHost, Hello, ToHost, ToHostMessage},
     v1::{SyncRequest, SyncResponse},
@@ -50,11 +50,25 @@ impl SyncSession {
 
     /// The state that the host is to be sent now, if it is another than it has.
     pub async fn next_state(&mut self) -> Result<Option<SyncResponse>, Error> {
-        let Some(state) = self.app.state_for(&self.agent, self.sent).await? else {
-            return Ok(None);
+        let state = self.app.state_for(&self.agent, self.sent, true).await?;
+        Ok(self.sent_next(state))
+    }
+
+    /// The same where only time has passed. Something that changes meanwhile does not wait for it.
+    pub async fn missed_state(&mut self) -> Result<Option<SyncResponse>, Error> {
+        let (app, agent, sent) = (&self.app, &self.agent, self.sent);
+        let state = tokio::select! {
+            biased;
+            Ok(()) = self.signal.changed() => app.state_for(agent, sent, true).await?,
+            state = app.state_for(agent, sent, false) => state?,
         };
+        Ok(self.sent_next(state))
+    }
+
+    fn sent_next(&mut self, state: Option<HostState>) -> Option<SyncResponse> {
+        let state = state?;
         self.sent = state.generation;
-        Ok(Some(self.say(ToHostMessage::State(state))))
+        Some(self.say(ToHostMessage::State(state)))
     }
 
     /// A word that the control plane is there.
@@ -86,23 +100,15 @@ impl SyncSession {
     /// Takes in one message. One that cannot be read is logged and passed over: closing the stream for it would keep
     /// revocations from the host for as long as its agent repeats it.
     pub async fn take(&self, wire: SyncRequest) -> Result<(), Error> {
-        let Self { app, agent, .. } = self;
-        match FromHost::try_from(wire) {
-            Ok(FromHost::Ack(ack)) => app.acknowledge(agent, ack).await,
-            Ok(FromHost::Hold(hold)) => app.report_hold(agent, *hold).await,
-            Ok(FromHost::Heartbeat {
-                events_lost,
-                health,
-            }) => app.heartbeat(agent, events_lost, health).await,
-            Ok(FromHost::Hello(_)) => {
-                tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");
-                Ok(())
-            }
-            Err(invalid) => {
-                tracing::error!(host = %agent.host(), %invalid, "a host's message cannot be read");
-                Ok(())
-            }
-        }
+        self.taking(wire).await
+    }
+
+    /// The same for whoever goes on with the stream meanwhile: a state waits for nothing that its host says.
+    pub fn taking(
+        &self,
+        wire: SyncRequest,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        take(Arc::clone(&self.app), self.agent.clone(), wire)
     }
 
     /// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
@@ -113,5 +119,25 @@ impl SyncSession {
             message,
         }
         .into()
+    }
+}
+
+async fn take(app: Arc<App>, agent: HostAgent, wire: SyncRequest) -> Result<(), Error> {
+    let agent = &agent;
+    match FromHost::try_from(wire) {
+        Ok(FromHost::Ack(ack)) => app.acknowledge(agent, ack).await,
+        Ok(FromHost::Hold(hold)) => app.report_hold(agent, *hold).await,
+        Ok(FromHost::Heartbeat {
+            events_lost,
+            health,
+        }) => app.heartbeat(agent, events_lost, health).await,
+        Ok(FromHost::Hello(_)) => {
+            tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");
+            Ok(())
+        }
+        Err(invalid) => {
+            tracing::error!(host = %agent.host(), %invalid, "a host's message cannot be read");
+            Ok(())
+        }
     }
 }

@@ -46,7 +46,7 @@ impl App {
             );
             return Err(Error::field("events", problem));
         }
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         let mut epochs = BTreeSet::new();
         for mut event in batch {
             if event.epoch == self.store().origin().epoch {

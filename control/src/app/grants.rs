@@ -109,7 +109,14 @@ impl App {
         let resource = new_grant_resource(&set, &spec);
         self.allows_of(operator, Action::GrantCreate, &resource, own)?;
         let live = write.live_grants(now).await?;
-        let hosts = self.store().hosts(None, "", u32::MAX).await?;
+        let of_profile =
+            |one: &StoredGrant| one.grant.user == spec.user && one.grant.profile.is_some();
+        // The writer waits meanwhile, so a fleet is only looked through where a profile may exclude some of it.
+        let hosts = if spec.profile.is_some() || live.iter().any(of_profile) {
+            self.store().hosts(None, "", u32::MAX).await?
+        } else {
+            vec![]
+        };
         profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
         profiles::enforceable(set, &live, &spec.permissions).await?;
         let Step { grant, effects } = Grant::issue(spec, now)?;
@@ -119,7 +126,7 @@ impl App {
                 enforcement: vec![],
             });
         }
-        let generation = write.publish(None).await?;
+        let generation = write.publish_on(&grant.hosts).await?;
         let fingerprint = create.fingerprint();
         let request = create.request_id.map(|id| (id, fingerprint.as_str()));
         write.insert_grant(&grant, generation, request).await?;
@@ -235,7 +242,8 @@ impl App {
     }
 
     async fn move_on(&self, write: &mut Write<'_>, step: Step, now: UnixMs) -> Result<(), Error> {
-        let generation = write.publish(None).await?;
+        // A host on which it never counted has nothing to hear of.
+        let generation = write.publish_on(&step.grant.hosts).await?;
         write.update_grant(&step.grant, generation).await?;
         audit(write, &step.grant, step.effects, now).await
     }
@@ -252,7 +260,7 @@ impl App {
     /// What somebody is told of a grant with which they did something.
     async fn grant_view(&self, id: GrantId) -> Result<GrantView, Error> {
         let stored = self.store().grant(id).await?.ok_or_else(|| unknown(id))?;
-        Ok(view::grant(stored, &self.all_hosts().await?))
+        Ok(view::grant(stored, &self.all_progress().await?))
     }
 
     /// Grants, newest first, with their places in the list; of those that somebody does not get to see only the place.
@@ -270,7 +278,7 @@ impl App {
             let resource = grant_resource(&set, grant);
             self.shows(operator, Action::GrantRead, &resource, own)
         };
-        let hosts = self.all_hosts().await?;
+        let hosts = self.all_progress().await?;
         let stored = self.store().grants(filter, before, max).await?;
         Ok(stored
             .into_iter()

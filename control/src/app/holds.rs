@@ -94,7 +94,7 @@ impl App {
                 None => reported.approval = Approval::Unknown,
             }
         }
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         match write.hold(reported.id).await? {
             // Only a host that lies has more: its kernel has room for no more.
             None if write.count_open_holds(&reported.host).await? >= HOLDS_PER_HOST_MAX => {

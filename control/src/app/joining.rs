@@ -110,7 +110,7 @@ impl App {
         let request = Request::read(&joining.request).map_err(NotAdmitted::from)?;
         proved(&joining, Occasion::Join, &shown.bound_key).map_err(NotAdmitted::Proof)?;
         let now = self.now();
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         let token = write.token(shown.token).await?;
         let token = token.ok_or(NotAdmitted::UnknownToken)?;
         let member = write.member(&joining.host).await?;
@@ -191,7 +191,7 @@ impl App {
         proved(&joining, Occasion::Recover, &known.bound_key).map_err(|_| NotAdmitted::NotBound)?;
         let request = Request::read(&joining.request).map_err(NotAdmitted::from)?;
         let now = self.now();
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         let member = write.member(host).await?.ok_or(NotAdmitted::NotBound)?;
         // It may have joined anew since, with another key.
         proved(&joining, Occasion::Recover, &member.bound_key)

@@ -1,6 +1,8 @@
 //! Hosts that joined: their certificates, and how they lose them. The transport says who they are; whether that still counts
 //! is asked here.
 
+use std::sync::Arc;
+
 use stayhand_guardrail::{
     event::{EventKind, MembershipChange, MembershipChanged},
     id::{AuthoritiesRevision, HostId},
@@ -50,15 +52,16 @@ pub enum NotCertified {
 
 impl App {
     /// Whether a certificate whose chain was verified counts. Notes that its host has it.
-    pub async fn certificate_standing(&self, certificate: &Certificate) -> Result<Standing, Error> {
+    pub async fn certificate_standing(
+        self: &Arc<Self>,
+        certificate: &Certificate,
+    ) -> Result<Standing, Error> {
         let Role::Host(host) = &certificate.name.role else {
             return Ok(Standing::Unknown);
         };
         let standing = self.store().standing(certificate, host).await?;
         if standing == (Standing::Good { used: false }) {
-            let mut write = self.store().begin().await?;
-            write.certificate_used(&certificate.serial).await?;
-            write.commit().await?;
+            self.certificate_used(host, &certificate.serial).await?;
         }
         Ok(standing)
     }
@@ -67,7 +70,7 @@ impl App {
     pub async fn renew(&self, agent: &HostAgent, request: &[u8]) -> Result<Certified, Error> {
         let request = Request::read(request).map_err(NotAdmitted::from)?;
         let now = self.now();
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         // It may have been taken away since its connection was looked at.
         let counts = match agent.serial() {
             Some(serial) => write.counts(serial).await?,

@@ -27,6 +27,7 @@ mod status;
 mod ticker;
 mod together;
 mod view;
+mod words;
 
 pub use access::{SeenEvent, SeenHold};
 pub use authorities::{NotRotated, SeenAuthority};
@@ -59,6 +60,7 @@ use crate::{
     store::Store,
 };
 use presence::Presence;
+use words::Words;
 
 /// How hosts over the network are let in.
 pub struct Membership {
@@ -79,6 +81,7 @@ pub struct App {
     membership: Membership,
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
+    words: Words,
     outside: Arc<dyn Outside>,
 }
 
@@ -99,16 +102,18 @@ impl App {
             membership,
             policies: RwLock::default(),
             presence: Presence::default(),
+            words: Words::new(),
             outside: Arc::new(Machine),
         };
         app.reload_policies().await?;
         Ok(app)
     }
 
-    /// The same with another clock and other ids than this machine's.
+    /// The same with another clock and other ids than this machine's. Nothing waits for this machine's time then.
     #[must_use]
     pub fn with_outside(mut self, outside: Arc<dyn Outside>) -> Self {
         self.outside = outside;
+        self.words = Words::without_pause();
         self
     }
 

@@ -8,7 +8,7 @@ use stayhand_guardrail::{
 use stayhand_proto::view::{EnforcementView, GrantView, HostView, MembershipView, PolicyView};
 
 use super::{App, Error};
-use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy};
+use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy, StoredProgress};
 
 /// A host and whether it is connected.
 pub(super) type Seen = (StoredHost, bool);
@@ -19,6 +19,17 @@ impl App {
         let hosts = self.store().hosts(None, "", u32::MAX).await?;
         let ours = hosts.into_iter().filter(|host| !host.revoked);
         Ok(ours.map(|host| self.seen(host)).collect())
+    }
+
+    /// How far each of them is, and whether it is connected.
+    pub(super) async fn all_progress(&self) -> Result<Vec<(StoredProgress, bool)>, Error> {
+        let hosts = self.store().progress().await?.into_iter();
+        Ok(hosts
+            .map(|host| {
+                let online = self.is_online(&host.id);
+                (host, online)
+            })
+            .collect())
     }
 
     pub(super) fn seen(&self, host: StoredHost) -> Seen {
@@ -46,6 +57,15 @@ pub(super) fn on_host(
     generation: Generation,
     removes: bool,
 ) -> EnforcementView {
+    of_progress(&host.progress(), online, generation, removes)
+}
+
+fn of_progress(
+    host: &StoredProgress,
+    online: bool,
+    generation: Generation,
+    removes: bool,
+) -> EnforcementView {
     let desired = HostEnforcement::desired(host.id.clone(), generation, removes);
     let on = host
         .acks()
@@ -59,15 +79,16 @@ pub(super) fn on_host(
 }
 
 /// A grant and how far the hosts are with its coming or going.
-pub(super) fn grant(stored: StoredGrant, hosts: &[Seen]) -> GrantView {
-    let removes = stored.grant.state != GrantState::Active;
-    let enforcement = enforcement(hosts, stored.generation, removes, |host| {
-        stored.grant.is_for(&host.id)
-    });
-    GrantView {
-        grant: stored.grant,
-        enforcement,
-    }
+pub(super) fn grant(stored: StoredGrant, hosts: &[(StoredProgress, bool)]) -> GrantView {
+    let StoredGrant {
+        grant, generation, ..
+    } = stored;
+    let removes = grant.state != GrantState::Active;
+    let concerned = hosts.iter().filter(|(host, _)| grant.is_for(&host.id));
+    let enforcement = concerned
+        .map(|(host, online)| of_progress(host, *online, generation, removes))
+        .collect();
+    GrantView { grant, enforcement }
 }
 
 /// A policy revision.

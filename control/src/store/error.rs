@@ -40,6 +40,9 @@ pub enum StoreError {
         /// The directory
         path: String,
     },
+    /// It was not said whether it was kept.
+    #[error("the store broke off its work; look at the control plane's log")]
+    BrokeOff,
     /// The database failed.
     #[error("the store failed: {0}")]
     Sql(sqlx::Error),

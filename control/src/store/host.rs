@@ -1,8 +1,9 @@
 //! Hosts: what they should enforce, and their own words on how far they are.
 
+use serde_json::{Value, json};
 use sqlx::FromRow;
 use stayhand_guardrail::{
-    host::{Ack, HostState, Phase},
+    host::{Ack, Phase},
     id::{Generation, HostId},
     policy::{HostLabels, Label},
     time::UnixMs,
@@ -10,9 +11,21 @@ use stayhand_guardrail::{
 use stayhand_proto::message::{Hello, HostHealth};
 use uuid::Uuid;
 
-use super::{
-    Store, StoreError, Write, flag, grant, hold, list, number, parse, rollout, unlist, unsigned,
-};
+use super::{Store, StoreError, Write, list, number, parse, unlist, unsigned};
+
+/// What a host says while it is connected.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// How far it is with a generation
+    Ack(Ack),
+    /// That it is there, how many recorded decisions of it left no event, and how it is if it says so
+    Seen {
+        /// How many
+        events_lost: u64,
+        /// How it is
+        health: Option<HostHealth>,
+    },
+}
 
 /// A host as the store knows it.
 #[derive(Clone, Debug)]
@@ -62,6 +75,37 @@ pub struct StoredHost {
 }
 
 impl StoredHost {
+    /// How far it is.
+    pub fn progress(&self) -> StoredProgress {
+        StoredProgress {
+            id: self.id.clone(),
+            received: self.received,
+            enforced: self.enforced,
+            rejected: self.rejected,
+            rejected_reasons: self.rejected_reasons.clone(),
+            acknowledge_time: self.acknowledge_time,
+        }
+    }
+}
+
+/// How far a host is: of a whole fleet this is read again and again.
+#[derive(Clone, Debug)]
+pub struct StoredProgress {
+    /// The host
+    pub id: HostId,
+    /// What it has stored
+    pub received: Generation,
+    /// What its kernel enforces
+    pub enforced: Generation,
+    /// What it refused last
+    pub rejected: Generation,
+    /// Why
+    pub rejected_reasons: Vec<String>,
+    /// When it last acknowledged something
+    pub acknowledge_time: Option<UnixMs>,
+}
+
+impl StoredProgress {
     /// Its words, in the order in which they count: the newer of receipt and refusal, and last what the kernel has.
     pub fn acks(&self) -> [Ack; 3] {
         let received = Ack {
@@ -84,6 +128,29 @@ impl StoredHost {
         } else {
             [received, rejected, enforced]
         }
+    }
+}
+
+#[derive(FromRow)]
+struct ProgressRow {
+    host: String,
+    received_generation: i64,
+    enforced_generation: i64,
+    rejected_generation: i64,
+    rejected_reasons: String,
+    acknowledge_time: Option<i64>,
+}
+
+impl ProgressRow {
+    fn read(self) -> Result<StoredProgress, StoreError> {
+        Ok(StoredProgress {
+            id: parse("host", &self.host)?,
+            received: Generation(unsigned(self.received_generation)),
+            enforced: Generation(unsigned(self.enforced_generation)),
+            rejected: Generation(unsigned(self.rejected_generation)),
+            rejected_reasons: unlist("host", &self.rejected_reasons)?,
+            acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
+        })
     }
 }
 
@@ -210,31 +277,46 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Writes a host's word on a generation. A word on one that nobody published counts as none.
-    pub async fn acknowledge(
+    /// Writes words of hosts, each host's once, in one statement for each kind. A word on a generation that nobody published
+    /// counts as none.
+    pub async fn put_words(
         &mut self,
-        host: &HostId,
-        ack: &Ack,
+        words: &[(HostId, Word)],
         now: UnixMs,
     ) -> Result<(), StoreError> {
-        let (column, reasons) = match &ack.phase {
-            Phase::Received => (0, None),
-            Phase::Enforced => (1, None),
-            Phase::Rejected { reasons } => (2, Some(list(reasons))),
-        };
+        let (mut acks, mut seen) = (vec![], vec![]);
+        for (host, word) in words {
+            match word {
+                Word::Ack(ack) => acks.push(acknowledged(host, ack)),
+                Word::Seen {
+                    events_lost,
+                    health,
+                } => seen.push(still_there(host, *events_lost, health.as_ref())),
+            }
+        }
+        if !acks.is_empty() {
+            self.put_acks(acks, now).await?;
+        }
+        if !seen.is_empty() {
+            self.put_seen(seen, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_acks(&mut self, acks: Vec<Value>, now: UnixMs) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE hosts SET
-                 received_generation = CASE ?2 WHEN 0 THEN max(received_generation, ?3) ELSE received_generation END,
-                 enforced_generation = CASE ?2 WHEN 1 THEN ?3 ELSE enforced_generation END,
-                 rejected_generation = CASE ?2 WHEN 2 THEN ?3 ELSE rejected_generation END,
-                 rejected_reasons = coalesce(?4, rejected_reasons),
-                 acknowledge_time = ?5, last_seen_time = ?5
-             WHERE host = ?1 AND ?3 <= desired_generation",
+                 received_generation = CASE word.phase WHEN 0 THEN max(received_generation, word.generation)
+                     ELSE received_generation END,
+                 enforced_generation = CASE word.phase WHEN 1 THEN word.generation ELSE enforced_generation END,
+                 rejected_generation = CASE word.phase WHEN 2 THEN word.generation ELSE rejected_generation END,
+                 rejected_reasons = coalesce(word.reasons, rejected_reasons),
+                 acknowledge_time = ?2, last_seen_time = ?2
+             FROM (SELECT value ->> 0 AS host, value ->> 1 AS phase, value ->> 2 AS generation, value ->> 3 AS reasons
+                 FROM json_each(?1)) AS word
+             WHERE hosts.host = word.host AND word.generation <= desired_generation",
         )
-        .bind(host.as_str())
-        .bind(column)
-        .bind(i64::try_from(ack.generation.0).unwrap_or(i64::MAX))
-        .bind(reasons)
+        .bind(Value::from(acks).to_string())
         .bind(number(now.0)?)
         .execute(&mut *self.tx)
         .await?;
@@ -242,29 +324,40 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Writes that a host is there, how many recorded decisions of it left no event, and how it is if it says so.
-    pub async fn seen(
-        &mut self,
-        host: &HostId,
-        events_lost: u64,
-        health: Option<&HostHealth>,
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
+    async fn put_seen(&mut self, seen: Vec<Value>, now: UnixMs) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE hosts SET last_seen_time = ?2, events_lost = ?3, hooks = coalesce(?4, hooks),
-                 hooks_gone = coalesce(?5, hooks_gone), problems = coalesce(?6, problems)
-             WHERE host = ?1",
+            "UPDATE hosts SET last_seen_time = ?2, events_lost = word.lost, hooks = coalesce(word.hooks, hosts.hooks),
+                 hooks_gone = coalesce(word.gone, hosts.hooks_gone), problems = coalesce(word.problems, hosts.problems)
+             FROM (SELECT value ->> 0 AS host, value ->> 1 AS lost, value ->> 2 AS hooks, value ->> 3 AS gone,
+                     value ->> 4 AS problems FROM json_each(?1)) AS word
+             WHERE hosts.host = word.host",
         )
-        .bind(host.as_str())
+        .bind(Value::from(seen).to_string())
         .bind(number(now.0)?)
-        .bind(i64::try_from(events_lost).unwrap_or(i64::MAX))
-        .bind(health.map(|health| list(&health.hooks)))
-        .bind(health.map(|health| list(&health.hooks_gone)))
-        .bind(health.map(|health| list(&health.problems)))
         .execute(&mut *self.tx)
         .await?;
         Ok(())
     }
+}
+
+fn acknowledged(host: &HostId, ack: &Ack) -> Value {
+    let (phase, reasons) = match &ack.phase {
+        Phase::Received => (0, None),
+        Phase::Enforced => (1, None),
+        Phase::Rejected { reasons } => (2, Some(list(reasons))),
+    };
+    let generation = i64::try_from(ack.generation.0).unwrap_or(i64::MAX);
+    json!([host.as_str(), phase, generation, reasons])
+}
+
+fn still_there(host: &HostId, events_lost: u64, health: Option<&HostHealth>) -> Value {
+    json!([
+        host.as_str(),
+        i64::try_from(events_lost).unwrap_or(i64::MAX),
+        health.map(|health| list(&health.hooks)),
+        health.map(|health| list(&health.hooks_gone)),
+        health.map(|health| list(&health.problems)),
+    ])
 }
 
 impl Store {
@@ -295,6 +388,17 @@ impl Store {
         rows.into_iter().map(HostRow::read).collect()
     }
 
+    /// How far every host is that is to enforce something, by name.
+    pub async fn progress(&self) -> Result<Vec<StoredProgress>, StoreError> {
+        let rows: Vec<ProgressRow> = sqlx::query_as(
+            "SELECT host, received_generation, enforced_generation, rejected_generation, rejected_reasons, acknowledge_time
+             FROM hosts WHERE host NOT IN (SELECT host FROM members WHERE revoke_time IS NOT NULL) ORDER BY host",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        rows.into_iter().map(ProgressRow::read).collect()
+    }
+
     /// The generation that a host should enforce.
     pub async fn desired(&self, host: &HostId) -> Result<Option<Generation>, StoreError> {
         let desired: Option<i64> =
@@ -310,41 +414,6 @@ impl Store {
         let mut connection = self.read.acquire().await?;
         let traits = traits(&mut connection, host).await?;
         Ok(traits.map(|(labels, _)| labels).unwrap_or_default())
-    }
-
-    /// The desired state of a host, all of it from one snapshot of the store.
-    pub async fn host_state(
-        &self,
-        host: &HostId,
-        now: UnixMs,
-    ) -> Result<Option<HostState>, StoreError> {
-        let mut snapshot = self.read.begin().await?;
-        let desired: Option<i64> =
-            sqlx::query_scalar("SELECT desired_generation FROM hosts WHERE host = ?1")
-                .bind(host.as_str())
-                .fetch_optional(&mut *snapshot)
-                .await?;
-        let Some(desired) = desired else {
-            return Ok(None);
-        };
-        let (labels, watches) = traits(&mut snapshot, host).await?.unwrap_or_default();
-        let (policies, shadows) = rollout::in_force(&mut snapshot).await?.on(&labels);
-        let grants = grant::active(&mut snapshot, now).await?;
-        let answers = hold::answers(&mut snapshot, host).await?;
-        let flags = flag::told(&mut snapshot, now).await?;
-        snapshot.commit().await?;
-        Ok(Some(HostState {
-            generation: Generation(unsigned(desired)),
-            policies,
-            leases: grants
-                .iter()
-                .filter_map(|one| one.grant.lease(host, now))
-                .collect(),
-            answers,
-            flags,
-            // An agent that does not know them would have to carry them for nothing.
-            shadows: if watches { shadows } else { vec![] },
-        }))
     }
 }
 

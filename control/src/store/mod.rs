@@ -9,6 +9,7 @@ mod count;
 mod error;
 mod event;
 mod flag;
+mod gather;
 mod grant;
 mod hold;
 mod host;
@@ -19,6 +20,7 @@ mod policy;
 mod proposal;
 mod rollout;
 mod signal;
+mod state;
 mod write;
 
 pub use authority::StoredAuthority;
@@ -27,9 +29,10 @@ pub use count::Counted;
 pub use error::StoreError;
 pub use event::{Stored, StreamGap};
 pub use flag::StoredFlag;
+pub(crate) use gather::Gather;
 pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
-pub use host::StoredHost;
+pub use host::{StoredHost, StoredProgress, Word};
 pub use join_token::StoredToken;
 pub use lock::StateDir;
 pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
@@ -45,6 +48,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use stayhand_guardrail::id::HostId;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// Readers at once: a reader is a thread; more than the cores of a small machine gain nothing.
@@ -72,6 +76,9 @@ pub struct Origin {
 pub struct Store {
     write: SqlitePool,
     read: SqlitePool,
+    /// Whose turn it is of those who change something for a host
+    turn: Mutex<()>,
+    states: state::States,
     origin: Origin,
     signals: Signals,
     commits: Option<Arc<dyn Commits>>,
@@ -102,6 +109,7 @@ impl Store {
         let store = Self::open_with(state_dir, host, boot_id, None, SqliteSynchronous::Off).await?;
         Ok(Self {
             commits: Some(commits),
+            states: state::States::new(true),
             ..store
         })
     }
@@ -157,6 +165,8 @@ impl Store {
         Ok(Self {
             write,
             read,
+            turn: Mutex::default(),
+            states: state::States::new(false),
             origin,
             signals: Signals::default(),
             commits: None,
@@ -173,6 +183,14 @@ impl Store {
             &self.signals,
             self.commits.as_deref(),
         ))
+    }
+
+    /// Begins a change that a host's word makes. One of them at a time waits for the writer: whatever a whole fleet says at once,
+    /// an operator's revocation waits for one or two of them and not for all.
+    pub async fn begin_for_host(&self) -> Result<Write<'_>, StoreError> {
+        // ORDER: the turn first, and the writer only with it in hand.
+        let turn = self.turn.lock().await;
+        Ok(self.begin().await?.in_turn(turn))
     }
 
     /// Where to wait for changes.

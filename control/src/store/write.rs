@@ -3,8 +3,9 @@
 
 use sqlx::{Sqlite, Transaction};
 use stayhand_guardrail::id::{Generation, HostId};
+use tokio::sync::MutexGuard;
 
-use super::{Commits, Origin, Signals, StoreError, number, parse, signal::Touched, unsigned};
+use super::{Commits, Origin, Signals, StoreError, list, number, parse, signal::Touched, unsigned};
 
 /// A change that is not committed yet. Dropping it undoes it.
 pub struct Write<'s> {
@@ -13,6 +14,8 @@ pub struct Write<'s> {
     pub(super) touched: Touched,
     signals: &'s Signals,
     commits: Option<&'s dyn Commits>,
+    /// Given back with the writer
+    _turn: Option<MutexGuard<'s, ()>>,
 }
 
 impl<'s> Write<'s> {
@@ -28,6 +31,15 @@ impl<'s> Write<'s> {
             touched: Touched::default(),
             signals,
             commits,
+            _turn: None,
+        }
+    }
+
+    /// The same, holding its turn until the end.
+    pub(super) fn in_turn(self, turn: MutexGuard<'s, ()>) -> Self {
+        Self {
+            _turn: Some(turn),
+            ..self
         }
     }
 
@@ -47,15 +59,23 @@ impl<'s> Write<'s> {
     /// Takes the next generation for one host, or for every host. One counter serves all hosts, so a later change
     /// always has the higher number, and the commit order is the order of the numbers.
     pub async fn publish(&mut self, host: Option<&HostId>) -> Result<Generation, StoreError> {
+        self.publish_on(host.map_or(&[], std::slice::from_ref))
+            .await
+    }
+
+    /// Takes the next generation for these hosts; for every host where none is named.
+    pub async fn publish_on(&mut self, hosts: &[HostId]) -> Result<Generation, StoreError> {
         let next: i64 =
             sqlx::query_scalar("UPDATE meta SET generation = generation + 1 RETURNING generation")
                 .fetch_one(&mut *self.tx)
                 .await?;
+        let named = (!hosts.is_empty()).then(|| list(hosts));
         let hosts: Vec<String> = sqlx::query_scalar(
-            "UPDATE hosts SET desired_generation = ?1 WHERE ?2 IS NULL OR host = ?2 RETURNING host",
+            "UPDATE hosts SET desired_generation = ?1
+             WHERE ?2 IS NULL OR host IN (SELECT value FROM json_each(?2)) RETURNING host",
         )
         .bind(next)
-        .bind(host.map(HostId::as_str))
+        .bind(named)
         .fetch_all(&mut *self.tx)
         .await?;
         let generation = Generation(unsigned(next));

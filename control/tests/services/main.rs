@@ -8,6 +8,8 @@ mod approvals;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod flags;

@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{
     super::places::{Held, Places},
     NetworkConnection,
+    full::Full,
     live::Live,
     tls::{Tls, TlsError},
 };
@@ -70,6 +71,7 @@ struct Listener {
     app: Arc<App>,
     tls: Tls,
     live: Live,
+    full: Full,
     handshakes: Places<IpAddr>,
     /// By certificate and not by host: whoever has an old one of a host takes no place of the host itself
     by_serial: Places<Serial>,
@@ -92,6 +94,7 @@ pub(crate) fn listen(
         app,
         tls: Tls::new(),
         live,
+        full: Full::default(),
         handshakes: Places::new(HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_MAX),
         by_serial: Places::new(CONNECTIONS_PER_CERTIFICATE_MAX, HOST_CONNECTIONS_MAX),
         by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
@@ -115,7 +118,7 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
             Ok((stream, address)) => {
                 // Closed without a word: whoever comes again in a while finds a place.
                 let Some(place) = own.handshakes.take(place_of(address)) else {
-                    tracing::debug!(%address, "connection closed: too many handshakes");
+                    own.full.note(address, "too many handshakes at once");
                     continue;
                 };
                 let own = Arc::clone(&own);
@@ -127,6 +130,10 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
                         // Ours to mend: nobody gets in.
                         Err(NotProved::Tls(why)) => {
                             tracing::error!(%address, %why, "no host can be served over the network");
+                        }
+                        Err(NotProved::TooMany(of)) => {
+                            own.full
+                                .note(address, &format!("too many connections of {of}"));
                         }
                         Err(why) => tracing::debug!(%address, %why, "connection closed"),
                     }

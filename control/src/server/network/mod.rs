@@ -3,6 +3,7 @@
 
 mod accept;
 mod connection;
+mod full;
 mod live;
 mod tls;
 

@@ -1,0 +1,222 @@
+//! Desired states of hosts, read for all who ask at once from one snapshot of the store: what is the same for every host is read
+//! once, whether one host asks or all of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use stayhand_guardrail::{
+    host::{HoldAnswer, HostState},
+    id::{Generation, HostId},
+    policy::{Flags, HostLabels, Label},
+    time::UnixMs,
+};
+
+use super::{
+    InForce, Store, StoreError, StoredGrant, flag, gather::Gather, grant, hold, list, rollout,
+    unlist, unsigned,
+};
+
+/// Hosts that are looked up together: a fleet of common size. What is found of one is some hundred bytes and what all share, so
+/// that long policies are not there once for each.
+const TOGETHER_MAX: usize = 8_192;
+/// How long a host that only looks whether it missed something waits for others who do.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A host that asks.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    host: HostId,
+    /// What it was sent last, or enforces
+    has: Generation,
+    now: UnixMs,
+}
+
+/// Hosts that ask.
+#[derive(Debug)]
+pub(super) struct States {
+    /// Because something changed
+    soon: Gather<Asked, Answer>,
+    /// Because some time has passed
+    seldom: Gather<Asked, Answer>,
+}
+
+type Answer = Result<Option<Found>, StoreError>;
+
+impl States {
+    /// Nobody has asked yet. Nobody waits for time where that is simulated.
+    pub(super) fn new(is_simulated: bool) -> Self {
+        let pause = if is_simulated {
+            Duration::ZERO
+        } else {
+            LOOK_PAUSE
+        };
+        Self {
+            soon: Gather::new(Duration::ZERO, TOGETHER_MAX),
+            seldom: Gather::new(pause, TOGETHER_MAX),
+        }
+    }
+}
+
+impl Store {
+    /// The desired state of a host, all of it from one snapshot of the store; none where it is the one that the host has, and
+    /// where the host is not known.
+    pub async fn host_state(
+        &self,
+        host: &HostId,
+        has: Generation,
+        now: UnixMs,
+        urgent: bool,
+    ) -> Result<Option<HostState>, StoreError> {
+        let gather = if urgent {
+            &self.states.soon
+        } else {
+            &self.states.seldom
+        };
+        let asked = Asked {
+            host: host.clone(),
+            has,
+            now,
+        };
+        let pool = self.read.clone();
+        let read = gather.ask(asked.clone(), move |all| {
+            let pool = pool.clone();
+            async move { each(&pool, all).await }
+        });
+        let found = read.await.unwrap_or(Err(StoreError::BrokeOff))?;
+        // Here, where every host's stream is a task of its own.
+        found.map(|found| found.state(&asked)).transpose()
+    }
+}
+
+/// What cannot be read for one host keeps no other from its state.
+async fn each(pool: &SqlitePool, all: Vec<Asked>) -> Vec<Answer> {
+    match together(pool, &all).await {
+        Ok(states) => states.into_iter().map(Ok).collect(),
+        Err(error) if all.len() == 1 => vec![Err(error)],
+        Err(_) => {
+            let mut states = Vec::with_capacity(all.len());
+            for one in all {
+                let read = together(pool, std::slice::from_ref(&one)).await;
+                states.push(read.map(|mut states| states.pop().flatten()));
+            }
+            states
+        }
+    }
+}
+
+#[derive(Clone, FromRow)]
+struct Row {
+    host: String,
+    desired_generation: i64,
+    labels: String,
+    watches_shadows: bool,
+}
+
+/// What is the same for every host.
+struct Shared {
+    in_force: InForce,
+    grants: Vec<StoredGrant>,
+    flags: Flags,
+    /// Hosts that have answers
+    answered: BTreeSet<String>,
+}
+
+/// What is to be sent to one host, before it is put together.
+struct Found {
+    row: Row,
+    shared: Arc<Shared>,
+    answers: Vec<HoldAnswer>,
+}
+
+async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Option<Found>>, StoreError> {
+    let mut snapshot = pool.begin().await?;
+    let names: Vec<&str> = all.iter().map(|one| one.host.as_str()).collect();
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT host, desired_generation, labels, watches_shadows FROM hosts
+         WHERE host IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(list(&names))
+    .fetch_all(&mut *snapshot)
+    .await?;
+    let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.host.as_str(), row)).collect();
+    let another = |one: &Asked| {
+        let row = rows.get(one.host.as_str()).copied();
+        row.filter(|row| row.generation() != one.has)
+    };
+    let mut shared_by_all = None;
+    let mut found = Vec::with_capacity(all.len());
+    for one in all {
+        // Most of the time nobody is to have anything else.
+        let Some(row) = another(one) else {
+            found.push(None);
+            continue;
+        };
+        let shared = match &shared_by_all {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                let first = all.iter().map(|one| one.now).min().unwrap_or_default();
+                let read = Arc::new(read_shared(&mut snapshot, first).await?);
+                Arc::clone(shared_by_all.insert(read))
+            }
+        };
+        let answers = if shared.answered.contains(&row.host) {
+            hold::answers(&mut snapshot, &one.host).await?
+        } else {
+            vec![]
+        };
+        found.push(Some(Found {
+            row: row.clone(),
+            shared,
+            answers,
+        }));
+    }
+    snapshot.commit().await?;
+    Ok(found)
+}
+
+async fn read_shared(snapshot: &mut SqliteConnection, now: UnixMs) -> Result<Shared, StoreError> {
+    let answered: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT host FROM hold_answers WHERE is_done = 0")
+            .fetch_all(&mut *snapshot)
+            .await?;
+    Ok(Shared {
+        in_force: rollout::in_force(&mut *snapshot).await?,
+        grants: grant::active(&mut *snapshot, now).await?,
+        flags: flag::told(&mut *snapshot, now).await?,
+        answered: answered.into_iter().collect(),
+    })
+}
+
+impl Row {
+    fn generation(&self) -> Generation {
+        Generation(unsigned(self.desired_generation))
+    }
+}
+
+impl Found {
+    fn state(self, asked: &Asked) -> Result<HostState, StoreError> {
+        let Self {
+            row,
+            shared,
+            answers,
+        } = self;
+        let labels: HostLabels = unlist::<Label>("host", &row.labels)?.into_iter().collect();
+        let (policies, shadows) = shared.in_force.clone().on(&labels);
+        let leases = shared.grants.iter();
+        let leases = leases.filter_map(|grant| grant.grant.lease(&asked.host, asked.now));
+        let flags = shared.flags.iter().filter(|(_, until)| **until > asked.now);
+        Ok(HostState {
+            generation: row.generation(),
+            policies,
+            leases: leases.collect(),
+            answers,
+            flags: flags.map(|(flag, until)| (flag.clone(), *until)).collect(),
+            // An agent that does not know them would have to carry them for nothing.
+            shadows: if row.watches_shadows { shadows } else { vec![] },
+        })
+    }
+}
