@@ -11,6 +11,7 @@
 mod apt;
 mod bars;
 mod bench;
+mod bench_fleet;
 mod bench_policy;
 mod check;
 mod compile;
@@ -97,7 +98,7 @@ enum Verb {
         #[arg(long)]
         no_check: bool,
     },
-    /// Measure: in a guest, or what policies cost
+    /// Measure: in a guest, what policies cost, or what a fleet costs
     Bench {
         #[command(subcommand)]
         what: Bench,
@@ -153,6 +154,9 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// What 100, 1,000 and 10,000 hosts cost a control plane, and how soon they enforce what changes; no guest
+    #[command(after_help = bench_fleet::HELP)]
+    Fleet(bench_fleet::Options),
     /// Time to parse, compile and explain policies of 10, 1,000 and 10,000 rules, and the size of their images; no guest
     Policy {
         /// Print JSON
@@ -274,6 +278,9 @@ fn run_verb() -> Result<()> {
         Verb::Bench {
             what: Bench::Policy { json },
         } => bench_policy::policy(json)?,
+        Verb::Bench {
+            what: Bench::Fleet(options),
+        } => bench_fleet::fleet(&options)?,
         Verb::Fuzz {
             what:
                 Fuzz::Policy {

@@ -9,7 +9,7 @@ use super::super::Verdict;
 use super::workspace;
 
 /// Crates of ours and the crates of ours that they may use, tests included.
-const OURS: [(&str, &[&str]); 9] = [
+const OURS: [(&str, &[&str]); 10] = [
     ("stayhand-agent-ebpf", &[]),
     ("stayhand-guardrail", &["stayhand-agent-ebpf"]),
     (
@@ -26,8 +26,18 @@ const OURS: [(&str, &[&str]); 9] = [
             "stayhand-agent-ebpf",
         ],
     ),
+    // Its smoke test puts a fleet before the program.
     (
         "stayhand-control",
+        &[
+            "stayhand-proto",
+            "stayhand-transport",
+            "stayhand-guardrail",
+            "stayhand-fleet",
+        ],
+    ),
+    (
+        "stayhand-fleet",
         &["stayhand-proto", "stayhand-transport", "stayhand-guardrail"],
     ),
     ("stayhand-cli", &["stayhand-proto", "stayhand-guardrail"]),
