@@ -17,6 +17,7 @@ use stayhand_guardrail::{
     redact::{Pattern, RedactConfig, Redactor},
 };
 use stayhand_proto::codec::encode_event;
+use stayhand_proto::protocol::CONTROL_PROTOCOL_MIN;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -49,7 +50,7 @@ use crate::{
     spool::{Entry, Setup, Spool},
     supervise,
     tell::Teller,
-    uplink::{Route, Uplink},
+    uplink::{Holding, Route, Uplink},
     users::NameService,
 };
 
@@ -483,6 +484,8 @@ impl Agent {
             spool: Arc::clone(&shared.spool),
             stored: shared.stored.subscribe(),
             identity: shared.identity.clone(),
+            oldest_protocol: CONTROL_PROTOCOL_MIN,
+            held: Holding::journaled(&shared.spool),
             wakes: self.wakes.clone(),
         }
     }

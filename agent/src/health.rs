@@ -36,6 +36,8 @@ pub enum Part {
     Floor,
     /// The last desired state
     State,
+    /// How the desired state comes here
+    Delivery,
     /// Objects that could not be labelled
     Labels,
     /// Looking at mounts and objects again

@@ -15,10 +15,12 @@ use stayhand_guardrail::{
     time::DurationMs,
 };
 
-use crate::commands::{authority, doctor, events, flag, grant, hold, host, policy, whoami, why};
+use crate::commands::{
+    authority, doctor, events, flag, grant, hold, host, login, policy, session, token, whoami, why,
+};
 
 /// Where the control plane listens for operators.
-const SERVER_DEFAULT: &str = "unix:///run/stayhand/control.sock";
+pub(crate) const SOCKET_DEFAULT: &str = "/run/stayhand/control.sock";
 /// Where the agent listens for everybody on its host.
 const AGENT_SOCKET_DEFAULT: &str = "/run/stayhand/agent.sock";
 
@@ -67,7 +69,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Events(events::Command),
     Why(why::Why),
+    Login(login::Login),
+    Logout(login::Logout),
     Whoami(whoami::Whoami),
+    #[command(subcommand)]
+    Session(session::Command),
+    #[command(subcommand)]
+    Token(token::Command),
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell
     #[command(after_help = "\
@@ -85,10 +93,34 @@ Example:
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Control plane, as unix:///PATH
-    #[arg(long, global = true, env = "STAYHAND_SERVER", hide_env_values = true,
-          default_value = SERVER_DEFAULT, value_name = "ADDRESS")]
-    pub(crate) server: Server,
+    /// Control plane, as unix:///PATH or NAME:PORT [default: where `stayhand login` signed in, else
+    /// unix:///run/stayhand/control.sock]
+    #[arg(
+        long,
+        global = true,
+        env = "STAYHAND_SERVER",
+        hide_env_values = true,
+        value_name = "ADDRESS"
+    )]
+    pub(crate) server: Option<Server>,
+    /// What `stayhand login` or `stayhand session break-glass` wrote [default: that of `stayhand login`]
+    #[arg(
+        long,
+        global = true,
+        env = "STAYHAND_SESSION_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) session_file: Option<PathBuf>,
+    /// Act by the token in this file, with --server NAME:PORT
+    #[arg(
+        long,
+        global = true,
+        env = "STAYHAND_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) token_file: Option<PathBuf>,
     /// Socket of this host's agent
     #[arg(long, global = true, env = "STAYHAND_AGENT_SOCKET", hide_env_values = true,
           default_value = AGENT_SOCKET_DEFAULT, value_name = "PATH")]
@@ -157,24 +189,28 @@ pub(crate) enum When {
 
 /// Address of the control plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Server {
-    /// Path of its socket
-    pub(crate) path: PathBuf,
+pub(crate) enum Server {
+    /// Path of its socket, where the kernel says who calls
+    Socket(PathBuf),
+    /// `NAME:PORT`, where a certificate does
+    Network(String),
 }
 
 impl FromStr for Server {
     type Err = String;
 
-    /// Only unix sockets: who calls is known by the socket's peer, and no other transport proves that yet.
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix://") {
-            Some(path) if path.starts_with('/') => Ok(Self { path: path.into() }),
+            Some(path) if path.starts_with('/') => Ok(Self::Socket(path.into())),
             Some(_) => Err("write unix:// and an absolute path, as in unix:///run/stayhand/control.sock".into()),
-            None => Err(
-                "only unix:// addresses are accepted, because the control plane knows a caller by the socket's peer; \
-                 write it as unix:///run/stayhand/control.sock"
-                    .into(),
-            ),
+            None => match stayhand_transport::check_address(text) {
+                Ok(()) => Ok(Self::Network(text.to_owned())),
+                Err(_) => Err(
+                    "write unix:// and the path of a socket, as in unix:///run/stayhand/control.sock, or the name and the port of a \
+                     control plane elsewhere, as in control.example:7443, which is always TLS"
+                        .into(),
+                ),
+            },
         }
     }
 }
@@ -277,18 +313,21 @@ mod tests {
     }
 
     #[test]
-    fn only_absolute_unix_addresses_are_servers() {
+    fn a_server_is_a_socket_or_a_name_with_a_port() {
         for bad in [
             "https://control.example",
-            "127.0.0.1:443",
+            "http://control.example:80",
+            "control.example",
             "unix://run/x.sock",
             "unix:/run/x",
             "",
         ] {
             assert!(bad.parse::<Server>().is_err(), "{bad}");
         }
-        let server: Server = "unix:///run/x.sock".parse().unwrap();
-        assert_eq!(server.path, PathBuf::from("/run/x.sock"));
+        let socket = Server::Socket("/run/x.sock".into());
+        assert_eq!("unix:///run/x.sock".parse(), Ok(socket));
+        let network = Server::Network("127.0.0.1:443".into());
+        assert_eq!("127.0.0.1:443".parse(), Ok(network));
     }
 
     #[test]

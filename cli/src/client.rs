@@ -2,15 +2,18 @@
 //!
 //! Together with the view layer the only place that knows wire types. Every call has a deadline.
 
+mod access;
 mod agent;
 mod control;
 mod members;
+pub(crate) mod sign_in;
 
 use std::{future::Future, time::Duration};
 
 use stayhand_guardrail::time::DurationMs;
 use tonic::{Response, Status};
 
+pub(crate) use access::Ending;
 pub(crate) use agent::Agent;
 pub(crate) use control::{Control, NewGrant, NewRevision, Start, Tailed};
 pub(crate) use members::NewToken;
@@ -38,4 +41,15 @@ fn too_slow(what: &str, patience: Duration) -> Failure {
     )
     .hint("it may have happened all the same: look before you repeat it")
     .hint("give it longer with --timeout")
+}
+
+/// Connects, but does not wait longer than the caller wants to.
+async fn in_time<T>(
+    patience: Duration,
+    connecting: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(patience, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(too_slow("connect to the control plane", patience)),
+    }
 }

@@ -7,8 +7,11 @@ pub(crate) mod flag;
 pub(crate) mod grant;
 pub(crate) mod hold;
 pub(crate) mod host;
+pub(crate) mod login;
 pub(crate) mod policy;
 mod rollout;
+pub(crate) mod session;
+pub(crate) mod token;
 pub(crate) mod whoami;
 pub(crate) mod why;
 
@@ -35,6 +38,10 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Flag(command) => flag::run(command, global, screen).await,
         Command::Events(command) => events::run(command, global, screen).await,
         Command::Why(arguments) => why::run(arguments, global, screen).await,
+        Command::Login(arguments) => login::login(arguments, global, screen).await,
+        Command::Logout(login::Logout {}) => login::logout(global, screen).await,
+        Command::Session(command) => session::run(command, global, screen).await,
+        Command::Token(command) => token::run(command, global, screen).await,
         Command::Whoami(whoami::Whoami {}) => whoami::run(global, screen).await,
         Command::Doctor(doctor) => doctor::run(doctor, global, screen).await,
         Command::Completions { shell } => completions(*shell, screen),
@@ -50,7 +57,7 @@ impl Global {
 
     /// Connects to the control plane.
     pub(crate) async fn control(&self) -> Result<Control, Failure> {
-        Control::connect(&self.server, self.patience()).await
+        Control::connect(self).await
     }
 }
 

@@ -9,6 +9,7 @@
     reason = "output is a few lines; the alternative is to ignore an error that cannot occur"
 )]
 
+mod access;
 mod args;
 mod client;
 mod commands;
@@ -18,6 +19,7 @@ mod failure;
 mod reference;
 mod render;
 mod screen;
+mod session_file;
 mod time;
 mod view;
 

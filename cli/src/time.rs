@@ -3,9 +3,14 @@
 //! Records and JSON have UTC (`view::Time`); nothing here decides anything.
 
 use jiff::{Timestamp, tz::TimeZone};
-use stayhand_guardrail::time::DurationMs;
+use stayhand_guardrail::time::{DurationMs, UnixMs};
 
 use crate::view::Time;
+
+/// Now, as the control plane counts.
+pub(crate) fn now() -> UnixMs {
+    UnixMs(u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0))
+}
 
 /// Now, and the zone in which people read it.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ pub mod config;
 pub mod identity;
 pub mod limits;
 pub mod names;
+pub mod oidc;
 pub mod operator;
 pub mod people;
 pub mod server;

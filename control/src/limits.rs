@@ -93,6 +93,26 @@ pub const HOST_BATCHES_PER_SECOND: u32 = 50;
 pub const HOST_BATCHES_BURST: u32 = 500;
 /// Holds of one host that are not over: what its kernel has room for (`abi::hold::HOLDS_MAX`).
 pub const HOLDS_PER_HOST_MAX: u32 = 4_096;
+/// How long signing in counts where nobody says otherwise: a day's work.
+pub const SESSION_LIFETIME: DurationMs = DurationMs::from_secs(8 * 3_600);
+/// Sessions of one person that count at once: the machines that somebody has, and tries.
+pub const SESSIONS_PER_USER_MAX: u32 = 32;
+/// Sessions of one token that count at once: a program that runs a command every second.
+pub const SESSIONS_PER_TOKEN_MAX: u32 = 4_096;
+/// How long counts what a token opens: longer than any command of a program takes that does not wait for people.
+pub const TOKEN_SESSION: DurationMs = DurationMs::from_secs(3_600);
+/// How often it is recorded that a token opens sessions.
+pub const TOKEN_EVENT_PAUSE: DurationMs = DurationMs::from_secs(600);
+/// How exactly it is known when a session was used: a write for each connection would be for nothing.
+pub const SESSION_USE_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// Tokens of one person that are worth something at once: more than anybody looks through.
+pub const ACCESS_TOKENS_PER_USER_MAX: usize = 100;
+/// Characters of what a token is for: a line.
+pub const PURPOSE_CHARS_MAX: usize = 80;
+/// Connections with one session: what a person has open, and a program that runs commands at once.
+pub const CONNECTIONS_PER_SESSION_MAX: usize = 16;
+/// Connections of operators over the network.
+pub const OPERATOR_CONNECTIONS_MAX: usize = 2_048;
 /// Words of hosts that one transaction takes: at some 10 µs each it holds the writer for some 40 ms, and its wait for the disk is
 /// shared by thousands.
 pub const WORDS_PER_COMMIT_MAX: usize = 4_096;

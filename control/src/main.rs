@@ -9,6 +9,7 @@ use stayhand_control::{
     authz,
     config::{self, Config, Format, Level, Log},
     names::{Names, Nss},
+    oidc::Oidc,
     server::{self, StartError},
     store::StoreError,
 };
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         }
     };
     if let Err(error) = authz::Authorization::load(config.authorization.policies.as_deref()) {
+        eprintln!("stayhand-control: {error}");
+        return EXIT_CONFIG.into();
+    }
+    if let Err(error) = Oidc::new(&config.oidc) {
         eprintln!("stayhand-control: {error}");
         return EXIT_CONFIG.into();
     }

@@ -4,17 +4,19 @@
 use std::sync::Arc;
 
 use stayhand_guardrail::{
-    id::{GroupName, HostId, UserName},
+    id::{GroupName, HostId, SessionId, UserName},
     text::safe,
     time::UnixMs,
 };
-use stayhand_transport::{Certificate, Role, Serial};
+use stayhand_transport::{BACKDATE, Certificate, Role, Serial};
 
 use crate::{
-    authz::{Action, Asked, Authorization, Caller, Denied, GUARDED_SUBJECTS, May, Transport},
+    authz::{
+        Action, Asked, Authorization, Caller, Denied, GUARDED_SUBJECTS, May, Scope, Transport,
+    },
     identity::Peer,
     names::Names,
-    store::{Revoked, Standing},
+    store::{Revoked, SessionEnd, Standing, StoredSession},
 };
 
 /// Who operators are, from the configuration, and what rules say of them and others.
@@ -33,6 +35,7 @@ pub struct Operators {
 pub struct Operator {
     caller: Arc<Caller>,
     auid: Option<u32>,
+    session: Option<(SessionId, UnixMs)>,
     rules: Authorization,
 }
 
@@ -50,6 +53,11 @@ impl Operator {
     /// Whether this is that person, by name or by login uid.
     pub fn is(&self, subject: &stayhand_guardrail::subject::Subject) -> bool {
         subject.user.as_ref() == Some(self.user()) || self.auid == Some(subject.auid)
+    }
+
+    /// The session over the network and its end; none where the kernel names the caller.
+    pub fn session(&self) -> Option<(SessionId, UnixMs)> {
+        self.session
     }
 
     /// Whether rules let the person do this.
@@ -102,6 +110,9 @@ pub enum Refusal {
     /// No rule lets them.
     #[error(transparent)]
     Denied(#[from] Box<Denied>),
+    /// The session over the network does not count.
+    #[error(transparent)]
+    Session(#[from] SessionRefused),
     /// Hosts' agents run as root.
     #[error("{0} is no host's agent; only an unguarded root process is")]
     NotAgent(String),
@@ -122,20 +133,114 @@ pub async fn authorize(
         });
     }
     let user = peer.user().ok_or_else(|| Refusal::Nameless(peer.shown()))?;
-    let groups = names.groups(user).await;
-    let is_operator = operators.users.contains(user)
+    let known = Known {
+        user: user.clone(),
+        transport: Transport::Socket,
+        scope: None,
+    };
+    let caller = admitted(known, operators, names, action).await?;
+    Ok(Operator {
+        caller,
+        auid: peer.auid(),
+        session: None,
+        rules: operators.rules.clone(),
+    })
+}
+
+/// Who somebody is, and how that is known.
+struct Known {
+    user: UserName,
+    transport: Transport,
+    scope: Option<Scope>,
+}
+
+/// Asks rules about somebody whom no policy guards here.
+async fn admitted(
+    known: Known,
+    operators: &Operators,
+    names: &Names,
+    action: Action,
+) -> Result<Arc<Caller>, Refusal> {
+    let Known {
+        user,
+        transport,
+        scope,
+    } = known;
+    let groups = names.groups(&user).await;
+    let is_operator = operators.users.contains(&user)
         || groups.iter().any(|group| operators.groups.contains(group));
     let caller = Caller {
-        user: user.clone(),
+        user,
         groups,
         is_operator,
-        is_guarded: peer.is_guarded(),
-        transport: Transport::Socket,
+        is_guarded: false,
+        transport,
+        scope,
     };
     operators.rules.admit(&caller, action)?;
+    Ok(Arc::new(caller))
+}
+
+/// A session over the network as it was found.
+#[derive(Clone, Debug)]
+pub struct FoundSession {
+    /// The session of the certificate; none where nobody here issued that
+    pub session: Option<(StoredSession, Option<Scope>)>,
+    /// Whether a policy guards its owner on this host
+    pub guarded: bool,
+}
+
+/// Why a session does not count.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionRefused {
+    /// It is over.
+    #[error("your session was over at {0}: sign in again")]
+    Over(UnixMs),
+    /// Nobody here opened it.
+    #[error("your session is not known here: sign in again")]
+    Unknown,
+    /// Somebody ended it.
+    #[error("your session was ended{}: {}", by_user(.0.by.as_ref()), safe(&.0.reason))]
+    Revoked(SessionEnd),
+}
+
+fn by_user(by: Option<&UserName>) -> String {
+    by.map_or_else(String::new, |by| format!(" by {by}"))
+}
+
+/// Checks that a session counts now, and that its owner may do such a thing at all. It is the same person as on the socket.
+pub async fn authorize_session(
+    found: FoundSession,
+    operators: &Operators,
+    names: &Names,
+    action: Action,
+    now: UnixMs,
+) -> Result<Operator, Refusal> {
+    let FoundSession { session, guarded } = found;
+    let (session, scope) = session.ok_or(SessionRefused::Unknown)?;
+    if let Some(end) = session.revoked {
+        return Err(SessionRefused::Revoked(end).into());
+    }
+    // From a time that is to come it is no better: one of the clocks was wrong then.
+    if session.expires <= now || session.created > now.plus(BACKDATE) {
+        return Err(SessionRefused::Over(session.expires).into());
+    }
+    // ORDER: before any rule that somebody could have written.
+    if guarded {
+        let who = session.user.to_string();
+        return Err(Refusal::Guarded { who, action });
+    }
+    let auid = names.uid(&session.user).await;
+    let known = Known {
+        user: session.user,
+        transport: Transport::Network(session.door),
+        scope,
+    };
+    let caller = admitted(known, operators, names, action).await?;
     Ok(Operator {
-        caller: Arc::new(caller),
-        auid: peer.auid(),
+        caller,
+        auid,
+        session: Some((session.id, session.expires)),
         rules: operators.rules.clone(),
     })
 }

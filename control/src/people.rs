@@ -1,5 +1,5 @@
-//! Who is on call, and who manages whom: a file that whoever knows it keeps up to date. Read anew for each approval that
-//! asks for it, since that is what changes.
+//! Who is on call, who manages whom, and who is who at the identity provider: a file that whoever knows it keeps up to date. Read anew for each approval that
+//! asks for it and whenever somebody signs in, since that is what changes.
 //!
 //! Never cached, never guessed: a file that cannot be read is an error that says so, and nobody is on call.
 
@@ -29,6 +29,8 @@ pub struct Directory {
     on_call: BTreeMap<ScheduleName, Vec<UserName>>,
     /// Everybody's manager
     managers: BTreeMap<UserName, UserName>,
+    /// Whom subjects of the identity provider are linked to
+    subjects: BTreeMap<String, UserName>,
 }
 
 /// Why it cannot be read.
@@ -74,6 +76,11 @@ impl Directory {
     pub fn on_call(&self, user: &UserName) -> Vec<ScheduleName> {
         let on_call = self.on_call.iter().filter(|(_, who)| who.contains(user));
         on_call.map(|(schedule, _)| schedule.clone()).collect()
+    }
+
+    /// The person to whom a subject of the identity provider is linked.
+    pub fn linked(&self, subject: &str) -> Option<&UserName> {
+        self.subjects.get(subject)
     }
 
     /// Whose manager somebody is.

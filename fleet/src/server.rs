@@ -17,9 +17,9 @@ use tokio::process::{Child, Command};
 use crate::operator::Operator;
 
 /// Time for a start: migrations, and reading what is stored.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time for a stop, which waits for calls of its own accord.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 /// How often it is asked whether it is there.
 const LOOK: Duration = Duration::from_millis(10);
 

@@ -4,13 +4,15 @@
 
 use anyhow::Result;
 use stayhand_guardrail::{
-    host::{Ack, Phase},
+    host::{Ack, HostState, Phase},
     id::{Generation, GrantId},
     policy::HostLabels,
 };
 use stayhand_proto::{
     limits::MESSAGE_BYTES_MAX,
     message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
+    protocol::{CAPABILITIES, PROTOCOL},
+    resources::Resources,
     v1::{
         PublishEventsRequest, PublishEventsResponse, SyncRequest, SyncResponse,
         host_sync_service_client::HostSyncServiceClient,
@@ -35,6 +37,9 @@ const HOOKS: [&str; 4] = [
 pub(crate) struct Talk {
     up: mpsc::Sender<SyncRequest>,
     down: Streaming<SyncResponse>,
+    /// What was delivered on this connection, which begins with everything
+    held: (Generation, Resources),
+    nonce: u64,
     _events: mpsc::Sender<PublishEventsRequest>,
     _acknowledged: Streaming<PublishEventsResponse>,
 }
@@ -67,6 +72,8 @@ impl Talk {
         Ok(Self {
             up,
             down: down.into_inner(),
+            held: (Generation(0), Resources::default()),
+            nonce: 0,
             _events: events,
             _acknowledged: acknowledged.into_inner(),
         })
@@ -78,27 +85,48 @@ impl Talk {
             return Ok(None);
         };
         let invalid = |_| Status::data_loss("the control plane sent something invalid");
-        Ok(Some(
-            match ToHost::try_from(wire).map_err(invalid)?.message {
-                ToHostMessage::State(state) => Word::State {
-                    generation: state.generation,
-                    leases: state.leases.iter().map(|lease| lease.grant).collect(),
-                },
-                ToHostMessage::Bookmark { .. } => Word::Bookmark,
-            },
-        ))
+        let ToHost {
+            server_time,
+            message,
+            ..
+        } = ToHost::try_from(wire).map_err(invalid)?;
+        Ok(Some(match message {
+            ToHostMessage::State(state) => word(&state),
+            ToHostMessage::Delivery(delivery) => {
+                let (nonce, to) = (delivery.nonce, delivery.to);
+                let (from, resources) = &self.held;
+                let misfit = |_| Status::data_loss("a delivery does not fit what was delivered");
+                let next = resources.taking(*from, delivery).map_err(misfit)?;
+                let unreadable = |_| Status::data_loss("a delivery cannot be read");
+                let state = next.state(to, server_time).map_err(unreadable)?;
+                self.held = (to, next);
+                self.nonce = nonce;
+                word(&state)
+            }
+            // The state that follows says the same; nothing is measured by it.
+            ToHostMessage::Withdrawal(_) | ToHostMessage::Bookmark { .. } => Word::Bookmark,
+        }))
     }
 
     /// That a generation is stored.
     pub(crate) async fn received(&self, generation: Generation) -> Result<(), Status> {
-        let phase = Phase::Received;
-        say(&self.up, FromHost::Ack(Ack { generation, phase })).await
+        let ack = Ack::new(generation, Phase::Received);
+        self.acknowledge(ack).await
     }
 
     /// That it is enforced.
     pub(crate) async fn enforced(&self, generation: Generation) -> Result<(), Status> {
-        let phase = Phase::Enforced;
-        say(&self.up, FromHost::Ack(Ack { generation, phase })).await
+        let (held, resources) = &self.held;
+        let ack = Ack {
+            digest: (*held == generation).then(|| resources.digest()),
+            ..Ack::new(generation, Phase::Enforced)
+        };
+        self.acknowledge(ack).await
+    }
+
+    async fn acknowledge(&self, ack: Ack) -> Result<(), Status> {
+        let nonce = self.nonce;
+        say(&self.up, FromHost::Ack { ack, nonce }).await
     }
 
     /// That the host goes on.
@@ -115,6 +143,13 @@ impl Talk {
     }
 }
 
+fn word(state: &HostState) -> Word {
+    Word::State {
+        generation: state.generation,
+        leases: state.leases.iter().map(|lease| lease.grant).collect(),
+    }
+}
+
 fn hello(boot_id: Uuid, enforced: Generation) -> FromHost {
     FromHost::Hello(Hello {
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -125,6 +160,9 @@ fn hello(boot_id: Uuid, enforced: Generation) -> FromHost {
         labels: HostLabels::default(),
         floor: vec![],
         watches_shadows: true,
+        protocol: PROTOCOL,
+        capabilities: CAPABILITIES.map(str::to_owned).into(),
+        held: None,
     })
 }
 

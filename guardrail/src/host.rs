@@ -8,6 +8,7 @@ use crate::{
     id::{Generation, GrantId, HoldId, PolicyName, Revision, UserName},
     key::PermissionRef,
     policy::Flags,
+    resource::{ResourceError, StateDigest},
     time::{DurationMs, UnixMs},
 };
 
@@ -29,6 +30,9 @@ pub struct HostState {
     /// any
     #[serde(default)]
     pub shadows: Vec<PolicyRevision>,
+    /// Over its resources as they came; none where it came as a whole, and in what was written before there were any
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<StateDigest>,
 }
 
 impl HostState {
@@ -113,6 +117,22 @@ pub struct Ack {
     pub generation: Generation,
     /// How far it is
     pub phase: Phase,
+    /// Of the resources that are enforced; none where nobody said what they are
+    pub digest: Option<StateDigest>,
+    /// What is wrong with single resources, as far as it is known
+    pub errors: Vec<ResourceError>,
+}
+
+impl Ack {
+    /// A word on a generation, and nothing about its resources.
+    pub fn new(generation: Generation, phase: Phase) -> Self {
+        Self {
+            generation,
+            phase,
+            digest: None,
+            errors: vec![],
+        }
+    }
 }
 
 /// How far a host is with a generation.

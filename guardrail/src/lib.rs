@@ -53,6 +53,7 @@ pub mod prefix;
 pub mod proposal;
 pub mod reason;
 pub mod redact;
+pub mod resource;
 pub mod rollout;
 #[cfg(test)]
 mod seeded;

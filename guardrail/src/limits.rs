@@ -58,6 +58,12 @@ pub const FLAG_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
 pub const JOIN_TOKEN_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
 /// Hosts that may join with one token: one scaling group.
 pub const JOIN_TOKEN_USES_MAX: u32 = 1_000;
+/// Longest session that somebody has after signing in: a day's work, and not the next one's.
+pub const SESSION_MAX: DurationMs = DurationMs::from_secs(24 * 3_600);
+/// Longest time of a certificate that somebody keeps for when nobody can sign in: a rotation of people on call.
+pub const BREAK_GLASS_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
+/// Longest time of a token for programs: a quarter, so that somebody looks at it again.
+pub const ACCESS_TOKEN_MAX: DurationMs = DurationMs::from_secs(92 * 86_400);
 /// Days from the beginning of a day (UTC) for which a host knows when rules count: a week without an agent. Later, and
 /// earlier, they may.
 pub const SCHEDULE_DAYS: u64 = 8;

@@ -18,6 +18,10 @@ pub const CERTIFICATE_OVER: &str = "CERTIFICATE_OVER";
 pub const CERTIFICATE_UNKNOWN: &str = "CERTIFICATE_UNKNOWN";
 /// Reason for a host: it is out until somebody lets it in again.
 pub const HOST_REVOKED: &str = "HOST_REVOKED";
+/// Reason for a host: its agent speaks a protocol that the control plane does not know any more.
+pub const AGENT_TOO_OLD: &str = "AGENT_TOO_OLD";
+/// Reason on a host: the control plane speaks a protocol that its agent does not know any more.
+pub const CONTROL_TOO_OLD: &str = "CONTROL_TOO_OLD";
 /// Longest message: details travel in a header, and whole headers are bounded at 16 KiB by many peers.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Findings of one failure, for the same reason.

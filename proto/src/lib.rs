@@ -9,6 +9,8 @@ pub mod convert;
 pub mod failure;
 pub mod limits;
 pub mod message;
+pub mod protocol;
+pub mod resources;
 pub mod view;
 
 /// Generated from `proto/stayhand/v1/*.proto`; checked by `tests/generated.rs`.

@@ -26,5 +26,8 @@ pub const ITEMS_MAX: usize = 1_024;
 /// Leases or answers of one host state: far above what the kernel's maps take, so that the host says so itself.
 pub const STATE_ITEMS_MAX: usize = 65_536;
 
+/// Resources that a hello names: some 100 bytes each. A host that holds more is sent everything.
+pub const HELD_RESOURCES_MAX: usize = 4_096;
+
 /// Bytes of a message that asks for a certificate: a request, a key and a signature have some 600 together.
 pub const CREDENTIAL_BYTES_MAX: usize = 8 << 10;

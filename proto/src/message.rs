@@ -1,13 +1,18 @@
 //! What a host's agent and the control plane say to each other, in domain words.
 
+use std::collections::BTreeSet;
+
 use stayhand_guardrail::{
     hold::Hold,
-    host::{Ack, HostState},
-    id::{AuthoritiesRevision, Generation},
+    host::{Ack, HoldAnswer, HostState},
+    id::{AuthoritiesRevision, Generation, GrantId},
     policy::HostLabels,
+    resource::StateDigest,
     time::UnixMs,
 };
 use uuid::Uuid;
+
+use crate::resources::Versions;
 
 /// First word of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,50 @@ pub struct Hello {
     pub floor: Vec<String>,
     /// Whether it watches revisions beside those that it enforces
     pub watches_shadows: bool,
+    /// Which protocol it speaks, see [`crate::protocol`]
+    pub protocol: u32,
+    /// What it understands besides, see [`crate::protocol`]
+    pub capabilities: BTreeSet<String>,
+    /// What it holds, so that only what differs has to be sent
+    pub held: Option<Held>,
+}
+
+impl Hello {
+    /// Whether it understands that.
+    pub fn can(&self, capability: &str) -> bool {
+        self.capabilities.contains(capability)
+    }
+}
+
+/// What a host holds of its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Its generation
+    pub generation: Generation,
+    /// Its resources
+    pub versions: Versions,
+}
+
+/// Why a host asks for everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfitting {
+    /// It misses something
+    Gap,
+    /// What comes of a delivery is not what was meant
+    Digest,
+}
+
+/// What was sent does not fit what a host holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relist {
+    /// Of the delivery; 0 where none came
+    pub nonce: u64,
+    /// Why
+    pub why: Misfitting,
+    /// What the host holds
+    pub held_generation: Generation,
+    /// What the host holds
+    pub held_digest: StateDigest,
 }
 
 /// From an agent.
@@ -36,7 +85,12 @@ pub enum FromHost {
     /// First message of a stream
     Hello(Hello),
     /// How far the host is
-    Ack(Ack),
+    Ack {
+        /// Its word
+        ack: Ack,
+        /// Of the newest delivery that this is about; 0 where a whole state came
+        nonce: u64,
+    },
     /// A hold was opened or changed
     Hold(Box<Hold>),
     /// The agent is there; recorded decisions that left no event so far
@@ -46,6 +100,14 @@ pub enum FromHost {
         /// How the host is; none from agents that do not say
         health: Option<HostHealth>,
     },
+    /// What was sent does not fit
+    Relist(Relist),
+}
+
+impl From<Ack> for FromHost {
+    fn from(ack: Ack) -> Self {
+        Self::Ack { ack, nonce: 0 }
+    }
 }
 
 /// How a host is.
@@ -64,6 +126,8 @@ pub struct HostHealth {
 pub struct ToHost {
     /// The control plane's clock
     pub server_time: UnixMs,
+    /// Which protocol it speaks, see [`crate::protocol`]
+    pub protocol: u32,
     /// What it says
     pub message: ToHostMessage,
 }
@@ -79,7 +143,50 @@ pub enum ToHostMessage {
         generation: Generation,
         /// Which set of authorities counts; 0 where hosts need no certificates
         authorities: AuthoritiesRevision,
+        /// Of what the host should hold; none where nobody says
+        digest: Option<StateDigest>,
     },
+    /// From what the host holds to the desired state
+    Delivery(Delivery),
+    /// What counts no more, before anything that is larger
+    Withdrawal(Withdrawal),
+}
+
+/// From one state of a host to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Goes back with the acknowledgement
+    pub nonce: u64,
+    /// What the host has to hold for this to fit; none where everything comes
+    pub from: Option<Generation>,
+    /// The desired generation
+    pub to: Generation,
+    /// What is new or another
+    pub upserted: Vec<Resource>,
+    /// What is gone, by name
+    pub removed: Vec<String>,
+    /// Over everything that the host holds then
+    pub digest_after: StateDigest,
+}
+
+/// One resource of a host's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// collection/name
+    pub name: String,
+    /// As it travels
+    pub body: Vec<u8>,
+}
+
+/// What counts no more, whatever any state up to this generation says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// In which it counts no more
+    pub generation: Generation,
+    /// Grants whose leases go
+    pub grants: Vec<GrantId>,
+    /// Refusals
+    pub refusals: Vec<HoldAnswer>,
 }
 
 /// Who a process is by the kernel's pin.

@@ -1,9 +1,13 @@
 //! What operators are shown: domain objects together with how far the hosts are. Never part of a decision.
 
 use stayhand_guardrail::{
+    event::Door,
     grant::{Grant, HostEnforcement},
-    id::{Generation, HostId, JoinTokenId, PolicyName, Revision, UserName},
+    id::{
+        AccessTokenId, Generation, HostId, JoinTokenId, PolicyName, Revision, SessionId, UserName,
+    },
     policy::HostLabels,
+    resource::{ResourceError, StateDigest},
     rollout::Rollout,
     time::UnixMs,
 };
@@ -18,6 +22,10 @@ pub struct EnforcementView {
     pub update_time: Option<UnixMs>,
     /// Whether the host is connected now
     pub online: bool,
+    /// When it was last heard of; none where it never was
+    pub last_seen: Option<UnixMs>,
+    /// Why it refused single resources, where it did
+    pub errors: Vec<ResourceError>,
 }
 
 /// A grant and where it is enforced.
@@ -111,8 +119,10 @@ pub struct HostView {
     pub desired_generation: Generation,
     /// How far it is with that
     pub enforcement: EnforcementView,
-    /// When it was last heard of
-    pub last_seen: UnixMs,
+    /// When it was last heard of; none where it never was
+    pub last_seen: Option<UnixMs>,
+    /// How far it is with what it was sent; none where it was never heard of
+    pub delivery: Option<DeliveryView>,
     /// Events of its newest epoch that are stored
     pub events_acknowledged: u64,
     /// Recorded decisions that left no event
@@ -129,6 +139,21 @@ pub struct HostView {
     pub floor: Vec<String>,
     /// How it came to be one of ours; none for the host of the control plane's own socket
     pub membership: Option<MembershipView>,
+}
+
+/// What a host has of what it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryView {
+    /// What it enforces
+    pub enforced: Generation,
+    /// Over the resources that it enforces; none where it does not say
+    pub digest: Option<StateDigest>,
+    /// Which protocol its agent speaks
+    pub protocol: u32,
+    /// How often what was sent did not fit
+    pub relists: u64,
+    /// When that was last, and why
+    pub relisted: Option<(UnixMs, String)>,
 }
 
 /// A host that joined.
@@ -161,6 +186,50 @@ pub struct JoinTokenView {
     pub host: Option<HostId>,
     /// Which may have joined before
     pub replace: bool,
+    /// When it was taken away
+    pub revoked: Option<UnixMs>,
+}
+
+/// A session of an operator over the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// Which one
+    pub id: SessionId,
+    /// Whose it is
+    pub user: UserName,
+    /// How they are known
+    pub door: Door,
+    /// Who the identity provider says that they are
+    pub subject: Option<String>,
+    /// The token with which it was opened
+    pub token: Option<AccessTokenId>,
+    /// When it was opened
+    pub created: UnixMs,
+    /// Until when it counts
+    pub expires: UnixMs,
+    /// When it was last used, to the minute
+    pub used: Option<UnixMs>,
+    /// From where it was opened
+    pub address: Option<String>,
+}
+
+/// A token with which programs act for an operator, without what makes it worth something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessTokenView {
+    /// Which one
+    pub id: AccessTokenId,
+    /// For what its maker says that it is
+    pub purpose: String,
+    /// For whom it acts
+    pub user: UserName,
+    /// What it may do at most
+    pub actions: Vec<String>,
+    /// When it was made
+    pub created: UnixMs,
+    /// Until when it is worth something
+    pub expires: UnixMs,
+    /// When it was last used
+    pub used: Option<UnixMs>,
     /// When it was taken away
     pub revoked: Option<UnixMs>,
 }

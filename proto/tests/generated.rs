@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "stayhand/v1/types.proto",
     "stayhand/v1/grants.proto",
     "stayhand/v1/holds.proto",
@@ -15,6 +15,7 @@ const FILES: [&str; 11] = [
     "stayhand/v1/flags.proto",
     "stayhand/v1/members.proto",
     "stayhand/v1/identity.proto",
+    "stayhand/v1/operators.proto",
 ];
 
 #[expect(clippy::expect_used, reason = "a failed set-up is a failed test")]

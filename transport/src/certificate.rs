@@ -57,7 +57,7 @@ pub enum CertificateError {
     #[error("it is no certificate")]
     Unreadable,
     /// It has not exactly one name of ours.
-    #[error("it does not name exactly one control plane or host")]
+    #[error("it does not name exactly one control plane, host or operator")]
     Unnamed,
 }
 

@@ -16,7 +16,10 @@ use rustls::{
     version::TLS13,
 };
 
-use crate::{ALPN_HOST, ALPN_JOIN, Authorities, Certificate, Key, Pin, Role, crypto::provider};
+use crate::{
+    ALPN_HOST, ALPN_JOIN, ALPN_OPERATOR, ALPN_SIGN_IN, Authorities, Certificate, Key, Pin, Role,
+    crypto::provider,
+};
 
 /// What somebody shows who has joined.
 #[derive(Debug)]
@@ -59,26 +62,53 @@ impl Dialling {
 
 /// For a host that has a certificate.
 pub fn member(authorities: Authorities, own: &Credentials) -> Result<Dialling, Error> {
-    let label = newest(&authorities)?;
-    let chain = vec![CertificateDer::from(own.certificate.clone())];
-    let believed = Believed::Authorities(authorities);
-    let mut config = verifying(believed)?.with_client_auth_cert(chain, own.key.for_tls())?;
-    settle(&mut config, ALPN_HOST);
-    Ok(Dialling::new(config, label))
+    known(authorities, own, ALPN_HOST)
 }
 
 /// For a host that has none: the authority is whoever has this pin.
 pub fn joining(pin: Pin) -> Result<Dialling, Error> {
-    let mut config = verifying(Believed::Pin(pin))?.with_no_client_auth();
-    settle(&mut config, ALPN_JOIN);
-    Ok(Dialling::new(config, pin.label()))
+    pinned(pin, ALPN_JOIN)
 }
 
 /// For a host that joined before and whose certificate does not count any more.
 pub fn recovering(authorities: Authorities) -> Result<Dialling, Error> {
+    unknown(authorities, ALPN_JOIN)
+}
+
+/// For an operator who has a certificate.
+pub fn operator(authorities: Authorities, own: &Credentials) -> Result<Dialling, Error> {
+    known(authorities, own, ALPN_OPERATOR)
+}
+
+/// For an operator who has none, or whose token says whom to believe: the authority is whoever has this pin.
+pub fn signing_in(pin: Pin) -> Result<Dialling, Error> {
+    pinned(pin, ALPN_SIGN_IN)
+}
+
+/// For an operator who signed in before.
+pub fn signing_in_again(authorities: Authorities) -> Result<Dialling, Error> {
+    unknown(authorities, ALPN_SIGN_IN)
+}
+
+fn known(authorities: Authorities, own: &Credentials, alpn: &[u8]) -> Result<Dialling, Error> {
+    let label = newest(&authorities)?;
+    let chain = vec![CertificateDer::from(own.certificate.clone())];
+    let believed = Believed::Authorities(authorities);
+    let mut config = verifying(believed)?.with_client_auth_cert(chain, own.key.for_tls())?;
+    settle(&mut config, alpn);
+    Ok(Dialling::new(config, label))
+}
+
+fn pinned(pin: Pin, alpn: &[u8]) -> Result<Dialling, Error> {
+    let mut config = verifying(Believed::Pin(pin))?.with_no_client_auth();
+    settle(&mut config, alpn);
+    Ok(Dialling::new(config, pin.label()))
+}
+
+fn unknown(authorities: Authorities, alpn: &[u8]) -> Result<Dialling, Error> {
     let label = newest(&authorities)?;
     let mut config = verifying(Believed::Authorities(authorities))?.with_no_client_auth();
-    settle(&mut config, ALPN_JOIN);
+    settle(&mut config, alpn);
     Ok(Dialling::new(config, label))
 }
 

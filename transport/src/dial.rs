@@ -101,33 +101,9 @@ pub fn check_address(text: &str) -> Result<(), NotAnAddress> {
 
 /// Reaches `address` (`NAME:PORT`) and verifies whoever is there.
 pub async fn dial(address: &str, dialling: Dialling) -> Result<Dialled, DialError> {
-    let Dialling {
-        config,
-        label,
-        source,
-    } = dialling;
-    let shown = || safe_cut(address.as_bytes(), ADDRESS_BYTES_MAX);
-    let unreachable = |problem| DialError::Unreachable {
-        address: shown(),
-        problem,
-    };
-    let reached = tokio::time::timeout(CONNECT_TIMEOUT, reach(address, source)).await;
-    let stream = reached
-        .map_err(|_| DialError::Silent(shown()))?
-        .map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    // What is verified is who is there, not under which name.
-    let name = ServerName::try_from(label).map_err(|error| DialError::Handshake {
-        address: shown(),
-        problem: error.to_string(),
-    })?;
-    let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken)
-        .await
-        .map_err(|_| DialError::Silent(shown()))?
-        .map_err(|problem| not_proved(shown(), &problem))?;
+    let stream = reach(address, &dialling).await?;
     let failed = |problem: String| DialError::Handshake {
-        address: shown(),
+        address: shown(address),
         problem,
     };
     let connection = stream
@@ -135,14 +111,66 @@ pub async fn dial(address: &str, dialling: Dialling) -> Result<Dialled, DialErro
         .1
         .export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, None)
         .map_err(|error| failed(error.to_string()))?;
-    let channel = over(stream).await;
+    // Not replaced when it ends: another one would have to prove itself first.
+    let channel = over(stream, |()| async {
+        Err(io::ErrorKind::NotConnected.into())
+    })
+    .await;
     Ok(Dialled {
         channel: channel.map_err(|error| failed(error.to_string()))?,
         connection,
     })
 }
 
-async fn reach(address: &str, source: Option<IpAddr>) -> io::Result<TcpStream> {
+/// The same, for calls that need no more than that: when the connection ends, the next call makes another, which is verified in
+/// the same way.
+pub async fn dial_again(address: &str, dialling: Dialling) -> Result<Channel, DialError> {
+    let stream = reach(address, &dialling).await?;
+    let again = Arc::new((address.to_owned(), dialling));
+    let channel = over(stream, move |()| {
+        let again = Arc::clone(&again);
+        async move {
+            let (address, dialling) = &*again;
+            reach(address, dialling).await.map_err(io::Error::other)
+        }
+    });
+    channel.await.map_err(|error| DialError::Handshake {
+        address: shown(address),
+        problem: error.to_string(),
+    })
+}
+
+fn shown(address: &str) -> String {
+    safe_cut(address.as_bytes(), ADDRESS_BYTES_MAX)
+}
+
+async fn reach(address: &str, dialling: &Dialling) -> Result<TlsStream<TcpStream>, DialError> {
+    let unreachable = |problem| DialError::Unreachable {
+        address: shown(address),
+        problem,
+    };
+    let reached = tokio::time::timeout(CONNECT_TIMEOUT, connect(address, dialling.source)).await;
+    let stream = reached
+        .map_err(|_| DialError::Silent(shown(address)))?
+        .map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    // What is verified is who is there, not under which name.
+    let name = ServerName::try_from(dialling.label.clone());
+    let name = name.map_err(|error| DialError::Handshake {
+        address: shown(address),
+        problem: error.to_string(),
+    })?;
+    let connector = TlsConnector::from(Arc::new(dialling.config.clone()));
+    // Some kilobytes, which every caller would carry.
+    let shaken = Box::pin(connector.connect(name, stream));
+    tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken)
+        .await
+        .map_err(|_| DialError::Silent(shown(address)))?
+        .map_err(|problem| not_proved(shown(address), &problem))
+}
+
+/// Over TCP, from an address of this machine where one is named.
+async fn connect(address: &str, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let Some(source) = source else {
         return TcpStream::connect(address).await;
     };
@@ -182,13 +210,27 @@ fn not_proved(address: String, problem: &io::Error) -> DialError {
     }
 }
 
-/// Calls over one stream, which is not replaced when it ends: another one would have to prove itself first.
-async fn over(stream: TlsStream<TcpStream>) -> Result<Channel, tonic::transport::Error> {
+/// Calls over one stream, and over what `next` makes when it has ended.
+async fn over<N, F>(
+    stream: TlsStream<TcpStream>,
+    next: N,
+) -> Result<Channel, tonic::transport::Error>
+where
+    N: Fn(()) -> F + Send + 'static,
+    F: Future<Output = io::Result<TlsStream<TcpStream>>> + Send + 'static,
+{
     let once = Mutex::new(Some(stream));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let stream = stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
-        async move { stream.map(TokioIo::new) }
+        let next = stream.is_none().then(|| next(()));
+        async move {
+            let stream = match (stream, next) {
+                (Some(stream), _) => stream,
+                (None, Some(next)) => next.await?,
+                (None, None) => return Err(io::ErrorKind::NotConnected.into()),
+            };
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
     });
     // The authority is never resolved; HTTP/2 wants one.
     Endpoint::from_static("https://control.stayhand.invalid")

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use stayhand_guardrail::{id::HostId, text::safe_cut};
+use stayhand_guardrail::{
+    id::{HostId, UserName},
+    text::safe_cut,
+};
 
 /// Longest trust domain (SPIFFE-ID 2.1).
 const DOMAIN_BYTES_MAX: usize = 255;
@@ -21,6 +24,24 @@ pub enum Role {
     Control,
     /// The agent of a host
     Host(HostId),
+    /// A person, or a program that acts for one
+    Operator(UserName),
+}
+
+impl Role {
+    /// Whether a name of SPIFFE can say it: user names may have characters that those cannot.
+    pub fn is_sayable(&self) -> bool {
+        match self {
+            Self::Control | Self::Host(_) => true,
+            Self::Operator(user) => is_segment(user.as_str()),
+        }
+    }
+}
+
+/// Letters, digits, `.`, `-` and `_` (SPIFFE-ID 2.2); not a relative path.
+fn is_segment(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    !text.is_empty() && text.bytes().all(allowed) && !matches!(text, "." | "..")
 }
 
 /// Who somebody is.
@@ -34,7 +55,7 @@ pub struct PeerName {
 
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no name of a control plane or a host")]
+#[error("`{0}` is no name of a control plane, a host or an operator")]
 pub struct NameError(String);
 
 impl NameError {
@@ -83,6 +104,7 @@ impl fmt::Display for PeerName {
         match &self.role {
             Role::Control => f.write_str("/control"),
             Role::Host(host) => write!(f, "/host/{host}"),
+            Role::Operator(user) => write!(f, "/operator/{user}"),
         }
     }
 }
@@ -97,6 +119,9 @@ impl FromStr for PeerName {
         let role = match path.split_once('/') {
             None if path == "control" => Role::Control,
             Some(("host", host)) => Role::Host(HostId::new(host).map_err(|_| wrong())?),
+            Some(("operator", user)) if is_segment(user) => {
+                Role::Operator(UserName::new(user).map_err(|_| wrong())?)
+            }
             _ => return Err(wrong()),
         };
         Ok(Self {
@@ -132,7 +157,11 @@ mod tests {
             "spiffe://d/host/a%2fb",
             "https://d/control",
             "SPIFFE://d/control",
-            "spiffe://d/operator/x",
+            "spiffe://d/operator/",
+            "spiffe://d/operator/a@b",
+            "spiffe://d/operator/..",
+            "spiffe://d/operator/a/b",
+            "spiffe://d/person/x",
         ] {
             assert!(bad.parse::<PeerName>().is_err(), "{bad}");
         }
@@ -140,7 +169,11 @@ mod tests {
 
     #[test]
     fn names_print_as_they_are_read() {
-        for text in ["spiffe://a-b_c.d/control", "spiffe://d/host/db-1.example"] {
+        for text in [
+            "spiffe://a-b_c.d/control",
+            "spiffe://d/host/db-1.example",
+            "spiffe://d/operator/Carol_2.x",
+        ] {
             assert_eq!(text.parse::<PeerName>().unwrap().to_string(), text);
         }
         let domain: TrustDomain = "d.example".parse().unwrap();

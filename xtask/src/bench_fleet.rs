@@ -47,6 +47,7 @@ pub struct Options {
 }
 
 /// Times of hosts, as the generator prints them.
+#[expect(clippy::struct_field_names, reason = "units are in names")]
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Spread {
     p50_ms: f64,

@@ -24,6 +24,7 @@ mod host;
 mod kernels;
 mod linker;
 mod paths;
+mod provider;
 mod rootfs;
 mod run;
 mod setup;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::vm::report::{Counts, Tally};
-use crate::{check, compile, fuzz, kernels, run, setup, vm};
+use crate::{check, compile, fuzz, kernels, provider, run, setup, vm};
 
 /// Lines quoted when cargo fails without a test that failed.
 const TAIL_LINES: usize = 60;
@@ -82,12 +82,16 @@ fn guests(full: bool) -> Result<Tally> {
     )
 }
 
-/// `cargo test --workspace`, its counts added up; the output of a failed target is shown whole.
+/// `cargo test --workspace` with what plain `cargo test` leaves out for want of the identity provider; its counts added up. The output
+/// of a failed target is shown whole.
 fn cargo_test() -> Result<Tally> {
+    let provider = provider::installed()?;
     // One pipe for both streams: the target's name is on one, its result on the other.
     let (read, write) = std::io::pipe()?;
     let mut cmd = run::cargo();
     cmd.args(["test", "--workspace", "--no-fail-fast", "--color=never"])
+        .args(["--", "--include-ignored"])
+        .env(provider::VARIABLE, provider)
         .stdin(Stdio::null())
         .stdout(write.try_clone()?)
         .stderr(write);

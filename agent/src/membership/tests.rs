@@ -131,11 +131,7 @@ fn a_membership_reads_back_and_is_replaced_as_a_whole() {
 }
 
 fn token() -> JoinToken {
-    JoinToken {
-        pin: Pin::of(b"nobody"),
-        id: JoinTokenId(1),
-        secret: Secret::new([1; 32]),
-    }
+    JoinToken::new(Pin::of(b"nobody"), JoinTokenId(1), Secret::new([1; 32]))
 }
 
 async fn join_at(directory: &Path, replace: bool) -> Result<Member, JoinError> {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use stayhand_guardrail::{
     host::{HostState, PolicyRevision},
+    id::PolicyName,
     image::Image,
     policy::{self, HostLabels, Versioned},
+    resource::ResourceError,
     text::cut,
 };
-use stayhand_proto::limits::SOURCES_BYTES_MAX;
+use stayhand_proto::{limits::SOURCES_BYTES_MAX, resources};
 
 use crate::floor::Floor;
 
@@ -26,39 +28,71 @@ pub struct Accepted {
     pub image: Arc<Image>,
 }
 
+/// Why a state cannot be enforced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Every reason, or the first of many
+    pub reasons: Vec<String>,
+    /// Those that are about one resource
+    pub errors: Vec<ResourceError>,
+}
+
+impl Refused {
+    pub(super) fn because(reason: String) -> Self {
+        Self {
+            reasons: vec![reason],
+            errors: vec![],
+        }
+    }
+
+    fn of(&mut self, collection: &str, policy: &PolicyName, reasons: Vec<String>) {
+        self.errors
+            .extend(reasons.iter().map(|reason| ResourceError {
+                name: resources::name(collection, policy.as_str()),
+                reason: cut(reason.clone(), REASON_CHARS_MAX),
+            }));
+        self.reasons.extend(reasons);
+    }
+
+    fn bounded(mut self) -> Self {
+        self.errors.truncate(REASONS_MAX);
+        self.reasons = shown(self.reasons);
+        self
+    }
+}
+
 /// Parses every policy of a state and compiles those that count on a host with these labels, beside the host's own `floor`,
 /// and beside them those that are only watched. One that does not count here has to be readable all the same: what it says of
 /// hosts is part of it.
-pub fn accept(
-    state: HostState,
-    labels: &HostLabels,
-    floor: &Floor,
-) -> Result<Accepted, Vec<String>> {
+pub fn accept(state: HostState, labels: &HostLabels, floor: &Floor) -> Result<Accepted, Refused> {
     let sources = state.policies.iter().chain(&state.shadows);
     let bytes: usize = sources.map(|policy| policy.source.len()).sum();
     if bytes > SOURCES_BYTES_MAX {
-        return Err(vec![format!(
+        return Err(Refused::because(format!(
             "the policies have {bytes} bytes, more than the {SOURCES_BYTES_MAX} of one host"
-        )]);
+        )));
     }
-    let mut reasons = Vec::new();
-    let mut counting = |sources: &[PolicyRevision]| {
+    let mut refused = Refused::default();
+    let mut counting = |collection: &str, sources: &[PolicyRevision]| {
         let mut policies = Vec::new();
-        for one in sources {
-            match parse(one) {
+        for source in sources {
+            match parse(source) {
                 Ok(one) => match floor.refuses(&one.policy) {
-                    Some(reason) if one.policy.hosts.selects(labels) => reasons.push(reason),
+                    Some(reason) if one.policy.hosts.selects(labels) => {
+                        refused.of(collection, &source.name, vec![reason]);
+                    }
                     _ => policies.push(one),
                 },
-                Err(found) => reasons.extend(found),
+                Err(found) => refused.of(collection, &source.name, found),
             }
         }
         policies.retain(|one| one.policy.hosts.selects(labels));
         policies
     };
-    let (mut policies, shadows) = (counting(&state.policies), counting(&state.shadows));
-    if !reasons.is_empty() {
-        return Err(shown(reasons));
+    let mut policies = counting(resources::POLICIES, &state.policies);
+    let shadows = counting(resources::SHADOWS, &state.shadows);
+    if !refused.reasons.is_empty() {
+        return Err(refused.bounded());
     }
     let own = floor.policies().iter();
     let own = own.filter(|one| one.policy.hosts.selects(labels));
@@ -70,7 +104,11 @@ pub fn accept(
             state,
             image: Arc::new(image),
         }),
-        Err(errors) => Err(shown(errors.iter().map(ToString::to_string).collect())),
+        Err(errors) => {
+            let reasons = errors.iter().map(ToString::to_string).collect();
+            let errors = vec![];
+            Err(Refused { reasons, errors }.bounded())
+        }
     }
 }
 
@@ -225,8 +263,9 @@ mod tests {
             .map(|one| one.parse().unwrap())
             .into_iter()
             .collect();
-        let reasons = accept(state, &labels, &Floor::default()).unwrap_err();
+        let Refused { reasons, errors } = accept(state, &labels, &Floor::default()).unwrap_err();
         assert!(reasons[0].contains("policy there@1:"), "{reasons:?}");
+        assert_eq!(errors[0].name, "policies/there");
     }
 
     /// What is enforced, and the same document as a later revision that is watched.
@@ -245,8 +284,9 @@ mod tests {
     fn a_shadow_that_cannot_be_read_is_refused() {
         let (mut state, labels) = watched();
         state.shadows[0].source.push_str("  nonsense: 1\n");
-        let reasons = accept(state, &labels, &Floor::default()).unwrap_err();
+        let Refused { reasons, errors } = accept(state, &labels, &Floor::default()).unwrap_err();
         assert!(reasons[0].contains("policy here@2:"), "{reasons:?}");
+        assert_eq!(errors[0].name, "shadows/here");
     }
 
     #[test]

@@ -10,12 +10,16 @@ mod floor_tests;
 mod journal_tests;
 mod rows;
 mod run;
+mod say;
 mod stored;
 #[cfg(test)]
 mod tests;
 pub mod wake;
+mod withdraw;
+#[cfg(test)]
+mod withdraw_tests;
 
-pub use accept::{Accepted, accept};
+pub use accept::{Accepted, Refused, accept};
 pub use run::{LOOK, Outputs, Reconciler, Serve};
 pub use stored::Stored;
 pub use wake::Wake;

@@ -12,15 +12,15 @@ use std::{
 
 use stayhand_agent_ebpf::abi::image::GENERATION_MAX;
 use stayhand_guardrail::{
-    event::{EnforcementEvent, EventClass, EventKind, Tamper},
-    host::{Ack, HostState, Phase},
+    host::{Ack, HoldAnswer, HostState, Phase},
     id::{Generation, GrantId, UserName},
     time::{DurationMs, UnixMs},
 };
-use stayhand_proto::codec::encode_event;
 use tokio::sync::watch;
 
-use super::{Accepted, Images, Stored, Wake, accept, stored};
+use super::{
+    Accepted, Images, Refused, Stored, Wake, accept, stored, wake::Queue, withdraw::Withdrawn,
+};
 use crate::{
     catalog::Catalog,
     clock::Now,
@@ -31,7 +31,7 @@ use crate::{
     leases::{HostLease, LeaseBook},
     port::PortError,
     record::Identity,
-    spool::{Entry, Spool},
+    spool::Spool,
     users::{Directory, Resolved, resolve},
 };
 
@@ -77,23 +77,27 @@ pub struct Reconciler<I> {
     images: I,
     directory: Box<dyn Directory>,
     resolve_every: DurationMs,
-    out: Outputs,
+    pub(super) out: Outputs,
     floor: Arc<Floor>,
     journaled: Stored,
-    book: LeaseBook,
-    current: Option<Current>,
+    pub(super) book: LeaseBook,
+    pub(super) current: Option<Current>,
+    /// What was taken back and may still be in a state that is on its way
+    pub(super) withdrawn: Withdrawn,
+    /// As they were handed on last
+    pub(super) answers: Vec<HoldAnswer>,
     /// A state whose leases the journal does not take
-    unjournaled: Option<(Accepted, LeaseBook)>,
+    pub(super) unjournaled: Option<(Accepted, LeaseBook)>,
     resolved_at: UnixMs,
     looks: u64,
 }
 
 /// What is enforced.
-struct Current {
-    accepted: Accepted,
+pub(super) struct Current {
+    pub(super) accepted: Accepted,
     resolved: Resolved,
     /// As installed: the book may be ahead of a kernel that refused
-    leases: BTreeMap<GrantId, HostLease>,
+    pub(super) leases: BTreeMap<GrantId, HostLease>,
 }
 
 impl<I: Images> Reconciler<I> {
@@ -131,6 +135,8 @@ impl<I: Images> Reconciler<I> {
             journaled,
             book,
             current: None,
+            withdrawn: Withdrawn::default(),
+            answers: vec![],
             unjournaled: None,
             resolved_at: UnixMs(0),
             looks: 0,
@@ -151,14 +157,14 @@ impl<I: Images> Reconciler<I> {
         }
         let states = self.journaled.to_try(active);
         if let Some(newest) = states.first() {
-            self.answer(newest);
+            self.answer(newest.answers.clone());
         }
         let any = !states.is_empty();
         for state in states {
             let generation = state.generation;
             match self
                 .accept(state)
-                .map_err(|reasons| reasons.join("; "))
+                .map_err(|refused| refused.reasons.join("; "))
                 .and_then(|accepted| self.install(accepted, now))
             {
                 Ok(()) => {
@@ -196,7 +202,7 @@ impl<I: Images> Reconciler<I> {
         }
         let installed = self
             .accept(HostState::default())
-            .map_err(|reasons| reasons.join("; "))
+            .map_err(|refused| refused.reasons.join("; "))
             .and_then(|accepted| self.install(accepted, now));
         match installed {
             Ok(()) => tracing::info!("the floor is enforced; no state came yet"),
@@ -206,9 +212,10 @@ impl<I: Images> Reconciler<I> {
 
     /// Runs until it is told to stop.
     pub fn run(mut self, wakes: &Receiver<Wake>) {
+        let mut queue = Queue::default();
         loop {
             self.out.alive.fetch_add(1, Ordering::Relaxed);
-            let wake = match wakes.recv_timeout(LOOK) {
+            let wake = match queue.next(wakes, LOOK) {
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(wake) => Some(wake),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -221,6 +228,7 @@ impl<I: Images> Reconciler<I> {
     pub fn step(&mut self, wake: Option<Wake>, now: &Now) {
         match wake {
             Some(Wake::State(state, at)) => self.desired(*state, &at),
+            Some(Wake::Withdrawal(withdrawal, at)) => self.withdrawn(withdrawal, &at),
             Some(Wake::Mounts(told)) => {
                 told.store(false, Ordering::SeqCst);
                 self.relabel();
@@ -234,7 +242,7 @@ impl<I: Images> Reconciler<I> {
     }
 
     /// A desired state came.
-    pub(super) fn desired(&mut self, state: HostState, at: &Now) {
+    pub(super) fn desired(&mut self, mut state: HostState, at: &Now) {
         let generation = state.generation;
         let enforced = self.out.health.now().generation;
         if generation < enforced {
@@ -249,15 +257,17 @@ impl<I: Images> Reconciler<I> {
             );
         }
         // Answers are for processes that wait now; nothing about policies can hold them up.
-        self.answer(&state);
+        self.answer(state.answers.clone());
+        self.withdrawn.take_from(&mut state);
+        self.take_back(&state, at);
         let accepted = match self.accept(state) {
             Ok(accepted) => accepted,
-            Err(reasons) => {
+            Err(Refused { reasons, errors }) => {
                 self.out.health.note(
                     Part::State,
                     Some(format!("generation {generation}: {}", reasons.join("; "))),
                 );
-                return self.say(generation, Phase::Rejected { reasons }, at);
+                return self.say_about(generation, Phase::Rejected { reasons }, errors, at);
             }
         };
         self.out.health.note(Part::State, None);
@@ -266,24 +276,20 @@ impl<I: Images> Reconciler<I> {
         self.go_to(accepted, book, at);
     }
 
-    fn answer(&self, state: &HostState) {
-        if self
-            .out
-            .holds
-            .send(Message::Answers(state.answers.clone()))
-            .is_err()
-        {
+    pub(super) fn answer(&mut self, answers: Vec<HoldAnswer>) {
+        self.answers.clone_from(&answers);
+        if self.out.holds.send(Message::Answers(answers)).is_err() {
             tracing::error!("the hold manager has ended");
         }
     }
 
     /// The same policies mean the same image.
-    fn accept(&self, state: HostState) -> Result<Accepted, Vec<String>> {
+    fn accept(&self, state: HostState) -> Result<Accepted, Refused> {
         if state.generation.0 > GENERATION_MAX {
-            return Err(vec![format!(
+            return Err(Refused::because(format!(
                 "generation {} is more than a host takes ({GENERATION_MAX}): the control plane's counter is wrong",
                 state.generation
-            )]);
+            )));
         }
         match &self.current {
             Some(current) if current.accepted.state.compiles_as(&state) => Ok(Accepted {
@@ -367,7 +373,7 @@ impl<I: Images> Reconciler<I> {
     }
 
     /// Resolves names, builds, flips.
-    fn install(&mut self, accepted: Accepted, now: &Now) -> Result<(), String> {
+    pub(super) fn install(&mut self, accepted: Accepted, now: &Now) -> Result<(), String> {
         let generation = accepted.state.generation;
         let users: Vec<UserName> = self
             .book
@@ -458,6 +464,7 @@ impl<I: Images> Reconciler<I> {
         if let Some((accepted, book)) = self.unjournaled.take() {
             self.go_to(accepted, book, now);
         }
+        self.take_back_again(now);
         if now.unix.since(self.resolved_at) >= self.resolve_every || now.unix < self.resolved_at {
             self.resolve_again(now);
         }
@@ -550,50 +557,5 @@ impl<I: Images> Reconciler<I> {
             let failed = self.install(current.accepted, now).err();
             self.out.health.note(Part::Image, failed);
         }
-    }
-
-    fn tampered(&self, what: String, now: &Now) {
-        tracing::error!(what, "somebody works on the guardrail");
-        let (subject, process) = (None, None);
-        let tamper = Tamper {
-            what,
-            subject,
-            process,
-        };
-        self.record(EventKind::Tamper(tamper), now);
-    }
-
-    /// Tells the control plane and the auditor; the same word twice in a row is said once.
-    fn say(&self, generation: Generation, phase: Phase, now: &Now) {
-        let ack = Ack { generation, phase };
-        if self.out.acks.borrow().as_ref() == Some(&ack) {
-            return;
-        }
-        match &ack.phase {
-            Phase::Rejected { reasons } => tracing::error!(%generation, ?reasons, "rejected"),
-            other => tracing::info!(%generation, phase = other.as_str(), "desired state"),
-        }
-        if ack.phase != Phase::Received {
-            let phase = ack.phase.clone();
-            let event = EnforcementEvent { generation, phase };
-            self.record(EventKind::Enforcement(event), now);
-        }
-        self.out.acks.send_replace(Some(ack));
-    }
-
-    fn record(&self, kind: EventKind, now: &Now) {
-        let payload = encode_event(self.out.identity.event(now.unix, kind));
-        let entry = Entry {
-            class: EventClass::A,
-            recorded: false,
-            payload,
-        };
-        if let Err(error) = self.out.spool.append(vec![entry], now.unix) {
-            tracing::error!(
-                error = crate::exit::chain(&error),
-                "an event waits in memory"
-            );
-        }
-        self.out.stored.send_modify(|count| *count += 1);
     }
 }

@@ -49,7 +49,7 @@ spec:
 pub(super) struct Kernel {
     pub(super) active: Option<Generation>,
     installs: Vec<Desired>,
-    refuses: Option<&'static str>,
+    pub(super) refuses: Option<&'static str>,
     /// Refuses whatever has a generation
     pub(super) only_floors: bool,
     concerns: Vec<String>,
@@ -132,7 +132,7 @@ pub(super) struct Rig {
     spool: Arc<Spool>,
     pub(super) health: Arc<Health>,
     pub(super) acks: watch::Receiver<Option<stayhand_guardrail::host::Ack>>,
-    holds: Receiver<Message>,
+    pub(super) holds: Receiver<Message>,
     place: tempfile::TempDir,
 }
 
@@ -255,6 +255,7 @@ pub(super) fn state(generation: u64, leases: &[u128]) -> HostState {
         answers: vec![],
         shadows: vec![],
         flags: stayhand_guardrail::policy::Flags::default(),
+        digest: None,
     }
 }
 

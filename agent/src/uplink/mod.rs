@@ -5,11 +5,15 @@
 //! after a while that grows and differs from host to host.
 
 mod credentials;
+#[cfg(test)]
+mod delivery_tests;
+mod holding;
 mod route;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use holding::Holding;
 pub use route::Route;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -19,6 +23,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, HostId},
 };
 use stayhand_proto::{
+    failure::{AGENT_TOO_OLD, Failure},
     limits::MESSAGE_BYTES_MAX,
     message::FromHost,
     v1::{
@@ -36,7 +41,7 @@ use self::{
 };
 use crate::{
     clock::Now,
-    health::Health,
+    health::{Health, Part},
     holds::Board,
     membership::{AskError, FileError},
     reconcile::Wake,
@@ -71,6 +76,10 @@ pub struct Uplink {
     pub stored: watch::Receiver<u64>,
     /// Whose events they are
     pub identity: Identity,
+    /// The oldest protocol of a control plane that is listened to
+    pub oldest_protocol: u32,
+    /// What of the desired state is here
+    pub held: Holding,
     /// Where desired states go
     pub wakes: std::sync::mpsc::Sender<Wake>,
 }
@@ -122,6 +131,14 @@ pub enum UplinkError {
     /// There is another certificate to show.
     #[error("another certificate is shown from here on")]
     Renewed,
+    /// It speaks a protocol that this agent does not know any more.
+    #[error("{what}: {remedy}")]
+    TooOld {
+        /// What is wrong
+        what: String,
+        /// What to do
+        remedy: String,
+    },
     /// The agent is ending.
     #[error("the agent is ending")]
     Ending,
@@ -160,7 +177,7 @@ impl Uplink {
                 _ => {}
             }
             self.say(&error, &mut last);
-            if Verdict::of(&error) == Verdict::Revoked {
+            if Verdict::of(&error) == Verdict::Revoked || too_old(&error).is_some() {
                 wait.at_least(REFUSED_WAIT);
             }
             // Another agent has this host's certificate: the two of them would take over from each other without end.
@@ -184,6 +201,9 @@ impl Uplink {
         );
         if theirs || Verdict::of(error) == Verdict::Revoked {
             self.note(Some(text.clone()));
+        }
+        if let Some(too_old) = too_old(error) {
+            self.health.note(Part::Delivery, Some(too_old));
         }
         if text == *last {
             tracing::debug!(error = text, "still not connected");
@@ -224,7 +244,7 @@ impl Uplink {
         let mut shown = self.send_holds(&outgoing, 0).await?;
         let ack = acks.borrow_and_update().clone();
         if let Some(ack) = ack {
-            send(&outgoing, FromHost::Ack(ack)).await?;
+            send(&outgoing, self.word(ack)).await?;
         }
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let silence = tokio::time::sleep(SILENCE_MAX);
@@ -234,13 +254,15 @@ impl Uplink {
                 received = incoming.message() => {
                     let response = received?.ok_or(UplinkError::Closed)?;
                     silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_MAX);
-                    self.received(response.try_into()?, Now::read())?;
+                    if let Some(answer) = self.received(response.try_into()?, Now::read())? {
+                        send(&outgoing, answer).await?;
+                    }
                 }
                 changed = acks.changed() => {
                     changed.map_err(|_| UplinkError::Ending)?;
                     let ack = acks.borrow_and_update().clone();
                     if let Some(ack) = ack {
-                        send(&outgoing, FromHost::Ack(ack)).await?;
+                        send(&outgoing, self.word(ack)).await?;
                     }
                 }
                 changed = holds.changed() => {
@@ -338,6 +360,19 @@ impl Uplink {
         let now = Now::read().unix;
         let batch = blocking(move || spool.hand_out(after, now)).await?;
         Ok(self.numbered(&batch, now))
+    }
+}
+
+/// What both ends cannot do anything about but be replaced.
+fn too_old(error: &UplinkError) -> Option<String> {
+    match error {
+        UplinkError::TooOld { what, remedy } => Some(format!("{what}: {remedy}")),
+        UplinkError::Call(status) => {
+            let failure = Failure::from(&**status);
+            let is_it = failure.reason == AGENT_TOO_OLD;
+            is_it.then(|| format!("{}: {}", failure.message, failure.remedy))
+        }
+        _ => None,
     }
 }
 

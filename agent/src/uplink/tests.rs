@@ -12,6 +12,7 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::{
     codec::encode_event,
+    protocol::{CONTROL_PROTOCOL_MIN, PROTOCOL},
     v1::{
         PublishEventsResponse, SyncResponse,
         host_sync_service_server::{HostSyncService, HostSyncServiceServer},
@@ -104,6 +105,7 @@ impl HostSyncService for Control {
 fn sent(state: HostState) -> ToHost {
     ToHost {
         server_time: NOW,
+        protocol: PROTOCOL,
         message: ToHostMessage::State(state),
     }
 }
@@ -151,6 +153,8 @@ impl Rig {
             spool: Arc::clone(&spool),
             stored: stored.subscribe(),
             identity: identity(),
+            oldest_protocol: CONTROL_PROTOCOL_MIN,
+            held: Holding::journaled(&spool),
             wakes,
         };
         let uplink = tokio::spawn(uplink.run());
@@ -310,12 +314,9 @@ async fn a_new_connection_is_told_every_hold_and_the_last_word_on_the_state() {
     until("the hold that was there", || rig.said(pending(5))).await;
     rig.board.put(&hold(6));
     until("the hold that came", || rig.said(pending(6))).await;
-    rig.acks.send_replace(Some(Ack {
-        generation: Generation(4),
-        phase: Phase::Enforced,
-    }));
-    let enforced =
-        |said: &FromHost| matches!(said, FromHost::Ack(ack) if ack.generation == Generation(4));
+    rig.acks
+        .send_replace(Some(Ack::new(Generation(4), Phase::Enforced)));
+    let enforced = |said: &FromHost| matches!(said, FromHost::Ack { ack, .. } if ack.generation == Generation(4));
     until("the acknowledgement", || rig.said(enforced)).await;
     rig.health
         .change(|health| (health.generation, health.kept) = (Generation(5), Generation(4)));

@@ -3,19 +3,25 @@
 use prost::Message as _;
 use stayhand_guardrail::{
     event::{EventClass, EventKind, LossStage, Lost},
+    host::{Ack, HostState, Phase},
+    id::Generation,
+    resource::ResourceError,
     text::safe_cut,
     time::UnixMs,
 };
 use stayhand_proto::{
-    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
+    message::{Delivery, FromHost, Hello, HostHealth, Relist, ToHost, ToHostMessage},
+    protocol::{self, CAPABILITIES, PROTOCOL},
     v1::Event,
 };
 
-use super::{Uplink, UplinkError};
-use crate::{clock::Now, reconcile::Wake, spool::Numbered};
+use super::{Uplink, UplinkError, holding::Taken};
+use crate::{clock::Now, health::Part, reconcile::Wake, spool::Numbered};
 
 /// Characters of one problem in a heartbeat.
 const PROBLEM_CHARS_MAX: usize = 400;
+/// Resources that are named as unreadable: more is noise.
+const UNREADABLE_MAX: usize = 20;
 
 impl Uplink {
     /// The first word on a stream.
@@ -31,7 +37,16 @@ impl Uplink {
             labels: facts.labels.clone(),
             floor: facts.floor.clone(),
             watches_shadows: true,
+            protocol: PROTOCOL,
+            capabilities: CAPABILITIES.map(str::to_owned).into(),
+            held: self.held.connected(),
         })
+    }
+
+    /// A word on a generation, with the delivery that it is about.
+    pub fn word(&self, ack: Ack) -> FromHost {
+        let nonce = self.held.nonce(&ack);
+        FromHost::Ack { ack, nonce }
     }
 
     /// That it goes on, and how.
@@ -59,8 +74,14 @@ impl Uplink {
         }
     }
 
-    /// Takes in a word of the control plane, which came just now.
-    pub fn received(&self, response: ToHost, now: Now) -> Result<(), UplinkError> {
+    /// Takes in a word of the control plane, which came just now; what is said to it.
+    pub fn received(&self, response: ToHost, now: Now) -> Result<Option<FromHost>, UplinkError> {
+        if let Some(failure) = protocol::control_too_old(response.protocol, self.oldest_protocol) {
+            return Err(UplinkError::TooOld {
+                what: failure.message,
+                remedy: failure.remedy,
+            });
+        }
         self.health.change(|health| {
             if !health.control_connected {
                 tracing::info!("connected to the control plane");
@@ -70,15 +91,79 @@ impl Uplink {
         });
         self.note(None);
         match response.message {
-            ToHostMessage::State(state) => self
+            ToHostMessage::State(state) => {
+                self.held.replace(&state);
+                self.desired(state, now).map(|()| None)
+            }
+            ToHostMessage::Delivery(delivery) => {
+                self.delivered(delivery, response.server_time, now)
+            }
+            ToHostMessage::Withdrawal(withdrawal) => self
                 .wakes
-                .send(Wake::State(Box::new(state), now))
+                .send(Wake::Withdrawal(withdrawal, now))
+                .map(|()| None)
                 .map_err(|_| UplinkError::Ending),
-            ToHostMessage::Bookmark { authorities, .. } => {
+            ToHostMessage::Bookmark {
+                generation,
+                authorities,
+                digest,
+            } => {
                 self.authorities.send_replace(authorities);
-                Ok(())
+                let relist = digest.and_then(|digest| self.held.compared(generation, digest));
+                if relist.is_none() {
+                    self.health.note(Part::Delivery, None);
+                }
+                Ok(relist.map(|relist| {
+                    let why = format!("generation {generation} should be held here, and is not");
+                    self.misfit(relist, &why)
+                }))
             }
         }
+    }
+
+    fn desired(&self, state: HostState, now: Now) -> Result<(), UplinkError> {
+        self.wakes
+            .send(Wake::State(Box::new(state), now))
+            .map_err(|_| UplinkError::Ending)
+    }
+
+    fn delivered(
+        &self,
+        delivery: Delivery,
+        server_time: UnixMs,
+        now: Now,
+    ) -> Result<Option<FromHost>, UplinkError> {
+        let to = delivery.to;
+        match self.held.take(delivery, server_time) {
+            Taken::State(state) => {
+                self.health.note(Part::Delivery, None);
+                self.desired(*state, now).map(|()| None)
+            }
+            Taken::Unreadable(errors) => Ok(Some(self.unreadable_state(to, errors))),
+            Taken::Misfit(relist, why) => Ok(Some(self.misfit(relist, &why))),
+        }
+    }
+
+    /// Asks for everything. What is enforced stays as it is until then.
+    fn misfit(&self, relist: Relist, why: &str) -> FromHost {
+        let times = self.held.misfits();
+        let problem = format!(
+            "a delivery does not fit what this host holds and is not enforced ({why}); everything was asked for, {times} times \
+             since the agent started"
+        );
+        self.health.note(Part::Delivery, Some(problem));
+        FromHost::Relist(relist)
+    }
+
+    fn unreadable_state(&self, generation: Generation, errors: Vec<ResourceError>) -> FromHost {
+        let one = |error: &ResourceError| format!("{}: {}", error.name, error.reason);
+        let reasons: Vec<String> = errors.iter().take(UNREADABLE_MAX).map(one).collect();
+        let problem = format!("generation {generation}: {}", reasons.join("; "));
+        self.health.note(Part::Delivery, Some(problem));
+        self.word(Ack {
+            errors: errors.into_iter().take(UNREADABLE_MAX).collect(),
+            ..Ack::new(generation, Phase::Rejected { reasons })
+        })
     }
 
     /// Holds that changed after `version` of the board, and its version now.

@@ -18,12 +18,14 @@ use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, transport::Channel};
 
-use super::answer;
+use super::{answer, in_time};
 use crate::{
-    args::Server,
+    access::{self, Access},
+    args::Global,
     connect::{Listener, connect},
     failure::Failure,
     screen::Screen,
+    session_file::SessionFile,
     time::Moment,
     view::{Applied, Caller, Flag, Grant, Hold, Host, Policy, PolicyStatus, Proposal, Rollout},
 };
@@ -96,8 +98,25 @@ pub(crate) struct Tailed {
 }
 
 impl Control {
-    pub(crate) async fn connect(server: &Server, patience: Duration) -> Result<Self, Failure> {
-        let channel = connect(&server.path, CONTROL, patience).await?;
+    pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
+        let patience = global.patience();
+        let channel = match Access::of(global)? {
+            Access::Socket(path) => connect(&path, CONTROL, patience).await?,
+            Access::Session(session) => {
+                return Box::pin(Self::with_session(*session, patience)).await;
+            }
+            Access::Token(token, address) => {
+                in_time(patience, Box::pin(access::with_token(&token, &address))).await?
+            }
+        };
+        Ok(Self { channel, patience })
+    }
+
+    pub(crate) async fn with_session(
+        session: SessionFile,
+        patience: Duration,
+    ) -> Result<Self, Failure> {
+        let channel = in_time(patience, Box::pin(access::with_session(session))).await?;
         Ok(Self { channel, patience })
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     args::{Format, Global},
-    client::{Agent, Control},
+    client::Agent,
     failure::{Failure, Kind},
     screen::{Screen, Tone},
 };
@@ -122,7 +122,7 @@ async fn examine(global: &Global, screen: &Screen) -> Report {
         Some(told) => checks.extend(checks::agent(told, &screen.moment())),
         None => checks.extend(kernel.checks()),
     }
-    let control = match Control::connect(&global.server, global.patience()).await {
+    let control = match global.control().await {
         Ok(control) => control.list_hosts().await,
         Err(failure) => Err(failure),
     };

@@ -12,6 +12,9 @@ use crate::{
     view::HostEnforcement,
 };
 
+/// Hosts that one sentence names: a few lines. `show` says more.
+const NAMES_MAX: usize = 20;
+
 /// How far the hosts are, and what was said about it.
 #[derive(Debug)]
 pub(crate) struct Rollout<'s> {
@@ -116,6 +119,13 @@ fn length(span: Duration) -> DurationMs {
 }
 
 fn names<'h>(hosts: impl Iterator<Item = &'h HostEnforcement>) -> String {
-    let names: Vec<String> = hosts.map(|host| safe(&host.host)).collect();
-    names.join(", ")
+    let mut names: Vec<String> = hosts.map(|host| safe(&host.host)).collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    names.truncate(NAMES_MAX);
+    let and = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{and}", names.join(", "))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use stayhand_guardrail::text::safe;
 use stayhand_proto::v1;
 
-use super::parts;
+use super::parts::{self, Time};
 use crate::{render::View, time::Moment};
 
 /// The caller.
@@ -16,6 +16,14 @@ pub(crate) struct Caller {
     pub(crate) transport: String,
     /// Whether the configuration names the caller under `[operators]`
     pub(crate) operator: bool,
+    /// The session over the network, and its end
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) session: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expire_time: Option<Time>,
+    /// For what the token is
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) token_purpose: String,
     /// What rules permit
     pub(crate) rights: Vec<Right>,
 }
@@ -41,6 +49,9 @@ impl Caller {
             groups: wire.groups,
             transport: wire.transport,
             operator: wire.is_operator,
+            session: parts::bare(&wire.session, "sessions/"),
+            expire_time: parts::time(wire.expire_time),
+            token_purpose: wire.token_purpose,
             rights: wire.rights.into_iter().map(right).collect(),
         }
     }
@@ -50,6 +61,9 @@ impl Caller {
             "socket" => {
                 "the socket: the kernel names your process, and its pinned login is you".into()
             }
+            "oidc" => "signing in at the identity provider".into(),
+            "break-glass" => "a break-glass certificate".into(),
+            "token" => format!("the token for {}", safe(&self.token_purpose)),
             other => safe(other),
         }
     }
@@ -72,7 +86,7 @@ impl View for Caller {
         ]
     }
 
-    fn details(&self, _: &Moment) -> Vec<(&'static str, String)> {
+    fn details(&self, moment: &Moment) -> Vec<(&'static str, String)> {
         let operator = if self.operator { "yes" } else { "no" };
         let mut details = vec![
             ("user", safe(&self.user)),
@@ -80,6 +94,10 @@ impl View for Caller {
             ("operator", operator.to_owned()),
             ("groups", safe(&self.groups.join(", "))),
         ];
+        if let Some(until) = self.expire_time {
+            details.push(("session", safe(&self.session)));
+            details.push(("until", moment.full(until)));
+        }
         for (at, right) in self.rights.iter().enumerate() {
             let label = if at == 0 { "may do" } else { "" };
             let depends = if right.depends {

@@ -85,6 +85,15 @@ impl Grant {
         safe(&each.join(", "))
     }
 
+    /// What hosts that are as they should be do with it.
+    fn word(&self) -> &'static str {
+        if self.state == "active" {
+            "enforced on"
+        } else {
+            "out of the kernel on"
+        }
+    }
+
     /// What it was asked for by, in one cell.
     fn asked(&self) -> String {
         match &self.profile {
@@ -155,7 +164,10 @@ impl View for Grant {
             ("revoked", stamp(self.revoke_time)),
             ("because", shown(&self.revoke_reason)),
             ("only on", safe(&self.hosts.join(", "))),
-            ("hosts", parts::host_lines(&self.enforcement)),
+            (
+                "hosts",
+                parts::enforcement_lines(&self.enforcement, self.word(), moment),
+            ),
         ]
     }
 }

@@ -1,7 +1,7 @@
 //! A host: whether its kernel enforces, what, and since when nobody has heard of it.
 
 use serde::Serialize;
-use stayhand_guardrail::text::safe;
+use stayhand_guardrail::{resource::StateDigest, text::safe};
 use stayhand_proto::v1;
 
 use super::{
@@ -37,9 +37,58 @@ pub(crate) struct Host {
     pub(crate) events_lost: u64,
     /// Numbers that the host skipped without saying so
     pub(crate) events_missing: u64,
+    /// What it has of what it was sent; none where it never connected
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery: Option<Delivery>,
     /// How it came to be one of ours; none for the host of the control plane's own socket
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) membership: Option<Membership>,
+}
+
+/// What a host has of what it was sent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Delivery {
+    pub(crate) enforced_generation: u64,
+    /// SHA-256 over the resources that it enforces, as it says
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) enforced_digest: String,
+    pub(crate) protocol: u32,
+    /// How often what was sent did not fit, so that everything was sent again
+    pub(crate) relists: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) relist_time: Option<Time>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) relist_reason: String,
+}
+
+impl Delivery {
+    fn of(wire: v1::HostDelivery) -> Self {
+        let digest = StateDigest::from_slice(&wire.enforced_digest);
+        Self {
+            enforced_generation: wire.enforced_generation,
+            enforced_digest: digest.map(|one| one.to_string()).unwrap_or_default(),
+            protocol: wire.protocol,
+            relists: wire.relists,
+            relist_time: parts::time(wire.relist_time),
+            relist_reason: wire.relist_reason,
+        }
+    }
+
+    fn said(&self, moment: &Moment) -> String {
+        let digest = match self.enforced_digest.get(..12) {
+            Some(digest) => format!(", enforces {digest}"),
+            None => String::new(),
+        };
+        let relists = match (self.relists, self.relist_time) {
+            (0, _) | (_, None) => String::new(),
+            (times, Some(at)) => format!(
+                "\nsent again as a whole {times} times, last {}: {}",
+                moment.full(at),
+                safe(&self.relist_reason)
+            ),
+        };
+        format!("protocol {}{digest}{relists}", self.protocol)
+    }
 }
 
 impl Host {
@@ -63,11 +112,21 @@ impl Host {
             events_lost: wire.events_lost,
             events_missing: wire.events_missing,
             membership: wire.membership.map(Membership::of),
+            delivery: wire.delivery.map(Delivery::of),
         }
     }
 
     /// What is known of a host that nobody hears is only what it said last: it may enforce, and it may not.
     fn state(&self) -> String {
+        if self.last_seen_time.is_none() && !self.online {
+            let revoked = self.membership.as_ref().is_some_and(Membership::is_revoked);
+            return if revoked {
+                "REVOKED"
+            } else {
+                "never connected"
+            }
+            .into();
+        }
         let last = self.last_state();
         if self.membership.as_ref().is_some_and(Membership::is_revoked) {
             return format!("REVOKED (last: {last})");
@@ -103,10 +162,21 @@ impl Host {
         format!("{received} received, {lost} lost, {missing} missing")
     }
 
+    /// `7/7`, or `5/7 received`: what it enforces of what it should, and how far it is with that.
     fn generations(&self) -> String {
-        match &self.enforcement {
-            Some(at) => format!("{}/{} {}", at.generation, self.desired_generation, at.phase),
-            None => format!("0/{}", self.desired_generation),
+        let desired = self.desired_generation;
+        let has = self.delivery.as_ref().map(|has| has.enforced_generation);
+        match (&self.enforcement, has) {
+            (Some(at), None) => format!("{}/{desired} {}", at.generation, at.phase),
+            (None, None) => format!("0/{desired}"),
+            (Some(at), Some(has)) if has < desired => {
+                let how = match at.phase {
+                    "desired" => "not answered",
+                    other => other,
+                };
+                format!("{has}/{desired} {how}")
+            }
+            (_, Some(has)) => format!("{has}/{desired}"),
         }
     }
 }
@@ -163,6 +233,13 @@ impl View for Host {
             ("online", if self.online { "yes" } else { "no" }.into()),
             ("state", self.state()),
             ("generation", self.generations()),
+            (
+                "delivery",
+                self.delivery
+                    .as_ref()
+                    .map(|delivery| delivery.said(moment))
+                    .unwrap_or_default(),
+            ),
             ("reasons", reasons.join("\n")),
             ("problems", safe_all(&self.problems).join("\n")),
             ("hooks", safe_all(&self.hooks).join(", ")),

@@ -3,6 +3,7 @@
 //! A field is only ever added, never renamed or removed while `api_version` is `stayhand/v1`. Nothing is decided
 //! here, and nothing is made up: what the wire does not say is left out.
 
+mod access;
 mod approval;
 mod authority;
 mod caller;
@@ -21,6 +22,7 @@ mod status;
 mod tests;
 mod token;
 
+pub(crate) use access::{AccessToken, NewAccessToken, Session};
 pub(crate) use authority::Authority;
 pub(crate) use caller::Caller;
 pub(crate) use explanation::Explanation;

@@ -11,6 +11,8 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::v1;
 
+use crate::time::Moment;
+
 /// Characters of one cell: a path of 4,095 bytes in a table helps nobody; `show` and JSON have it whole.
 const CELL_MAX: usize = 80;
 
@@ -278,9 +280,24 @@ pub(crate) struct HostEnforcement {
     pub(crate) phase: &'static str,
     pub(crate) generation: u64,
     pub(crate) reasons: Vec<String>,
+    /// The same for single resources of the host's state
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) errors: Vec<ResourceError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) update_time: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_seen_time: Option<Time>,
 }
+
+/// What is wrong with one resource.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ResourceError {
+    pub(crate) name: String,
+    pub(crate) reason: String,
+}
+
+/// Hosts that are named one by one: a screenful. `-o json` has all.
+const BEHIND_MAX: usize = 20;
 
 impl HostEnforcement {
     pub(crate) fn of(wire: v1::HostEnforcement) -> Self {
@@ -290,8 +307,38 @@ impl HostEnforcement {
             online: wire.online,
             generation: wire.generation,
             reasons: wire.reasons,
+            errors: wire
+                .errors
+                .into_iter()
+                .map(|v1::ResourceError { name, reason }| ResourceError { name, reason })
+                .collect(),
             update_time: time(wire.update_time),
+            last_seen_time: time(wire.last_seen_time),
         }
+    }
+
+    /// `db2: not connected since 14:32; not sent`: why it is not done.
+    pub(crate) fn why_not(&self, moment: &Moment) -> String {
+        let there = match (self.online, self.last_seen_time) {
+            (true, _) => None,
+            (false, Some(seen)) => Some(format!("not connected since {}", moment.short(seen))),
+            (false, None) => Some("never connected".to_owned()),
+        };
+        let how = match self.phase {
+            "rejected" => Some(format!("rejected: {}", self.why_rejected())),
+            "received" | "removing" => {
+                Some("has it, and does not say that it is enforced yet".into())
+            }
+            _ if self.online => Some("not answered yet".into()),
+            _ => None,
+        };
+        let why: Vec<String> = there.into_iter().chain(how).collect();
+        format!("{}: {}", safe(&self.host), why.join("; "))
+    }
+
+    fn why_rejected(&self) -> String {
+        let reasons: Vec<String> = self.reasons.iter().map(|reason| safe(reason)).collect();
+        reasons.join("; ")
     }
 
     /// Whether the host's kernel has it.
@@ -331,6 +378,27 @@ fn phase(wire: i32, removes: bool) -> &'static str {
 pub(crate) fn enforced_on(hosts: &[HostEnforcement]) -> String {
     let enforced = hosts.iter().filter(|host| host.enforced()).count();
     format!("{enforced}/{}", hosts.len())
+}
+
+/// `enforced on 1 of 2 hosts`, and below it those that are not, each with why.
+pub(crate) fn enforcement_lines(hosts: &[HostEnforcement], word: &str, moment: &Moment) -> String {
+    let mut behind = hosts.iter().filter(|host| !host.done()).peekable();
+    let done = hosts.iter().filter(|host| host.done()).count();
+    let count = match hosts.len() {
+        0 => return String::new(),
+        1 => format!("{word} {done} of 1 host"),
+        all => format!("{word} {done} of {all} hosts"),
+    };
+    if behind.peek().is_none() {
+        return count;
+    }
+    let all = behind.clone().count();
+    let mut lines = vec![count];
+    lines.extend(behind.take(BEHIND_MAX).map(|host| host.why_not(moment)));
+    if let Some(more @ 1..) = all.checked_sub(BEHIND_MAX) {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("\n")
 }
 
 /// One line per host.

@@ -214,6 +214,7 @@ fn a_grant_in_full() {
         host: "db2".into(),
         phase: v1::EnforcementPhase::Rejected.into(),
         reasons: vec!["no room for 9 leases".into()],
+        last_seen_time: at(-60),
         ..Default::default()
     };
     let wire = v1::Grant {
@@ -237,8 +238,8 @@ fn a_grant_in_full() {
     reason      INC-17
     created by  bob
     created     2026-11-21 12:00:00 CET (now)
-    hosts       db1: enforced
-                db2: rejected, offline; no room for 9 leases
+    hosts       enforced on 1 of 2 hosts
+                db2: not connected since 11:59:00 CET (1m ago); rejected: no room for 9 leases
     "#);
 }
 
@@ -308,6 +309,7 @@ fn a_host_that_nobody_hears_is_not_said_to_enforce() {
                 ..Default::default()
             }),
             desired_generation: 7,
+            last_seen_time: Some(prost_types::Timestamp::default()),
             ..Default::default()
         };
         Host::of(wire).row(&moment()).swap_remove(2)

@@ -118,7 +118,7 @@ fn something_else_on_the_socket_is_no_success() {
 }
 
 #[test]
-fn only_unix_addresses_are_accepted() {
+fn only_sockets_and_names_with_a_port_are_accepted() {
     for server in [
         "https://control.example:443",
         "unix://relative",

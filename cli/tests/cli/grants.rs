@@ -4,7 +4,7 @@ use stayhand_proto::v1::{self, EnforcementPhase as Phase};
 
 use crate::{
     fake::{Fake, Told},
-    sample::{GRANT, GRANT_2, HOSTILE_TEXT, enforcement, grant, grant_on},
+    sample::{GRANT, GRANT_2, HOSTILE_TEXT, enforcement, from_now, grant, grant_on},
 };
 
 const CREATE: [&str; 10] = [
@@ -44,7 +44,7 @@ fn creating_waits_for_enforced_and_not_for_the_servers_yes() {
         ran.err,
         "enforced on 0 of 1 host\nenforced on 1 of 1 host\n"
     );
-    let ran = ran.prints(GRANT).prints("db1: enforced");
+    let ran = ran.prints(GRANT).prints("enforced on 1 of 1 host");
     assert!(
         ran.out.contains("CET (in 1") || ran.out.contains("CEST (in 1"),
         "{ran:?}"
@@ -155,10 +155,65 @@ fn revoking_finds_a_beginning_and_waits_until_it_is_out_of_the_kernel() {
     let fake = told(vec![revoked(vec![removing]), revoked(vec![removed])]);
     fake.run(&["grant", "revoke", "0192f0c1"])
         .exits(0)
-        .prints("db1: removed");
+        .prints("out of the kernel on 1 of 1 host");
     let asked = fake.asked();
     assert_eq!(asked[0], "get grants/0192f0c1");
     assert!(asked[1].contains(&format!("grants/{GRANT}")), "{asked:?}");
+}
+
+#[test]
+fn hosts_that_do_not_enforce_are_named_with_why_and_of_many_only_some() {
+    let mut rejected = enforcement("db2", Phase::Rejected);
+    rejected.reasons = vec!["policy `prod`: too \u{1b}[2J long".into()];
+    let away = v1::HostEnforcement {
+        online: false,
+        last_seen_time: Some(from_now(-900)),
+        ..enforcement("db3", Phase::Desired)
+    };
+    let never = v1::HostEnforcement {
+        online: false,
+        ..enforcement("db4", Phase::Desired)
+    };
+    let late = (10..40).map(|number| enforcement(&format!("web{number}"), Phase::Desired));
+    let hosts = [enforcement("db1", Phase::Enforced), rejected, away, never];
+    let all: Vec<_> = hosts.into_iter().chain(late).collect();
+    let fake = Fake::new(Told {
+        grants: vec![grant_on(all.clone())],
+        ..Told::default()
+    });
+    let ran = fake.run(&["grant", "show", GRANT]).exits(0);
+    assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
+    let ran = ran
+        .prints("enforced on 1 of 34 hosts")
+        .prints("db2: rejected: policy `prod`")
+        .prints("db3: not connected since ")
+        .prints("db4: never connected")
+        .prints("web10: not answered yet")
+        .prints("and 13 more");
+    assert!(!ran.out.contains("web39"), "{ran:?}");
+    let json = fake
+        .run(&["grant", "show", GRANT, "-o", "json"])
+        .exits(0)
+        .json();
+    assert_eq!(
+        json["enforcement"].as_array().map(Vec::len),
+        Some(all.len())
+    );
+}
+
+#[test]
+fn revoking_says_until_when_a_host_that_is_away_may_still_permit() {
+    let mut away = enforcement("db2", Phase::Desired);
+    (away.online, away.removes) = (false, true);
+    let mut removed = enforcement("db1", Phase::Enforced);
+    removed.removes = true;
+    let mut grant = grant_on(vec![removed, away]);
+    grant.set_state(v1::grant::State::Revoked);
+    told(vec![grant])
+        .run(&["grant", "revoke", "0192f0c1"])
+        .exits(0)
+        .says("warning: db2 is not connected: its lease ends by ")
+        .says(" at the latest");
 }
 
 #[test]

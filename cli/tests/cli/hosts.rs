@@ -4,7 +4,7 @@ use stayhand_proto::v1::{self, EnforcementPhase as Phase};
 
 use crate::{
     fake::{Fake, Told},
-    sample::{enforcement, host},
+    sample::{enforcement, from_now, host},
 };
 
 fn of(host: v1::Host) -> Fake {
@@ -53,11 +53,49 @@ fn a_host_that_is_behind_or_rejected_is_not_shown_as_enforced() {
 }
 
 #[test]
+fn a_host_that_never_connected_is_said_to_be_one_and_not_to_enforce() {
+    let never = v1::Host {
+        name: "hosts/db1".into(),
+        desired_generation: 8,
+        enforcement: Some(enforcement("db1", Phase::Desired)),
+        ..Default::default()
+    };
+    of(never)
+        .run(&["host", "ls"])
+        .exits(0)
+        .prints("never connected")
+        .prints(" never ");
+}
+
+#[test]
+fn what_was_sent_again_as_a_whole_is_shown_with_why() {
+    let misfit = v1::Host {
+        delivery: Some(v1::HostDelivery {
+            enforced_generation: 5,
+            enforced_digest: vec![0xab; 32],
+            protocol: 1,
+            relists: 3,
+            relist_time: Some(from_now(-9)),
+            relist_reason: "Gap at delivery 4".into(),
+        }),
+        enforcement: Some(enforcement("db1", Phase::Desired)),
+        ..host("db1")
+    };
+    of(misfit)
+        .run(&["host", "show", "db1"])
+        .exits(0)
+        .prints("5/7 not answered")
+        .prints("enforces abababababab")
+        .prints("3 times")
+        .prints("Gap at delivery 4");
+}
+
+#[test]
 fn a_healthy_host_shows_generation_age_and_losses() {
     of(host("db1"))
         .run(&["host", "show", "db1"])
         .exits(0)
-        .prints("7/7 enforced")
+        .prints("7/7\n")
         .prints("42 received, 1 lost, 0 missing");
     let fake = of(host("db1"));
     fake.run(&["host", "show", "db9"])

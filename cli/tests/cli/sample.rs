@@ -150,6 +150,11 @@ pub(crate) fn host(id: &str) -> v1::Host {
         labels: vec!["env=prod".into()],
         floor: vec!["floor.base sha256:0123456789abcdef".into()],
         membership: None,
+        delivery: Some(v1::HostDelivery {
+            enforced_generation: 7,
+            protocol: 1,
+            ..Default::default()
+        }),
     }
 }
 

@@ -21,6 +21,9 @@ fn caller() -> v1::GetIdentityResponse {
         user: "pat".into(),
         groups: vec!["approvers".into(), "dev".into()],
         transport: "socket".into(),
+        session: String::new(),
+        expire_time: None,
+        token_purpose: String::new(),
         is_operator: false,
         rights: vec![
             right("hold.read", &["approvers-see"], false),

@@ -9,9 +9,12 @@ use super::status;
 use crate::{
     app::App,
     authz::Action,
-    identity::{HostPeer, Identifier, Peer, PeerProcess},
+    identity::{HostPeer, Identifier, OperatorPeer, Peer, PeerProcess},
     names::Names,
-    operator::{HostAgent, Operator, Operators, authorize, authorize_agent, authorize_member},
+    operator::{
+        FoundSession, HostAgent, Operator, Operators, authorize, authorize_agent, authorize_member,
+        authorize_session,
+    },
 };
 
 /// Makes witnesses.
@@ -48,9 +51,32 @@ impl Gate {
         request: &Request<T>,
         action: Action,
     ) -> Result<Operator, Status> {
+        if let Some(peer) = request.extensions().get::<Arc<OperatorPeer>>() {
+            return self.session(peer, action).await;
+        }
         let peer = self.peer(request).await?;
         authorize(&peer, &self.operators, &self.names, action).await.map_err(|refusal| {
             tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
+            status::refused(&refusal)
+        })
+    }
+
+    /// The operator who shows a certificate.
+    async fn session(&self, peer: &OperatorPeer, action: Action) -> Result<Operator, Status> {
+        let session = self.app.session_of(&peer.certificate).await;
+        let session = session.map_err(|error| status::of(&error))?;
+        let guarded = match &session {
+            Some((session, _)) => {
+                let user = &session.user;
+                self.app.guards(user).await || self.app.is_service(user)
+            }
+            None => false,
+        };
+        let found = FoundSession { session, guarded };
+        let now = self.app.now();
+        let authorized = authorize_session(found, &self.operators, &self.names, action, now).await;
+        authorized.map_err(|refusal| {
+            tracing::warn!(address = %peer.address, name = %peer.certificate.name, serial = %peer.certificate.serial, %refusal, "refused");
             status::refused(&refusal)
         })
     }

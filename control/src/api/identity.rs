@@ -1,7 +1,10 @@
 //! `IdentityService`.
 
-use stayhand_proto::v1::{
-    GetIdentityRequest, GetIdentityResponse, Right, identity_service_server::IdentityService,
+use stayhand_proto::{
+    convert::{name, timestamp},
+    v1::{
+        GetIdentityRequest, GetIdentityResponse, Right, identity_service_server::IdentityService,
+    },
 };
 use tonic::{Request, Response, Status};
 
@@ -18,12 +21,14 @@ impl IdentityService for Api {
         let GetIdentityRequest {} = request.into_inner();
         let identity = self.app.identity(&operator);
         let (caller, rights) = identity.map_err(|error| status::of(&error))?;
+        let session = operator.session();
         let Caller {
             user,
             groups,
             is_operator,
             is_guarded: _,
             transport,
+            scope,
         } = caller;
         Ok(Response::new(GetIdentityResponse {
             user: user.into(),
@@ -31,6 +36,9 @@ impl IdentityService for Api {
             transport: transport.as_str().to_owned(),
             is_operator,
             rights: rights.into_iter().map(right).collect(),
+            session: session.map(|(id, _)| name::session(id)).unwrap_or_default(),
+            expire_time: session.map(|(_, expires)| timestamp(expires)),
+            token_purpose: scope.map(|scope| scope.purpose).unwrap_or_default(),
         }))
     }
 }

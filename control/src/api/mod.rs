@@ -1,7 +1,9 @@
 //! The services of `stayhand.v1`: authenticate, decode, one use case, encode. Decides nothing; the only place of
 //! the control plane that knows wire types.
 
+mod access_tokens;
 mod authorities;
+mod delivery;
 mod events;
 mod flags;
 mod gate;
@@ -15,6 +17,8 @@ mod pace;
 mod page;
 mod policies;
 mod publish_events;
+mod sessions;
+mod sign_in;
 mod status;
 mod stream;
 mod sync;
@@ -31,6 +35,7 @@ use std::sync::Arc;
 use stayhand_proto::{
     limits::{CREDENTIAL_BYTES_MAX, HOST_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX},
     v1::{
+        access_token_service_server::AccessTokenServiceServer,
         authority_service_server::AuthorityServiceServer, event_service_server::EventServiceServer,
         flag_service_server::FlagServiceServer, grant_service_server::GrantServiceServer,
         hold_service_server::HoldServiceServer,
@@ -38,7 +43,8 @@ use stayhand_proto::{
         host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
         identity_service_server::IdentityServiceServer, join_service_server::JoinServiceServer,
         join_token_service_server::JoinTokenServiceServer,
-        policy_service_server::PolicyServiceServer,
+        policy_service_server::PolicyServiceServer, session_service_server::SessionServiceServer,
+        sign_in_service_server::SignInServiceServer,
     },
 };
 use tokio::sync::watch;
@@ -81,7 +87,18 @@ impl Api {
             .add_service(JoinTokenServiceServer::new(self.clone()))
             .add_service(AuthorityServiceServer::new(self.clone()))
             .add_service(EventServiceServer::new(self.clone()))
+            .add_service(SessionServiceServer::new(self.clone()))
+            .add_service(AccessTokenServiceServer::new(self.clone()))
             .add_service(IdentityServiceServer::new(self.clone()));
+        routes.routes()
+    }
+
+    /// Services for operators who have no certificate.
+    pub fn sign_in_routes(&self) -> Routes {
+        let mut routes = Routes::builder();
+        routes.add_service(
+            SignInServiceServer::new(self.clone()).max_decoding_message_size(CREDENTIAL_BYTES_MAX),
+        );
         routes.routes()
     }
 

@@ -85,7 +85,9 @@ fn own_word(event: Event) -> Result<Event, Invalid> {
         | EventKind::FlagChanged(_)
         | EventKind::MembershipChanged(_)
         | EventKind::JoinTokenChanged(_)
-        | EventKind::AuthorityChanged(_) => Err(Invalid::new(
+        | EventKind::AuthorityChanged(_)
+        | EventKind::SessionChanged(_)
+        | EventKind::AccessTokenChanged(_) => Err(Invalid::new(
             "kind",
             "is a record that only a control plane makes",
         )),

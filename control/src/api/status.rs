@@ -3,16 +3,17 @@
 
 use stayhand_guardrail::{hold, policy::Diagnostic, prefix::PrefixError, proposal, rollout};
 use stayhand_proto::failure::{
-    AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, CERTIFICATE_OVER, CERTIFICATE_UNKNOWN, Failure,
-    HOST_REVOKED,
+    AGENT_TOO_OLD, AMBIGUOUS_ID, AMBIGUOUS_PERMISSION, CERTIFICATE_OVER, CERTIFICATE_UNKNOWN,
+    Failure, HOST_REVOKED,
 };
 use tonic::{Code, Status};
 
 use crate::{
-    app::{Error, NoToken, NotAdmitted, NotCertified, NotRotated},
+    app::{Error, NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn},
     authz::{Denied, GUARDED_SUBJECTS, OWN_REQUESTS, Why},
     identity::{PinError, Unidentified},
-    operator::{NotAccepted, Refusal},
+    oidc::OidcError,
+    operator::{NotAccepted, Refusal, SessionRefused},
     store::StoreError,
 };
 
@@ -24,6 +25,9 @@ pub(super) fn of(error: &Error) -> Status {
         Error::Field { field, problem } => failure.finding(field, problem),
         Error::Grant(problem) => failure.finding("grant", problem.to_string()),
         Error::Prefix { kind, .. } => failure.remedy(format!("`stayhand {kind} ls` shows the ids")),
+        Error::AgentTooOld { .. } => failure.remedy(
+            "install a newer stayhand-agent on the host; what it enforces stays enforced meanwhile",
+        ),
         Error::UnknownUser(user) => failure.remedy(format!(
             "`getent passwd {user}` shows whether this host knows it"
         )),
@@ -83,6 +87,7 @@ fn reason_of(denied: &Denied) -> &'static str {
         Why::Forbidden { .. } => "FORBIDDEN",
         Why::NotPermitted { .. } => "NOT_PERMITTED",
         Why::Stranger { .. } => "NOT_AN_OPERATOR",
+        Why::OutOfScope { .. } => "OUT_OF_SCOPE",
         Why::Failed { .. } => "RULES_FAILED",
     }
 }
@@ -170,9 +175,16 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::PolicySet(_) => (Code::InvalidArgument, "POLICY_SET_OVER_LIMIT"),
         Error::PoliciesTooLarge { .. } => (Code::InvalidArgument, "POLICIES_TOO_LARGE"),
         Error::ImplausibleGeneration(_) => (Code::FailedPrecondition, "IMPLAUSIBLE_GENERATION"),
+        Error::AgentTooOld { .. } => (Code::FailedPrecondition, AGENT_TOO_OLD),
         Error::NotAdmitted(refusal) => not_admitted(refusal),
         Error::NotCertified(refusal) => not_certified(refusal),
         Error::NoToken(refusal) => no_token(refusal),
+        Error::NoSession(NoSession::Unsayable(_)) => (Code::FailedPrecondition, "UNSAYABLE_NAME"),
+        Error::NoSession(NoSession::TooMany { .. }) => {
+            (Code::ResourceExhausted, "TOO_MANY_SESSIONS")
+        }
+        Error::NoSession(NoSession::Unknown(_)) => (Code::NotFound, "UNKNOWN_SESSION"),
+        Error::NotSignedIn(refusal) => not_signed_in(refusal),
         Error::NotRotated(NotRotated::Busy(_) | NotRotated::Issues(_)) => {
             (Code::FailedPrecondition, "AUTHORITY_IN_USE")
         }
@@ -220,6 +232,27 @@ fn no_token(refusal: &NoToken) -> (Code, &'static str) {
         NoToken::NoNetwork => (Code::FailedPrecondition, "NO_NETWORK"),
         NoToken::TooMany => (Code::ResourceExhausted, "TOO_MANY_JOIN_TOKENS"),
         NoToken::Unknown(_) => (Code::NotFound, "UNKNOWN_JOIN_TOKEN"),
+        NoToken::UnknownAccess(_) => (Code::NotFound, "UNKNOWN_TOKEN"),
+        NoToken::TooManyAccess(_) => (Code::ResourceExhausted, "TOO_MANY_TOKENS"),
+        NoToken::NotKnown => (Code::PermissionDenied, "UNKNOWN_TOKEN"),
+        NoToken::Worthless { .. } => (Code::PermissionDenied, "TOKEN_REFUSED"),
+    }
+}
+
+fn not_signed_in(refusal: &NotSignedIn) -> (Code, &'static str) {
+    match refusal {
+        NotSignedIn::NoProvider => (Code::FailedPrecondition, "NO_PROVIDER"),
+        NotSignedIn::NotLinked { .. } => (Code::PermissionDenied, "NOT_LINKED"),
+        NotSignedIn::People(_) => (Code::Unavailable, "PEOPLE_UNKNOWN"),
+        NotSignedIn::Provider(error) => match error {
+            OidcError::Unreachable { .. } => (Code::Unavailable, "PROVIDER_UNAVAILABLE"),
+            OidcError::Field { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
+            OidcError::Busy => (Code::ResourceExhausted, "TOO_MANY_SIGN_INS"),
+            OidcError::Unknown => (Code::FailedPrecondition, "UNKNOWN_SIGN_IN"),
+            OidcError::Refused(_) | OidcError::NotBelieved(_) => {
+                (Code::PermissionDenied, "SIGN_IN_REFUSED")
+            }
+        },
     }
 }
 
@@ -239,21 +272,39 @@ fn not_admitted(refusal: &NotAdmitted) -> (Code, &'static str) {
 
 /// The status of a caller that may not.
 pub(super) fn refused(refusal: &Refusal) -> Status {
-    let reason = match refusal {
-        Refusal::Guarded { .. } => "GUARDED",
-        Refusal::Nameless(_) => "NAMELESS",
-        Refusal::Denied(denied) => reason_of(denied),
-        Refusal::NotAgent(_) => "NOT_AN_AGENT",
+    let (code, reason) = match refusal {
+        Refusal::Session(refused) => (Code::Unauthenticated, session_reason(refused)),
+        other => (Code::PermissionDenied, refusal_reason(other)),
     };
-    let failure = Failure::new(Code::PermissionDenied, reason, refusal.to_string());
+    let failure = Failure::new(code, reason, refusal.to_string());
     let failure = match refusal {
         Refusal::Denied(denied) => of_denied(failure, denied),
         Refusal::Guarded { action, .. } => failure
             .detail(ACTION, action.as_str())
             .detail(RULES, GUARDED_SUBJECTS),
+        Refusal::Session(_) => failure.remedy("stayhand login"),
         Refusal::Nameless(_) | Refusal::NotAgent(_) => failure,
     };
     failure.into()
+}
+
+fn session_reason(refused: &SessionRefused) -> &'static str {
+    match refused {
+        SessionRefused::Over(_) => "SESSION_OVER",
+        SessionRefused::Unknown => "SESSION_UNKNOWN",
+        SessionRefused::Revoked(_) => "SESSION_REVOKED",
+    }
+}
+
+fn refusal_reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Session(refused) => session_reason(refused),
+
+        Refusal::Guarded { .. } => "GUARDED",
+        Refusal::Nameless(_) => "NAMELESS",
+        Refusal::Denied(denied) => reason_of(denied),
+        Refusal::NotAgent(_) => "NOT_AN_AGENT",
+    }
 }
 
 /// The status of a host whose certificate does not count. The agent goes by the reason.

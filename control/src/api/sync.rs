@@ -69,16 +69,23 @@ async fn sync(
         .map_err(failed)?;
     let mut bookmark = tokio::time::interval(BOOKMARK_INTERVAL);
     // What the host said and is not committed yet: one word at a time, so that the next one waits on the host.
-    let mut word: Option<Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>> = None;
+    let mut word: Option<Committing> = None;
     let mut look = Look::Now;
     loop {
-        let state = match look {
-            Look::Now => session.next_state().await.map_err(failed)?,
-            Look::Regularly => session.missed_state().await.map_err(failed)?,
-            Look::Not => None,
-        };
-        if let Some(state) = state {
-            outbox.send(state).await?;
+        match look {
+            Look::Now => {
+                while let Some(state) = session.next_state().await.map_err(failed)? {
+                    outbox.send(state).await?;
+                }
+            }
+            Look::Regularly => {
+                let mut missed = session.missed_state().await.map_err(failed)?;
+                while let Some(state) = missed {
+                    outbox.send(state).await?;
+                    missed = session.next_state().await.map_err(failed)?;
+                }
+            }
+            Look::Not => {}
         }
         look = tokio::select! {
             message = inbound.message(), if word.is_none() => match message? {
@@ -88,7 +95,8 @@ async fn sync(
                         paces.next(&host, Kind::Message).await;
                         taking.await
                     }));
-                    Look::Not
+                    // What the host has said may be all that the next delivery waited for.
+                    if session.is_behind() { Look::Now } else { Look::Not }
                 }
                 None => return Ok(()),
             },
@@ -111,6 +119,9 @@ async fn sync(
         };
     }
 }
+
+/// A word on its way into the store.
+type Committing = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Whether a host may be to have another state.
 enum Look {

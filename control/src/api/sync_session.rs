@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use stayhand_guardrail::{host::HostState, id::Generation};
+use stayhand_guardrail::id::Generation;
 use stayhand_proto::{
+    convert::Invalid,
     message::{FromHost, Hello, ToHost, ToHostMessage},
+    protocol::PROTOCOL,
     v1::{SyncRequest, SyncResponse},
 };
 use tokio::sync::watch;
@@ -15,6 +17,8 @@ use crate::{
     operator::HostAgent,
 };
 
+use super::delivery::{Delivering, Misfit};
+
 /// The stream of one host, from its hello on.
 pub struct SyncSession {
     app: Arc<App>,
@@ -22,6 +26,8 @@ pub struct SyncSession {
     signal: watch::Receiver<Generation>,
     session: Session,
     sent: Generation,
+    /// For a host that understands deliveries; one from before is sent whole states
+    delivering: Option<Delivering>,
 }
 
 /// What a stream waits for besides its host.
@@ -45,37 +51,64 @@ impl SyncSession {
             signal,
             session,
             sent: hello.enforced_generation,
+            delivering: Delivering::to(hello),
         })
     }
 
-    /// The state that the host is to be sent now, if it is another than it has.
+    /// What the host is to be sent now, if it has something else than it should; to be asked again until there is nothing.
     pub async fn next_state(&mut self) -> Result<Option<SyncResponse>, Error> {
-        let state = self.app.state_for(&self.agent, self.sent, true).await?;
-        Ok(self.sent_next(state))
+        self.next(true).await
     }
 
     /// The same where only time has passed. Something that changes meanwhile does not wait for it.
     pub async fn missed_state(&mut self) -> Result<Option<SyncResponse>, Error> {
-        let (app, agent, sent) = (&self.app, &self.agent, self.sent);
-        let state = tokio::select! {
-            biased;
-            Ok(()) = self.signal.changed() => app.state_for(agent, sent, true).await?,
-            state = app.state_for(agent, sent, false) => state?,
-        };
-        Ok(self.sent_next(state))
+        self.next(false).await
     }
 
-    fn sent_next(&mut self, state: Option<HostState>) -> Option<SyncResponse> {
-        let state = state?;
-        self.sent = state.generation;
-        Some(self.say(ToHostMessage::State(state)))
+    /// Whether the host is to have something else than it was sent, as far as that is known without a look at the store.
+    pub fn is_behind(&self) -> bool {
+        let after = self.delivering.as_ref().and_then(Delivering::wants);
+        after.is_some_and(|after| *self.signal.borrow() > after)
+    }
+
+    async fn next(&mut self, urgent: bool) -> Result<Option<SyncResponse>, Error> {
+        let after = match &self.delivering {
+            None => Some(self.sent),
+            Some(delivering) => delivering.wants(),
+        };
+        let Some(after) = after else {
+            return Ok(None);
+        };
+        let (app, agent) = (&self.app, &self.agent);
+        let state = if urgent {
+            app.state_for(agent, after, true).await?
+        } else {
+            tokio::select! {
+                biased;
+                Ok(()) = self.signal.changed() => app.state_for(agent, after, true).await?,
+                state = app.state_for(agent, after, false) => state?,
+            }
+        };
+        let Some(state) = state else {
+            return Ok(None);
+        };
+        let message = if let Some(delivering) = &mut self.delivering {
+            delivering.next(state)
+        } else {
+            self.sent = state.generation;
+            Some(ToHostMessage::State(state))
+        };
+        Ok(message.map(|message| self.say(message)))
     }
 
     /// A word that the control plane is there.
-    pub fn bookmark(&self) -> SyncResponse {
+    pub fn bookmark(&mut self) -> SyncResponse {
+        let digest = self.delivering.as_mut().and_then(Delivering::bookmark);
+        let sent = self.delivering.as_ref().map_or(self.sent, Delivering::sent);
         self.say(ToHostMessage::Bookmark {
-            generation: self.sent,
+            generation: sent,
             authorities: self.app.authorities_revision(),
+            digest,
         })
     }
 
@@ -99,16 +132,25 @@ impl SyncSession {
 
     /// Takes in one message. One that cannot be read is logged and passed over: closing the stream for it would keep
     /// revocations from the host for as long as its agent repeats it.
-    pub async fn take(&self, wire: SyncRequest) -> Result<(), Error> {
+    pub async fn take(&mut self, wire: SyncRequest) -> Result<(), Error> {
         self.taking(wire).await
     }
 
-    /// The same for whoever goes on with the stream meanwhile: a state waits for nothing that its host says.
+    /// The same for whoever goes on with the stream meanwhile: a state waits for nothing that its host says. What it means for the
+    /// next delivery counts at once, and for the record once it is committed.
     pub fn taking(
-        &self,
+        &mut self,
         wire: SyncRequest,
     ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        take(Arc::clone(&self.app), self.agent.clone(), wire)
+        let said = FromHost::try_from(wire);
+        let misfit = match (&said, &mut self.delivering) {
+            (Ok(FromHost::Ack { ack, nonce }), Some(delivering)) => {
+                delivering.acknowledged(ack, *nonce).err()
+            }
+            (Ok(FromHost::Relist(relist)), Some(delivering)) => Some(delivering.misfits(relist)),
+            _ => None,
+        };
+        take(Arc::clone(&self.app), self.agent.clone(), said, misfit)
     }
 
     /// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
@@ -116,16 +158,27 @@ impl SyncSession {
         let server_time = self.app.now();
         ToHost {
             server_time,
+            protocol: PROTOCOL,
             message,
         }
         .into()
     }
 }
 
-async fn take(app: Arc<App>, agent: HostAgent, wire: SyncRequest) -> Result<(), Error> {
+async fn take(
+    app: Arc<App>,
+    agent: HostAgent,
+    said: Result<FromHost, Invalid>,
+    misfit: Option<Misfit>,
+) -> Result<(), Error> {
     let agent = &agent;
-    match FromHost::try_from(wire) {
-        Ok(FromHost::Ack(ack)) => app.acknowledge(agent, ack).await,
+    if let Some(misfit) = misfit {
+        app.relisted(agent, &misfit.0).await?;
+    }
+    match said {
+        Ok(FromHost::Ack { ack, nonce: _ }) => app.acknowledge(agent, ack).await,
+        // Its stream knows what to do about it; from a host that is sent whole states it means nothing.
+        Ok(FromHost::Relist(_)) => Ok(()),
         Ok(FromHost::Hold(hold)) => app.report_hold(agent, *hold).await,
         Ok(FromHost::Heartbeat {
             events_lost,

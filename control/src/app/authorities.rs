@@ -1,4 +1,4 @@
-//! Authorities that sign certificates: a new one takes over, and the one before goes when every host has left it.
+//! Authorities that sign certificates: a new one takes over, and the one before goes when every host, session and token has left it.
 //!
 //! No host is cut off by a change: whoever believes the older one alone is shown a certificate that it signed, for as long as
 //! it is there.
@@ -104,7 +104,7 @@ impl App {
             return Err(NotRotated::Issues(number).into());
         }
         let cut_off = write.hosts_behind(number + 1, now).await?;
-        write.drop_authority(number).await?;
+        write.drop_authority(number, now).await?;
         let change = (number, AuthorityChange::Retired);
         record(&mut write, change, Some(operator.user()), Some(reason), now).await?;
         write.commit().await?;
@@ -130,10 +130,11 @@ impl App {
             let tokens = write.live_tokens(now).await?;
             let wanted = tokens.iter().any(|token| token.created <= since);
             let next = authority.number + 1;
+            let wanted = wanted || write.access_needs(authority.number, since, now).await?;
             if wanted || !write.hosts_behind(next, now).await?.is_empty() {
                 return Ok(());
             }
-            write.drop_authority(authority.number).await?;
+            write.drop_authority(authority.number, now).await?;
             let change = (authority.number, AuthorityChange::Retired);
             record(&mut write, change, None, None, now).await?;
             write.commit().await?;

@@ -10,7 +10,7 @@ use stayhand_guardrail::{
     time::{DurationMs, UnixMs},
 };
 
-use super::{NoToken, NotAdmitted, NotCertified, NotRotated};
+use super::{NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn};
 use crate::{authority::AuthorityError, authz::Denied, people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
@@ -326,6 +326,20 @@ pub enum Error {
         "host `{0}` says it enforces a generation that cannot be; restore the newest store, or restart its agent with an empty state"
     )]
     ImplausibleGeneration(HostId),
+    /// An agent is too old.
+    #[error(
+        "the agent {version} of `{host}` speaks protocol {protocol}, and this control plane needs {min} or later"
+    )]
+    AgentTooOld {
+        /// The host
+        host: HostId,
+        /// Version of its agent, shown safely
+        version: String,
+        /// What it speaks
+        protocol: u32,
+        /// What is needed
+        min: u32,
+    },
     /// A host does not get in.
     #[error(transparent)]
     NotAdmitted(#[from] NotAdmitted),
@@ -335,6 +349,12 @@ pub enum Error {
     /// There is no such token.
     #[error(transparent)]
     NoToken(#[from] NoToken),
+    /// Somebody does not get a session, or there is none to end.
+    #[error(transparent)]
+    NoSession(#[from] NoSession),
+    /// Somebody is not signed in.
+    #[error(transparent)]
+    NotSignedIn(#[from] NotSignedIn),
     /// An authority stays as it is.
     #[error(transparent)]
     NotRotated(#[from] NotRotated),

@@ -5,17 +5,29 @@ use std::collections::BTreeMap;
 use stayhand_guardrail::{
     host::HostState,
     id::{Generation, HostId},
+    text::safe_cut,
 };
 use stayhand_proto::view::HostView;
 
 use super::{App, Error, access::host_resource, view};
 use crate::{
     authz::{Action, Resource},
+    limits::REASON_CHARS_MAX,
     operator::{HostAgent, Operator},
     store::StoredMember,
 };
 
 impl App {
+    /// Notes that what was sent to a host did not fit what it holds, so that everything is sent again.
+    pub async fn relisted(&self, agent: &HostAgent, why: &str) -> Result<(), Error> {
+        let reason = safe_cut(why.as_bytes(), REASON_CHARS_MAX);
+        tracing::warn!(host = %agent.host(), reason, "everything is sent again: a delivery did not fit");
+        let mut write = self.store().begin().await?;
+        write.relisted(agent.host(), &reason, self.now()).await?;
+        write.commit().await?;
+        Ok(())
+    }
+
     /// The desired state, if its generation differs from what the host was sent last or enforces. Whoever only looks whether
     /// something was missed is in no hurry, and waits a moment for others.
     pub async fn state_for(

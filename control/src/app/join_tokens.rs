@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     event::{EventKind, JoinTokenChange, JoinTokenChanged},
-    id::{HostId, JoinTokenId},
+    id::{AccessTokenId, HostId, JoinTokenId, UserName},
     limits::{JOIN_TOKEN_MAX, JOIN_TOKEN_USES_MAX},
     time::DurationMs,
 };
@@ -11,7 +11,7 @@ use stayhand_transport::{JoinToken, Secret};
 use super::{App, Error};
 use crate::{
     authz::{Action, Resource},
-    limits::JOIN_TOKENS_MAX,
+    limits::{ACCESS_TOKENS_PER_USER_MAX, JOIN_TOKENS_MAX},
     operator::Operator,
     store::StoredToken,
 };
@@ -39,12 +39,12 @@ pub struct CreatedToken {
     pub address: String,
 }
 
-/// Why there is no token, or none to take away.
+/// Why there is no token, none to take away, or none that is worth anything.
 #[derive(Debug, thiserror::Error)]
 pub enum NoToken {
     /// Hosts could not reach anybody with it.
     #[error(
-        "hosts are not served over the network: set `network.listen` in control.toml, as in listen = \"[::]:7443\", and restart"
+        "nobody is served over the network: set `network.listen` in control.toml, as in listen = \"[::]:7443\", and restart"
     )]
     NoNetwork,
     /// As many as anybody looks through.
@@ -57,6 +57,25 @@ pub enum NoToken {
         "join token `{0}` is worth nothing (any more); `stayhand host token ls` shows those that are"
     )]
     Unknown(JoinTokenId),
+    /// The same of one for programs.
+    #[error("token `{0}` is worth nothing (any more); `stayhand token ls` shows those that are")]
+    UnknownAccess(AccessTokenId),
+    /// As many as anybody looks through.
+    #[error(
+        "`{0}` has {ACCESS_TOKENS_PER_USER_MAX} tokens that are worth something already; revoke some, or wait until they expire"
+    )]
+    TooManyAccess(UserName),
+    /// No such token, or not its secret: which of them nobody is told who does not have it.
+    #[error("the token is not known here; make another with `stayhand token create`")]
+    NotKnown,
+    /// Somebody has the secret, and it is worth nothing.
+    #[error("token {token} {why}; make another with `stayhand token create`")]
+    Worthless {
+        /// The token
+        token: AccessTokenId,
+        /// What is wrong with it
+        why: String,
+    },
 }
 
 impl App {
@@ -77,7 +96,7 @@ impl App {
             None => Resource::Control,
         };
         self.allows(operator, Action::HostAdminister, &resource)?;
-        let address = self.membership.address.clone().ok_or(NoToken::NoNetwork)?;
+        let address = self.reached_at()?;
         if ttl.0 == 0 || ttl > JOIN_TOKEN_MAX {
             let problem = format!(
                 "a join token is worth something for up to {JOIN_TOKEN_MAX}, not for {ttl}"
@@ -98,12 +117,12 @@ impl App {
             ));
         }
         let now = self.now();
-        let token = JoinToken {
-            pin: self.membership.authority.chain().issuing()?.pin(),
+        let token = JoinToken::new(
+            self.membership.authority.chain().issuing()?.pin(),
             // Never 0, which is no id.
-            id: JoinTokenId(rand::random::<u64>().max(1)),
-            secret: Secret::new(rand::random()),
-        };
+            JoinTokenId(rand::random::<u64>().max(1)),
+            Secret::new(rand::random()),
+        );
         let stored = StoredToken {
             id: token.id,
             digest: token.secret.digest().to_vec(),

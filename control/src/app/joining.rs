@@ -122,6 +122,7 @@ impl App {
                 write
                     .put_member(host, &shown.bound_key, token.id, now)
                     .await?;
+                write.expect_host(host).await?;
                 let record = change(&joining, MembershipChange::Joined, Some(token.id));
                 write.record(record, now).await?;
             }

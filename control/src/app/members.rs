@@ -174,6 +174,8 @@ impl App {
         write.drop_old_certificates(now).await?;
         let before = UnixMs(now.0.saturating_sub(TOKEN_MEMORY.0));
         write.drop_old_tokens(before).await?;
+        write.drop_old_sessions(now).await?;
+        write.drop_old_access_tokens(before).await?;
         write.commit().await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! SQL; every use case takes a witness of who acts as its first argument.
 
 mod access;
+mod access_tokens;
 mod approvals;
 mod authorities;
 mod cases;
@@ -23,6 +24,8 @@ mod profiles;
 mod proposals;
 mod removal;
 mod rollouts;
+mod sessions;
+mod sign_in;
 mod status;
 mod ticker;
 mod together;
@@ -30,6 +33,7 @@ mod view;
 mod words;
 
 pub use access::{SeenEvent, SeenHold};
+pub use access_tokens::{CreateAccessToken, CreatedAccessToken};
 pub use authorities::{NotRotated, SeenAuthority};
 pub use error::Error;
 pub use events::{Batch, Through};
@@ -42,6 +46,8 @@ pub use presence::Session;
 pub use profiles::AskedProfile;
 pub use removal::{RemovePolicy, Removed};
 pub use rollouts::RolloutChange;
+pub use sessions::{Ended, NoSession, Opened, Proved};
+pub use sign_in::{NotSignedIn, SignIn};
 pub use ticker::{Ticker, tick_until};
 pub use together::PolicySet;
 
@@ -51,6 +57,7 @@ use stayhand_guardrail::{
     approval::Plan,
     time::{DurationMs, UnixMs},
 };
+use stayhand_proto::protocol::AGENT_PROTOCOL_MIN;
 
 use crate::{
     authority::Authority,
@@ -62,7 +69,7 @@ use crate::{
 use presence::Presence;
 use words::Words;
 
-/// How hosts over the network are let in.
+/// How hosts and people over the network are let in.
 pub struct Membership {
     /// Who signs their certificates
     pub authority: Authority,
@@ -70,6 +77,8 @@ pub struct Membership {
     pub address: Option<String>,
     /// How long a certificate counts
     pub certificate_lifetime: DurationMs,
+    /// How people sign in
+    pub sign_in: SignIn,
 }
 
 /// The control plane without its sockets.
@@ -83,6 +92,7 @@ pub struct App {
     presence: Presence,
     words: Words,
     outside: Arc<dyn Outside>,
+    oldest_protocol: u32,
 }
 
 impl App {
@@ -104,6 +114,7 @@ impl App {
             presence: Presence::default(),
             words: Words::new(),
             outside: Arc::new(Machine),
+            oldest_protocol: AGENT_PROTOCOL_MIN,
         };
         app.reload_policies().await?;
         Ok(app)
@@ -114,6 +125,13 @@ impl App {
     pub fn with_outside(mut self, outside: Arc<dyn Outside>) -> Self {
         self.outside = outside;
         self.words = Words::without_pause();
+        self
+    }
+
+    /// The same for agents that speak this protocol or a later one.
+    #[must_use]
+    pub fn with_oldest_protocol(mut self, oldest: u32) -> Self {
+        self.oldest_protocol = oldest;
         self
     }
 

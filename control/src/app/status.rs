@@ -143,7 +143,12 @@ fn why_not(
     let generation = rollout.map_or(stored.generation, |rollout| rollout.generation);
     let on = on_host(host, *online, generation, false).on.enforcement;
     let turn = rollout.and_then(|rollout| not_its_turn(rollout, revision, host.watches_shadows));
-    let problem = problem(&on, host.hooks.is_empty(), &host.hooks_gone).or_else(|| {
+    let problem = problem(
+        &on,
+        host.was_seen() && host.hooks.is_empty(),
+        &host.hooks_gone,
+    )
+    .or_else(|| {
         let is_there = on == Enforcement::Enforced;
         (!is_there).then(|| late(host, *online))
     });
@@ -200,6 +205,9 @@ fn problem(on: &Enforcement, no_hooks: bool, hooks_gone: &[String]) -> Option<St
 }
 
 fn late(host: &StoredHost, online: bool) -> String {
+    if !host.was_seen() {
+        return "never connected".to_owned();
+    }
     let state = match (host.acknowledge_time, host.enforced.0) {
         (None, 0) => "never reported what it enforces".to_owned(),
         (_, at) => format!("still at generation {at} of {}", host.desired),

@@ -1,11 +1,13 @@
 //! What operators are shown, from what is stored and who is connected.
 
 use stayhand_guardrail::{
-    grant::{GrantState, HostEnforcement},
+    grant::{Enforcement, GrantState, HostEnforcement},
     id::Generation,
     rollout::Rollout,
 };
-use stayhand_proto::view::{EnforcementView, GrantView, HostView, MembershipView, PolicyView};
+use stayhand_proto::view::{
+    DeliveryView, EnforcementView, GrantView, HostView, MembershipView, PolicyView,
+};
 
 use super::{App, Error};
 use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy, StoredProgress};
@@ -71,10 +73,17 @@ fn of_progress(
         .acks()
         .iter()
         .fold(desired, HostEnforcement::acknowledged);
+    let rejected = matches!(on.enforcement, Enforcement::Rejected { .. });
     EnforcementView {
         on,
         update_time: host.acknowledge_time,
         online,
+        last_seen: host.last_seen(),
+        errors: if rejected {
+            host.rejected_resources.clone()
+        } else {
+            vec![]
+        },
     }
 }
 
@@ -121,6 +130,7 @@ pub(super) fn policy(
 /// A host.
 pub(super) fn host((host, online): Seen, member: Option<StoredMember>) -> HostView {
     let enforcement = on_host(&host, online, host.desired, false);
+    let (last_seen, delivery) = (host.last_seen(), delivery(&host));
     HostView {
         online,
         enforcement,
@@ -130,7 +140,8 @@ pub(super) fn host((host, online): Seen, member: Option<StoredMember>) -> HostVi
         kernel_release: host.kernel_release,
         boot_id: host.boot_id,
         hooks: host.hooks,
-        last_seen: host.last_seen,
+        last_seen,
+        delivery,
         events_acknowledged: host.events_through,
         events_lost: host.events_lost,
         events_missing: host.events_missing,
@@ -140,6 +151,16 @@ pub(super) fn host((host, online): Seen, member: Option<StoredMember>) -> HostVi
         floor: host.floor,
         membership: member.map(membership),
     }
+}
+
+fn delivery(host: &StoredHost) -> Option<DeliveryView> {
+    host.was_seen().then(|| DeliveryView {
+        enforced: host.enforced,
+        digest: host.enforced_digest,
+        protocol: host.protocol,
+        relists: host.relists,
+        relisted: host.relisted.clone(),
+    })
 }
 
 /// How a host came to be one of ours.

@@ -71,6 +71,15 @@ impl App {
         hello: &Hello,
     ) -> Result<Session, Error> {
         let (host, enforced) = (agent.host(), hello.enforced_generation);
+        if hello.protocol < self.oldest_protocol {
+            tracing::warn!(%host, version = hello.agent_version, protocol = hello.protocol, "an agent that is too old is not served");
+            return Err(Error::AgentTooOld {
+                host: host.clone(),
+                version: safe_cut(hello.agent_version.as_bytes(), REASON_CHARS_MAX),
+                protocol: hello.protocol,
+                min: self.oldest_protocol,
+            });
+        }
         self.said(&self.words.soon, host, What::Hello(Arc::new(hello.clone())))
             .await?;
         tracing::info!(%host, %enforced, hooks = hello.hooks.len(), "host connected");
@@ -85,6 +94,11 @@ impl App {
     ) -> Result<(), Error> {
         if let Phase::Rejected { reasons } = &mut ack.phase {
             shorten(reasons);
+            ack.errors.truncate(REASONS_MAX);
+            for error in &mut ack.errors {
+                error.name = safe_cut(error.name.as_bytes(), REASON_CHARS_MAX);
+                error.reason = safe_cut(error.reason.as_bytes(), REASON_CHARS_MAX);
+            }
             tracing::warn!(host = %agent.host(), generation = %ack.generation, ?reasons, "host rejected a generation");
         }
         let word = What::Word(Word::Ack(ack));

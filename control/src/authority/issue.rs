@@ -100,6 +100,7 @@ impl Signer {
                 "Stayhand control plane",
             ),
             Role::Host(_) => (ExtendedKeyUsagePurpose::ClientAuth, "Stayhand host"),
+            Role::Operator(_) => (ExtendedKeyUsagePurpose::ClientAuth, "Stayhand operator"),
         };
         let name = PeerName {
             domain: self.domain.clone(),

@@ -53,11 +53,27 @@ pub enum Action {
     HostAdminister,
     /// Read the record
     EventRead,
+    /// Ask for sessions over the network at all
+    SessionList,
+    /// See one
+    SessionRead,
+    /// End one
+    SessionRevoke,
+    /// Get a certificate for when nobody can sign in
+    BreakGlassCreate,
+    /// Ask for tokens of programs at all
+    TokenList,
+    /// See one
+    TokenRead,
+    /// Make one
+    TokenCreate,
+    /// Take one away
+    TokenRevoke,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 32] = [
         Self::IdentityRead,
         Self::GrantList,
         Self::GrantRead,
@@ -82,6 +98,14 @@ impl Action {
         Self::HostRead,
         Self::HostAdminister,
         Self::EventRead,
+        Self::SessionList,
+        Self::SessionRead,
+        Self::SessionRevoke,
+        Self::BreakGlassCreate,
+        Self::TokenList,
+        Self::TokenRead,
+        Self::TokenCreate,
+        Self::TokenRevoke,
     ];
 
     /// As policies write it.
@@ -111,7 +135,29 @@ impl Action {
             Self::HostRead => "host.read",
             Self::HostAdminister => "host.administer",
             Self::EventRead => "event.read",
+            Self::SessionList => "session.list",
+            Self::SessionRead => "session.read",
+            Self::SessionRevoke => "session.revoke",
+            Self::BreakGlassCreate => "break-glass.create",
+            Self::TokenList => "token.list",
+            Self::TokenRead => "token.read",
+            Self::TokenCreate => "token.create",
+            Self::TokenRevoke => "token.revoke",
         }
+    }
+
+    /// The group of everything that only shows something.
+    pub const READ: &str = "read";
+
+    /// What is in it.
+    pub fn reads() -> impl Iterator<Item = Self> {
+        let is_read = |action: &Self| action.groups().contains(&Self::READ);
+        Self::ALL.into_iter().filter(is_read)
+    }
+
+    /// Reads what [`Self::as_str`] wrote.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == word)
     }
 
     /// Groups of actions that it is in.
@@ -126,7 +172,11 @@ impl Action {
             | Self::FlagList
             | Self::HostList
             | Self::HostRead
-            | Self::EventRead => &["read"],
+            | Self::EventRead
+            | Self::SessionList
+            | Self::SessionRead
+            | Self::TokenList
+            | Self::TokenRead => &[Self::READ],
             Self::PolicyEdit | Self::PolicyRemove | Self::PolicyRollOut => &["policy.change"],
             _ => &[],
         }

@@ -3,7 +3,10 @@
 use super::Action;
 
 /// `Service.Method` of `stayhand.v1`, and what it is.
-pub const CALLS: [(&str, Action); 34] = [
+pub const CALLS: [(&str, Action); 40] = [
+    ("AccessTokenService.CreateAccessToken", Action::TokenCreate),
+    ("AccessTokenService.ListAccessTokens", Action::TokenList),
+    ("AccessTokenService.RevokeAccessToken", Action::TokenRevoke),
     ("AuthorityService.ListAuthorities", Action::HostList),
     ("AuthorityService.RetireAuthority", Action::HostAdminister),
     ("AuthorityService.RotateAuthority", Action::HostAdminister),
@@ -38,4 +41,7 @@ pub const CALLS: [(&str, Action); 34] = [
     ("PolicyService.ListProposals", Action::PolicyList),
     ("PolicyService.RefuseProposal", Action::PolicyRefuse),
     ("PolicyService.RemovePolicy", Action::PolicyRemove),
+    ("SessionService.CreateBreakGlass", Action::BreakGlassCreate),
+    ("SessionService.ListSessions", Action::SessionList),
+    ("SessionService.RevokeSessions", Action::SessionRevoke),
 ];

@@ -43,6 +43,11 @@ pub enum Why {
         /// Rules that permit the action to somebody
         rules: Vec<String>,
     },
+    /// The token by which it was asked does not have the action
+    OutOfScope {
+        /// For what the token is, shown safely
+        purpose: String,
+    },
     /// The rules could not be asked, which permits nothing
     Failed {
         /// What happened, shown safely
@@ -57,7 +62,7 @@ impl Denied {
             Why::Forbidden { rules } | Why::NotPermitted { rules } | Why::Stranger { rules } => {
                 rules
             }
-            Why::Failed { .. } => &[],
+            Why::OutOfScope { .. } | Why::Failed { .. } => &[],
         }
     }
 
@@ -68,6 +73,9 @@ impl Denied {
         }
         match self.why {
             Why::Failed { .. } => "the control plane's log says more; its rules have to be mended",
+            Why::OutOfScope { .. } => {
+                "make a token that has it: `stayhand token create --allow`; what it may do cannot be changed afterwards"
+            }
             _ => "`stayhand whoami` shows what you may do; whoever keeps `authorization.policies` of control.toml can change it",
         }
         .to_owned()
@@ -105,6 +113,11 @@ impl Denied {
                 format!(
                     "`{user}` is no operator: no rule permits `{user}` anything here; of `{action}`, {}",
                     Others(rules)
+                )
+            }
+            Why::OutOfScope { purpose } => {
+                format!(
+                    "the token for `{purpose}`, with which this acts for `{user}`, may not do `{action}`{of}"
                 )
             }
             Why::Failed { cause } => {

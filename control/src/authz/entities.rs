@@ -6,7 +6,10 @@ use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
     Schema,
 };
-use stayhand_guardrail::{sensitivity::Sensitivity, time::UnixMs};
+use stayhand_guardrail::{
+    sensitivity::Sensitivity,
+    time::{DurationMs, UnixMs},
+};
 
 use super::{
     Asked, Caller,
@@ -96,7 +99,6 @@ fn resource(resource: &Resource) -> Put<Entity> {
         }
         Resource::Grant(grant) => {
             let id = grant.id.map_or_else(String::new, |id| id.to_string());
-            let seconds = i64::try_from(grant.duration.0.div_ceil(1_000)).unwrap_or(i64::MAX);
             let about = attributes([
                 ("subject", text(&grant.subject)),
                 ("permissions", texts(grant.permissions.iter().cloned())),
@@ -106,7 +108,7 @@ fn resource(resource: &Resource) -> Put<Entity> {
                     text(grant.profile.as_deref().unwrap_or_default()),
                 ),
                 ("hosts", texts(grant.hosts.iter().map(ToString::to_string))),
-                ("seconds", RestrictedExpression::new_long(seconds)),
+                ("seconds", seconds(grant.duration)),
                 ("sensitivity", level(grant.sensitivity)),
             ]);
             ("Grant", id, about)
@@ -118,6 +120,21 @@ fn resource(resource: &Resource) -> Put<Entity> {
             attributes([("name", text(name.as_str()))]),
         ),
         Resource::Arguments(of) => ("Arguments", String::new(), of_rule(of)),
+        Resource::Session { user, door } => {
+            let about = attributes([
+                ("user", text(user.as_str())),
+                ("transport", text(door.as_str())),
+            ]);
+            ("Session", String::new(), about)
+        }
+        Resource::Token(token) => {
+            let about = attributes([
+                ("user", text(token.user.as_str())),
+                ("actions", texts(token.actions.iter().cloned())),
+                ("seconds", seconds(token.duration)),
+            ]);
+            ("Token", String::new(), about)
+        }
     };
     Entity::new(uid(kind, &id)?, attributes, HashSet::new()).map_err(told)
 }
@@ -136,6 +153,10 @@ fn of_rule(of: &RuleResource) -> Attributes {
 fn attributes<const N: usize>(all: [(&str, RestrictedExpression); N]) -> Attributes {
     let all = all.into_iter();
     all.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn seconds(span: DurationMs) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(span.0.div_ceil(1_000)).unwrap_or(i64::MAX))
 }
 
 fn text(text: &str) -> RestrictedExpression {

@@ -18,11 +18,11 @@ mod tests;
 mod withheld;
 
 pub use action::Action;
-pub use caller::{Caller, Transport};
+pub use caller::{Caller, Scope, Transport};
 pub use calls::CALLS;
 pub use denied::{Denied, Why};
 pub use load::{AuthorizationError, Problem};
-pub use resource::{GrantResource, Resource, RuleResource};
+pub use resource::{GrantResource, Resource, RuleResource, TokenResource};
 pub use rules::{Asked, Authorization, May};
 pub use withheld::{WITHHELD, withhold};
 
@@ -37,3 +37,9 @@ pub const SCHEMA: &str = include_str!("../../authorization/schema.cedarschema");
 pub const GUARDED_SUBJECTS: &str = "guarded-subjects";
 /// The rule of [`ALWAYS`] about what is one's own.
 pub const OWN_REQUESTS: &str = "own-requests";
+/// The rule of [`ALWAYS`] about where break-glass is made.
+pub const BREAK_GLASS_BY_SOCKET: &str = "break-glass-by-socket";
+/// The rule of [`ALWAYS`] about what is for people alone.
+pub const PROGRAMS_APPROVE_NOTHING: &str = "programs-approve-nothing";
+/// Rules of [`ALWAYS`] that let everybody look after themselves. They make nobody an operator.
+pub const FOR_EVERYBODY: [&str; 2] = ["own-identity", "own-access"];

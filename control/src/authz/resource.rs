@@ -3,9 +3,9 @@
 use std::fmt;
 
 use stayhand_guardrail::{
-    event::DecisionEvent,
+    event::{DecisionEvent, Door},
     hold::Hold,
-    id::{FlagName, GrantId, HoldId, HostId, PolicyName},
+    id::{FlagName, GrantId, HoldId, HostId, PolicyName, UserName},
     policy::HostLabels,
     sensitivity::Sensitivity,
     time::DurationMs,
@@ -46,6 +46,26 @@ pub enum Resource {
     },
     /// Arguments of a process
     Arguments(Box<RuleResource>),
+    /// A session over the network, or what would be one
+    Session {
+        /// Whose
+        user: UserName,
+        /// Through which door
+        door: Door,
+    },
+    /// A token with which a program acts for somebody, or what would be one
+    Token(Box<TokenResource>),
+}
+
+/// A token, or what would be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenResource {
+    /// For whom it acts
+    pub user: UserName,
+    /// What it may do at most
+    pub actions: Vec<String>,
+    /// For how long in all
+    pub duration: DurationMs,
 }
 
 /// A grant, or what would be one.
@@ -147,6 +167,10 @@ impl fmt::Display for Resource {
                 write!(f, "hold `{id}` of rule `{}/{}`", of.policy, of.rule)
             }
             Self::Flag { name } => write!(f, "flag `{name}`"),
+            Self::Session { user, door } => {
+                write!(f, "a session of `{user}` ({})", door.as_str())
+            }
+            Self::Token(token) => write!(f, "a token that acts for `{}`", token.user),
             Self::Arguments(of) => write!(f, "arguments of `{}` on host `{}`", of.subject, of.host),
         }
     }

@@ -9,7 +9,7 @@ use cedar_policy::{
 use stayhand_guardrail::{text::safe, time::UnixMs};
 
 use super::{
-    Action, Caller, Denied, Resource, Why,
+    Action, Caller, Denied, Resource, Transport, Why,
     entities::{self, Put},
 };
 
@@ -63,6 +63,10 @@ impl Authorization {
         now: UnixMs,
     ) -> Result<(), Box<Denied>> {
         let failed = |cause| Why::Failed { cause };
+        let resource = || Some(asked.resource.to_string());
+        if let Some(why) = out_of_scope(caller, asked.action) {
+            return Err(Box::new(self.denied(caller, asked.action, resource(), why)));
+        }
         let why = match self.evaluate(caller, asked, now) {
             Err(cause) => failed(cause),
             Ok(response) => {
@@ -78,20 +82,21 @@ impl Authorization {
                 }
             }
         };
-        let resource = Some(asked.resource.to_string());
-        Err(Box::new(self.denied(caller, asked.action, resource, why)))
+        Err(Box::new(self.denied(caller, asked.action, resource(), why)))
     }
 
     /// Turns away whom no rule can permit the action, before anything is looked up: by the heads of rules, without what they say
     /// of the thing. Whoever passes is still to be asked about by [`Self::decide`].
     pub fn admit(&self, caller: &Caller, action: Action) -> Result<(), Box<Denied>> {
+        if let Some(why) = out_of_scope(caller, action) {
+            return Err(Box::new(self.denied(caller, action, None, why)));
+        }
         let why = match self.naming(caller, Effect::Permit) {
             Err(cause) => Why::Failed { cause },
             Ok(naming) if naming.iter().any(|rule| is_about(rule, action)) => return Ok(()),
             Ok(naming) => {
                 let rules = self.permitting(action);
-                // Who one is everybody may ask, and it makes nobody an operator.
-                let is_known = |rule: &&Policy| !is_only_identity(rule);
+                let is_known = |rule: &&Policy| !is_for_everybody(rule);
                 if naming.iter().any(is_known) {
                     Why::NotPermitted { rules }
                 } else {
@@ -114,7 +119,10 @@ impl Authorization {
             let (permits, mut forbids) = (about(&permits), about(&forbids));
             // Said anyway, and of no action in particular.
             forbids.retain(|rule| !is_always(rule));
-            let is_possible = !permits.is_empty() && forbids.iter().all(is_conditional);
+            let is_possible = !permits.is_empty()
+                && forbids.iter().all(is_conditional)
+                && caller.out_of_scope(action).is_none()
+                && !(action == Action::BreakGlassCreate && caller.transport != Transport::Socket);
             is_possible.then(|| May {
                 action,
                 depends: !forbids.is_empty() || permits.iter().all(is_conditional),
@@ -230,13 +238,23 @@ fn is_conditional(rule: &Policy) -> bool {
         || !matches!(rule.resource_constraint(), ResourceConstraint::Any)
 }
 
-fn is_only_identity(rule: &Policy) -> bool {
-    Action::ALL
-        .into_iter()
-        .all(|action| action == Action::IdentityRead || !is_about(rule, action))
+/// What everybody may makes nobody an operator.
+fn is_for_everybody(rule: &Policy) -> bool {
+    super::FOR_EVERYBODY.contains(&rule.id().to_string().as_str())
+}
+
+fn out_of_scope(caller: &Caller, action: Action) -> Option<Why> {
+    let purpose = safe(caller.out_of_scope(action)?);
+    Some(Why::OutOfScope { purpose })
 }
 
 /// What always counts is said anyway, and says nothing about an action of its own.
 fn is_always(rule: &Policy) -> bool {
-    [super::GUARDED_SUBJECTS, super::OWN_REQUESTS].contains(&rule.id().to_string().as_str())
+    let said = [
+        super::GUARDED_SUBJECTS,
+        super::OWN_REQUESTS,
+        super::BREAK_GLASS_BY_SOCKET,
+        super::PROGRAMS_APPROVE_NOTHING,
+    ];
+    said.contains(&rule.id().to_string().as_str())
 }

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stayhand_guardrail::time::DurationMs;
+use stayhand_guardrail::{limits::SESSION_MAX, time::DurationMs};
 use stayhand_transport::check_address;
+
+use stayhand_proto::protocol::PROTOCOL;
 
 use super::Config;
 
@@ -21,6 +23,9 @@ const DATABASE_MIB_MAX: u32 = 1 << 23;
 const CERTIFICATE_LIFETIME_MIN: DurationMs = DurationMs::from_secs(60);
 /// Longest: so long a copy of a certificate is worth something that nobody knows was stolen.
 const CERTIFICATE_LIFETIME_MAX: DurationMs = DurationMs::from_secs(30 * 24 * 3_600);
+
+/// Shortest session: nobody signs in for less.
+const SESSION_MIN: DurationMs = DurationMs::from_secs(5 * 60);
 
 /// Why a configuration is not accepted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,10 +118,19 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         .map(|path| ("people.file", path));
     let rules = config.authorization.policies.as_ref();
     let rules = rules.map(|path| ("authorization.policies", path));
+    let oidc = &config.oidc;
+    let of_oidc = [
+        ("oidc.client_secret_file", oidc.client_secret_file.as_ref()),
+        ("oidc.authority_file", oidc.authority_file.as_ref()),
+    ];
+    let of_oidc = of_oidc
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path?)));
     if let Some((key, _)) = paths
         .into_iter()
         .chain(people)
         .chain(rules)
+        .chain(of_oidc)
         .find(|(_, path)| !path.is_absolute())
     {
         return wrong(key, "must be an absolute path".to_owned());
@@ -135,8 +149,36 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             format!("must be from {CERTIFICATE_LIFETIME_MIN} to {CERTIFICATE_LIFETIME_MAX}"),
         );
     }
+    if !(SESSION_MIN..=SESSION_MAX).contains(&oidc.session_lifetime) {
+        return wrong(
+            "oidc.session_lifetime",
+            format!("must be from {SESSION_MIN} to {SESSION_MAX}"),
+        );
+    }
+    if let Some(issuer) = &oidc.issuer {
+        if !issuer.starts_with("https://") {
+            return wrong(
+                "oidc.issuer",
+                "must begin with https://: nobody signs in over a line that others can read"
+                    .to_owned(),
+            );
+        }
+        if network.listen.is_none() {
+            return wrong(
+                "oidc.issuer",
+                "is of no use without `network.listen`: people sign in who are elsewhere"
+                    .to_owned(),
+            );
+        }
+    }
     if let Some(Err(problem)) = network.address.as_deref().map(check_address) {
         return wrong("network.address", problem.to_string());
+    }
+    if config.delivery.oldest_protocol > PROTOCOL {
+        return wrong(
+            "delivery.oldest_protocol",
+            format!("no agent would be served: the newest protocol is {PROTOCOL}"),
+        );
     }
     match config.state.database_mib_max {
         Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(
@@ -225,7 +267,24 @@ mod tests {
         refused("[operators]\nusers = [\"a b\"]", "control.toml:2:");
         refused("[operators]\nusers = []\ngroups = []", "names nobody");
         refused("[network]\ncertificate_lifetime = \"5s\"", "must be from");
+        refused(
+            "[delivery]\noldest_protocol = 99",
+            "no agent would be served",
+        );
         refused("[network]\nlisten = \"7443\"", "control.toml:2:");
+        refused(
+            "[oidc]\nissuer = \"http://idp\"",
+            "must begin with https://",
+        );
+        refused(
+            "[oidc]\nissuer = \"https://idp\"",
+            "without `network.listen`",
+        );
+        refused("[oidc]\nsession_lifetime = \"2d\"", "must be from");
+        refused(
+            "[oidc]\nclient_secret_file = \"secret\"",
+            "`oidc.client_secret_file` must be an absolute path",
+        );
         refused(
             "[network]\naddress = \"a b:1\"",
             "`network.address` must be",

@@ -15,7 +15,7 @@ use stayhand_guardrail::{
     time::DurationMs,
 };
 
-use crate::limits::CERTIFICATE_LIFETIME;
+use crate::limits::{CERTIFICATE_LIFETIME, SESSION_LIFETIME};
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -25,6 +25,10 @@ pub struct Config {
     pub listen: Listen,
     /// Hosts that are elsewhere
     pub network: Network,
+    /// How people sign in who are elsewhere
+    pub oidc: Oidc,
+    /// How hosts are told what they should enforce
+    pub delivery: Delivery,
     /// What is kept on disk
     pub state: State,
     /// How peers are identified
@@ -88,6 +92,14 @@ fn span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<DurationMs, D::Erro
     text.parse().map_err(serde::de::Error::custom)
 }
 
+/// How hosts are told what they should enforce.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delivery {
+    /// The oldest protocol of agents that are served; 0 = every one that this control plane knows
+    pub oldest_protocol: u32,
+}
+
 /// What is kept on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,6 +115,35 @@ impl Default for State {
         Self {
             directory: "/var/lib/stayhand/control".into(),
             database_mib_max: None,
+        }
+    }
+}
+
+/// The identity provider at which people sign in who are elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Oidc {
+    /// Its issuer, as it says it itself; nobody signs in without
+    pub issuer: Option<String>,
+    /// As what this control plane is registered there
+    pub client_id: String,
+    /// Where the secret is that the provider gave for that; a public client has none
+    pub client_secret_file: Option<PathBuf>,
+    /// Certificates (PEM) by which the provider is known, in the place of this machine's
+    pub authority_file: Option<PathBuf>,
+    /// How long signing in counts
+    #[serde(deserialize_with = "span")]
+    pub session_lifetime: DurationMs,
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: "stayhand".to_owned(),
+            client_secret_file: None,
+            authority_file: None,
+            session_lifetime: SESSION_LIFETIME,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Who is at the other end of a connection. The only place where a [`Peer`] is made, and only from what the
-//! kernel says about the socket, and of a [`HostPeer`] only from a handshake: never from a message.
+//! kernel says about the socket, and of a [`HostPeer`] or an
+//! [`OperatorPeer`] only from a handshake: never from a message.
 
 mod network;
 mod pins;
 mod process;
 
-pub use network::{HostPeer, Joiner};
+pub use network::{HostPeer, Joiner, OperatorPeer, Visitor};
 pub use pins::{PinError, Pins};
 pub use process::{NoProcess, PeerProcess};
 

@@ -22,3 +22,19 @@ pub struct Joiner {
     /// From where it came
     pub address: SocketAddr,
 }
+
+/// An operator who showed a certificate of ours, under the same conditions.
+#[derive(Clone, Debug)]
+pub struct OperatorPeer {
+    /// What was shown
+    pub certificate: Certificate,
+    /// From where it came
+    pub address: SocketAddr,
+}
+
+/// Somebody without a certificate, who may only sign in.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    /// From where they came
+    pub address: SocketAddr,
+}

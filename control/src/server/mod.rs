@@ -7,16 +7,17 @@ mod socket;
 
 pub use socket::SocketError;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use stayhand_guardrail::id::HostId;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{service::Routes, transport::Server};
 use uuid::Uuid;
 
 use crate::{
     api::{Api, Gate, Paces},
-    app::{self, App, Membership, tick_until},
+    app::{self, App, Membership, SignIn, tick_until},
     authority::{Authority, AuthorityError},
     authz::{Authorization, AuthorizationError},
     clock,
@@ -24,12 +25,13 @@ use crate::{
     identity::{Identifier, Pins},
     limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX, STREAMS_PER_JOINER_MAX},
     names::Names,
+    oidc::{Oidc, OidcSetupError},
     operator::Operators,
     people::People,
     store::{StateDir, Store, StoreError},
 };
 use connection::incoming;
-use network::Incoming;
+use network::{Incoming, NetworkConnection};
 use socket::{Socket, SocketFile, listen};
 
 /// Everybody may connect and be told that they may not.
@@ -67,6 +69,9 @@ pub enum StartError {
     /// Who signs certificates.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// Where people sign in.
+    #[error(transparent)]
+    Oidc(#[from] OidcSetupError),
     /// The machine does not say who it is.
     #[error("cannot tell which machine this is: {0}")]
     Machine(String),
@@ -111,9 +116,14 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
             .as_ref()
             .map(|listener| reached_at(config, listener, &host)),
         certificate_lifetime: config.network.certificate_lifetime,
+        sign_in: SignIn {
+            oidc: Oidc::new(&config.oidc)?,
+            lifetime: config.oidc.session_lifetime,
+        },
     };
     let changes = config.policies.0.clone();
-    let app = Arc::new(App::new(store, names.clone(), people, changes, membership).await?);
+    let app = App::new(store, names.clone(), people, changes, membership).await?;
+    let app = Arc::new(app.with_oldest_protocol(config.delivery.oldest_protocol));
     let pins = match config.identity.pins {
         PinSource::Agent => Pins::Agent {
             socket: config.identity.agent_socket.clone(),
@@ -170,27 +180,41 @@ impl Running {
         Ok(())
     }
 
-    /// Hosts that are elsewhere: those that have a certificate, and those that come for one.
+    /// Hosts and operators that are elsewhere: those that have a certificate, and those that come for one.
     fn serve_network(&mut self, listener: TcpListener, api: &Api) {
         self.network = listener.local_addr().ok();
-        let Incoming { hosts, joiners } =
-            network::listen(listener, Arc::clone(&self.app), self.stop.subscribe());
-        let (stop, routes) = (self.stop.subscribe(), api.network_routes());
+        let Incoming {
+            hosts,
+            joiners,
+            operators,
+            visitors,
+        } = network::listen(listener, Arc::clone(&self.app), self.stop.subscribe());
+        let (connected, guest) = (STREAMS_PER_CONNECTION_MAX, STREAMS_PER_JOINER_MAX);
+        self.serve_connections("hosts", hosts, connected, api.network_routes());
+        self.serve_connections("hosts that join", joiners, guest, api.join_routes());
+        self.serve_connections("operators", operators, connected, api.operator_routes());
+        self.serve_connections(
+            "operators that sign in",
+            visitors,
+            guest,
+            api.sign_in_routes(),
+        );
+    }
+
+    fn serve_connections<I: Clone + Send + Sync + Unpin + 'static>(
+        &mut self,
+        whom: &'static str,
+        connections: ReceiverStream<io::Result<NetworkConnection<I>>>,
+        streams_max: u32,
+        routes: Routes,
+    ) {
+        let stop = self.stop.subscribe();
         self.tasks.spawn(async move {
-            let served = builder(STREAMS_PER_CONNECTION_MAX)
+            let served = builder(streams_max)
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(hosts, stopped(stop));
+                .serve_with_incoming_shutdown(connections, stopped(stop));
             if let Err(error) = served.await {
-                tracing::error!(%error, "hosts are not served over the network any more");
-            }
-        });
-        let (stop, routes) = (self.stop.subscribe(), api.join_routes());
-        self.tasks.spawn(async move {
-            let served = builder(STREAMS_PER_JOINER_MAX)
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(joiners, stopped(stop));
-            if let Err(error) = served.await {
-                tracing::error!(%error, "hosts cannot join any more");
+                tracing::error!(%error, whom, "not served over the network any more");
             }
         });
     }

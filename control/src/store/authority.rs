@@ -47,7 +47,7 @@ impl Write<'_> {
     }
 
     /// Forgets one that nobody is to believe any more.
-    pub async fn drop_authority(&mut self, authority: u32) -> Result<(), StoreError> {
+    pub async fn drop_authority(&mut self, authority: u32, now: UnixMs) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM authorities WHERE number = ?1")
             .bind(authority)
             .execute(&mut *self.tx)
@@ -57,6 +57,14 @@ impl Write<'_> {
             .bind(authority)
             .execute(&mut *self.tx)
             .await?;
+        sqlx::query(
+            "UPDATE sessions SET revoke_time = ?2, revoke_reason = 'the authority of its certificate was ended'
+             WHERE authority = ?1 AND revoke_time IS NULL",
+        )
+        .bind(authority)
+        .bind(number(now.0)?)
+        .execute(&mut *self.tx)
+        .await?;
         self.touched.certificates = true;
         self.next_authorities().await
     }

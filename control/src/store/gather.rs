@@ -103,13 +103,13 @@ async fn at_work<Q, A, F>(
             let _unheard = sender.send(answer);
         }
     }
-    broken.is_well();
+    broken.went_well();
 }
 
 struct BrokeOff<'q, Q, A>(Option<&'q Arc<Mutex<Queue<Q, A>>>>);
 
 impl<Q, A> BrokeOff<'_, Q, A> {
-    fn is_well(mut self) {
+    fn went_well(mut self) {
         self.0 = None;
     }
 }

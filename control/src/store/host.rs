@@ -6,6 +6,7 @@ use stayhand_guardrail::{
     host::{Ack, Phase},
     id::{Generation, HostId},
     policy::{HostLabels, Label},
+    resource::{ResourceError, StateDigest},
     time::UnixMs,
 };
 use stayhand_proto::message::{Hello, HostHealth};
@@ -50,7 +51,7 @@ pub struct StoredHost {
     pub floor: Vec<String>,
     /// Whether it watches revisions beside those that it enforces
     pub watches_shadows: bool,
-    /// When it was last heard of
+    /// When it was last heard of; 0 where it joined and never was
     pub last_seen: UnixMs,
     /// Recorded decisions that left no event, as its loss records or its heartbeat count them
     pub events_lost: u64,
@@ -68,6 +69,16 @@ pub struct StoredHost {
     pub rejected: Generation,
     /// Why
     pub rejected_reasons: Vec<String>,
+    /// The same for single resources
+    pub rejected_resources: Vec<ResourceError>,
+    /// Of the resources that it enforces; none where it does not say
+    pub enforced_digest: Option<StateDigest>,
+    /// Which protocol its agent speaks
+    pub protocol: u32,
+    /// How often what was sent did not fit what it holds, and when and why it did not last
+    pub relists: u64,
+    /// When, and why
+    pub relisted: Option<(UnixMs, String)>,
     /// When it last acknowledged something
     pub acknowledge_time: Option<UnixMs>,
     /// Whether its certificates were taken away
@@ -75,6 +86,16 @@ pub struct StoredHost {
 }
 
 impl StoredHost {
+    /// When it was last heard of; none where it joined and never was.
+    pub fn last_seen(&self) -> Option<UnixMs> {
+        self.was_seen().then_some(self.last_seen)
+    }
+
+    /// Whether it was ever heard of.
+    pub fn was_seen(&self) -> bool {
+        self.last_seen > UnixMs(0)
+    }
+
     /// How far it is.
     pub fn progress(&self) -> StoredProgress {
         StoredProgress {
@@ -83,7 +104,10 @@ impl StoredHost {
             enforced: self.enforced,
             rejected: self.rejected,
             rejected_reasons: self.rejected_reasons.clone(),
+            rejected_resources: self.rejected_resources.clone(),
+            enforced_digest: self.enforced_digest,
             acknowledge_time: self.acknowledge_time,
+            last_seen: self.last_seen,
         }
     }
 }
@@ -101,27 +125,33 @@ pub struct StoredProgress {
     pub rejected: Generation,
     /// Why
     pub rejected_reasons: Vec<String>,
+    /// What of it, and why
+    pub rejected_resources: Vec<ResourceError>,
+    /// Digest of what its kernel enforces
+    pub enforced_digest: Option<StateDigest>,
     /// When it last acknowledged something
     pub acknowledge_time: Option<UnixMs>,
+    /// When it was last heard of; 0 where it joined and never was
+    pub last_seen: UnixMs,
 }
 
 impl StoredProgress {
+    /// When it was last heard of; none where it joined and never was.
+    pub fn last_seen(&self) -> Option<UnixMs> {
+        (self.last_seen > UnixMs(0)).then_some(self.last_seen)
+    }
+
     /// Its words, in the order in which they count: the newer of receipt and refusal, and last what the kernel has.
     pub fn acks(&self) -> [Ack; 3] {
-        let received = Ack {
-            generation: self.received,
-            phase: Phase::Received,
-        };
-        let rejected = Phase::Rejected {
-            reasons: self.rejected_reasons.clone(),
-        };
+        let received = Ack::new(self.received, Phase::Received);
+        let reasons = self.rejected_reasons.clone();
         let rejected = Ack {
-            generation: self.rejected,
-            phase: rejected,
+            errors: self.rejected_resources.clone(),
+            ..Ack::new(self.rejected, Phase::Rejected { reasons })
         };
         let enforced = Ack {
-            generation: self.enforced,
-            phase: Phase::Enforced,
+            digest: self.enforced_digest,
+            ..Ack::new(self.enforced, Phase::Enforced)
         };
         if received.generation > rejected.generation {
             [rejected, received, enforced]
@@ -138,7 +168,10 @@ struct ProgressRow {
     enforced_generation: i64,
     rejected_generation: i64,
     rejected_reasons: String,
+    rejected_resources: String,
+    enforced_digest: Option<String>,
     acknowledge_time: Option<i64>,
+    last_seen_time: i64,
 }
 
 impl ProgressRow {
@@ -149,7 +182,14 @@ impl ProgressRow {
             enforced: Generation(unsigned(self.enforced_generation)),
             rejected: Generation(unsigned(self.rejected_generation)),
             rejected_reasons: unlist("host", &self.rejected_reasons)?,
+            rejected_resources: serde_json::from_str(&self.rejected_resources)
+                .map_err(|problem| StoreError::corrupt("host", problem))?,
+            enforced_digest: self
+                .enforced_digest
+                .map(|digest| parse("host", &digest))
+                .transpose()?,
             acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
+            last_seen: UnixMs(unsigned(self.last_seen_time)),
         })
     }
 }
@@ -176,6 +216,12 @@ struct HostRow {
     enforced_generation: i64,
     rejected_generation: i64,
     rejected_reasons: String,
+    rejected_resources: String,
+    enforced_digest: Option<String>,
+    protocol: i64,
+    relists: i64,
+    relist_time: Option<i64>,
+    relist_reason: Option<String>,
     acknowledge_time: Option<i64>,
     revoked: bool,
 }
@@ -203,6 +249,17 @@ impl HostRow {
             enforced: generation(self.enforced_generation),
             rejected: generation(self.rejected_generation),
             rejected_reasons: unlist("host", &self.rejected_reasons)?,
+            rejected_resources: serde_json::from_str(&self.rejected_resources)
+                .map_err(|problem| StoreError::corrupt("host", problem))?,
+            enforced_digest: self
+                .enforced_digest
+                .map(|digest| parse("host", &digest))
+                .transpose()?,
+            protocol: u32::try_from(self.protocol).unwrap_or(u32::MAX),
+            relists: unsigned(self.relists),
+            relisted: self
+                .relist_time
+                .map(|at| (UnixMs(unsigned(at)), self.relist_reason.unwrap_or_default())),
             acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
             revoked: self.revoked,
         })
@@ -210,16 +267,17 @@ impl HostRow {
 }
 
 impl Write<'_> {
-    /// A host's desired generation and boot; none where the host is new.
+    /// A host's desired generation and boot; none where it was never heard of.
     pub async fn host_desired(
         &mut self,
         host: &HostId,
     ) -> Result<Option<(Generation, String)>, StoreError> {
-        let row: Option<(i64, String)> =
-            sqlx::query_as("SELECT desired_generation, boot_id FROM hosts WHERE host = ?1")
-                .bind(host.as_str())
-                .fetch_optional(&mut *self.tx)
-                .await?;
+        let row: Option<(i64, String)> = sqlx::query_as(
+            "SELECT desired_generation, boot_id FROM hosts WHERE host = ?1 AND last_seen_time > 0",
+        )
+        .bind(host.as_str())
+        .fetch_optional(&mut *self.tx)
+        .await?;
         Ok(row.map(|(desired, boot_id)| (Generation(unsigned(desired)), boot_id)))
     }
 
@@ -247,18 +305,24 @@ impl Write<'_> {
             labels,
             floor,
             watches_shadows,
+            protocol,
+            capabilities: _,
+            held: _,
         } = hello;
         let labels: Vec<String> = labels.shown().collect();
         let generation = self.generation().await?;
         sqlx::query(
             "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
-                 desired_generation, enforced_generation, labels, floor, watches_shadows)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+                 desired_generation, enforced_generation, labels, floor, watches_shadows,
+                 protocol)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
                  last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
                  hooks_gone = '[]', problems = '[]', labels = excluded.labels,
-                 floor = excluded.floor, watches_shadows = excluded.watches_shadows",
+                 floor = excluded.floor, watches_shadows = excluded.watches_shadows, protocol = excluded.protocol,
+                 enforced_digest = CASE WHEN enforced_generation = excluded.enforced_generation
+                     THEN enforced_digest END",
         )
         .bind(host.as_str())
         .bind(agent_version)
@@ -271,6 +335,23 @@ impl Write<'_> {
         .bind(list(&labels))
         .bind(list(floor))
         .bind(watches_shadows)
+        .bind(protocol)
+        .execute(&mut *self.tx)
+        .await?;
+        self.touched.grants = true;
+        Ok(())
+    }
+
+    /// Writes that there is a host of which nobody has heard yet, so that it is shown and counted where it enforces nothing.
+    pub async fn expect_host(&mut self, host: &HostId) -> Result<(), StoreError> {
+        let generation = self.generation().await?;
+        sqlx::query(
+            "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time, desired_generation)
+             VALUES (?1, '', '', ?2, '[]', 0, ?3) ON CONFLICT (host) DO NOTHING",
+        )
+        .bind(host.as_str())
+        .bind(Uuid::nil().to_string())
+        .bind(number(generation.0)?)
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;
@@ -311,8 +392,11 @@ impl Write<'_> {
                  enforced_generation = CASE word.phase WHEN 1 THEN word.generation ELSE enforced_generation END,
                  rejected_generation = CASE word.phase WHEN 2 THEN word.generation ELSE rejected_generation END,
                  rejected_reasons = coalesce(word.reasons, rejected_reasons),
+                 rejected_resources = coalesce(word.resources, rejected_resources),
+                 enforced_digest = CASE word.phase WHEN 1 THEN word.digest ELSE enforced_digest END,
                  acknowledge_time = ?2, last_seen_time = ?2
-             FROM (SELECT value ->> 0 AS host, value ->> 1 AS phase, value ->> 2 AS generation, value ->> 3 AS reasons
+             FROM (SELECT value ->> 0 AS host, value ->> 1 AS phase, value ->> 2 AS generation, value ->> 3 AS reasons,
+                     value ->> 4 AS resources, value ->> 5 AS digest
                  FROM json_each(?1)) AS word
              WHERE hosts.host = word.host AND word.generation <= desired_generation",
         )
@@ -321,6 +405,24 @@ impl Write<'_> {
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;
+        Ok(())
+    }
+
+    /// Counts that what was sent to a host did not fit.
+    pub async fn relisted(
+        &mut self,
+        host: &HostId,
+        reason: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE hosts SET relists = relists + 1, relist_time = ?2, relist_reason = ?3 WHERE host = ?1",
+        )
+        .bind(host.as_str())
+        .bind(number(now.0)?)
+        .bind(reason)
+        .execute(&mut *self.tx)
+        .await?;
         Ok(())
     }
 
@@ -347,7 +449,11 @@ fn acknowledged(host: &HostId, ack: &Ack) -> Value {
         Phase::Rejected { reasons } => (2, Some(list(reasons))),
     };
     let generation = i64::try_from(ack.generation.0).unwrap_or(i64::MAX);
-    json!([host.as_str(), phase, generation, reasons])
+    let resources = reasons
+        .as_ref()
+        .and_then(|_| serde_json::to_string(&ack.errors).ok());
+    let digest = ack.digest.map(|digest| digest.to_string());
+    json!([host.as_str(), phase, generation, reasons, resources, digest])
 }
 
 fn still_there(host: &HostId, events_lost: u64, health: Option<&HostHealth>) -> Value {
@@ -391,7 +497,8 @@ impl Store {
     /// How far every host is that is to enforce something, by name.
     pub async fn progress(&self) -> Result<Vec<StoredProgress>, StoreError> {
         let rows: Vec<ProgressRow> = sqlx::query_as(
-            "SELECT host, received_generation, enforced_generation, rejected_generation, rejected_reasons, acknowledge_time
+            "SELECT host, received_generation, enforced_generation, rejected_generation, rejected_reasons,
+                 rejected_resources, enforced_digest, acknowledge_time, last_seen_time
              FROM hosts WHERE host NOT IN (SELECT host FROM members WHERE revoke_time IS NOT NULL) ORDER BY host",
         )
         .fetch_all(&self.read)

@@ -314,7 +314,8 @@ impl Store {
     /// Certificates that were taken away and are not over.
     pub async fn revoked_serials(&self, now: UnixMs) -> Result<BTreeSet<Serial>, StoreError> {
         let serials: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT serial FROM certificates WHERE revoked AND expire_time > ?1",
+            "SELECT serial FROM certificates WHERE revoked AND expire_time > ?1
+             UNION ALL SELECT serial FROM sessions WHERE revoke_time IS NOT NULL AND expire_time > ?1",
         )
         .bind(number(now.0)?)
         .fetch_all(&self.read)

@@ -3,6 +3,7 @@
 //! Everything that belongs together is one [`Write`]: it is committed as a whole or not at all, and who waits for
 //! a change hears of it only after the commit.
 
+mod access_token;
 mod authority;
 mod commit;
 mod count;
@@ -19,10 +20,12 @@ mod member;
 mod policy;
 mod proposal;
 mod rollout;
+mod session;
 mod signal;
 mod state;
 mod write;
 
+pub use access_token::StoredAccessToken;
 pub use authority::StoredAuthority;
 pub use commit::Commits;
 pub use count::Counted;
@@ -38,6 +41,7 @@ pub use lock::StateDir;
 pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
 pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
+pub use session::{SessionEnd, StoredSession, Whose};
 pub use signal::Signals;
 pub use write::Write;
 

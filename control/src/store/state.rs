@@ -155,13 +155,12 @@ async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Option<Found>>
             found.push(None);
             continue;
         };
-        let shared = match &shared_by_all {
-            Some(shared) => Arc::clone(shared),
-            None => {
-                let first = all.iter().map(|one| one.now).min().unwrap_or_default();
-                let read = Arc::new(read_shared(&mut snapshot, first).await?);
-                Arc::clone(shared_by_all.insert(read))
-            }
+        let shared = if let Some(shared) = &shared_by_all {
+            Arc::clone(shared)
+        } else {
+            let first = all.iter().map(|one| one.now).min().unwrap_or_default();
+            let read = Arc::new(read_shared(&mut snapshot, first).await?);
+            Arc::clone(shared_by_all.insert(read))
         };
         let answers = if shared.answered.contains(&row.host) {
             hold::answers(&mut snapshot, &one.host).await?
@@ -217,6 +216,7 @@ impl Found {
             flags: flags.map(|(flag, until)| (flag.clone(), *until)).collect(),
             // An agent that does not know them would have to carry them for nothing.
             shadows: if row.watches_shadows { shadows } else { vec![] },
+            digest: None,
         })
     }
 }

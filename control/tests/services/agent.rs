@@ -1,6 +1,7 @@
 //! The agent's side: a local service whose answers a test chooses, and a host's streams.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex},
 };
@@ -82,6 +83,9 @@ pub(crate) fn hello(enforced: u64) -> Hello {
         labels: stayhand_guardrail::policy::HostLabels::default(),
         floor: vec![],
         watches_shadows: true,
+        protocol: 0,
+        capabilities: BTreeSet::new(),
+        held: None,
     }
 }
 

@@ -517,11 +517,7 @@ async fn a_watch_waits_for_the_hosts_word_and_not_for_the_servers_yes() {
         ),
         (Phase::Enforced, EnforcementPhase::Enforced),
     ] {
-        host.say(FromHost::Ack(Ack {
-            generation,
-            phase: said,
-        }))
-        .await;
+        host.say(FromHost::from(Ack::new(generation, said))).await;
         let soon = tokio::time::timeout(Duration::from_secs(10), phase()).await;
         assert_eq!(soon.expect("the watch must wake"), seen);
     }

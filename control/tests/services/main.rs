@@ -10,6 +10,8 @@ mod crash;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod flags;
@@ -43,6 +45,8 @@ mod rollouts;
 mod rollouts_approved;
 #[cfg(test)]
 mod rotation;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod stages;
 #[cfg(test)]

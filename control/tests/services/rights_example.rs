@@ -301,7 +301,18 @@ async fn everybody_is_told_who_they_are_and_what_they_may_do() {
     assert_eq!(rights(&root).len(), Action::ALL.len());
     world.login("bob", false);
     let bob = whoami(&world).await;
-    assert_eq!(rights(&bob), [("identity.read".to_owned(), false)]);
+    // Everybody looks after themselves, and nothing else.
+    let own = [
+        "session.list",
+        "session.read",
+        "session.revoke",
+        "token.list",
+        "token.read",
+        "token.revoke",
+    ];
+    let own = own.map(|action| (action.to_owned(), true));
+    let mine = [("identity.read".to_owned(), false)].into_iter().chain(own);
+    assert_eq!(rights(&bob), mine.collect::<Vec<_>>());
     world.login("pat", false);
     let pat = whoami(&world).await;
     assert_eq!(

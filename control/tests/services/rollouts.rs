@@ -12,7 +12,7 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 use stayhand_proto::{
-    message::{FromHost, Hello},
+    message::Hello,
     v1::{
         self, ApplyPolicyRequest, ChangeRolloutRequest, GetPolicyRequest, ListPolicyStatusRequest,
         change_rollout_request::Change, event::Kind, policy_changed_event::Change as Recorded,
@@ -126,7 +126,7 @@ async fn world(label: &str) -> (World, HostStream) {
 
 async fn enforces(stream: &HostStream, generation: Generation) {
     let phase = Phase::Enforced;
-    stream.say(FromHost::Ack(Ack { generation, phase })).await;
+    stream.say(Ack::new(generation, phase).into()).await;
 }
 
 fn revisions(state: &HostState) -> Vec<u64> {
@@ -387,7 +387,7 @@ async fn a_canary_host_that_refuses_stops_it() {
     let phase = Phase::Rejected {
         reasons: vec!["no room".into()],
     };
-    stream.say(FromHost::Ack(Ack { generation, phase })).await;
+    stream.say(Ack::new(generation, phase).into()).await;
     stream_state(&mut stream, 1).await;
     let rollout = status(&world).await.rollout.unwrap();
     assert_eq!(rollout.state(), State::Stopped);

@@ -101,16 +101,10 @@ async fn a_word_on_a_generation_that_nobody_published_counts_as_none() {
     let world = World::with_policy().await;
     let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
     let generation = stream.state().await.generation;
-    let ahead = Ack {
-        generation: Generation(generation.0 + 100),
-        phase: Phase::Enforced,
-    };
-    stream.say(FromHost::Ack(ahead)).await;
+    let ahead = Ack::new(Generation(generation.0 + 100), Phase::Enforced);
+    stream.say(ahead.into()).await;
     stream
-        .say(FromHost::Ack(Ack {
-            generation,
-            phase: Phase::Received,
-        }))
+        .say(FromHost::from(Ack::new(generation, Phase::Received)))
         .await;
     let seen = until(&world, |host| host.enforcement.as_ref().unwrap().phase != 1).await;
     assert_eq!(
@@ -193,7 +187,8 @@ async fn a_host_that_has_the_newest_state_gets_only_bookmarks() {
         stream.next().await.unwrap().message,
         ToHostMessage::Bookmark {
             generation,
-            authorities: AuthoritiesRevision(1)
+            authorities: AuthoritiesRevision(1),
+            digest: None,
         }
     );
     world.grants().await.create_grant(create()).await.unwrap();
@@ -244,10 +239,7 @@ async fn a_reboot_takes_enforced_back_until_the_host_says_it_again() {
     let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
     let generation = stream.state().await.generation;
     stream
-        .say(FromHost::Ack(Ack {
-            generation,
-            phase: Phase::Enforced,
-        }))
+        .say(FromHost::from(Ack::new(generation, Phase::Enforced)))
         .await;
     let seen = until(&world, |host| {
         host.enforcement.as_ref().unwrap().phase() == EnforcementPhase::Enforced

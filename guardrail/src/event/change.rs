@@ -10,8 +10,8 @@ use crate::{
     hold::HoldPhase,
     host::Phase,
     id::{
-        FlagName, Generation, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
-        Revision, UserName,
+        AccessTokenId, FlagName, Generation, GrantId, HoldId, HostId, JoinTokenId, PolicyName,
+        ProposalId, Revision, SessionId, UserName,
     },
     key::PermissionRef,
     subject::Subject,
@@ -246,6 +246,140 @@ pub struct AuthorityChanged {
     pub change: AuthorityChange,
     /// Who did it; none where it was the first, or every host had left it
     pub by: Option<UserName>,
+    /// Why
+    pub reason: Option<String>,
+}
+
+/// How somebody over the network proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Door {
+    /// At the identity provider (`OpenID` Connect)
+    Oidc,
+    /// By a certificate that was made for when the provider cannot be reached
+    BreakGlass,
+    /// By a token that the person made for a program
+    Token,
+}
+
+impl Door {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Oidc, Self::BreakGlass, Self::Token];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::BreakGlass => "break-glass",
+            Self::Token => "token",
+        }
+    }
+
+    /// Reads the word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|door| door.as_str() == word)
+    }
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionChange {
+    /// It counts from here on
+    Opened,
+    /// A break-glass certificate was used for a connection
+    Used,
+    /// It counts no more
+    Revoked,
+    /// Somebody was known and did not get one
+    Refused,
+}
+
+impl SessionChange {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Opened, Self::Used, Self::Revoked, Self::Refused];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A session of an operator over the network began, was used, ended before its time, or was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionChanged {
+    /// The session; none where there came to be none
+    pub session: Option<SessionId>,
+    /// What happened
+    pub change: SessionChange,
+    /// Whose it is; none where nobody is linked to the subject
+    pub user: Option<UserName>,
+    /// How they are known
+    pub door: Door,
+    /// Who the provider says that they are
+    pub subject: Option<String>,
+    /// With which token
+    pub token: Option<AccessTokenId>,
+    /// Who ended it
+    pub by: Option<UserName>,
+    /// Until when it counts
+    pub expire_time: Option<UnixMs>,
+    /// From where
+    pub address: Option<String>,
+    /// Why
+    pub reason: Option<String>,
+}
+
+/// What happened to a token for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessTokenChange {
+    /// It was made
+    Created,
+    /// It is worth nothing any more, and neither is what was opened with it
+    Revoked,
+    /// Somebody had the secret, and it was worth nothing any more
+    Refused,
+}
+
+impl AccessTokenChange {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Created, Self::Revoked, Self::Refused];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Revoked => "revoked",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A token with which programs act for an operator was made, taken away or refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessTokenChanged {
+    /// The token; names it, and is no secret
+    pub token: AccessTokenId,
+    /// What happened
+    pub change: AccessTokenChange,
+    /// For what its maker says that it is
+    pub purpose: String,
+    /// For whom it acts
+    pub user: UserName,
+    /// What it may do
+    pub actions: Vec<String>,
+    /// Who took it away
+    pub by: Option<UserName>,
+    /// Until when it is worth something
+    pub expire_time: UnixMs,
+    /// From where it was shown
+    pub address: Option<String>,
     /// Why
     pub reason: Option<String>,
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::change::{
-    AgentState, AuthorityChanged, EnforcementEvent, FlagChanged, GrantChanged, HoldChanged,
-    JoinTokenChanged, Lost, MembershipChanged, PolicyChanged, Tamper,
+    AccessTokenChanged, AgentState, AuthorityChanged, EnforcementEvent, FlagChanged, GrantChanged,
+    HoldChanged, JoinTokenChanged, Lost, MembershipChanged, PolicyChanged, SessionChanged, Tamper,
 };
 use crate::{
     action::{Object, Operation, ProcessInfo},
@@ -63,6 +63,10 @@ pub enum EventKind {
     JoinTokenChanged(JoinTokenChanged),
     /// An authority that signs certificates was made, or is believed no more
     AuthorityChanged(AuthorityChanged),
+    /// An operator signed in over the network, or a session was ended or refused
+    SessionChanged(SessionChanged),
+    /// A token for programs was made, taken away or refused
+    AccessTokenChanged(AccessTokenChanged),
     /// Recorded decisions that left no event, counted
     Lost(Lost),
     /// The agent started

@@ -172,10 +172,7 @@ fn a_grant_gives_no_lease_past_its_end_nor_to_another_host_nor_when_revoked() {
 fn only_the_hosts_word_about_this_or_a_later_generation_counts() {
     let host: HostId = "web-1".parse().unwrap();
     let desired = || HostEnforcement::desired(host.clone(), Generation(5), false);
-    let ack = |generation, phase| Ack {
-        generation: Generation(generation),
-        phase,
-    };
+    let ack = |generation, phase| Ack::new(Generation(generation), phase);
     assert_eq!(
         desired().acknowledged(&ack(4, Phase::Enforced)).enforcement,
         Enforcement::Desired

@@ -4,7 +4,7 @@
 
 mod serial;
 
-pub use serial::{GrantId, HoldId, JoinTokenId};
+pub use serial::{AccessTokenId, GrantId, HoldId, JoinTokenId, SessionId};
 
 use std::{fmt, str::FromStr};
 

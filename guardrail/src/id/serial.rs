@@ -83,6 +83,14 @@ number_id!(
     /// A token with which hosts join; names it, and is no secret.
     JoinTokenId, "join token id", "use the 16 hexadecimal digits that `stayhand host token ls` shows"
 );
+number_id!(
+    /// A session of an operator over the network; names it, and is no secret.
+    SessionId, "session id", "use the 16 hexadecimal digits that `stayhand session ls` shows"
+);
+number_id!(
+    /// A token with which programs act for an operator; names it, and is no secret.
+    AccessTokenId, "token id", "use the 16 hexadecimal digits that `stayhand token ls` shows"
+);
 
 macro_rules! by_text {
     ($name:ident) => {
@@ -104,3 +112,5 @@ macro_rules! by_text {
 by_text!(GrantId);
 by_text!(HoldId);
 by_text!(JoinTokenId);
+by_text!(SessionId);
+by_text!(AccessTokenId);

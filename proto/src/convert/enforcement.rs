@@ -8,6 +8,7 @@ use stayhand_guardrail::{
 
 use super::{
     Invalid,
+    delivery::{digest, errors, sent_digest, sent_errors},
     scalar::{id, texts, timestamp, unix_ms},
 };
 use crate::{v1, v1::EnforcementPhase, view::EnforcementView};
@@ -39,12 +40,20 @@ pub(super) fn phase(wire: i32, reasons: Vec<String>) -> Result<Phase, Invalid> {
 
 impl From<Ack> for v1::Acknowledgement {
     fn from(ack: Ack) -> Self {
-        let Ack { generation, phase } = ack;
+        let Ack {
+            generation,
+            phase,
+            digest,
+            errors,
+        } = ack;
         let (phase, reasons) = from_phase(phase);
         Self {
             generation: generation.0,
             phase: phase.into(),
             reasons,
+            nonce: 0,
+            digest: sent_digest(digest),
+            errors: sent_errors(errors),
         }
     }
 }
@@ -56,10 +65,16 @@ impl TryFrom<v1::Acknowledgement> for Ack {
             generation,
             phase: wire,
             reasons,
+            // Belongs to the message around it.
+            nonce: _,
+            digest: sent,
+            errors: wrong,
         } = wire;
         Ok(Self {
             generation: Generation(generation),
             phase: phase(wire, reasons)?,
+            digest: digest("digest", &sent)?,
+            errors: errors(wrong)?,
         })
     }
 }
@@ -70,6 +85,8 @@ impl From<EnforcementView> for v1::HostEnforcement {
             on,
             update_time,
             online,
+            last_seen,
+            errors,
         } = view;
         let HostEnforcement {
             host,
@@ -91,6 +108,8 @@ impl From<EnforcementView> for v1::HostEnforcement {
             update_time: update_time.map(timestamp),
             online,
             removes,
+            last_seen_time: last_seen.map(timestamp),
+            errors: sent_errors(errors),
         }
     }
 }
@@ -106,6 +125,8 @@ impl TryFrom<v1::HostEnforcement> for EnforcementView {
             update_time,
             online,
             removes,
+            last_seen_time,
+            errors: wrong,
         } = wire;
         let enforcement = match EnforcementPhase::try_from(wire) {
             Ok(EnforcementPhase::Desired) => Enforcement::Desired,
@@ -125,6 +146,8 @@ impl TryFrom<v1::HostEnforcement> for EnforcementView {
             },
             update_time: unix_ms("update_time", update_time)?,
             online,
+            last_seen: unix_ms("last_seen_time", last_seen_time)?,
+            errors: errors(wrong)?,
         })
     }
 }

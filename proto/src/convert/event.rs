@@ -35,6 +35,8 @@ impl From<Event> for v1::Event {
             EventKind::MembershipChanged(changed) => Kind::MembershipChanged(changed.into()),
             EventKind::JoinTokenChanged(changed) => Kind::JoinTokenChanged(changed.into()),
             EventKind::AuthorityChanged(changed) => Kind::AuthorityChanged(changed.into()),
+            EventKind::SessionChanged(changed) => Kind::SessionChanged(changed.into()),
+            EventKind::AccessTokenChanged(changed) => Kind::AccessTokenChanged(changed.into()),
             EventKind::Lost(lost) => Kind::Lost(lost.into()),
             EventKind::AgentStarted(state) => Kind::Agent(event_kind::from_agent(state, true)),
             EventKind::AgentStopped(state) => Kind::Agent(event_kind::from_agent(state, false)),
@@ -91,6 +93,12 @@ impl TryFrom<v1::Event> for Event {
             }
             Some(Kind::AuthorityChanged(wire)) => {
                 EventKind::AuthorityChanged(inside("authority_changed", wire.try_into())?)
+            }
+            Some(Kind::SessionChanged(wire)) => {
+                EventKind::SessionChanged(inside("session_changed", wire.try_into())?)
+            }
+            Some(Kind::AccessTokenChanged(wire)) => {
+                EventKind::AccessTokenChanged(inside("access_token_changed", wire.try_into())?)
             }
             Some(Kind::Lost(wire)) => EventKind::Lost(inside("lost", wire.try_into())?),
             Some(Kind::Agent(wire)) => inside("agent", event_kind::agent(wire))?,

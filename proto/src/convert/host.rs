@@ -4,11 +4,58 @@ use stayhand_guardrail::id::Generation;
 
 use super::{
     Invalid,
+    delivery::{digest, sent_digest},
     invalid::{inside, message},
     name,
-    scalar::{host_labels, text, texts, time, timestamp, uuid},
+    scalar::{host_labels, text, texts, timestamp, unix_ms, uuid},
 };
-use crate::{v1, view::HostView};
+use crate::{
+    v1,
+    view::{DeliveryView, HostView},
+};
+
+impl From<DeliveryView> for v1::HostDelivery {
+    fn from(view: DeliveryView) -> Self {
+        let DeliveryView {
+            enforced,
+            digest,
+            protocol,
+            relists,
+            relisted,
+        } = view;
+        let (at, reason) = relisted.unzip();
+        Self {
+            enforced_generation: enforced.0,
+            enforced_digest: sent_digest(digest),
+            protocol,
+            relists,
+            relist_time: at.map(timestamp),
+            relist_reason: reason.unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<v1::HostDelivery> for DeliveryView {
+    type Error = Invalid;
+    fn try_from(wire: v1::HostDelivery) -> Result<Self, Invalid> {
+        let v1::HostDelivery {
+            enforced_generation,
+            enforced_digest,
+            protocol,
+            relists,
+            relist_time,
+            relist_reason,
+        } = wire;
+        let reason = text("relist_reason", relist_reason)?;
+        Ok(Self {
+            enforced: Generation(enforced_generation),
+            digest: digest("enforced_digest", &enforced_digest)?,
+            protocol,
+            relists,
+            relisted: unix_ms("relist_time", relist_time)?.map(|at| (at, reason)),
+        })
+    }
+}
 
 impl From<HostView> for v1::Host {
     fn from(view: HostView) -> Self {
@@ -22,6 +69,7 @@ impl From<HostView> for v1::Host {
             desired_generation,
             enforcement,
             last_seen,
+            delivery,
             events_acknowledged,
             events_lost,
             events_missing,
@@ -40,7 +88,7 @@ impl From<HostView> for v1::Host {
             hooks,
             desired_generation: desired_generation.0,
             enforcement: Some(enforcement.into()),
-            last_seen_time: Some(timestamp(last_seen)),
+            last_seen_time: last_seen.map(timestamp),
             events_acknowledged,
             events_lost,
             events_missing,
@@ -49,6 +97,7 @@ impl From<HostView> for v1::Host {
             labels: labels.shown().collect(),
             floor,
             membership: membership.map(Into::into),
+            delivery: delivery.map(Into::into),
         }
     }
 }
@@ -74,6 +123,7 @@ impl TryFrom<v1::Host> for HostView {
             labels,
             floor,
             membership,
+            delivery,
         } = wire;
         Ok(Self {
             id: name::parse("name", name::HOSTS, &name)?,
@@ -84,7 +134,8 @@ impl TryFrom<v1::Host> for HostView {
             hooks: texts("hooks", hooks)?,
             desired_generation: Generation(desired_generation),
             enforcement: message("enforcement", enforcement)?,
-            last_seen: time("last_seen_time", last_seen_time)?,
+            last_seen: unix_ms("last_seen_time", last_seen_time)?,
+            delivery: inside("delivery", delivery.map(TryInto::try_into).transpose())?,
             events_acknowledged,
             events_lost,
             events_missing,

@@ -1,7 +1,9 @@
 //! Conversions, one file per subject. Every pattern names every field, so that a new field cannot be forgotten.
 
+mod access;
 mod action;
 mod approval;
+mod delivery;
 mod enforcement;
 mod event;
 mod event_kind;
@@ -19,6 +21,11 @@ mod scalar;
 mod sync;
 #[cfg(test)]
 mod tests;
+
+pub(crate) mod resource {
+    //! What is in a state, each by itself.
+    pub(crate) use super::sync::{flag, lease};
+}
 
 pub use action::{sensitivity, sent_sensitivity};
 pub use invalid::{Invalid, optional};

@@ -1,10 +1,12 @@
 //! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`,
-//! `proposals/{number}`, `joinTokens/{id}`, `authorities/{number}`.
+//! `proposals/{number}`, `joinTokens/{id}`, `authorities/{number}`, `sessions/{id}`,
+//! `accessTokens/{id}`.
 
 use std::{fmt::Display, str::FromStr};
 
 use stayhand_guardrail::id::{
-    FlagName, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
+    AccessTokenId, FlagName, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
+    SessionId,
 };
 
 use super::Invalid;
@@ -37,6 +39,22 @@ pub const AUTHORITIES: &str = "authorities";
 /// Name of an authority.
 pub fn authority(number: u32) -> String {
     format!("{AUTHORITIES}/{number}")
+}
+
+/// Collection of operators' sessions over the network.
+pub const SESSIONS: &str = "sessions";
+
+/// Name of a session.
+pub fn session(id: SessionId) -> String {
+    format!("{SESSIONS}/{id}")
+}
+
+/// Collection of tokens for programs.
+pub const ACCESS_TOKENS: &str = "accessTokens";
+
+/// Name of a token for programs.
+pub fn access_token(id: AccessTokenId) -> String {
+    format!("{ACCESS_TOKENS}/{id}")
 }
 
 /// Name of a flag.

@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     host::{Answer, HoldAnswer, HostState, Lease},
-    id::{AuthoritiesRevision, Generation},
+    id::{AuthoritiesRevision, FlagName, Generation},
     key::PermissionRef,
     limits::FLAGS_MAX,
     time::UnixMs,
@@ -10,6 +10,7 @@ use stayhand_guardrail::{
 
 use super::{
     Invalid,
+    delivery::{digest, sent_digest},
     invalid::inside,
     name,
     scalar::{bounded, host_labels, id, ids, shown, some_id, text, texts, time, timestamp, uuid},
@@ -25,7 +26,12 @@ impl From<FromHost> for v1::SyncRequest {
     fn from(message: FromHost) -> Self {
         let message = match message {
             FromHost::Hello(hello) => sync_request::Message::Hello(hello.into()),
-            FromHost::Ack(ack) => sync_request::Message::Acknowledgement(ack.into()),
+            FromHost::Ack { ack, nonce } => {
+                sync_request::Message::Acknowledgement(v1::Acknowledgement {
+                    nonce,
+                    ..ack.into()
+                })
+            }
             FromHost::Hold(hold) => sync_request::Message::Hold((*hold).into()),
             FromHost::Heartbeat {
                 events_lost,
@@ -34,6 +40,7 @@ impl From<FromHost> for v1::SyncRequest {
                 events_lost,
                 health: health.map(Into::into),
             }),
+            FromHost::Relist(relist) => sync_request::Message::Relist(relist.into()),
         };
         Self {
             message: Some(message),
@@ -50,7 +57,9 @@ impl TryFrom<v1::SyncRequest> for FromHost {
                 inside("hello", wire.try_into()).map(Self::Hello)
             }
             Some(sync_request::Message::Acknowledgement(wire)) => {
-                inside("acknowledgement", wire.try_into()).map(Self::Ack)
+                let nonce = wire.nonce;
+                let ack = inside("acknowledgement", wire.try_into())?;
+                Ok(Self::Ack { ack, nonce })
             }
             Some(sync_request::Message::Hold(wire)) => {
                 inside("hold", wire.try_into()).map(|hold| Self::Hold(Box::new(hold)))
@@ -61,6 +70,9 @@ impl TryFrom<v1::SyncRequest> for FromHost {
                     events_lost: wire.events_lost,
                     health: inside("heartbeat", health)?,
                 })
+            }
+            Some(sync_request::Message::Relist(wire)) => {
+                inside("relist", wire.try_into()).map(Self::Relist)
             }
         }
     }
@@ -103,6 +115,9 @@ impl From<Hello> for v1::Hello {
             labels,
             floor,
             watches_shadows,
+            protocol,
+            capabilities,
+            held,
         } = hello;
         Self {
             agent_version,
@@ -113,6 +128,9 @@ impl From<Hello> for v1::Hello {
             labels: labels.shown().collect(),
             floor,
             watches_shadows,
+            capabilities: capabilities.into_iter().collect(),
+            protocol,
+            held: held.map(Into::into),
         }
     }
 }
@@ -129,6 +147,9 @@ impl TryFrom<v1::Hello> for Hello {
             labels,
             floor,
             watches_shadows,
+            capabilities,
+            protocol,
+            held,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -139,6 +160,9 @@ impl TryFrom<v1::Hello> for Hello {
             labels: host_labels(labels)?,
             floor: texts("floor", floor)?,
             watches_shadows,
+            protocol,
+            capabilities: texts("capabilities", capabilities)?.into_iter().collect(),
+            held: inside("held", held.map(TryInto::try_into).transpose())?,
         })
     }
 }
@@ -147,6 +171,7 @@ impl From<ToHost> for v1::SyncResponse {
     fn from(response: ToHost) -> Self {
         let ToHost {
             server_time,
+            protocol,
             message,
         } = response;
         let message = match message {
@@ -154,13 +179,18 @@ impl From<ToHost> for v1::SyncResponse {
             ToHostMessage::Bookmark {
                 generation,
                 authorities,
+                digest,
             } => sync_response::Message::Bookmark(v1::Bookmark {
                 generation: generation.0,
                 authorities_revision: authorities.0,
+                digest: sent_digest(digest),
             }),
+            ToHostMessage::Delivery(delivery) => sync_response::Message::Delivery(delivery.into()),
+            ToHostMessage::Withdrawal(one) => sync_response::Message::Withdrawal(one.into()),
         };
         Self {
             server_time: Some(timestamp(server_time)),
+            protocol,
             message: Some(message),
         }
     }
@@ -171,6 +201,7 @@ impl TryFrom<v1::SyncResponse> for ToHost {
     fn try_from(wire: v1::SyncResponse) -> Result<Self, Invalid> {
         let v1::SyncResponse {
             server_time,
+            protocol,
             message,
         } = wire;
         let server_time = time("server_time", server_time)?;
@@ -182,13 +213,22 @@ impl TryFrom<v1::SyncResponse> for ToHost {
             Some(sync_response::Message::Bookmark(v1::Bookmark {
                 generation,
                 authorities_revision,
+                digest: wire,
             })) => ToHostMessage::Bookmark {
                 generation: Generation(generation),
                 authorities: AuthoritiesRevision(authorities_revision),
+                digest: digest("bookmark.digest", &wire)?,
             },
+            Some(sync_response::Message::Delivery(wire)) => {
+                ToHostMessage::Delivery(inside("delivery", wire.try_into())?)
+            }
+            Some(sync_response::Message::Withdrawal(wire)) => {
+                ToHostMessage::Withdrawal(inside("withdrawal", wire.try_into())?)
+            }
         };
         Ok(Self {
             server_time,
+            protocol,
             message,
         })
     }
@@ -203,6 +243,7 @@ impl From<HostState> for v1::HostState {
             answers,
             flags,
             shadows,
+            digest: _,
         } = state;
         Self {
             generation: generation.0,
@@ -256,13 +297,12 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
             .collect::<Result<_, _>>()?,
         flags: bounded("flags", flags, FLAGS_MAX)?
             .into_iter()
-            .map(|v1::SetFlag { flag, until_time }| {
-                Ok((id("flags", &flag)?, time("flags", until_time)?))
-            })
+            .map(flag)
             .collect::<Result<_, Invalid>>()?,
         shadows: shadows
             .map(|(at, wire)| inside(&format!("shadows[{at}]"), wire.try_into()))
             .collect::<Result<_, _>>()?,
+        digest: None,
     })
 }
 
@@ -288,7 +328,14 @@ impl From<Lease> for v1::Lease {
     }
 }
 
-fn lease(wire: v1::Lease, server_time: UnixMs) -> Result<Lease, Invalid> {
+/// A flag that is set, and until when.
+pub(crate) fn flag(wire: v1::SetFlag) -> Result<(FlagName, UnixMs), Invalid> {
+    let v1::SetFlag { flag, until_time } = wire;
+    Ok((id("flag", &flag)?, time("until_time", until_time)?))
+}
+
+/// The server's time belongs to the message around it, see [`Lease::server_time`].
+pub(crate) fn lease(wire: v1::Lease, server_time: UnixMs) -> Result<Lease, Invalid> {
     let v1::Lease {
         grant,
         user,

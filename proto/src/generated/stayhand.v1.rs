@@ -121,7 +121,7 @@ pub struct RuleRef {
     pub rule: ::prost::alloc::string::String,
 }
 /// Enforcement on one host.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HostEnforcement {
     #[prost(string, tag = "1")]
     pub host: ::prost::alloc::string::String,
@@ -138,6 +138,21 @@ pub struct HostEnforcement {
     /// The generation takes a grant away: enforced means that it is out of the kernel.
     #[prost(bool, tag = "7")]
     pub removes: bool,
+    /// When the host was heard of last; absent where it never was.
+    #[prost(message, optional, tag = "8")]
+    pub last_seen_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// The same as `reasons`, as far as they are about one resource.
+    #[prost(message, repeated, tag = "9")]
+    pub errors: ::prost::alloc::vec::Vec<ResourceError>,
+}
+/// What is wrong with one resource of a host's state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceError {
+    /// collection/name
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Who may approve something, as it was said when it was asked for, and how far that is.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3454,7 +3469,7 @@ pub mod policy_service_server {
     }
 }
 /// One host and how far its kernel is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Host {
     /// hosts/{id}
     #[prost(string, tag = "1")]
@@ -3498,6 +3513,28 @@ pub struct Host {
     /// How it came to be one of ours; none for the host of the control plane's own socket.
     #[prost(message, optional, tag = "17")]
     pub membership: ::core::option::Option<HostMembership>,
+    /// How far it is with what it was sent; absent where it was never heard of.
+    #[prost(message, optional, tag = "18")]
+    pub delivery: ::core::option::Option<HostDelivery>,
+}
+/// What a host has of what it was sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HostDelivery {
+    #[prost(uint64, tag = "1")]
+    pub enforced_generation: u64,
+    /// SHA-256 over the resources that are enforced, as the host says after reading its kernel back; empty where it does not say.
+    #[prost(bytes = "vec", tag = "2")]
+    pub enforced_digest: ::prost::alloc::vec::Vec<u8>,
+    /// Which protocol its agent speaks; 0 from before protocols had numbers.
+    #[prost(uint32, tag = "3")]
+    pub protocol: u32,
+    /// How often what was sent did not fit what the host holds, so that everything was sent again.
+    #[prost(uint64, tag = "4")]
+    pub relists: u64,
+    #[prost(message, optional, tag = "5")]
+    pub relist_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "6")]
+    pub relist_reason: ::prost::alloc::string::String,
 }
 /// A host that joined.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4036,7 +4073,7 @@ pub struct Event {
     pub time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(
         oneof = "event::Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
     )]
     pub kind: ::core::option::Option<event::Kind>,
 }
@@ -4068,6 +4105,10 @@ pub mod event {
         JoinTokenChanged(super::JoinTokenChangedEvent),
         #[prost(message, tag = "21")]
         AuthorityChanged(super::AuthorityChangedEvent),
+        #[prost(message, tag = "22")]
+        SessionChanged(super::SessionChangedEvent),
+        #[prost(message, tag = "23")]
+        AccessTokenChanged(super::AccessTokenChangedEvent),
     }
 }
 /// One recorded decision of the kernel.
@@ -4535,6 +4576,63 @@ pub mod authority_changed_event {
         }
     }
 }
+/// An operator signed in over the network, or a session was used, ended before its time or refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionChangedEvent {
+    /// sessions/{id}, or empty where there came to be none.
+    #[prost(string, tag = "1")]
+    pub session: ::prost::alloc::string::String,
+    /// opened, used, revoked, refused
+    #[prost(string, tag = "2")]
+    pub change: ::prost::alloc::string::String,
+    /// Empty where nobody is linked to the subject.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    /// oidc, break-glass, token
+    #[prost(string, tag = "4")]
+    pub door: ::prost::alloc::string::String,
+    /// Who the identity provider says that they are.
+    #[prost(string, tag = "5")]
+    pub subject: ::prost::alloc::string::String,
+    /// accessTokens/{id} with which it was opened, or empty.
+    #[prost(string, tag = "6")]
+    pub token: ::prost::alloc::string::String,
+    /// Who ended it; or empty.
+    #[prost(string, tag = "7")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "8")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "9")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// A token with which programs act for an operator was made, taken away, or shown when it was worth nothing any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessTokenChangedEvent {
+    /// accessTokens/{id}
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// created, revoked, refused
+    #[prost(string, tag = "2")]
+    pub change: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub purpose: ::prost::alloc::string::String,
+    /// For whom it acts.
+    #[prost(string, tag = "4")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub actions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Who took it away; or empty.
+    #[prost(string, tag = "6")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "8")]
+    pub address: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod event_service_client {
     #![allow(
@@ -4844,7 +4942,7 @@ pub mod event_service_server {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncRequest {
-    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "sync_request::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<sync_request::Message>,
 }
 /// Nested message and enum types in `SyncRequest`.
@@ -4860,10 +4958,13 @@ pub mod sync_request {
         Hold(super::Hold),
         #[prost(message, tag = "4")]
         Heartbeat(super::Heartbeat),
+        /// What came does not fit what the host holds; the whole state is sent again.
+        #[prost(message, tag = "5")]
+        Relist(super::Relist),
     }
 }
 /// First message of a stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hello {
     #[prost(string, tag = "1")]
     pub agent_version: ::prost::alloc::string::String,
@@ -4885,6 +4986,45 @@ pub struct Hello {
     /// Whether the agent watches what `HostState.shadows` has.
     #[prost(bool, tag = "8")]
     pub watches_shadows: bool,
+    /// What the agent understands besides, by name: `deltas`, `withdrawals`. Names that the other end does not know are passed over.
+    #[prost(string, repeated, tag = "9")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which protocol the agent speaks; 0 for agents from before protocols had numbers.
+    #[prost(uint32, tag = "10")]
+    pub protocol: u32,
+    /// What the agent holds, so that only what differs has to be sent; absent where that is nothing, or more than it says.
+    #[prost(message, optional, tag = "11")]
+    pub held: ::core::option::Option<Held>,
+}
+/// What a host holds: resources by name, each with the SHA-256 of its bytes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Held {
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub resources: ::prost::alloc::vec::Vec<ResourceVersion>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceVersion {
+    /// collection/name
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// Why a delivery was not taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Relist {
+    /// Of the delivery; 0 where none came.
+    #[prost(uint64, tag = "1")]
+    pub nonce: u64,
+    #[prost(enumeration = "RelistReason", tag = "2")]
+    pub reason: i32,
+    /// What the host holds.
+    #[prost(uint64, tag = "3")]
+    pub held_generation: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub held_digest: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {
@@ -4907,7 +5047,7 @@ pub struct HostHealth {
     #[prost(string, repeated, tag = "3")]
     pub problems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Acknowledgement {
     #[prost(uint64, tag = "1")]
     pub generation: u64,
@@ -4915,12 +5055,24 @@ pub struct Acknowledgement {
     pub phase: i32,
     #[prost(string, repeated, tag = "3")]
     pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of the newest delivery that this is about; 0 where a whole state came.
+    #[prost(uint64, tag = "4")]
+    pub nonce: u64,
+    /// Of the resources that are enforced, once the kernel was read back; empty where nobody said what they are.
+    #[prost(bytes = "vec", tag = "5")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// The same as `reasons`, as far as they are about one resource.
+    #[prost(message, repeated, tag = "6")]
+    pub errors: ::prost::alloc::vec::Vec<ResourceError>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
     #[prost(message, optional, tag = "1")]
     pub server_time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(oneof = "sync_response::Message", tags = "2, 3")]
+    /// Which protocol the control plane speaks; 0 from before protocols had numbers.
+    #[prost(uint32, tag = "6")]
+    pub protocol: u32,
+    #[prost(oneof = "sync_response::Message", tags = "2, 3, 4, 5")]
     pub message: ::core::option::Option<sync_response::Message>,
 }
 /// Nested message and enum types in `SyncResponse`.
@@ -4932,15 +5084,70 @@ pub mod sync_response {
         /// Nothing new; proves that the control plane is there.
         #[prost(message, tag = "3")]
         Bookmark(super::Bookmark),
+        /// To agents that say `deltas`, in place of a state.
+        #[prost(message, tag = "4")]
+        Delivery(super::Delivery),
+        /// To agents that say `withdrawals`, before anything that is larger.
+        #[prost(message, tag = "5")]
+        Withdrawal(super::Withdrawal),
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Bookmark {
     #[prost(uint64, tag = "1")]
     pub generation: u64,
     /// Which set of authorities counts; a host with a lower one renews its certificate. 0 where there is none.
     #[prost(uint64, tag = "2")]
     pub authorities_revision: u64,
+    /// Of what the host should hold; empty where nobody says.
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+/// From one state of a host to the next.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Delivery {
+    /// Goes back with the acknowledgement.
+    #[prost(uint64, tag = "1")]
+    pub nonce: u64,
+    /// What the host has to hold for this to fit; nothing of it counts where `whole` is set.
+    #[prost(uint64, tag = "2")]
+    pub from_generation: u64,
+    #[prost(uint64, tag = "3")]
+    pub to_generation: u64,
+    /// A snapshot: what the host holds is replaced by `upserted`.
+    #[prost(bool, tag = "4")]
+    pub whole: bool,
+    #[prost(message, repeated, tag = "5")]
+    pub upserted: ::prost::alloc::vec::Vec<Resource>,
+    /// collection/name
+    #[prost(string, repeated, tag = "6")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SHA-256 over every resource that the host holds then, see proto/src/resources.rs.
+    #[prost(bytes = "vec", tag = "7")]
+    pub digest_after: ::prost::alloc::vec::Vec<u8>,
+}
+/// One resource of a host's state.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resource {
+    /// collection/name: policies, shadows, leases, answers, flags. A host keeps what it does not know, and does nothing with it.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// PolicySource, PolicySource, Lease, HoldAnswer, SetFlag. The bytes count, so that a field that one end does not know is no
+    /// difference.
+    #[prost(bytes = "vec", tag = "2")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+}
+/// What counts no more, whatever any state up to this generation says. Needs no state before it and removes nothing twice.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Withdrawal {
+    #[prost(uint64, tag = "1")]
+    pub generation: u64,
+    /// UUIDs.
+    #[prost(string, repeated, tag = "2")]
+    pub grants: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Refusals only.
+    #[prost(message, repeated, tag = "3")]
+    pub refusals: ::prost::alloc::vec::Vec<HoldAnswer>,
 }
 /// The whole desired state of one host.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5020,6 +5227,37 @@ pub struct PublishEventsResponse {
     /// Every event of the epoch up to here is stored.
     #[prost(uint64, tag = "2")]
     pub acknowledged_through: u64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RelistReason {
+    Unspecified = 0,
+    /// It begins at another state than the host holds, or the host misses one.
+    Gap = 1,
+    /// What comes of it is not what the control plane says that it is.
+    Digest = 2,
+}
+impl RelistReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RELIST_REASON_UNSPECIFIED",
+            Self::Gap => "RELIST_REASON_GAP",
+            Self::Digest => "RELIST_REASON_DIGEST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RELIST_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "RELIST_REASON_GAP" => Some(Self::Gap),
+            "RELIST_REASON_DIGEST" => Some(Self::Digest),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod host_sync_service_client {
@@ -8256,7 +8494,7 @@ pub struct GetIdentityResponse {
     /// Of the name service of the control plane's machine.
     #[prost(string, repeated, tag = "2")]
     pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How the caller is known: socket
+    /// How the caller is known: socket, oidc, break-glass, token
     #[prost(string, tag = "3")]
     pub transport: ::prost::alloc::string::String,
     /// Named under `\[operators\]` in its configuration.
@@ -8265,6 +8503,15 @@ pub struct GetIdentityResponse {
     /// What rules permit; an action that is not here is refused.
     #[prost(message, repeated, tag = "5")]
     pub rights: ::prost::alloc::vec::Vec<Right>,
+    /// sessions/{id} over the network, or empty.
+    #[prost(string, tag = "6")]
+    pub session: ::prost::alloc::string::String,
+    /// When that ends.
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// For what the token is by which the caller acts, or empty.
+    #[prost(string, tag = "8")]
+    pub token_purpose: ::prost::alloc::string::String,
 }
 /// An action that rules permit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -8578,6 +8825,1598 @@ pub mod identity_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "stayhand.v1.IdentityService";
     impl<T> tonic::server::NamedService for IdentityServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginSignInRequest {
+    /// Where the browser comes back: <http://127.0.0.1:PORT/> or <http://\[::1\]:PORT/> with a path.
+    #[prost(string, tag = "1")]
+    pub redirect_uri: ::prost::alloc::string::String,
+    /// PKCE (RFC 7636), S256: the verifier stays with the caller until the end.
+    #[prost(string, tag = "2")]
+    pub code_challenge: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginSignInResponse {
+    /// Which signing in it is; to be said at the end.
+    #[prost(string, tag = "1")]
+    pub sign_in: ::prost::alloc::string::String,
+    /// To be opened in a browser.
+    #[prost(string, tag = "2")]
+    pub authorization_uri: ::prost::alloc::string::String,
+    /// What has to come back with the code.
+    #[prost(string, tag = "3")]
+    pub state: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishSignInRequest {
+    #[prost(string, tag = "1")]
+    pub sign_in: ::prost::alloc::string::String,
+    /// From the provider.
+    #[prost(string, tag = "2")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub code_verifier: ::prost::alloc::string::String,
+    /// PKCS #10 in DER; only its key counts.
+    #[prost(bytes = "vec", tag = "4")]
+    pub certificate_request: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishSignInResponse {
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<OpenedSession>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeTokenRequest {
+    /// Which token it is.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// What makes it worth something.
+    #[prost(bytes = "vec", tag = "2")]
+    pub secret: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub certificate_request: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExchangeTokenResponse {
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<OpenedSession>,
+}
+/// A certificate with what its owner is to believe.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenedSession {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    /// DER
+    #[prost(bytes = "vec", tag = "2")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    /// Every authority that counts, DER.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Session {
+    /// sessions/{id}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    /// oidc, break-glass, token
+    #[prost(string, tag = "3")]
+    pub door: ::prost::alloc::string::String,
+    /// Who the identity provider says that they are, or empty.
+    #[prost(string, tag = "4")]
+    pub subject: ::prost::alloc::string::String,
+    /// accessTokens/{id}, or empty.
+    #[prost(string, tag = "5")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was last used, to the minute; absent for never.
+    #[prost(message, optional, tag = "8")]
+    pub use_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// From where it was opened.
+    #[prost(string, tag = "9")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionsRequest {
+    /// Of this person alone; empty for everybody whose sessions the caller may see.
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionsResponse {
+    /// Those that count, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<Session>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeSessionsRequest {
+    /// sessions/{id}, or empty.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Every session of this person, and every token; or empty.
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RevokeSessionsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<Session>,
+    /// accessTokens/{id}
+    #[prost(string, repeated, tag = "2")]
+    pub tokens: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateBreakGlassRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub certificate_request: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateBreakGlassResponse {
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<OpenedSession>,
+    /// Where the control plane is reached, as HOST:PORT.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+}
+/// A token, without what makes it worth something.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessToken {
+    /// accessTokens/{id}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For what it is.
+    #[prost(string, tag = "2")]
+    pub purpose: ::prost::alloc::string::String,
+    /// For whom it acts.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    /// What it may do, at most.
+    #[prost(string, repeated, tag = "4")]
+    pub actions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "5")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "6")]
+    pub expire_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "7")]
+    pub use_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub revoke_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateAccessTokenRequest {
+    #[prost(string, tag = "1")]
+    pub purpose: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub actions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateAccessTokenResponse {
+    #[prost(message, optional, tag = "1")]
+    pub token: ::core::option::Option<AccessToken>,
+    /// The token itself. Never shown again.
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListAccessTokensRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListAccessTokensResponse {
+    /// Those that are worth something, newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<AccessToken>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeAccessTokenRequest {
+    /// accessTokens/{id}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod sign_in_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// For people and programs that have no certificate. The control plane proves itself; each call is one step of proving who calls.
+    #[derive(Debug, Clone)]
+    pub struct SignInServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SignInServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SignInServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SignInServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SignInServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Begins to sign in at the identity provider.
+        pub async fn begin_sign_in(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BeginSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginSignInResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SignInService/BeginSignIn",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.SignInService", "BeginSignIn"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What came back from the provider becomes a certificate.
+        pub async fn finish_sign_in(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FinishSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinishSignInResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SignInService/FinishSignIn",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.SignInService", "FinishSignIn"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A token becomes a certificate that counts for a short time.
+        pub async fn exchange_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExchangeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SignInService/ExchangeToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.SignInService", "ExchangeToken"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod sign_in_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SignInServiceServer.
+    #[async_trait]
+    pub trait SignInService: std::marker::Send + std::marker::Sync + 'static {
+        /// Begins to sign in at the identity provider.
+        async fn begin_sign_in(
+            &self,
+            request: tonic::Request<super::BeginSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginSignInResponse>,
+            tonic::Status,
+        >;
+        /// What came back from the provider becomes a certificate.
+        async fn finish_sign_in(
+            &self,
+            request: tonic::Request<super::FinishSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinishSignInResponse>,
+            tonic::Status,
+        >;
+        /// A token becomes a certificate that counts for a short time.
+        async fn exchange_token(
+            &self,
+            request: tonic::Request<super::ExchangeTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ExchangeTokenResponse>,
+            tonic::Status,
+        >;
+    }
+    /// For people and programs that have no certificate. The control plane proves itself; each call is one step of proving who calls.
+    #[derive(Debug)]
+    pub struct SignInServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SignInServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SignInServiceServer<T>
+    where
+        T: SignInService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/stayhand.v1.SignInService/BeginSignIn" => {
+                    #[allow(non_camel_case_types)]
+                    struct BeginSignInSvc<T: SignInService>(pub Arc<T>);
+                    impl<
+                        T: SignInService,
+                    > tonic::server::UnaryService<super::BeginSignInRequest>
+                    for BeginSignInSvc<T> {
+                        type Response = super::BeginSignInResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BeginSignInRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SignInService>::begin_sign_in(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BeginSignInSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SignInService/FinishSignIn" => {
+                    #[allow(non_camel_case_types)]
+                    struct FinishSignInSvc<T: SignInService>(pub Arc<T>);
+                    impl<
+                        T: SignInService,
+                    > tonic::server::UnaryService<super::FinishSignInRequest>
+                    for FinishSignInSvc<T> {
+                        type Response = super::FinishSignInResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FinishSignInRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SignInService>::finish_sign_in(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FinishSignInSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SignInService/ExchangeToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExchangeTokenSvc<T: SignInService>(pub Arc<T>);
+                    impl<
+                        T: SignInService,
+                    > tonic::server::UnaryService<super::ExchangeTokenRequest>
+                    for ExchangeTokenSvc<T> {
+                        type Response = super::ExchangeTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExchangeTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SignInService>::exchange_token(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExchangeTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SignInServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "stayhand.v1.SignInService";
+    impl<T> tonic::server::NamedService for SignInServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod session_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Sessions over the network. Callers are operators.
+    #[derive(Debug, Clone)]
+    pub struct SessionServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl SessionServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> SessionServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> SessionServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            SessionServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn list_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SessionService/ListSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.SessionService", "ListSessions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends sessions at once, with the streams that are open.
+        pub async fn revoke_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SessionService/RevokeSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.SessionService", "RevokeSessions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A certificate for the caller, for when nobody can sign in at the provider.
+        pub async fn create_break_glass(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateBreakGlassRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBreakGlassResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SessionService/CreateBreakGlass",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stayhand.v1.SessionService", "CreateBreakGlass"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod session_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with SessionServiceServer.
+    #[async_trait]
+    pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
+        async fn list_sessions(
+            &self,
+            request: tonic::Request<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        >;
+        /// Ends sessions at once, with the streams that are open.
+        async fn revoke_sessions(
+            &self,
+            request: tonic::Request<super::RevokeSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeSessionsResponse>,
+            tonic::Status,
+        >;
+        /// A certificate for the caller, for when nobody can sign in at the provider.
+        async fn create_break_glass(
+            &self,
+            request: tonic::Request<super::CreateBreakGlassRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateBreakGlassResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Sessions over the network. Callers are operators.
+    #[derive(Debug)]
+    pub struct SessionServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> SessionServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for SessionServiceServer<T>
+    where
+        T: SessionService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/stayhand.v1.SessionService/ListSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::ListSessionsRequest>
+                    for ListSessionsSvc<T> {
+                        type Response = super::ListSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::list_sessions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SessionService/RevokeSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeSessionsSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::RevokeSessionsRequest>
+                    for RevokeSessionsSvc<T> {
+                        type Response = super::RevokeSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::revoke_sessions(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SessionService/CreateBreakGlass" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateBreakGlassSvc<T: SessionService>(pub Arc<T>);
+                    impl<
+                        T: SessionService,
+                    > tonic::server::UnaryService<super::CreateBreakGlassRequest>
+                    for CreateBreakGlassSvc<T> {
+                        type Response = super::CreateBreakGlassResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateBreakGlassRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SessionService>::create_break_glass(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateBreakGlassSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for SessionServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "stayhand.v1.SessionService";
+    impl<T> tonic::server::NamedService for SessionServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod access_token_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Tokens with which programs act for whoever made them. Callers are operators.
+    #[derive(Debug, Clone)]
+    pub struct AccessTokenServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl AccessTokenServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> AccessTokenServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> AccessTokenServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            AccessTokenServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn create_access_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateAccessTokenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.AccessTokenService/CreateAccessToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "stayhand.v1.AccessTokenService",
+                        "CreateAccessToken",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_access_tokens(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListAccessTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAccessTokensResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.AccessTokenService/ListAccessTokens",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stayhand.v1.AccessTokenService", "ListAccessTokens"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// It is worth nothing any more, and neither is what was opened with it.
+        pub async fn revoke_access_token(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeAccessTokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::AccessToken>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.AccessTokenService/RevokeAccessToken",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "stayhand.v1.AccessTokenService",
+                        "RevokeAccessToken",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod access_token_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with AccessTokenServiceServer.
+    #[async_trait]
+    pub trait AccessTokenService: std::marker::Send + std::marker::Sync + 'static {
+        async fn create_access_token(
+            &self,
+            request: tonic::Request<super::CreateAccessTokenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateAccessTokenResponse>,
+            tonic::Status,
+        >;
+        async fn list_access_tokens(
+            &self,
+            request: tonic::Request<super::ListAccessTokensRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListAccessTokensResponse>,
+            tonic::Status,
+        >;
+        /// It is worth nothing any more, and neither is what was opened with it.
+        async fn revoke_access_token(
+            &self,
+            request: tonic::Request<super::RevokeAccessTokenRequest>,
+        ) -> std::result::Result<tonic::Response<super::AccessToken>, tonic::Status>;
+    }
+    /// Tokens with which programs act for whoever made them. Callers are operators.
+    #[derive(Debug)]
+    pub struct AccessTokenServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> AccessTokenServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for AccessTokenServiceServer<T>
+    where
+        T: AccessTokenService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/stayhand.v1.AccessTokenService/CreateAccessToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateAccessTokenSvc<T: AccessTokenService>(pub Arc<T>);
+                    impl<
+                        T: AccessTokenService,
+                    > tonic::server::UnaryService<super::CreateAccessTokenRequest>
+                    for CreateAccessTokenSvc<T> {
+                        type Response = super::CreateAccessTokenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateAccessTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessTokenService>::create_access_token(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateAccessTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.AccessTokenService/ListAccessTokens" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListAccessTokensSvc<T: AccessTokenService>(pub Arc<T>);
+                    impl<
+                        T: AccessTokenService,
+                    > tonic::server::UnaryService<super::ListAccessTokensRequest>
+                    for ListAccessTokensSvc<T> {
+                        type Response = super::ListAccessTokensResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListAccessTokensRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessTokenService>::list_access_tokens(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListAccessTokensSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.AccessTokenService/RevokeAccessToken" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeAccessTokenSvc<T: AccessTokenService>(pub Arc<T>);
+                    impl<
+                        T: AccessTokenService,
+                    > tonic::server::UnaryService<super::RevokeAccessTokenRequest>
+                    for RevokeAccessTokenSvc<T> {
+                        type Response = super::AccessToken;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeAccessTokenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessTokenService>::revoke_access_token(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeAccessTokenSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for AccessTokenServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "stayhand.v1.AccessTokenService";
+    impl<T> tonic::server::NamedService for AccessTokenServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -296,6 +296,9 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         labels: vec![],
         floor: vec![],
         watches_shadows: false,
+        protocol: 0,
+        capabilities: vec![],
+        held: None,
     };
     let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
     let ahead = Hello {
@@ -314,6 +317,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         generation: u64::MAX,
         phase: i32::MAX,
         reasons: vec!["x".repeat(1 << 16)],
+        ..Acknowledgement::default()
     };
     let unnamed = Hold {
         name: "holds/../etc\n".into(),

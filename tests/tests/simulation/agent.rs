@@ -26,7 +26,7 @@ use stayhand_agent::{
     record::{Enricher, Identity, Quiet, Recorder, Source, unknown_hold},
     spool::{Setup, Spool, SpoolError},
     tell::Teller,
-    uplink::{Route, Uplink},
+    uplink::{Holding, Route, Uplink},
     users::Names,
 };
 use stayhand_agent_ebpf::abi::code::answer;
@@ -38,7 +38,7 @@ use stayhand_guardrail::{
     redact::{RedactConfig, Redactor},
     time::DurationMs,
 };
-use stayhand_proto::codec::encode_event;
+use stayhand_proto::{codec::encode_event, protocol::CONTROL_PROTOCOL_MIN};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -177,6 +177,8 @@ impl Agent {
             spool: Arc::clone(&spool),
             stored: to_send,
             identity,
+            oldest_protocol: CONTROL_PROTOCOL_MIN,
+            held: Holding::journaled(&spool),
             wakes: wake,
         };
         Ok(Self {

@@ -75,6 +75,8 @@ impl World {
                 stored.enforced,
                 stored.desired
             );
+            let (enforced, digest) = (stored.enforced.0, stored.enforced_digest);
+            self.oracle.says_of_digest(index, enforced, digest)?;
             if let Some(agent) = &host.agent {
                 let acknowledged = agent.spool.stats().acknowledged;
                 must!(

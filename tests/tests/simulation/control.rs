@@ -9,7 +9,7 @@ use std::{
 };
 
 use stayhand_control::{
-    app::{App, Membership, Ticker},
+    app::{App, Membership, SignIn, Ticker},
     authority::Authority,
     authz::{Action, Authorization},
     clock::Outside,
@@ -99,6 +99,7 @@ impl Control {
             authority: authority.unwrap(),
             address: None,
             certificate_lifetime: CERTIFICATE_LIFETIME,
+            sign_in: SignIn::default(),
         };
         let people = People::default();
         let app = App::new(store, names.clone(), people, None, membership);

@@ -286,8 +286,7 @@ impl World {
         let (holds, ack) = (agent.uplink.holds_after(0), agent.acks.borrow().clone());
         link.shown_holds = holds.0;
         link.up.extend(holds.1.into_iter().map(Into::into));
-        link.up
-            .extend(ack.map(|ack| stayhand_proto::message::FromHost::Ack(ack).into()));
+        link.up.extend(ack.map(|ack| agent.uplink.word(ack).into()));
         let count = link.up.len();
         self.links_made += 1;
         let index = self.links_made;
@@ -310,7 +309,7 @@ impl World {
         let mut said = Vec::new();
         if agent.acks.has_changed().unwrap_or(false) {
             let ack = agent.acks.borrow_and_update().clone();
-            said.extend(ack.map(stayhand_proto::message::FromHost::Ack));
+            said.extend(ack.map(|ack| agent.uplink.word(ack)));
         }
         let (shown, holds) = agent.uplink.holds_after(link.shown_holds);
         link.shown_holds = shown;
@@ -342,39 +341,6 @@ impl World {
         for _ in 0..batches {
             self.soon(60, Next::EventsUp(index));
         }
-    }
-
-    /// A state or a bookmark comes to the agent.
-    pub(crate) fn down(&mut self, index: usize) {
-        if self.stalls(index, Next::Down(index)) {
-            return;
-        }
-        let Some(link) = self.links.get_mut(&index) else {
-            return;
-        };
-        let Some(response) = link.down.pop_front() else {
-            return;
-        };
-        let host = link.host;
-        if !link.agent_open || self.hosts[host].link != Some(index) {
-            return;
-        }
-        let response: stayhand_proto::message::ToHost = response.try_into().unwrap();
-        let one = &mut self.hosts[host];
-        let now = one.clocks.now();
-        let Some(agent) = &one.agent else { return };
-        if let stayhand_proto::message::ToHostMessage::State(state) = &response.message {
-            let what = format!(
-                "{}: state {} came with {} leases, {} answers",
-                one.name,
-                state.generation,
-                state.leases.len(),
-                state.answers.len()
-            );
-            self.oracle.received(host, state, self.time.ns());
-            self.trace.say(self.time.ns(), &what);
-        }
-        agent.uplink.received(response, now).unwrap();
     }
 
     pub(crate) fn hang_up(&mut self, index: usize) {

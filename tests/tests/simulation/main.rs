@@ -15,6 +15,8 @@ mod clock;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod delivery;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod hosts;

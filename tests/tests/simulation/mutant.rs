@@ -21,10 +21,12 @@ pub(crate) enum Mutant {
     AnswersForgedOnHost,
     /// A host enforces the state before the newest and says that it is the newest
     HostSaysEnforcedTooEarly,
+    /// Something is taken out of what is sent, and its digest is made to fit
+    DeliveryIsAnother,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -34,6 +36,7 @@ impl Mutant {
         Self::DiskLies,
         Self::AnswersForgedOnHost,
         Self::HostSaysEnforcedTooEarly,
+        Self::DeliveryIsAnother,
     ];
 
     /// What the check says that is about it.
@@ -48,6 +51,7 @@ impl Mutant {
             Self::DiskLies => &["in the end", "are stored", "are missing", "permits by"],
             Self::AnswersForgedOnHost => &["went on after the approval of {}"],
             Self::HostSaysEnforcedTooEarly => &["says that"],
+            Self::DeliveryIsAnother => &["which nobody meant"],
         }
     }
 }

@@ -10,6 +10,7 @@ use stayhand_guardrail::{
     hold::{Hold, HoldPhase},
     host::{Ack, HostState, Phase},
     id::GrantId,
+    resource::StateDigest,
     time::UnixMs,
 };
 use stayhand_proto::view::GrantView;
@@ -81,6 +82,10 @@ pub(crate) struct OfHost {
     generations: BTreeSet<u64>,
     /// What came, by generation
     states: BTreeMap<u64, Came>,
+    /// What the control plane meant, by generation and digest
+    pub(crate) meant: BTreeMap<(u64, StateDigest), HostState>,
+    /// Grants that were taken back before a state without them came
+    pub(crate) withdrawn: BTreeSet<GrantId>,
     /// On this boot
     newest: u64,
     /// Highest one that its agent called enforced
@@ -102,6 +107,8 @@ pub(crate) struct Oracle {
     control_was_set: bool,
     pub(crate) holds_seen: u64,
     pub(crate) crashes: u64,
+    /// Deliveries that did not fit
+    pub(crate) misfits: u64,
     pub(crate) permitted: u64,
 }
 
@@ -117,6 +124,7 @@ impl Oracle {
             control_was_set: false,
             holds_seen: 0,
             crashes: 0,
+            misfits: 0,
             permitted: 0,
         }
     }
@@ -223,6 +231,7 @@ impl Oracle {
             return Ok(());
         };
         let (name, generation) = (host + 1, ack.generation.0);
+        self.says_of_digest(host, generation, ack.digest)?;
         // The image of an older one may stand for it: then both say the same.
         if let Some(came) = self.hosts[host].states.get(&generation) {
             for lease in machine.live_leases() {
@@ -239,7 +248,8 @@ impl Oracle {
                 let is_over = known.installed.is_some_and(|ends| ends.passed(now));
                 let is_honest = known.clocks_are_honest && !self.control_was_set;
                 let is_certain = is_honest && !known.is_restored && !is_over;
-                is_certain && known.ends_ns > time_ns && !has.contains(id)
+                let is_withdrawn = self.hosts[host].withdrawn.contains(id);
+                is_certain && known.ends_ns > time_ns && !has.contains(id) && !is_withdrawn
             };
             let missing = came.in_all.iter().find(is_missing);
             must!(

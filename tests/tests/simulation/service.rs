@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use rand::RngExt as _;
 use stayhand_control::api::{Change, SyncSession, take_events};
-use stayhand_proto::{message::FromHost, v1::PublishEventsResponse};
+use stayhand_proto::{
+    message::FromHost,
+    v1::{PublishEventsResponse, sync_response::Message},
+};
 
 use crate::{
     clock::MS,
@@ -132,7 +135,7 @@ impl World {
         let name = self.hosts[host].name.clone();
         let mut ack = None;
         let done = if let Some(session) = &mut link.session {
-            if let Ok(FromHost::Ack(said)) = FromHost::try_from(message.clone()) {
+            if let Ok(FromHost::Ack { ack: said, .. }) = FromHost::try_from(message.clone()) {
                 ack = Some(format!(
                     "{name}: {} of {} heard",
                     said.phase.as_str(),
@@ -184,25 +187,23 @@ impl World {
             self.close_at_control(index);
             return Ok(());
         }
-        match session.next_state().await {
-            Ok(Some(state)) => {
-                link.down.push_back(state);
-                self.soon(60, Next::Down(index));
-            }
-            Ok(None) if self.random.random_range(0..8) == 0 => {
-                let bookmark = session.bookmark();
-                link.down.push_back(bookmark);
-                self.soon(60, Next::Down(index));
-            }
-            Ok(None) => {}
+        let said = session.next_state().await;
+        let response = match said {
+            Ok(Some(state)) => state,
+            Ok(None) if self.random.random_range(0..8) == 0 => session.bookmark(),
+            Ok(None) => return Ok(()),
             Err(error) => {
                 let what = format!("control plane hangs up: {error}");
                 self.say(what);
                 self.close_at_control(index);
                 return Ok(());
             }
+        };
+        if !matches!(response.message, Some(Message::Bookmark(_))) {
+            // There may be more to say.
+            self.soon(20, Next::Serve(index));
         }
-        Ok(())
+        self.send_down(index, response).await
     }
 
     /// The regular look of a stream.

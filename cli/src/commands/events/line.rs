@@ -2,8 +2,9 @@
 
 use stayhand_guardrail::{
     event::{
-        AgentState, DecisionEvent, Event, EventKind, GrantChanged, HoldChanged, JoinTokenChange,
-        MembershipChange,
+        AccessTokenChange, AccessTokenChanged, AgentState, DecisionEvent, Door, Event, EventKind,
+        GrantChanged, HoldChanged, JoinTokenChange, MembershipChange, SessionChange,
+        SessionChanged,
     },
     id::{PolicyName, UserName},
     reason::Verdict,
@@ -95,6 +96,8 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
             by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
             ("AUTHORITY", Tone::Care, text)
         }
+        EventKind::SessionChanged(changed) => session(changed),
+        EventKind::AccessTokenChanged(changed) => access_token(changed),
         EventKind::Lost(lost) => {
             let count = match lost.count {
                 0 => "an unknown number of".to_owned(),
@@ -210,4 +213,40 @@ fn agent(did: &str, state: &AgentState) -> String {
         safe(&state.version),
         safe(&state.detail)
     )
+}
+
+fn session(changed: &SessionChanged) -> (&'static str, Tone, String) {
+    let tone = match (changed.change, changed.door) {
+        (SessionChange::Refused, _) => Tone::Bad,
+        (SessionChange::Revoked, _) | (_, Door::BreakGlass) => Tone::Care,
+        (SessionChange::Opened | SessionChange::Used, _) => Tone::Strong,
+    };
+    let user = changed.user.as_ref().map(ToString::to_string);
+    let subject = changed.subject.as_deref().map(safe);
+    let whose = match (user, subject) {
+        (Some(user), Some(subject)) => format!("{user} (subject {subject})"),
+        (Some(user), None) => user,
+        (None, subject) => format!("subject {}", subject.unwrap_or_default()),
+    };
+    let word = changed.change.as_str();
+    let mut text = format!("session of {whose} {word} ({})", changed.door.as_str());
+    if let Some(token) = changed.token {
+        text.push_str(&format!(" with token {token}"));
+    }
+    came_from(&mut text, changed.address.as_deref());
+    by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+    ("SESSION", tone, text)
+}
+
+fn access_token(changed: &AccessTokenChanged) -> (&'static str, Tone, String) {
+    let tone = match changed.change {
+        AccessTokenChange::Refused => Tone::Bad,
+        AccessTokenChange::Created | AccessTokenChange::Revoked => Tone::Strong,
+    };
+    let word = changed.change.as_str();
+    let purpose = safe(&changed.purpose);
+    let mut text = format!("{} {word} for {} ({purpose})", changed.token, changed.user);
+    came_from(&mut text, changed.address.as_deref());
+    by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+    ("TOKEN", tone, text)
 }

@@ -1,10 +1,13 @@
 //! `stayhand grant revoke`: takes a grant back and waits until it is out of every kernel.
 
+use stayhand_guardrail::text::safe;
+
 use super::read::listing;
 use crate::{
     args::{Global, grant_id, reason},
     failure::Failure,
     screen::Screen,
+    view::Grant,
 };
 
 /// Take a grant back at once
@@ -41,6 +44,28 @@ pub(super) async fn run(revoke: &Revoke, global: &Global, screen: &Screen) -> Re
     let remedy = format!("look again with: stayhand grant show {}", grant.id);
     let (grant, outcome) =
         super::wait(grant, "the revocation", remedy, &control, (global, screen)).await;
+    say_until_when(&grant, screen);
     screen.one(&grant)?;
     outcome
+}
+
+/// A revocation reaches a host that is not there only by time.
+fn say_until_when(grant: &Grant, screen: &Screen) {
+    let Some(end) = grant.expire_time else { return };
+    let away = grant
+        .enforcement
+        .iter()
+        .filter(|host| !host.online && !host.done());
+    let away: Vec<String> = away.map(|host| safe(&host.host)).collect();
+    let end = screen.moment().short(end);
+    match away.as_slice() {
+        [] => {}
+        [host] => screen.warning(&format!(
+            "{host} is not connected: its lease ends by {end} at the latest"
+        )),
+        [host, others @ ..] => screen.warning(&format!(
+            "{host} and {} other hosts are not connected: their leases end by {end} at the latest",
+            others.len()
+        )),
+    }
 }

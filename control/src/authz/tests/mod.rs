@@ -6,6 +6,7 @@ mod properties;
 mod shipped;
 
 use stayhand_guardrail::{
+    event::Door,
     id::{HoldId, HostId},
     sensitivity::Sensitivity,
     time::{DurationMs, UnixMs},
@@ -22,6 +23,7 @@ pub(super) fn caller(user: &str, groups: &[&str]) -> Caller {
         is_operator: false,
         is_guarded: false,
         transport: Transport::Socket,
+        scope: None,
     }
 }
 
@@ -92,6 +94,19 @@ pub(super) fn things(action: Action) -> Vec<Resource> {
         Action::FlagSet | Action::FlagClear => vec![Resource::Flag {
             name: "high-traffic".parse().unwrap(),
         }],
+        Action::SessionRead | Action::SessionRevoke | Action::BreakGlassCreate => {
+            vec![Resource::Session {
+                user: "alice".parse().unwrap(),
+                door: Door::Oidc,
+            }]
+        }
+        Action::TokenRead | Action::TokenCreate | Action::TokenRevoke => {
+            vec![Resource::Token(Box::new(TokenResource {
+                user: "alice".parse().unwrap(),
+                actions: vec!["read".into()],
+                duration: DurationMs::from_secs(60),
+            }))]
+        }
         Action::HostRead => vec![on_host],
         Action::HostAdminister => vec![on_host, Resource::Control],
         Action::IdentityRead
@@ -100,6 +115,8 @@ pub(super) fn things(action: Action) -> Vec<Resource> {
         | Action::PolicyList
         | Action::FlagList
         | Action::HostList
+        | Action::SessionList
+        | Action::TokenList
         | Action::EventRead => vec![Resource::Control],
     }
 }

@@ -38,14 +38,25 @@ fn a_guarded_subject_may_do_nothing_as_whoever() {
 }
 
 #[test]
-fn a_stranger_may_only_be_told_who_they_are() {
+fn a_stranger_may_only_be_told_who_they_are_and_end_what_is_theirs() {
     let stranger = caller("bob", &["bob", "stayhand"]);
     for action in Action::ALL {
         for resource in things(action) {
             let decided = decided(&rules(), &stranger, action, &resource, false);
-            if action == Action::IdentityRead {
-                decided.unwrap();
-                continue;
+            match action {
+                Action::IdentityRead | Action::SessionList | Action::TokenList => {
+                    decided.unwrap();
+                    continue;
+                }
+                // Of somebody else, which is not theirs to look after.
+                Action::SessionRead
+                | Action::SessionRevoke
+                | Action::TokenRead
+                | Action::TokenRevoke => {
+                    decided.unwrap_err();
+                    continue;
+                }
+                _ => {}
             }
             let denied = decided.unwrap_err();
             assert!(matches!(denied.why, Why::Stranger { .. }), "{denied:?}");
@@ -118,12 +129,13 @@ fn no_call_is_without_an_action() {
             }
         }
     }
-    // Agents and hosts that join ask these, and the last is an agent's: none takes operators.
+    // Agents, hosts that join and whoever is yet to become an operator ask these, and one is an agent's: none takes operators.
     let others = [
         "HostSyncService.",
         "HostCertificateService.",
         "JoinService.",
         "LocalService.",
+        "SignInService.",
     ];
     calls.retain(|call| others.iter().all(|other| !call.starts_with(other)));
     assert!(calls.len() > 20, "{calls:?}");
@@ -137,14 +149,43 @@ fn what_somebody_may_do_is_said_with_its_rules() {
     assert_eq!(of(&operator()).len(), Action::ALL.len());
     assert!(of(&operator()).iter().all(|may| !may.depends));
     let stranger = of(&caller("bob", &[]));
-    assert_eq!(
-        stranger,
-        [May {
-            action: Action::IdentityRead,
-            rules: vec!["own-identity".into()],
-            depends: false
-        }]
-    );
+    let (first, others) = stranger.split_first().unwrap();
+    let identity = May {
+        action: Action::IdentityRead,
+        rules: vec!["own-identity".into()],
+        depends: false,
+    };
+    assert_eq!(*first, identity);
+    assert_eq!(others.len(), 6);
+    let own = |may: &May| may.rules == ["own-access"] && may.depends;
+    assert!(others.iter().all(own), "{others:?}");
+}
+
+#[test]
+fn what_is_for_people_and_for_one_door_is_forbidden_at_every_other() {
+    let rules = read("@id(\"all\") permit (principal, action, resource);").unwrap();
+    let through = |transport| Caller {
+        transport,
+        ..operator()
+    };
+    for transport in Door::ALL.map(Transport::Network) {
+        let caller = through(transport);
+        for (action, rule, only_tokens) in [
+            (Action::BreakGlassCreate, "break-glass-by-socket", false),
+            (Action::HoldApprove, "programs-approve-nothing", true),
+            (Action::PolicyApprove, "programs-approve-nothing", true),
+            (Action::TokenCreate, "programs-approve-nothing", true),
+        ] {
+            for resource in things(action) {
+                let decided = decided(&rules, &caller, action, &resource, false);
+                if only_tokens && transport != Transport::Network(Door::Token) {
+                    decided.unwrap();
+                } else {
+                    assert_eq!(decided.unwrap_err().rules(), [rule]);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::{
 
 use rustls::server::Acceptor;
 use stayhand_transport::{
-    ALPN_HOST, ALPN_JOIN, Certificate, EXPORTER_BYTES, EXPORTER_LABEL, Role, Serial,
+    ALPN_HOST, ALPN_JOIN, ALPN_OPERATOR, ALPN_SIGN_IN, Certificate, EXPORTER_BYTES, EXPORTER_LABEL,
+    Role, Serial,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,11 +29,11 @@ use super::{
 };
 use crate::{
     app::App,
-    identity::{HostPeer, Joiner},
+    identity::{HostPeer, Joiner, OperatorPeer, Visitor},
     limits::{
-        CONNECTIONS_PER_CERTIFICATE_MAX, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX,
-        HANDSHAKES_PER_ADDRESS_MAX, HOST_CONNECTIONS_MAX, JOIN_TIMEOUT, JOINERS_MAX,
-        JOINERS_PER_ADDRESS_MAX, REFUSED_TIMEOUT,
+        CONNECTIONS_PER_CERTIFICATE_MAX, CONNECTIONS_PER_SESSION_MAX, HANDSHAKE_TIMEOUT,
+        HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, HOST_CONNECTIONS_MAX, JOIN_TIMEOUT,
+        JOINERS_MAX, JOINERS_PER_ADDRESS_MAX, OPERATOR_CONNECTIONS_MAX, REFUSED_TIMEOUT,
     },
     store::Standing,
 };
@@ -48,6 +49,10 @@ pub(crate) struct Incoming {
     pub(crate) hosts: ReceiverStream<io::Result<Proved<HostPeer>>>,
     /// Of whoever wants to become one
     pub(crate) joiners: ReceiverStream<io::Result<Proved<Joiner>>>,
+    /// Of operators
+    pub(crate) operators: ReceiverStream<io::Result<Proved<OperatorPeer>>>,
+    /// Of whoever wants to sign in
+    pub(crate) visitors: ReceiverStream<io::Result<Proved<Visitor>>>,
 }
 
 /// Why a connection is not served.
@@ -61,8 +66,10 @@ enum NotProved {
     Protocol,
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("it shows no certificate of a host")]
+    #[error("it shows no certificate of whom it says that it is")]
     Certificate,
+    #[error("whether its certificate counts cannot be asked: {0}")]
+    Unasked(#[from] crate::app::Error),
     #[error("too many connections of {0}")]
     TooMany(String),
 }
@@ -76,8 +83,13 @@ struct Listener {
     /// By certificate and not by host: whoever has an old one of a host takes no place of the host itself
     by_serial: Places<Serial>,
     by_address: Places<IpAddr>,
+    by_session: Places<Serial>,
+    /// Apart from hosts that join: neither keeps the other out
+    visitors_by_address: Places<IpAddr>,
     hosts: mpsc::Sender<io::Result<Proved<HostPeer>>>,
     joiners: mpsc::Sender<io::Result<Proved<Joiner>>>,
+    operators: mpsc::Sender<io::Result<Proved<OperatorPeer>>>,
+    visitors: mpsc::Sender<io::Result<Proved<Visitor>>>,
 }
 
 /// Accepts for as long as it is not told to stop.
@@ -88,6 +100,8 @@ pub(crate) fn listen(
 ) -> Incoming {
     let (hosts, hosts_in) = mpsc::channel(1);
     let (joiners, joiners_in) = mpsc::channel(1);
+    let (operators, operators_in) = mpsc::channel(1);
+    let (visitors, visitors_in) = mpsc::channel(1);
     let live = Live::default();
     tokio::spawn(live.clone().cut_revoked(Arc::clone(&app), stop.clone()));
     let own = Arc::new(Listener {
@@ -98,13 +112,19 @@ pub(crate) fn listen(
         handshakes: Places::new(HANDSHAKES_PER_ADDRESS_MAX, HANDSHAKES_MAX),
         by_serial: Places::new(CONNECTIONS_PER_CERTIFICATE_MAX, HOST_CONNECTIONS_MAX),
         by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
+        by_session: Places::new(CONNECTIONS_PER_SESSION_MAX, OPERATOR_CONNECTIONS_MAX),
+        visitors_by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
         hosts,
         joiners,
+        operators,
+        visitors,
     });
     tokio::spawn(accept(listener, own, stop));
     Incoming {
         hosts: ReceiverStream::new(hosts_in),
         joiners: ReceiverStream::new(joiners_in),
+        operators: ReceiverStream::new(operators_in),
+        visitors: ReceiverStream::new(visitors_in),
     }
 }
 
@@ -129,7 +149,7 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
                         Ok(()) => {}
                         // Ours to mend: nobody gets in.
                         Err(NotProved::Tls(why)) => {
-                            tracing::error!(%address, %why, "no host can be served over the network");
+                            tracing::error!(%address, %why, "nobody can be served over the network");
                         }
                         Err(NotProved::TooMany(of)) => {
                             own.full
@@ -155,6 +175,8 @@ impl Listener {
         match handshake.await.map_err(|_| NotProved::Slow)?? {
             Shaken::Host(stream) => self.host(stream, address).await,
             Shaken::Join(stream) => self.joiner(stream, address).await,
+            Shaken::Operator(stream) => self.operator(stream, address).await,
+            Shaken::SignIn(stream) => self.visitor(stream, address).await,
         }
     }
 
@@ -169,6 +191,12 @@ impl Listener {
             [only] if *only == ALPN_JOIN => {
                 Ok(Shaken::Join(begun.into_stream(configs.join).await?))
             }
+            [only] if *only == ALPN_OPERATOR => {
+                Ok(Shaken::Operator(begun.into_stream(configs.operator).await?))
+            }
+            [only] if *only == ALPN_SIGN_IN => {
+                Ok(Shaken::SignIn(begun.into_stream(configs.sign_in).await?))
+            }
             _ => Err(NotProved::Protocol),
         }
     }
@@ -178,9 +206,7 @@ impl Listener {
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
     ) -> Result<(), NotProved> {
-        let shown = stream.get_ref().1.peer_certificates();
-        let certificate = shown.and_then(|chain| Certificate::read(chain.first()?).ok());
-        let certificate = certificate.ok_or(NotProved::Certificate)?;
+        let certificate = shown(&stream)?;
         let Role::Host(host) = certificate.name.role.clone() else {
             return Err(NotProved::Certificate);
         };
@@ -221,6 +247,53 @@ impl Listener {
         });
         hand_on(&self.joiners, stream, who, None, JOIN_TIMEOUT, place).await
     }
+
+    async fn operator(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+    ) -> Result<(), NotProved> {
+        let certificate = shown(&stream)?;
+        let place = self.by_session.take(certificate.serial.clone());
+        let place = place.ok_or_else(|| NotProved::TooMany(certificate.name.to_string()))?;
+        // ORDER: before anybody asks whether the session counts, so that one that is ended meanwhile is cut.
+        let open = self.live.enter(&certificate.serial);
+        let now = self.app.now();
+        let found = self.app.session_of(&certificate).await?;
+        let live = found.filter(|(session, _)| session.revoked.is_none() && session.expires > now);
+        let time = match &live {
+            Some((session, _)) => {
+                let left = Duration::from_millis(session.expires.since(now).0);
+                self.app.session_used(session, &address.to_string()).await?;
+                left.max(REFUSED_TIMEOUT)
+            }
+            None => REFUSED_TIMEOUT,
+        };
+        let who = Arc::new(OperatorPeer {
+            certificate,
+            address,
+        });
+        hand_on(&self.operators, stream, who, Some(open), time, place).await
+    }
+
+    async fn visitor(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+    ) -> Result<(), NotProved> {
+        let place = self.visitors_by_address.take(place_of(address));
+        let place =
+            place.ok_or_else(|| NotProved::TooMany(format!("signing in from {}", address.ip())))?;
+        let who = Arc::new(Visitor { address });
+        hand_on(&self.visitors, stream, who, None, JOIN_TIMEOUT, place).await
+    }
+}
+
+/// What was shown in the handshake.
+fn shown(stream: &TlsStream<TcpStream>) -> Result<Certificate, NotProved> {
+    let shown = stream.get_ref().1.peer_certificates();
+    let certificate = shown.and_then(|chain| Certificate::read(chain.first()?).ok());
+    certificate.ok_or(NotProved::Certificate)
 }
 
 /// Whose place an address takes: who has one address of IPv6 has all of its /64.
@@ -237,6 +310,8 @@ fn place_of(address: SocketAddr) -> IpAddr {
 enum Shaken {
     Host(TlsStream<TcpStream>),
     Join(TlsStream<TcpStream>),
+    Operator(TlsStream<TcpStream>),
+    SignIn(TlsStream<TcpStream>),
 }
 
 async fn hand_on<I>(

@@ -1,5 +1,6 @@
-//! Hosts over the network: TLS 1.3, and what a connection may do is settled before its first byte of HTTP. Whoever shows a
-//! certificate of ours speaks for its host, whoever has none may only join, and there is nothing else.
+//! Hosts and operators over the network: TLS 1.3, and what a connection may do is settled before its first byte of HTTP. Whoever
+//! shows a certificate of ours speaks for its host or acts as its person; whoever has none may only join, or only sign in; and there
+//! is nothing else.
 
 mod accept;
 mod connection;

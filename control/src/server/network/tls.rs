@@ -18,7 +18,10 @@ use rustls::{
     version::TLS13,
 };
 use stayhand_guardrail::time::{DurationMs, UnixMs};
-use stayhand_transport::{ALPN_HOST, ALPN_JOIN, Certificate, Key, Role, TrustDomain, provider};
+use stayhand_transport::{
+    ALPN_HOST, ALPN_JOIN, ALPN_OPERATOR, ALPN_SIGN_IN, Certificate, Key, Role, TrustDomain,
+    provider,
+};
 
 use crate::authority::{Authority, AuthorityError, Chain, Signer};
 
@@ -52,6 +55,10 @@ pub(super) struct Configs {
     pub(super) host: Arc<ServerConfig>,
     /// For whoever has none
     pub(super) join: Arc<ServerConfig>,
+    /// For an operator who has one
+    pub(super) operator: Arc<ServerConfig>,
+    /// For one who has none
+    pub(super) sign_in: Arc<ServerConfig>,
 }
 
 /// Makes configurations, and makes them anew in time.
@@ -95,21 +102,32 @@ impl Tls {
 }
 
 fn make(chain: &Chain, now: UnixMs) -> Result<Configs, TlsError> {
-    let roots = Arc::new(chain.authorities().roots()?);
-    let verifier = Arc::new(HostVerifier {
-        domain: chain.domain().clone(),
-        chain: WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?,
-    });
     let shown = Arc::new(Shown::by(chain, now)?);
     let builder =
         || ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
-    let host = builder()?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::clone(&shown) as _);
-    let join = builder()?.with_no_client_auth().with_cert_resolver(shown);
+    let known = |is_theirs: fn(&Role) -> bool, alpn| -> Result<_, TlsError> {
+        let roots = Arc::new(chain.authorities().roots()?);
+        let verifier = Arc::new(KnownVerifier {
+            domain: chain.domain().clone(),
+            is_theirs,
+            chain: WebPkiClientVerifier::builder_with_provider(roots, provider()).build()?,
+        });
+        let config = builder()?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::clone(&shown) as _);
+        Ok(settled(config, alpn))
+    };
+    let unknown = |alpn| -> Result<_, TlsError> {
+        let config = builder()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&shown) as _);
+        Ok(settled(config, alpn))
+    };
     Ok(Configs {
-        host: settled(host, ALPN_HOST),
-        join: settled(join, ALPN_JOIN),
+        host: known(|role| matches!(role, Role::Host(_)), ALPN_HOST)?,
+        join: unknown(ALPN_JOIN)?,
+        operator: known(|role| matches!(role, Role::Operator(_)), ALPN_OPERATOR)?,
+        sign_in: unknown(ALPN_SIGN_IN)?,
     })
 }
 
@@ -160,15 +178,16 @@ fn settled(mut config: ServerConfig, alpn: &[u8]) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// Lets in whoever has the key of a certificate that we signed for a host, be it over or not: who it is is known then, and
-/// it can be told what is wrong. What it may do is asked with every call, and with a certificate that is over that is nothing.
+/// Lets in whoever has the key of a certificate that we signed for one of theirs, be it over or not: who it is is known then, and
+/// they can be told what is wrong. What they may do is asked with every call, and with a certificate that is over that is nothing.
 #[derive(Debug)]
-struct HostVerifier {
+struct KnownVerifier {
     domain: TrustDomain,
+    is_theirs: fn(&Role) -> bool,
     chain: Arc<dyn ClientCertVerifier>,
 }
 
-impl ClientCertVerifier for HostVerifier {
+impl ClientCertVerifier for KnownVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         // Whoever comes has one certificate; which authorities there are is nobody's business.
         &[]
@@ -182,8 +201,8 @@ impl ClientCertVerifier for HostVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let wrong = || Error::InvalidCertificate(rustls::CertificateError::NotValidForName);
         let certificate = Certificate::read(end_entity).map_err(|_| wrong())?;
-        let ours = certificate.name.domain == self.domain
-            && matches!(certificate.name.role, Role::Host(_));
+        let ours =
+            certificate.name.domain == self.domain && (self.is_theirs)(&certificate.name.role);
         if !ours || !intermediates.is_empty() {
             return Err(wrong());
         }

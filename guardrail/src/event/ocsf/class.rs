@@ -12,6 +12,7 @@ impl Class {
     pub(super) const PROCESS_ACTIVITY: Self = Self { uid: 1007 };
     pub(super) const EVENT_LOG_ACTIVITY: Self = Self { uid: 1008 };
     pub(super) const DETECTION_FINDING: Self = Self { uid: 2004 };
+    pub(super) const AUTHENTICATION: Self = Self { uid: 3002 };
     pub(super) const ENTITY_MANAGEMENT: Self = Self { uid: 3004 };
     pub(super) const USER_ACCESS_MANAGEMENT: Self = Self { uid: 3005 };
     pub(super) const NETWORK_ACTIVITY: Self = Self { uid: 4001 };
@@ -46,6 +47,8 @@ pub(super) mod activity {
     pub(in super::super) const NETWORK_LISTEN: u32 = 7;
     pub(in super::super) const ASSIGN_PRIVILEGES: u32 = 1;
     pub(in super::super) const REVOKE_PRIVILEGES: u32 = 2;
+    pub(in super::super) const LOGON: u32 = 1;
+    pub(in super::super) const LOGOFF: u32 = 2;
     pub(in super::super) const ENTITY_CREATE: u32 = 1;
     pub(in super::super) const ENTITY_UPDATE: u32 = 3;
     pub(in super::super) const APPLICATION_START: u32 = 3;

@@ -140,7 +140,7 @@ pub(super) fn authority(change: &AuthorityChanged) -> Body {
     body
 }
 
-fn from_where(body: &mut Body, address: Option<&str>, reason: Option<&str>) {
+pub(super) fn from_where(body: &mut Body, address: Option<&str>, reason: Option<&str>) {
     if let Some(address) = address {
         body.note("address", json!(safe(address)));
     }

@@ -4,6 +4,7 @@
 //! place for stands under `unmapped.stayhand`. Everything hostile is shown safely before it becomes JSON. [`decode`] reads
 //! back what a decision is judged by, and nothing else.
 
+mod access;
 mod class;
 mod control;
 mod decision;
@@ -52,6 +53,8 @@ pub fn to_object(event: &Event, producer: Producer<'_>) -> Map<String, Value> {
         EventKind::MembershipChanged(change) => membership::host(change),
         EventKind::JoinTokenChanged(change) => membership::token(change),
         EventKind::AuthorityChanged(change) => membership::authority(change),
+        EventKind::SessionChanged(change) => access::session(change),
+        EventKind::AccessTokenChanged(change) => access::token(change),
         EventKind::Lost(lost) => lifecycle::lost(lost),
         EventKind::AgentStarted(agent) => lifecycle::agent(agent, true),
         EventKind::AgentStopped(agent) => lifecycle::agent(agent, false),

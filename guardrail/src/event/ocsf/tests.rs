@@ -17,7 +17,7 @@ use crate::{
     grant::GrantChange,
     hold::HoldPhase,
     host::Phase,
-    id::{EventSeq, Generation, GrantId, HoldId, JoinTokenId, Revision},
+    id::{AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, Revision, SessionId},
     reason::{Reason, Verdict},
     sensitivity::Sensitivity,
     subject::Subject,
@@ -201,7 +201,72 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
     ]
     .into_iter()
     .chain(other_kinds())
+    .chain(access_kinds())
     .collect()
+}
+
+fn access_kinds() -> Vec<(&'static str, EventKind)> {
+    vec![
+        (
+            "session-opened",
+            EventKind::SessionChanged(SessionChanged {
+                session: Some(SessionId(0x77)),
+                change: SessionChange::Opened,
+                user: Some("carol".parse().unwrap()),
+                door: Door::Oidc,
+                subject: Some("248289761001".to_owned()),
+                token: None,
+                by: None,
+                expire_time: Some(UnixMs(1_795_222_000_000)),
+                address: Some("10.0.0.9:40112".to_owned()),
+                reason: None,
+            }),
+        ),
+        (
+            "session-refused",
+            EventKind::SessionChanged(SessionChanged {
+                session: None,
+                change: SessionChange::Refused,
+                user: None,
+                door: Door::Oidc,
+                subject: Some("mallory\u{7}".to_owned()),
+                token: None,
+                by: None,
+                expire_time: None,
+                address: Some("10.0.0.9:40112".to_owned()),
+                reason: Some("nobody is linked to the subject".to_owned()),
+            }),
+        ),
+        (
+            "break-glass-used",
+            EventKind::SessionChanged(SessionChanged {
+                session: Some(SessionId(0x78)),
+                change: SessionChange::Used,
+                user: Some("carol".parse().unwrap()),
+                door: Door::BreakGlass,
+                subject: None,
+                token: None,
+                by: None,
+                expire_time: Some(UnixMs(1_795_222_000_000)),
+                address: Some("10.0.0.9:40112".to_owned()),
+                reason: None,
+            }),
+        ),
+        (
+            "access-token-created",
+            EventKind::AccessTokenChanged(AccessTokenChanged {
+                token: AccessTokenId(0x3f2b),
+                change: AccessTokenChange::Created,
+                purpose: "deployments".to_owned(),
+                user: "carol".parse().unwrap(),
+                actions: vec!["flag.set".to_owned(), "flag.clear".to_owned()],
+                by: None,
+                expire_time: UnixMs(1_795_222_000_000),
+                address: None,
+                reason: None,
+            }),
+        ),
+    ]
 }
 
 fn other_kinds() -> Vec<(&'static str, EventKind)> {

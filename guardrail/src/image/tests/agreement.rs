@@ -411,23 +411,7 @@ fn renamed_directories_keep_their_rules_and_their_new_place_has_its_own() {
 
 #[test]
 fn generated_cases_reach_every_reason() {
-    let seen = std::cell::RefCell::new(BTreeMap::<Reason, u32>::new());
-    let with_values = std::cell::Cell::new(0u32);
-    over(1_000, false, |case| {
-        let image = compiled(case);
-        let mut disk = Disk::with(&[]);
-        disk.install(&image);
-        for tried in &case.attempts {
-            let decision = judge(&image, case, &disk, tried);
-            let reason = Reason::from_code(decision.reason);
-            *seen.borrow_mut().entry(reason).or_default() += 1;
-            let covering = ask(case, &disk, tried).covering;
-            let by_values = covering.iter().any(|(_, one)| !one.values.is_empty());
-            with_values.set(with_values.get() + u32::from(by_values));
-        }
-        Ok(())
-    });
-    let wanted = [
+    const WANTED: [Reason; 11] = [
         Reason::Default,
         Reason::RuleDeny,
         Reason::NoGrant,
@@ -440,15 +424,38 @@ fn generated_cases_reach_every_reason() {
         Reason::WithinRate,
         Reason::NotAllowed,
     ];
+    /// One is enough but for a few seeds in a hundred, whose cases leave out the rarest reason.
+    const ROUNDS_MAX: usize = 10;
+    let seen = std::cell::RefCell::new(BTreeMap::<Reason, u32>::new());
+    let with_values = std::cell::Cell::new(0u32);
+    let missing = || {
+        let seen = seen.borrow();
+        let missing = WANTED.iter().filter(|reason| !seen.contains_key(reason));
+        missing.copied().collect::<Vec<_>>()
+    };
+    for _ in 0..ROUNDS_MAX {
+        over(1_000, false, |case| {
+            let image = compiled(case);
+            let mut disk = Disk::with(&[]);
+            disk.install(&image);
+            for tried in &case.attempts {
+                let decision = judge(&image, case, &disk, tried);
+                let reason = Reason::from_code(decision.reason);
+                *seen.borrow_mut().entry(reason).or_default() += 1;
+                let covering = ask(case, &disk, tried).covering;
+                let by_values = covering.iter().any(|(_, one)| !one.values.is_empty());
+                with_values.set(with_values.get() + u32::from(by_values));
+            }
+            Ok(())
+        });
+        if missing().is_empty() && with_values.get() > 0 {
+            break;
+        }
+    }
     println!("attempts by reason: {:?}", seen.borrow());
     assert!(
         with_values.get() > 0,
         "no grant with values covered anything"
     );
-    for reason in wanted {
-        assert!(
-            seen.borrow().contains_key(&reason),
-            "no case gave `{reason}`"
-        );
-    }
+    assert_eq!(missing(), [], "no case gave these");
 }

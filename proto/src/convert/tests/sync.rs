@@ -5,17 +5,23 @@ use stayhand_guardrail::{
     hold::HoldState,
     host::{Ack, Answer, HoldAnswer, HostState, Lease, Phase, PolicyRevision},
     id::{AuthoritiesRevision, Generation, GrantId, HoldId, Revision},
+    resource::{ResourceError, StateDigest},
     time::UnixMs,
 };
 use uuid::Uuid;
 
 use super::hold;
 use crate::{
-    message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
+    message::{
+        Delivery, FromHost, Held, Hello, HostHealth, Misfitting, Relist, Resource, ToHost,
+        ToHostMessage, Withdrawal,
+    },
+    resources::Versions,
     v1,
 };
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "every kind of word once")]
 fn every_word_between_host_and_control_plane_survives_the_way() {
     let server_time = UnixMs(1_700_000_000_007);
     let state = HostState {
@@ -53,16 +59,41 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             reason: "yes".into(),
         })
         .to_vec(),
+        digest: None,
+    };
+    let digest = StateDigest::of_body(b"x");
+    let delivery = |from| Delivery {
+        nonce: 5,
+        from,
+        to: Generation(4),
+        upserted: vec![Resource {
+            name: "policies/prod".into(),
+            body: vec![1, 2],
+        }],
+        removed: vec!["leases/7".into()],
+        digest_after: digest,
+    };
+    let bookmark = |digest| ToHostMessage::Bookmark {
+        generation: Generation(7),
+        authorities: AuthoritiesRevision(3),
+        digest,
+    };
+    let withdrawal = Withdrawal {
+        generation: Generation(4),
+        grants: vec![GrantId(Uuid::from_u128(5))],
+        refusals: state.answers[1..].to_vec(),
     };
     for message in [
         ToHostMessage::State(state),
-        ToHostMessage::Bookmark {
-            generation: Generation(7),
-            authorities: AuthoritiesRevision(3),
-        },
+        bookmark(None),
+        bookmark(Some(digest)),
+        ToHostMessage::Delivery(delivery(None)),
+        ToHostMessage::Delivery(delivery(Some(Generation(0)))),
+        ToHostMessage::Withdrawal(withdrawal),
     ] {
         let down = ToHost {
             server_time,
+            protocol: 3,
             message,
         };
         assert_eq!(
@@ -82,12 +113,35 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             .collect(),
         floor: vec!["floor.base sha256:00".into()],
         watches_shadows: true,
+        protocol: 1,
+        capabilities: ["deltas".to_owned()].into(),
+        held: Some(Held {
+            generation: Generation(3),
+            versions: Versions([("flags/x".to_owned(), digest)].into()),
+        }),
     };
     for up in [
         FromHost::Hello(hello),
-        FromHost::Ack(Ack {
-            generation: Generation(4),
-            phase: Phase::Received,
+        FromHost::from(Ack::new(Generation(4), Phase::Received)),
+        FromHost::Ack {
+            ack: Ack {
+                generation: Generation(4),
+                phase: Phase::Rejected {
+                    reasons: vec!["no".into()],
+                },
+                digest: Some(digest),
+                errors: vec![ResourceError {
+                    name: "policies/prod".into(),
+                    reason: "no".into(),
+                }],
+            },
+            nonce: 8,
+        },
+        FromHost::Relist(Relist {
+            nonce: 8,
+            why: Misfitting::Digest,
+            held_generation: Generation(3),
+            held_digest: digest,
         }),
         FromHost::Hold(Box::new(hold(HoldState::Pending))),
         FromHost::Heartbeat {
@@ -109,6 +163,23 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             Ok(up)
         );
     }
+}
+
+#[test]
+fn a_withdrawal_approves_nothing() {
+    let approval = HoldAnswer {
+        hold: HoldId(9),
+        answer: Answer::Approved,
+        by: Some("carol".parse().unwrap()),
+        reason: String::new(),
+    };
+    let wire = v1::Withdrawal {
+        generation: 4,
+        grants: vec![],
+        refusals: vec![approval.into()],
+    };
+    let refused = Withdrawal::try_from(wire).unwrap_err();
+    assert!(refused.to_string().contains("approval"), "{refused}");
 }
 
 /// What a host would parse is never longer than its bound, whoever sends it.

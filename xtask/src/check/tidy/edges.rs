@@ -40,7 +40,10 @@ const OURS: [(&str, &[&str]); 10] = [
         "stayhand-fleet",
         &["stayhand-proto", "stayhand-transport", "stayhand-guardrail"],
     ),
-    ("stayhand-cli", &["stayhand-proto", "stayhand-guardrail"]),
+    (
+        "stayhand-cli",
+        &["stayhand-proto", "stayhand-transport", "stayhand-guardrail"],
+    ),
     (
         "stayhand-tests",
         &[

@@ -1,16 +1,14 @@
-//! What lets a host join: a secret that is worth something once, and the pin of the authority to whom alone it is
-//! shown. Never printed by accident: only [`JoinToken::reveal`] writes it.
+//! What lets a host join, and what lets a program act for an operator: a secret, and the pin of the authority to whom alone it
+//! is shown. Never printed by accident: only [`Token::reveal`] writes it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use sha2::{Digest as _, Sha256};
-use stayhand_guardrail::id::JoinTokenId;
+use stayhand_guardrail::id::{AccessTokenId, JoinTokenId};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
 
-/// So that scanners for secrets, and people, know what they see.
-const PREFIX: &str = "shj1";
 /// Bytes of a secret: more than anybody guesses.
 const SECRET_BYTES: usize = 32;
 
@@ -31,6 +29,21 @@ impl Pin {
     pub fn label(&self) -> String {
         let half = self.0.get(..16).unwrap_or_default();
         format!("{}.stayhand.invalid", HEXLOWER.encode(half))
+    }
+}
+
+/// A text that is no pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "is no pin of an authority: use the word of 43 characters that `stayhand authority ls` shows"
+)]
+pub struct NotAPin;
+
+impl FromStr for Pin {
+    type Err = NotAPin;
+
+    fn from_str(text: &str) -> Result<Self, NotAPin> {
+        bytes(text).map(Self).ok_or(NotAPin)
     }
 }
 
@@ -83,66 +96,137 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What a token is for.
+pub trait TokenKind: Clone + fmt::Debug {
+    /// Names a token, and is no secret
+    type Id: Copy + fmt::Debug + fmt::Display + FromStr;
+    /// How it begins, so that scanners for secrets, and people, know what they see
+    const PREFIX: &'static str;
+    /// What it is
+    const WHAT: &'static str;
+    /// What prints one
+    const MADE_BY: &'static str;
+}
+
+/// Lets a host join.
+#[derive(Clone, Copy, Debug)]
+pub enum Joins {}
+
+impl TokenKind for Joins {
+    type Id = JoinTokenId;
+    const PREFIX: &'static str = "shj1";
+    const WHAT: &'static str = "join token";
+    const MADE_BY: &'static str = "stayhand host token create";
+}
+
+/// Lets a program act for an operator.
+#[derive(Clone, Copy, Debug)]
+pub enum Acts {}
+
+impl TokenKind for Acts {
+    type Id = AccessTokenId;
+    const PREFIX: &'static str = "sha1";
+    const WHAT: &'static str = "access token";
+    const MADE_BY: &'static str = "stayhand token create";
+}
+
 /// What an operator hands to a host that shall join.
+pub type JoinToken = Token<Joins>;
+/// What an operator hands to a program.
+pub type AccessToken = Token<Acts>;
+
+/// A token.
 #[derive(Clone, Debug)]
-pub struct JoinToken {
+pub struct Token<K: TokenKind> {
     /// To whom it may be shown
     pub pin: Pin,
     /// Which one it is; no secret
-    pub id: JoinTokenId,
+    pub id: K::Id,
     /// What makes it worth something
     pub secret: Secret,
+    /// What it is for
+    pub kind: PhantomData<K>,
 }
 
 /// Why a text is no token. Says nothing of what the text was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Something else.
-    #[error(
-        "this is no join token; it begins with `shj1.` and `stayhand host token create` prints it"
-    )]
-    NotAToken,
+    #[error("this is no {what}; it begins with `{prefix}.` and `{made_by}` prints it")]
+    NotAToken {
+        /// What it should have been
+        what: &'static str,
+        /// How that begins
+        prefix: &'static str,
+        /// Where it comes from
+        made_by: &'static str,
+    },
     /// Part of one.
     #[error(
-        "this join token is cut short or changed; copy the whole of it, it is one word of {} characters",
-        JoinToken::CHARS
+        "this {what} is cut short or changed; copy the whole of it, it is one word of {chars} characters"
     )]
-    Damaged,
+    Damaged {
+        /// What it should have been
+        what: &'static str,
+        /// How many it has
+        chars: usize,
+    },
 }
 
-impl JoinToken {
+impl<K: TokenKind> Token<K> {
     /// Characters of a token.
-    pub const CHARS: usize = PREFIX.len() + 1 + 43 + 1 + 16 + 1 + 43;
+    pub const CHARS: usize = K::PREFIX.len() + 1 + 43 + 1 + 16 + 1 + 43;
+
+    /// Puts one together.
+    pub fn new(pin: Pin, id: K::Id, secret: Secret) -> Self {
+        Self {
+            pin,
+            id,
+            secret,
+            kind: PhantomData,
+        }
+    }
 
     /// The token itself: for whoever made it, once.
     pub fn reveal(&self) -> String {
         let secret = BASE64URL_NOPAD.encode(&self.secret.0);
-        format!("{PREFIX}.{}.{}.{secret}", self.pin, self.id)
+        format!("{}.{}.{}.{secret}", K::PREFIX, self.pin, self.id)
     }
 }
 
-impl FromStr for JoinToken {
+impl<K: TokenKind> FromStr for Token<K> {
     type Err = TokenError;
 
     fn from_str(text: &str) -> Result<Self, TokenError> {
+        let damaged = TokenError::Damaged {
+            what: K::WHAT,
+            chars: Self::CHARS,
+        };
         let parts: Vec<&str> = text.trim().split('.').collect();
-        let Some((&PREFIX, parts)) = parts.split_first() else {
-            return Err(TokenError::NotAToken);
+        let parts = match parts.split_first() {
+            Some((prefix, parts)) if *prefix == K::PREFIX => parts,
+            _ => {
+                return Err(TokenError::NotAToken {
+                    what: K::WHAT,
+                    prefix: K::PREFIX,
+                    made_by: K::MADE_BY,
+                });
+            }
         };
         let [pin, id, secret] = parts else {
-            return Err(TokenError::Damaged);
+            return Err(damaged);
         };
-        let bytes = |text: &str| -> Result<[u8; 32], TokenError> {
-            let bytes = BASE64URL_NOPAD.decode(text.as_bytes());
-            let bytes = bytes.map_err(|_| TokenError::Damaged)?;
-            bytes.try_into().map_err(|_| TokenError::Damaged)
-        };
-        Ok(Self {
-            pin: Pin(bytes(pin)?),
-            id: id.parse().map_err(|_| TokenError::Damaged)?,
-            secret: Secret(bytes(secret)?),
-        })
+        Ok(Self::new(
+            pin.parse().map_err(|_| damaged)?,
+            id.parse().map_err(|_| damaged)?,
+            Secret(bytes(secret).ok_or(damaged)?),
+        ))
     }
+}
+
+fn bytes(text: &str) -> Option<[u8; 32]> {
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
 #[cfg(test)]
@@ -150,11 +234,7 @@ mod tests {
     use super::*;
 
     fn token() -> JoinToken {
-        JoinToken {
-            pin: Pin::of(b"key"),
-            id: JoinTokenId(0x3f2a),
-            secret: Secret::new([7; 32]),
-        }
+        JoinToken::new(Pin::of(b"key"), JoinTokenId(0x3f2a), Secret::new([7; 32]))
     }
 
     #[test]
@@ -165,6 +245,9 @@ mod tests {
             assert!(whole[..len].parse::<JoinToken>().is_err(), "{len}");
         }
         assert!(format!("{whole}a").parse::<JoinToken>().is_err());
+        // One for something else is no worse than a wrong word.
+        assert!(whole.parse::<AccessToken>().is_err());
+        assert!(whole.replace("shj1", "sha1").parse::<AccessToken>().is_ok());
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! The identity provider (`OpenID` Connect): authorization code with PKCE, the code redeemed here and not by the caller, so that no
+//! token of the provider's ever is on somebody's machine.
+//!
+//! Says which subject the provider vouches for, and nothing else: who that is here, and what they may, is asked elsewhere. No claim
+//! but the subject is looked at, because people choose the others.
+
+mod http;
+mod pending;
+mod provider;
+
+pub use pending::Finish;
+pub use provider::{Begun, Oidc};
+
+use std::path::PathBuf;
+
+use stayhand_transport::private_file::PrivateFileError;
+
+/// Why the provider cannot be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcSetupError {
+    /// The issuer is no address.
+    #[error("`oidc.issuer` in control.toml: {0}")]
+    Issuer(String),
+    /// The file with the client's secret.
+    #[error("`oidc.client_secret_file` in control.toml: {0}")]
+    Secret(#[from] PrivateFileError),
+    /// It is not there.
+    #[error("`oidc.client_secret_file` in control.toml: there is no `{}`", .0.display())]
+    NoSecret(PathBuf),
+    /// Whom to believe.
+    #[error("cannot tell which certificates of the provider to believe: {0}")]
+    Roots(String),
+    /// The library.
+    #[error("cannot speak to the provider: {0}")]
+    Client(String),
+}
+
+/// Why signing in came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcError {
+    /// Nobody answers, or not as a provider does.
+    #[error("the identity provider {issuer} cannot be asked: {problem}")]
+    Unreachable {
+        /// Which
+        issuer: String,
+        /// Why, shown safely
+        problem: String,
+    },
+    /// A field of the request.
+    #[error("{field}: {problem}")]
+    Field {
+        /// The field
+        field: &'static str,
+        /// What is wrong with it
+        problem: &'static str,
+    },
+    /// As many as may be at once.
+    #[error("too many people are signing in at the moment; try again in a minute")]
+    Busy,
+    /// It was not begun here, or too long ago, or ended already.
+    #[error("this signing in is not known (any more): begin again with `stayhand login`")]
+    Unknown,
+    /// The provider does not take the code.
+    #[error("the identity provider does not confirm it: {0}; begin again with `stayhand login`")]
+    Refused(String),
+    /// What it says cannot be believed.
+    #[error("what the identity provider says cannot be believed: {0}")]
+    NotBelieved(String),
+}
