@@ -35,6 +35,12 @@ impl UnixMs {
         Self(self.0.saturating_add(span.0))
     }
 
+    /// Whether this was less than `span` before `now`. What is yet to come was not: a clock that was set back is no reason to wait.
+    #[must_use]
+    pub fn is_within(self, span: DurationMs, now: Self) -> bool {
+        self <= now && now.since(self) < span
+    }
+
     /// Time from `earlier` to this, nothing if it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> DurationMs {

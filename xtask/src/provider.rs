@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{paths, run};
 
@@ -14,6 +14,8 @@ use crate::{paths, run};
 pub const VARIABLE: &str = "STAYHAND_OIDC_PROVIDER";
 /// What is installed from, and run.
 const FILES: [&str; 3] = ["package.json", "package-lock.json", "provider.mjs"];
+/// The oldest that the provider runs on.
+const NODE_MAJOR: u32 = 20;
 /// The file of versions; a copy of it is written last, and says that the rest is there.
 const LOCK: &str = "package-lock.json";
 
@@ -28,8 +30,15 @@ pub fn installed() -> Result<PathBuf> {
     if is_there {
         return Ok(to);
     }
-    needs("node", "Node.js 20 or newer")?;
-    needs("npm", "npm")?;
+    let node = version("node", "Node.js")?;
+    let major = node.trim().trim_start_matches('v').split('.').next();
+    if !major.is_some_and(|major| major.parse::<u32>().is_ok_and(|major| major >= NODE_MAJOR)) {
+        bail!(
+            "the tests of signing in need Node.js {NODE_MAJOR} or newer, and this is {}",
+            node.trim()
+        );
+    }
+    version("npm", "npm")?;
     println!("setup  identity provider for tests");
     let mut npm = Command::new("npm");
     // No scripts: what comes from a registry runs in the provider's process and nowhere else.
@@ -54,12 +63,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn needs(program: &str, what: &str) -> Result<()> {
-    if run::output(Command::new(program).arg("--version")).is_err() {
-        bail!(
+fn version(program: &str, what: &str) -> Result<String> {
+    run::output(Command::new(program).arg("--version")).map_err(|_| {
+        anyhow!(
             "the tests of signing in need {what}, and there is no `{program}`: install it (Debian 13: apt-get install nodejs npm; \
              elsewhere as nodejs.org says)"
-        );
-    }
-    Ok(())
+        )
+    })
 }

@@ -179,7 +179,7 @@ impl App {
             .open_session(&mut write, proved, &request, lifetime, now)
             .await?;
         // A program may come every second: the first time within a while tells as much.
-        let recent = |last: UnixMs| last <= now && now.since(last) < TOKEN_EVENT_PAUSE;
+        let recent = |last: UnixMs| last.is_within(TOKEN_EVENT_PAUSE, now);
         if !token.used.is_some_and(recent) {
             write.access_token_used(id, now).await?;
             let record = changed(&opened.session, SessionChange::Opened);
@@ -238,7 +238,7 @@ async fn refuse(
     address: &str,
     now: UnixMs,
 ) -> Result<(), Error> {
-    let recent = |last: UnixMs| last <= now && now.since(last) < JOIN_REFUSAL_PAUSE;
+    let recent = |last: UnixMs| last.is_within(JOIN_REFUSAL_PAUSE, now);
     if token.refused.is_some_and(recent) {
         return Ok(());
     }

@@ -206,10 +206,8 @@ impl App {
             .into());
         }
         if let Some(last) = member.recovered {
-            let ago = now.since(last);
-            // A clock that was ahead once keeps nobody out.
-            if last <= now && ago < RECOVERY_PAUSE {
-                let host = host.clone();
+            if last.is_within(RECOVERY_PAUSE, now) {
+                let (host, ago) = (host.clone(), now.since(last));
                 return Err(NotAdmitted::TooSoon { host, ago }.into());
             }
         }
@@ -264,7 +262,7 @@ async fn record_refusal(
     tracing::warn!(token = %token.id, host = %joining.host, from = joining.address, %why, "join refused");
     let recently = token
         .refused
-        .is_some_and(|last| now.since(last) < JOIN_REFUSAL_PAUSE);
+        .is_some_and(|last| last.is_within(JOIN_REFUSAL_PAUSE, now));
     if recently {
         return Ok(());
     }

@@ -105,7 +105,7 @@ impl App {
     /// Notes that somebody connected with a session. Break-glass is loud: that is an event.
     pub async fn session_used(&self, session: &StoredSession, address: &str) -> Result<(), Error> {
         let now = self.now();
-        let recent = |last: UnixMs| last <= now && now.since(last) < SESSION_USE_PAUSE;
+        let recent = |last: UnixMs| last.is_within(SESSION_USE_PAUSE, now);
         if session.used.is_some_and(recent) {
             return Ok(());
         }

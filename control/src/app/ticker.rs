@@ -69,9 +69,7 @@ impl Ticker {
     }
 
     async fn at_rollouts(&mut self, app: &App, now: UnixMs) -> Result<(), Error> {
-        // A clock that was set back is no reason to wait for it.
-        let just_looked = |last: UnixMs| last <= now && now.since(last) < LOOK;
-        if self.rollouts.is_some_and(just_looked) {
+        if self.rollouts.is_some_and(|last| last.is_within(LOOK, now)) {
             return Ok(());
         }
         self.rollouts = Some(now);

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Body,
     class::{Class, activity, severity, status},
-    lifecycle::{ENTITY_OTHER, actor},
+    lifecycle::{ENTITY_OTHER, actor, by as by_whom},
     membership::from_where,
 };
 use crate::{
@@ -30,7 +30,7 @@ pub(super) fn session(change: &SessionChanged) -> Body {
     let user = change.user.as_ref();
     let whose = user.map_or_else(|| "somebody unknown".to_owned(), ToString::to_string);
     let by = change.by.as_ref();
-    let by_whom = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let by_whom = by_whom(by);
     let message = format!(
         "session of {whose} {word}{by_whom} ({})",
         change.door.as_str()
@@ -89,7 +89,7 @@ pub(super) fn token(change: &AccessTokenChanged) -> Body {
     };
     let word = change.change.as_str();
     let by = change.by.as_ref();
-    let by_whom = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let by_whom = by_whom(by);
     let message = format!("token {} of {} {word}{by_whom}", change.token, change.user);
     let code = format!("access-token.{word}");
     let mut body = Body::new(Class::ENTITY_MANAGEMENT, activity, code, message);

@@ -23,7 +23,7 @@ const ENTITY_POLICY: u32 = 5;
 /// `entity.type_id`: something that the list does not have
 pub(super) const ENTITY_OTHER: u32 = 99;
 
-fn by(name: Option<&UserName>) -> String {
+pub(super) fn by(name: Option<&UserName>) -> String {
     name.map_or_else(String::new, |name| format!(" by {name}"))
 }
 

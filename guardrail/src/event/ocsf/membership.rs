@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Body,
     class::{Class, activity, severity, status},
-    lifecycle::{ENTITY_OTHER, actor},
+    lifecycle::{ENTITY_OTHER, actor, by as by_whom},
 };
 use crate::{
     event::{
@@ -22,7 +22,7 @@ pub(super) fn host(change: &MembershipChanged) -> Body {
     };
     let word = change.change.as_str();
     let by = change.by.as_ref();
-    let by_whom = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let by_whom = by_whom(by);
     let message = format!("host {} {word}{by_whom}", change.member);
     let mut body = Body::new(
         Class::ENTITY_MANAGEMENT,
@@ -66,7 +66,7 @@ pub(super) fn token(change: &JoinTokenChanged) -> Body {
     };
     let word = change.change.as_str();
     let by = change.by.as_ref();
-    let by_whom = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let by_whom = by_whom(by);
     let message = format!("join token {} {word}{by_whom}", change.token);
     let mut body = Body::new(
         Class::ENTITY_MANAGEMENT,
@@ -114,7 +114,7 @@ pub(super) fn authority(change: &AuthorityChanged) -> Body {
     };
     let word = change.change.as_str();
     let by = change.by.as_ref();
-    let by_whom = by.map_or_else(String::new, |by| format!(" by {by}"));
+    let by_whom = by_whom(by);
     let message = format!("authority {} {word}{by_whom}", change.authority);
     let mut body = Body::new(
         Class::ENTITY_MANAGEMENT,
