@@ -205,11 +205,11 @@ impl App {
             }
             .into());
         }
-        if let Some(last) = member.recovered {
-            if last.is_within(RECOVERY_PAUSE, now) {
-                let (host, ago) = (host.clone(), now.since(last));
-                return Err(NotAdmitted::TooSoon { host, ago }.into());
-            }
+        if let Some(last) = member.recovered
+            && last.is_within(RECOVERY_PAUSE, now)
+        {
+            let (host, ago) = (host.clone(), now.since(last));
+            return Err(NotAdmitted::TooSoon { host, ago }.into());
         }
         write.revoke_unused(host).await?;
         write.count_recovery(host, now).await?;

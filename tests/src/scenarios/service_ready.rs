@@ -105,6 +105,6 @@ fn ready(ctx: &mut Ctx) -> Result<()> {
     ctx.step("it can");
     fs::remove_dir_all(cleanup::PINS)?;
     let mut managed = Managed::start()?;
-    ensure!(managed.is_ready(wait::LONG)?, "ready is never said");
+    ensure!(managed.is_ready(wait::START)?, "ready is never said");
     service::denied(&mut alice)
 }

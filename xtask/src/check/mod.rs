@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::compiler::Compiler;
-use crate::vm::report::Counts;
+use crate::vm::report::Tally;
 use crate::{compile, linker, run};
 
 /// What one check came to.
@@ -38,26 +38,28 @@ impl Verdict {
 }
 
 /// Runs all checks and prints a line for each.
-pub fn all() -> Counts {
-    let mut counts = Counts::default();
+pub fn all() -> Tally {
+    let mut tally = Tally::default();
     let mut check = |name: &str, what: &dyn Fn() -> Result<Verdict>| {
         let started = Instant::now();
         let verdict = what().unwrap_or_else(|e| Verdict::Bad(vec![format!("{e:#}")]));
         let seconds = started.elapsed().as_secs();
         match verdict {
             Verdict::Good(what) => {
-                counts.passed += 1;
+                tally.counts.passed += 1;
                 println!("check  {name}: ok, {what} ({seconds} s)");
             }
             Verdict::Bad(findings) => {
-                counts.failed += 1;
+                tally.counts.failed += 1;
+                let first = findings.first().map_or("", String::as_str);
+                tally.failures.push(format!("check {name}: {first}"));
                 println!("check  {name}: FAIL");
                 for finding in findings {
                     println!("         {finding}");
                 }
             }
             Verdict::Skipped(why) => {
-                counts.skipped += 1;
+                tally.counts.skipped += 1;
                 println!("check  {name}: skipped: {why}");
             }
         }
@@ -72,7 +74,7 @@ pub fn all() -> Counts {
         check(&format!("tidy {name}"), rule);
     }
     tidy::longest::print();
-    counts
+    tally
 }
 
 /// The object with hook tracing is compiled by nothing else.
