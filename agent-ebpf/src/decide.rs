@@ -44,6 +44,14 @@ pub struct Now {
     pub tai_ns: u64,
 }
 
+impl Now {
+    /// After every deadline.
+    pub const NEVER: Self = Self {
+        boot_ns: u64::MAX,
+        tai_ns: u64::MAX,
+    };
+}
+
 /// Where a lease is looked up.
 pub trait Tables {
     /// Leases of the subject on a permission.

@@ -7,10 +7,12 @@ use stayhand_agent_ebpf::{
     abi::{
         code::{counter, decode_verdict, reason},
         image::{
-            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, ACTIVE_UNRULED,
-            ENTRIES_PER_ATTEMPT_MAX, ENTRIES_PER_SLOT, LabelKey, LeaseKey, LeaseRow, Range,
-            Subject, SubjectKey, slot_was_rebuilt,
+            ACTIVE_BUILDING, ACTIVE_CHANGES, ACTIVE_FRESH_FOR, ACTIVE_IMAGE, ACTIVE_PROVEN_BOOT,
+            ACTIVE_PROVEN_TAI, ACTIVE_SLOT_MASK, ACTIVE_UNRULED, ENTRIES_PER_ATTEMPT_MAX,
+            ENTRIES_PER_SLOT, LabelKey, LeaseKey, LeaseRow, Range, Subject, SubjectKey,
+            slot_was_rebuilt,
         },
+        pulse,
         task::{RANGES_MAX, Scratch, TaskState},
     },
     args::{Matcher, met},
@@ -294,8 +296,32 @@ pub fn judge(scratch: *mut Scratch, subject: Subject, walked: bool) {
 pub fn start(scratch: *mut Scratch) {
     // SAFETY: the scratch is live.
     unsafe {
-        (*scratch).current.judge.restart();
-        (*scratch).current.unjudged = 0;
+        let current = &raw mut (*scratch).current;
+        (*current).judge.restart();
+        (*current).unjudged = 0;
+        // Once for all entries: they are asked about one moment.
+        (*current).leases_at = Now::NEVER;
+        if leases_count((*current).now.boot_ns, (*current).now.tai_ns) != 0 {
+            (*current).leases_at = (*current).now;
+        }
+    }
+}
+
+/// Whether leases count on this host at this moment: see [`pulse::is_fresh`]. A function of its own, so that the verifier walks
+/// through it once for each hook and not once for each entry.
+#[inline(never)]
+fn leases_count(boot_ns: u64, tai_ns: u64) -> u32 {
+    let active = |index| match ACTIVE.get_ptr(index) {
+        // SAFETY: live, aligned map values, each written in one piece; volatile, because the agent may write them now. Any mixture of
+        // an older proof and a newer one ends leases as the older one does.
+        Some(cell) => unsafe { core::ptr::read_volatile(cell) },
+        None => 0,
+    };
+    let proven = [active(ACTIVE_PROVEN_BOOT), active(ACTIVE_PROVEN_TAI)];
+    if pulse::is_fresh(active(ACTIVE_FRESH_FOR), proven, [boot_ns, tai_ns]) {
+        1
+    } else {
+        0
     }
 }
 
@@ -457,9 +483,13 @@ unsafe extern "C" fn one_entry<const ARGUMENTS: bool>(_round: u64, context: *mut
             slot,
         };
         let current = &raw mut (*scratch).current;
-        (*current)
-            .judge
-            .consider(&tables, &(*current).attempt, (*current).now, &*entry, met);
+        (*current).judge.consider(
+            &tables,
+            &(*current).attempt,
+            (*current).leases_at,
+            &*entry,
+            met,
+        );
     }
     0
 }

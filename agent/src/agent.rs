@@ -45,12 +45,13 @@ use crate::{
     kernel_port::KernelMaps,
     local::{self, Answers},
     membership::IdentityFile,
+    port::PortError,
     reconcile::{Outputs, Reconciler, Wake, wake},
     record::{Enricher, Identity, Recorder, unknown_hold},
     spool::{Entry, Setup, Spool},
     supervise,
     tell::Teller,
-    uplink::{Holding, Route, Uplink},
+    uplink::{Beats, Holding, Route, Uplink},
     users::NameService,
 };
 
@@ -249,6 +250,10 @@ impl Shared {
             floor: floor.shown(),
             hooks,
         });
+        let unread = |error: PortError| Failure::of("cannot read the map `ACTIVE`", error.as_ref());
+        let proven = maps.proven(&Now::read()).map_err(unread)?;
+        let fresh_for = maps.fresh_for().map_err(unread)?;
+        health.change(|health| (health.proven, health.fresh_for) = (proven, fresh_for));
         Ok(Self {
             maps,
             spool,
@@ -409,6 +414,7 @@ impl Agent {
             Arc::clone(&shared.board),
             redactor,
             Arc::clone(&shared.maps) as _,
+            Arc::clone(&shared.health),
         );
         let recorder = Recorder {
             source: records,
@@ -486,6 +492,11 @@ impl Agent {
             identity: shared.identity.clone(),
             oldest_protocol: CONTROL_PROTOCOL_MIN,
             held: Holding::journaled(&shared.spool),
+            beats: Beats::default(),
+            prove: {
+                let maps = Arc::clone(&shared.maps);
+                Box::new(move |at| maps.prove(at))
+            },
             wakes: self.wakes.clone(),
         }
     }

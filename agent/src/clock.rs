@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use stayhand_guardrail::time::{DurationMs, UnixMs};
 use uuid::Uuid;
 
-const NS_PER_MS: u64 = 1_000_000;
+/// For clocks of the kernel.
+pub const NS_PER_MS: u64 = 1_000_000;
 
 /// One moment on the three clocks that matter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,17 @@ impl Now {
                     .saturating_sub((self.boot_ns - boot_ns) / NS_PER_MS),
             )
         }
+    }
+
+    /// A moment that is known by the boot clock, as the others must have stood if none was set since; none of 0, and of one to come.
+    #[must_use]
+    pub fn at_boot(&self, boot_ns: u64) -> Option<Self> {
+        let ago = self.boot_ns.checked_sub(boot_ns)?;
+        (boot_ns > 0).then(|| Self {
+            boot_ns,
+            tai_ns: self.tai_ns.saturating_sub(ago),
+            unix: self.unix_of_boot(boot_ns),
+        })
     }
 
     /// Deadlines on both kernel clocks that lie `span` ahead.

@@ -5,8 +5,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use stayhand_guardrail::{id::Generation, policy::HostLabels, time::UnixMs};
+use stayhand_guardrail::{
+    id::Generation,
+    policy::HostLabels,
+    time::{DurationMs, UnixMs},
+};
 use uuid::Uuid;
+
+use crate::clock::{Deadlines, Now};
 
 /// What never changes while the agent runs.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +56,8 @@ pub enum Part {
     Spool,
     /// How this host is known to a control plane elsewhere
     Membership,
+    /// Whether what is here is known to be the newest
+    Freshness,
 }
 
 /// How the agent is.
@@ -74,6 +82,37 @@ pub struct Changing {
     pub control_connected: bool,
     /// When it was heard last
     pub control_seen: Option<UnixMs>,
+    /// For how long leases count after a proof that the host has the newest state; none where each counts until its own end
+    pub fresh_for: Option<DurationMs>,
+    /// The moment of the last proof on this boot
+    pub proven: Option<Now>,
+}
+
+impl Changing {
+    /// When leases end unless there is another proof, if that can be before their own ends.
+    pub fn fresh_until(&self) -> Option<Deadlines> {
+        let fresh_for = self.fresh_for?;
+        // Without a proof on this boot none counts, whatever the clocks say.
+        Some(
+            self.proven
+                .map_or_else(Deadlines::default, |proven| proven.deadlines(fresh_for)),
+        )
+    }
+
+    /// Why no lease counts, if that is so.
+    pub fn stale(&self, now: &Now) -> Option<String> {
+        let (fresh_for, until) = (self.fresh_for?, self.fresh_until()?);
+        until.passed(now).then(|| {
+            let why = if self.control_connected {
+                "the control plane is heard, and what it sent is not enforced here yet"
+            } else {
+                "the control plane is not heard"
+            };
+            format!(
+                "grants do not count on this host at present: nothing has shown for {fresh_for} that it has the newest state ({why})"
+            )
+        })
+    }
 }
 
 impl Health {
@@ -127,4 +166,44 @@ pub fn kernel_release() -> String {
     let name = nix::sys::utsname::uname().ok();
     name.map(|name| name.release().to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now {
+        boot_ns: 90_000_000_000,
+        tai_ns: 90_000_000_000,
+        unix: UnixMs(90_000),
+    };
+
+    fn changing(fresh_for: Option<u64>, proven_s: Option<u64>) -> Changing {
+        Changing {
+            fresh_for: fresh_for.map(DurationMs::from_secs),
+            proven: proven_s.and_then(|at| NOW.at_boot(at * 1_000_000_000)),
+            ..Changing::default()
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_young_proof_is_stale_and_says_why() {
+        assert_eq!(changing(None, None).stale(&NOW), None);
+        assert_eq!(changing(Some(60), Some(31)).stale(&NOW), None);
+        let stale = changing(Some(60), Some(30)).stale(&NOW).unwrap();
+        assert!(
+            stale.contains("for 1m") && stale.contains("not heard"),
+            "{stale}"
+        );
+        // However young the boot is.
+        let early = Now {
+            boot_ns: 1,
+            tai_ns: 1,
+            ..NOW
+        };
+        let mut never = changing(Some(60), None);
+        never.control_connected = true;
+        let stale = never.stale(&early).unwrap();
+        assert!(stale.contains("not enforced here yet"), "{stale}");
+    }
 }

@@ -6,11 +6,14 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::hold::HoldKey;
+use stayhand_guardrail::time::DurationMs;
 
 use crate::{
+    clock::Now,
     kernel::{
         Kernel,
         counters::{CounterMap as RealCounters, Counters},
+        freshness::Proofs,
         holds::{Holds, KernelAnswer, Pending},
         image::{Active, Desired, InstallReport, Installer, Relabelled},
         pidfd::PidFd,
@@ -31,6 +34,7 @@ pub struct KernelMaps {
     holds: Mutex<Holds>,
     counters: RealCounters,
     pulse: Mutex<Pulse>,
+    proofs: Mutex<Proofs>,
 }
 
 impl KernelMaps {
@@ -41,6 +45,7 @@ impl KernelMaps {
             holds: Mutex::new(kernel.holds()?),
             counters: kernel.counters()?,
             pulse: Mutex::new(kernel.pulse()?),
+            proofs: Mutex::new(kernel.proofs()?),
         })
     }
 
@@ -66,6 +71,32 @@ impl KernelMaps {
     /// Says to the kernel that the agent ends; the last word.
     pub fn end(&self) -> Result<(), PortError> {
         Ok(self.pulse().end()?)
+    }
+
+    /// When this host last had the newest state, as the kernel was told on this boot; none for never.
+    pub fn proven(&self, now: &Now) -> Result<Option<Now>, PortError> {
+        let [boot_ns, tai_ns] = self.proofs().last()?;
+        let unix = now.unix_of_boot(boot_ns);
+        let moment = Now {
+            boot_ns,
+            tai_ns,
+            unix,
+        };
+        Ok((boot_ns != 0).then_some(moment))
+    }
+
+    /// For how long the kernel lets leases count after that; none where each counts until its own end.
+    pub fn fresh_for(&self) -> Result<Option<DurationMs>, PortError> {
+        Ok(self.proofs().fresh_for()?)
+    }
+
+    /// Says to the kernel that this host had the newest state at this moment.
+    pub fn prove(&self, at: &Now) -> Result<(), PortError> {
+        Ok(self.proofs().prove(at)?)
+    }
+
+    fn proofs(&self) -> MutexGuard<'_, Proofs> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pulse(&self) -> MutexGuard<'_, Pulse> {

@@ -138,6 +138,7 @@ impl Talk {
         let beat = FromHost::Heartbeat {
             events_lost: 0,
             health: Some(health),
+            beat: 0,
         };
         say(&self.up, beat).await
     }
@@ -163,6 +164,7 @@ fn hello(boot_id: Uuid, enforced: Generation) -> FromHost {
         protocol: PROTOCOL,
         capabilities: CAPABILITIES.map(str::to_owned).into(),
         held: None,
+        fresh_for: None,
     })
 }
 

@@ -30,6 +30,9 @@ pub struct HostState {
     /// any
     #[serde(default)]
     pub shadows: Vec<PolicyRevision>,
+    /// For how long leases count after the last proof that this is the newest state; none where each counts until its own end
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_for: Option<DurationMs>,
     /// Over its resources as they came; none where it came as a whole, and in what was written before there were any
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<StateDigest>,
@@ -121,6 +124,9 @@ pub struct Ack {
     pub digest: Option<StateDigest>,
     /// What is wrong with single resources, as far as it is known
     pub errors: Vec<ResourceError>,
+    /// For how long the kernel lets leases count after a proof; none where each counts until its own end, or nothing is enforced
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_for: Option<DurationMs>,
 }
 
 impl Ack {
@@ -131,6 +137,7 @@ impl Ack {
             phase,
             digest: None,
             errors: vec![],
+            fresh_for: None,
         }
     }
 }

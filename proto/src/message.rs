@@ -8,7 +8,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, Generation, GrantId},
     policy::HostLabels,
     resource::StateDigest,
-    time::UnixMs,
+    time::{DurationMs, UnixMs},
 };
 use uuid::Uuid;
 
@@ -39,6 +39,8 @@ pub struct Hello {
     pub capabilities: BTreeSet<String>,
     /// What it holds, so that only what differs has to be sent
     pub held: Option<Held>,
+    /// For how long its kernel lets leases count after a proof; none where each counts until its own end
+    pub fresh_for: Option<DurationMs>,
 }
 
 impl Hello {
@@ -99,6 +101,8 @@ pub enum FromHost {
         events_lost: u64,
         /// How the host is; none from agents that do not say
         health: Option<HostHealth>,
+        /// The agent's number for this moment; 0 from agents that ask for no proof
+        beat: u64,
     },
     /// What was sent does not fit
     Relist(Relist),
@@ -145,6 +149,8 @@ pub enum ToHostMessage {
         authorities: AuthoritiesRevision,
         /// Of what the host should hold; none where nobody says
         digest: Option<StateDigest>,
+        /// The newest beat after which `generation` was found to be the newest; 0 for none
+        beat: u64,
     },
     /// From what the host holds to the desired state
     Delivery(Delivery),

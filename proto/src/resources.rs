@@ -29,6 +29,10 @@ pub const LEASES: &str = "leases";
 pub const ANSWERS: &str = "answers";
 /// Flags that are set.
 pub const FLAGS: &str = "flags";
+/// Of the host, each by its name; one that it does not know it keeps, and does nothing with.
+pub const SETTINGS: &str = "settings";
+/// For how long leases count after a proof.
+const FRESHNESS: &str = "freshness";
 
 /// What a host holds, without the bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +84,7 @@ impl Resources {
             answers,
             flags,
             shadows,
+            freshness,
         } = state.into();
         for (collection, sources) in [(POLICIES, policies), (SHADOWS, shadows)] {
             for one in sources {
@@ -94,6 +99,9 @@ impl Resources {
         }
         for one in flags {
             all.put(name(FLAGS, &one.flag), one.encode_to_vec());
+        }
+        if let Some(one) = freshness {
+            all.put(name(SETTINGS, FRESHNESS), one.encode_to_vec());
         }
         all
     }
@@ -253,6 +261,10 @@ fn read(
             let (flag, until) = resource::flag(one)?;
             state.flags.insert(flag, until);
             own
+        }
+        SETTINGS if id == FRESHNESS => {
+            state.fresh_for = Some(resource::fresh_for(decode(body)?)?);
+            return Ok(());
         }
         _ => return Ok(()),
     };

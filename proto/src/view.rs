@@ -26,6 +26,8 @@ pub struct EnforcementView {
     pub last_seen: Option<UnixMs>,
     /// Why it refused single resources, where it did
     pub errors: Vec<ResourceError>,
+    /// From when on no lease counts there, should it hear nothing until then; none where leases count until their own end
+    pub void_time: Option<UnixMs>,
 }
 
 /// A grant and where it is enforced.

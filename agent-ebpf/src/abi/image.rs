@@ -19,8 +19,16 @@ pub const ACTIVE_UNRULED: u32 = 3;
 /// `ACTIVE[ACTIVE_AGENT]` is when the agent last said that all of it goes on, on `CLOCK_BOOTTIME`; 0 once it ends. See
 /// [`super::pulse`].
 pub const ACTIVE_AGENT: u32 = 4;
+/// `ACTIVE[ACTIVE_FRESH_FOR]` is for how many nanoseconds leases count after the last proof that this host has the newest state; see
+/// [`super::pulse::is_fresh`]. 0, as in a map that nobody wrote, lets none count; `u64::MAX` asks for no proof.
+pub const ACTIVE_FRESH_FOR: u32 = 5;
+/// `ACTIVE[ACTIVE_PROVEN_BOOT]` and `ACTIVE[ACTIVE_PROVEN_TAI]` are a moment before the control plane last looked and found that this host
+/// has the newest state, on `CLOCK_BOOTTIME` and `CLOCK_TAI`.
+pub const ACTIVE_PROVEN_BOOT: u32 = 6;
+/// See [`ACTIVE_PROVEN_BOOT`].
+pub const ACTIVE_PROVEN_TAI: u32 = 7;
 /// Entries of the `ACTIVE` map.
-pub const ACTIVE_ENTRIES: u32 = 5;
+pub const ACTIVE_ENTRIES: u32 = 8;
 /// Slot bit of `ACTIVE[ACTIVE_IMAGE]`.
 pub const ACTIVE_SLOT_MASK: u64 = 1;
 /// Bit of `ACTIVE[ACTIVE_IMAGE]` for an image of generation 0, which a host makes of its own before the control plane ever sent

@@ -21,7 +21,7 @@ pub mod task;
 /// Version of every layout in this module. Part of the bpffs directory name (`v<abi>`), of every record and
 /// of the object's `.rodata`. Any change of a layout increments it, and so does any change of what hooks let go before
 /// they know who asks: programs of one version that run beside each other have to agree on that.
-pub const ABI_VERSION: u16 = 10;
+pub const ABI_VERSION: u16 = 11;
 
 /// Login uid or audit session that was never set (`AUDIT_UID_UNSET`, `AUDIT_SID_UNSET` in `linux/audit.h`).
 pub const UNSET: u32 = u32::MAX;

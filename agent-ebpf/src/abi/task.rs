@@ -375,6 +375,8 @@ pub struct Current {
     pub here: Here,
     /// Both clocks when judging began
     pub now: Now,
+    /// The same for leases; [`Now::NEVER`] where none counts
+    pub leases_at: Now,
     /// What is judged
     pub attempt: Attempt,
     /// Object; for a creation, the directory

@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod caller;
 pub mod counters;
+pub mod freshness;
 pub mod holds;
 pub mod identity;
 pub mod image;

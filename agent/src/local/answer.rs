@@ -62,7 +62,8 @@ impl Answers {
             Some(pinned) => Some(pinned.auid),
             None => return vec![],
         };
-        let now = Now::read().unix;
+        let now = Now::read();
+        let stale = self.health.now().stale(&now);
         let pid = (request.pid != 0).then_some(request.pid);
         let count = usize::try_from(request.last.max(1)).unwrap_or(1);
         let (_, holds) = self.board.changed_since(0);
@@ -73,7 +74,7 @@ impl Answers {
         let found = self.explanations.last(whose, pid, &pending, count);
         found
             .into_iter()
-            .map(|(time, decision)| explanation(time, decision, now))
+            .map(|(time, decision)| explanation(time, decision, now.unix, stale.clone()))
             .collect()
     }
 
@@ -104,6 +105,10 @@ impl Answers {
                 .filter_map(|(name, count)| Some((name.clone(), u64::from((*count)?))))
                 .collect(),
             floor: facts.floor.clone(),
+            leases_void_time: now.fresh_until().map(|until| {
+                let moment = Now::read();
+                timestamp(moment.unix.plus(until.left(&moment)))
+            }),
         }
     }
 
@@ -173,8 +178,13 @@ impl Answers {
     }
 }
 
-fn explanation(time: UnixMs, decision: DecisionEvent, now: UnixMs) -> v1::Explanation {
-    let notice = Notice::of(&decision, now);
+fn explanation(
+    time: UnixMs,
+    decision: DecisionEvent,
+    now: UnixMs,
+    no_grant_counts: Option<String>,
+) -> v1::Explanation {
+    let notice = Notice::of(&decision, now).where_no_grant_counts(no_grant_counts);
     let hold = decision.hold;
     v1::Explanation {
         time: Some(timestamp(time)),

@@ -40,6 +40,8 @@ use crate::{
 pub const LOOK: Duration = Duration::from_secs(3);
 /// How often the live image is compared with what was written.
 const VERIFY_LOOKS: u64 = 10;
+/// How often a state is tried again that could not be installed.
+const INSTALL_LOOKS: u64 = 3;
 /// How often the lease book is written again, so that the highest wall-clock time in it is young.
 const BOOK_LOOKS: u64 = 20;
 
@@ -88,6 +90,8 @@ pub struct Reconciler<I> {
     pub(super) answers: Vec<HoldAnswer>,
     /// A state whose leases the journal does not take
     pub(super) unjournaled: Option<(Accepted, LeaseBook)>,
+    /// A state that could not be installed, perhaps only for a moment: nobody sends it again
+    uninstalled: Option<Accepted>,
     resolved_at: UnixMs,
     looks: u64,
 }
@@ -138,6 +142,7 @@ impl<I: Images> Reconciler<I> {
             withdrawn: Withdrawn::default(),
             answers: vec![],
             unjournaled: None,
+            uninstalled: None,
             resolved_at: UnixMs(0),
             looks: 0,
         }
@@ -271,6 +276,7 @@ impl<I: Images> Reconciler<I> {
             }
         };
         self.out.health.note(Part::State, None);
+        self.uninstalled = None;
         self.say(generation, Phase::Received, at);
         let book = self.book.received(&accepted.state.leases, at);
         self.go_to(accepted, book, at);
@@ -329,6 +335,7 @@ impl<I: Images> Reconciler<I> {
                 }
             }
         };
+        let again = accepted.clone();
         let installed = if self.is_live(&accepted) {
             self.adopt(accepted);
             Ok(())
@@ -342,13 +349,16 @@ impl<I: Images> Reconciler<I> {
                 }
                 self.say(generation, phase, now);
             }
-            Err(reason) => self.say(
-                generation,
-                Phase::Rejected {
-                    reasons: vec![reason],
-                },
-                now,
-            ),
+            Err(reason) => {
+                self.uninstalled = Some(again);
+                self.say(
+                    generation,
+                    Phase::Rejected {
+                        reasons: vec![reason],
+                    },
+                    now,
+                );
+            }
         }
     }
 
@@ -356,6 +366,7 @@ impl<I: Images> Reconciler<I> {
     fn is_live(&self, accepted: &Accepted) -> bool {
         let same = |current: &Current| {
             current.accepted.state.compiles_as(&accepted.state)
+                && current.accepted.state.fresh_for == accepted.state.fresh_for
                 && current.leases == self.book.leases
         };
         self.current.as_ref().is_some_and(same) && self.images.verify().is_ok()
@@ -393,6 +404,7 @@ impl<I: Images> Reconciler<I> {
             subjects: resolved.subjects.clone(),
             services: resolved.services.clone(),
             leases: self.book.rows(&resolved.uids, now),
+            fresh_for: accepted.state.fresh_for,
         };
         // Before the flip: a record may come with the first decision after it.
         self.out.catalog.announce(generation, &accepted.image);
@@ -405,9 +417,10 @@ impl<I: Images> Reconciler<I> {
         (self.out.enforced)();
         self.serve(&resolved);
         self.out.catalog.guard(resolved.subjects.clone());
-        self.out
-            .health
-            .change(|health| health.generation = generation);
+        self.out.health.change(|health| {
+            health.generation = generation;
+            health.fresh_for = accepted.state.fresh_for;
+        });
         self.out.health.note(Part::Image, None);
         self.note_concerns();
         self.remember_good(&accepted.state);
@@ -464,11 +477,18 @@ impl<I: Images> Reconciler<I> {
         if let Some((accepted, book)) = self.unjournaled.take() {
             self.go_to(accepted, book, now);
         }
+        if looks.is_multiple_of(INSTALL_LOOKS)
+            && let Some(accepted) = self.uninstalled.take()
+        {
+            let book = self.book.clone();
+            self.go_to(accepted, book, now);
+        }
         self.take_back_again(now);
         if now.unix.since(self.resolved_at) >= self.resolve_every || now.unix < self.resolved_at {
             self.resolve_again(now);
         }
         self.watch_hooks(now);
+        self.watch_freshness(now);
         self.relabel();
         if looks.is_multiple_of(VERIFY_LOOKS) {
             self.verify(now);
@@ -545,6 +565,13 @@ impl<I: Images> Reconciler<I> {
         }
         self.out.health.note(Part::Hooks, what);
         self.out.health.change(|health| health.hooks_gone = gone);
+    }
+
+    /// Leases that count no more because nothing proves that they should: said as long as there are any.
+    fn watch_freshness(&self, now: &Now) {
+        let any = self.book.live(now).next().is_some();
+        let stale = self.out.health.now().stale(now).filter(|_| any);
+        self.out.health.note(Part::Freshness, stale);
     }
 
     /// Somebody else wrote into the live image: said, recorded, and put right.

@@ -43,6 +43,7 @@ impl<I: Images> Reconciler<I> {
             phase,
             digest: enforced.and_then(|state| state.digest),
             errors,
+            fresh_for: enforced.and_then(|state| state.fresh_for),
         };
         if self.out.acks.borrow().as_ref() == Some(&ack) {
             self.out.acks.send_replace(Some(ack));

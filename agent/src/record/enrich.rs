@@ -20,6 +20,7 @@ use super::process;
 use crate::{
     catalog::Catalog,
     clock::Now,
+    health::Health,
     holds::{Board, Row},
     kernel::{holds::Pending, mounts::Mounts, record::RawRecord},
     port::Pins,
@@ -80,6 +81,7 @@ pub struct Enricher {
     redactor: Redactor,
     names: Names,
     pins: Arc<dyn Pins>,
+    health: Arc<Health>,
 }
 
 impl Enricher {
@@ -90,6 +92,7 @@ impl Enricher {
         board: Arc<Board>,
         redactor: Redactor,
         pins: Arc<dyn Pins>,
+        health: Arc<Health>,
     ) -> Self {
         Self {
             identity,
@@ -98,6 +101,7 @@ impl Enricher {
             redactor,
             names: Names::default(),
             pins,
+            health,
         }
     }
 
@@ -166,7 +170,7 @@ impl Enricher {
         };
         let opened = self.opened(record, &decision, time);
         let outcome = record.hold.filter(|_| record.reason != Reason::HoldPending);
-        let told = told(record, &decision, now);
+        let told = told(record, &decision, now, || self.health.now().stale(now));
         let event = self
             .identity
             .event(time, EventKind::Decision(Box::new(decision)));
@@ -347,7 +351,12 @@ fn tamper(record: &RawRecord, subject: Subject, process: ProcessInfo) -> Tamper 
 }
 
 /// The person is told what stopped; that something goes on shows by itself.
-fn told(record: &RawRecord, decision: &DecisionEvent, now: &Now) -> Option<Told> {
+fn told(
+    record: &RawRecord,
+    decision: &DecisionEvent,
+    now: &Now,
+    no_grant_counts: impl Fn() -> Option<String>,
+) -> Option<Told> {
     if decision.monitor || decision.verdict == Verdict::Allowed {
         return None;
     }
@@ -360,6 +369,8 @@ fn told(record: &RawRecord, decision: &DecisionEvent, now: &Now) -> Option<Told>
     };
     Some(Told {
         session,
-        text: Notice::of(decision, now.unix).terminal(),
+        text: Notice::of(decision, now.unix)
+            .where_no_grant_counts(no_grant_counts())
+            .terminal(),
     })
 }

@@ -140,6 +140,7 @@ fn enricher(board: &Arc<Board>) -> Enricher {
         Arc::clone(board),
         redactor,
         Arc::new(All(None)),
+        Arc::default(),
     )
 }
 
@@ -236,7 +237,14 @@ fn a_process_that_is_gone_or_another_one_lends_no_paths() {
     );
     let redactor = Redactor::new(&RedactConfig::default()).unwrap();
     let pinned = Arc::new(All(Some(crate::testing::ALICE)));
-    let mut reader = Enricher::new(identity(), catalog(), Arc::default(), redactor, pinned);
+    let mut reader = Enricher::new(
+        identity(),
+        catalog(),
+        Arc::default(),
+        redactor,
+        pinned,
+        Arc::default(),
+    );
     let other_program = reader.enrich(
         &RawRecord {
             tgid: pid,

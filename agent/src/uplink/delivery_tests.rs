@@ -42,6 +42,8 @@ fn uplink(place: &std::path::Path) -> (Uplink, Receiver<Wake>) {
         identity: identity(),
         oldest_protocol: CONTROL_PROTOCOL_MIN,
         held: Holding::journaled(&spool),
+        beats: Beats::default(),
+        prove: Box::new(|_| Ok(())),
         spool,
         wakes,
     };
@@ -179,6 +181,7 @@ fn a_bookmark_tells_that_something_was_missed() {
         generation: Generation(generation),
         authorities: AuthoritiesRevision(0),
         digest,
+        beat: 0,
     };
     let held = Resources::of(state(4, &[7])).digest();
     assert_eq!(uplink.comes(bookmark(4, Some(held))), None);
@@ -187,6 +190,60 @@ fn a_bookmark_tells_that_something_was_missed() {
     assert_eq!(relist(said), (Misfitting::Gap, 0, Generation(4)));
     let other = StateDigest::of_body(b"");
     assert_eq!(relist(uplink.comes(bookmark(4, Some(other)))).1, 0);
+}
+
+/// A proof is as old as the beat that it answers, and is none of what the kernel does not enforce.
+#[test]
+fn only_the_newest_state_in_the_kernel_is_proven_and_from_when_the_host_spoke() {
+    let place = tempfile::tempdir().unwrap();
+    let (mut uplink, _woken) = uplink(place.path());
+    let proven: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
+    let told = Arc::clone(&proven);
+    uplink.prove = Box::new(move |at| {
+        told.lock().unwrap().push(at.boot_ns);
+        Ok(())
+    });
+    let at = |boot_ns| Now { boot_ns, ..now() };
+    let beat = |uplink: &Uplink, boot_ns| match uplink.heartbeat(at(boot_ns)) {
+        FromHost::Heartbeat { beat, .. } => beat,
+        other => panic!("{other:?}"),
+    };
+    let answered = |uplink: &Uplink, generation, digest, beat| {
+        uplink.comes(ToHostMessage::Bookmark {
+            generation: Generation(generation),
+            authorities: AuthoritiesRevision(0),
+            digest,
+            beat,
+        })
+    };
+    let times = || proven.lock().unwrap().clone();
+    uplink.delivered_whole(1, state(4, &[7]));
+    let held = Some(Resources::of(state(4, &[7])).digest());
+    let first = beat(&uplink, 10);
+    answered(&uplink, 4, None, first);
+    answered(&uplink, 4, Some(StateDigest::of_body(b"")), first);
+    answered(&uplink, 5, held, first);
+    answered(&uplink, 4, held, 99);
+    uplink
+        .health
+        .change(|health| health.generation = Generation(4));
+    answered(&uplink, 4, held, 0);
+    assert!(times().is_empty(), "nobody said that this is the newest");
+    uplink
+        .health
+        .change(|health| health.generation = Generation(3));
+    answered(&uplink, 4, held, first);
+    assert!(times().is_empty(), "the kernel does not have it");
+    beat(&uplink, 20);
+    uplink
+        .health
+        .change(|health| health.generation = Generation(4));
+    answered(&uplink, 4, held, 0);
+    assert_eq!(times(), [10], "not from when the answer came");
+    assert_eq!(uplink.health.now().proven, Some(at(10)));
+    uplink.hello();
+    answered(&uplink, 4, held, 2);
+    assert_eq!(times(), [10], "a beat of another connection");
 }
 
 #[test]

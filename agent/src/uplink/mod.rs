@@ -4,6 +4,7 @@
 //! Two streams, so that a flood of events cannot delay a revocation. Every failure means the same: connect again,
 //! after a while that grows and differs from host to host.
 
+mod beats;
 mod credentials;
 #[cfg(test)]
 mod delivery_tests;
@@ -13,6 +14,7 @@ mod route;
 mod tests;
 mod words;
 
+pub use beats::Beats;
 pub use holding::Holding;
 pub use route::Route;
 
@@ -44,6 +46,7 @@ use crate::{
     health::{Health, Part},
     holds::Board,
     membership::{AskError, FileError},
+    port::PortError,
     reconcile::Wake,
     record::Identity,
     spool::{Spool, SpoolError},
@@ -57,6 +60,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const SPOOL_LOOK: Duration = Duration::from_secs(2);
 /// Messages that wait to be sent: each is small, and the stream is otherwise idle.
 const OUTGOING_MAX: usize = 64;
+
+/// Takes in the moment of a proof.
+pub type Prove = Box<dyn Fn(&Now) -> Result<(), PortError> + Send + Sync>;
 
 /// What the uplink carries, and for whom.
 pub struct Uplink {
@@ -80,6 +86,10 @@ pub struct Uplink {
     pub oldest_protocol: u32,
     /// What of the desired state is here
     pub held: Holding,
+    /// When it spoke
+    pub beats: Beats,
+    /// Told of a moment at which this host had the newest state
+    pub prove: Prove,
     /// Where desired states go
     pub wakes: std::sync::mpsc::Sender<Wake>,
 }
@@ -271,7 +281,7 @@ impl Uplink {
                     shown = self.send_holds(&outgoing, shown).await?;
                 }
                 _ = heartbeat.tick() => {
-                    send(&outgoing, self.heartbeat()).await?;
+                    send(&outgoing, self.heartbeat(Now::read())).await?;
                 }
                 () = &mut silence => return Err(UplinkError::Silence),
             }

@@ -155,6 +155,8 @@ impl Rig {
             identity: identity(),
             oldest_protocol: CONTROL_PROTOCOL_MIN,
             held: Holding::journaled(&spool),
+            beats: Beats::default(),
+            prove: Box::new(|_| Ok(())),
             wakes,
         };
         let uplink = tokio::spawn(uplink.run());

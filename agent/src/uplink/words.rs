@@ -26,6 +26,7 @@ const UNREADABLE_MAX: usize = 20;
 impl Uplink {
     /// The first word on a stream.
     pub fn hello(&self) -> FromHost {
+        self.beats.connected();
         let facts = self.health.facts();
         FromHost::Hello(Hello {
             agent_version: facts.version.clone(),
@@ -40,6 +41,7 @@ impl Uplink {
             protocol: PROTOCOL,
             capabilities: CAPABILITIES.map(str::to_owned).into(),
             held: self.held.connected(),
+            fresh_for: self.health.now().fresh_for,
         })
     }
 
@@ -49,11 +51,12 @@ impl Uplink {
         FromHost::Ack { ack, nonce }
     }
 
-    /// That it goes on, and how.
-    pub fn heartbeat(&self) -> FromHost {
+    /// That it goes on at this moment, and how.
+    pub fn heartbeat(&self, now: Now) -> FromHost {
         FromHost::Heartbeat {
             events_lost: self.spool.stats().lost,
             health: Some(self.state()),
+            beat: self.beats.next(now),
         }
     }
 
@@ -107,17 +110,43 @@ impl Uplink {
                 generation,
                 authorities,
                 digest,
+                beat,
             } => {
                 self.authorities.send_replace(authorities);
                 let relist = digest.and_then(|digest| self.held.compared(generation, digest));
                 if relist.is_none() {
                     self.health.note(Part::Delivery, None);
+                    // One that does not say what it means proves nothing.
+                    if digest.is_some() {
+                        self.beats.answered(beat, generation);
+                    }
+                    self.prove();
                 }
                 Ok(relist.map(|relist| {
                     let why = format!("generation {generation} should be held here, and is not");
                     self.misfit(relist, &why)
                 }))
             }
+        }
+    }
+
+    /// Tells the kernel of the newest moment at which it is known that nothing newer than what it enforces was wanted. What is only on its
+    /// way there, or was refused, proves nothing.
+    fn prove(&self) {
+        let Some(moment) = self.beats.newest(self.health.now().generation) else {
+            return;
+        };
+        match (self.prove)(&moment) {
+            Ok(()) => self.health.change(|health| {
+                let newer = |known: Now| known.boot_ns < moment.boot_ns;
+                if health.proven.is_none_or(newer) {
+                    health.proven = Some(moment);
+                }
+            }),
+            Err(error) => tracing::error!(
+                error = crate::exit::chain(error.as_ref()),
+                "the kernel was not told that this host has the newest state"
+            ),
         }
     }
 

@@ -48,6 +48,17 @@ impl Grant {
             // One that this version cannot read is shown as it came.
             Err(_) => (parts::text(wire.profile.clone()), BTreeMap::new()),
         };
+        let (expire_time, is_revoked) = (
+            parts::time(wire.expire_time),
+            wire.state() == v1::grant::State::Revoked,
+        );
+        let on_host = |one| {
+            let mut host = HostEnforcement::of(one);
+            // Whatever ends it first: the grant's own time, or that of everything that counts there.
+            let until = host.void_time.into_iter().chain(expire_time).min();
+            host.counts_until = until.filter(|_| is_revoked && !host.done());
+            host
+        };
         Self {
             profile,
             values,
@@ -59,16 +70,12 @@ impl Grant {
             reason: wire.reason,
             created_by: wire.created_by,
             create_time: parts::time(wire.create_time),
-            expire_time: parts::time(wire.expire_time),
+            expire_time,
             end_time: parts::time(wire.end_time),
             revoked_by: parts::text(wire.revoked_by),
             revoke_reason: parts::text(wire.revoke_reason),
             revoke_time: parts::time(wire.revoke_time),
-            enforcement: wire
-                .enforcement
-                .into_iter()
-                .map(HostEnforcement::of)
-                .collect(),
+            enforcement: wire.enforcement.into_iter().map(on_host).collect(),
         }
     }
 

@@ -240,6 +240,19 @@ impl View for Host {
                     .map(|delivery| delivery.said(moment))
                     .unwrap_or_default(),
             ),
+            (
+                "leases",
+                self.enforcement
+                    .as_ref()
+                    .and_then(|at| at.void_time)
+                    .map(|end| {
+                        format!(
+                            "end by {} unless it is shown to have the newest state",
+                            moment.full(end)
+                        )
+                    })
+                    .unwrap_or_default(),
+            ),
             ("reasons", reasons.join("\n")),
             ("problems", safe_all(&self.problems).join("\n")),
             ("hooks", safe_all(&self.hooks).join(", ")),

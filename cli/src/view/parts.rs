@@ -287,6 +287,12 @@ pub(crate) struct HostEnforcement {
     pub(crate) update_time: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_seen_time: Option<Time>,
+    /// From when on no lease counts there, should it hear nothing until then; none where leases count until their own end
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) void_time: Option<Time>,
+    /// Until when at the latest a lease counts there that was taken back
+    #[serde(skip)]
+    pub(crate) counts_until: Option<Time>,
 }
 
 /// What is wrong with one resource.
@@ -314,6 +320,8 @@ impl HostEnforcement {
                 .collect(),
             update_time: time(wire.update_time),
             last_seen_time: time(wire.last_seen_time),
+            void_time: time(wire.void_time),
+            counts_until: None,
         }
     }
 
@@ -332,7 +340,10 @@ impl HostEnforcement {
             _ if self.online => Some("not answered yet".into()),
             _ => None,
         };
-        let why: Vec<String> = there.into_iter().chain(how).collect();
+        let until = self.counts_until.filter(|until| until.0 > moment.now);
+        let until =
+            until.map(|end| format!("counts there until {} at the latest", moment.short(end)));
+        let why: Vec<String> = there.into_iter().chain(how).chain(until).collect();
         format!("{}: {}", safe(&self.host), why.join("; "))
     }
 

@@ -102,7 +102,8 @@ impl Delivering {
         if self.in_flight.is_some() {
             return None;
         }
-        let is_news = self.must_relist || to > self.sent || !delivery.upserted.is_empty();
+        let differs = !delivery.upserted.is_empty() || !delivery.removed.is_empty();
+        let is_news = self.must_relist || to > self.sent || differs;
         self.compared = true;
         if !is_news {
             return None;

@@ -84,6 +84,8 @@ async fn sync(
                     outbox.send(state).await?;
                     missed = session.next_state().await.map_err(failed)?;
                 }
+                // After the look, so that it says what was found.
+                outbox.send(session.bookmark()).await?;
             }
             Look::Not => {}
         }
@@ -112,10 +114,7 @@ async fn sync(
                 }
             },
             // A signal may have been missed.
-            _ = bookmark.tick() => {
-                outbox.send(session.bookmark()).await?;
-                Look::Regularly
-            }
+            _ = bookmark.tick() => Look::Regularly
         };
     }
 }

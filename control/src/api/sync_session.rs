@@ -1,7 +1,10 @@
 //! One Sync stream without its transport and without its timers: what a host is to be told, and what is done with what it
 //! says. The stream of `sync` waits for it; a simulation steps it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use stayhand_guardrail::id::Generation;
 use stayhand_proto::{
@@ -15,6 +18,7 @@ use tokio::sync::watch;
 use crate::{
     app::{App, Error, Session},
     operator::HostAgent,
+    store::Looked,
 };
 
 use super::delivery::{Delivering, Misfit};
@@ -28,6 +32,10 @@ pub struct SyncSession {
     sent: Generation,
     /// For a host that understands deliveries; one from before is sent whole states
     delivering: Option<Delivering>,
+    /// The host's newest beat that is committed: whatever is said of it is no older than when the host was last heard of
+    heard: Arc<AtomicU64>,
+    /// The newest beat after which the host had been sent the newest state
+    newest_at: u64,
 }
 
 /// What a stream waits for besides its host.
@@ -52,6 +60,8 @@ impl SyncSession {
             session,
             sent: hello.enforced_generation,
             delivering: Delivering::to(hello),
+            heard: Arc::default(),
+            newest_at: 0,
         })
     }
 
@@ -80,17 +90,24 @@ impl SyncSession {
             return Ok(None);
         };
         let (app, agent) = (&self.app, &self.agent);
-        let state = if urgent {
+        // ORDER: before the look, which then sees everything that was committed before the host spoke.
+        let heard = self.heard.load(Ordering::Acquire);
+        let looked = if urgent {
             app.state_for(agent, after, true).await?
         } else {
             tokio::select! {
                 biased;
                 Ok(()) = self.signal.changed() => app.state_for(agent, after, true).await?,
-                state = app.state_for(agent, after, false) => state?,
+                looked = app.state_for(agent, after, false) => looked?,
             }
         };
-        let Some(state) = state else {
-            return Ok(None);
+        let state = match looked {
+            Looked::Another(state) => state,
+            Looked::Same if after == self.newest_sent() => {
+                self.newest_at = heard;
+                return Ok(None);
+            }
+            Looked::Same | Looked::Unknown => return Ok(None),
         };
         let message = if let Some(delivering) = &mut self.delivering {
             delivering.next(state)
@@ -104,12 +121,17 @@ impl SyncSession {
     /// A word that the control plane is there.
     pub fn bookmark(&mut self) -> SyncResponse {
         let digest = self.delivering.as_mut().and_then(Delivering::bookmark);
-        let sent = self.delivering.as_ref().map_or(self.sent, Delivering::sent);
         self.say(ToHostMessage::Bookmark {
-            generation: sent,
+            generation: self.newest_sent(),
             authorities: self.app.authorities_revision(),
             digest,
+            beat: self.newest_at,
         })
+    }
+
+    /// Generation of the newest state that was sent.
+    fn newest_sent(&self) -> Generation {
+        self.delivering.as_ref().map_or(self.sent, Delivering::sent)
     }
 
     /// Waits for a change.
@@ -150,7 +172,17 @@ impl SyncSession {
             (Ok(FromHost::Relist(relist)), Some(delivering)) => Some(delivering.misfits(relist)),
             _ => None,
         };
-        take(Arc::clone(&self.app), self.agent.clone(), said, misfit)
+        let beat = match &said {
+            Ok(FromHost::Heartbeat { beat, .. }) => *beat,
+            _ => 0,
+        };
+        let heard = Arc::clone(&self.heard);
+        let taken = take(Arc::clone(&self.app), self.agent.clone(), said, misfit);
+        async move {
+            taken.await?;
+            heard.fetch_max(beat, Ordering::AcqRel);
+            Ok(())
+        }
     }
 
     /// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
@@ -183,6 +215,7 @@ async fn take(
         Ok(FromHost::Heartbeat {
             events_lost,
             health,
+            beat: _,
         }) => app.heartbeat(agent, events_lost, health).await,
         Ok(FromHost::Hello(_)) => {
             tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");

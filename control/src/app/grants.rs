@@ -278,8 +278,9 @@ impl App {
             let resource = grant_resource(&set, grant);
             self.shows(operator, Action::GrantRead, &resource, own)
         };
-        let hosts = self.all_progress().await?;
         let stored = self.store().grants(filter, before, max).await?;
+        // ORDER: after the grants, so that of what is shown as revoked no host was proven anything since it was last heard of.
+        let hosts = self.all_progress().await?;
         Ok(stored
             .into_iter()
             .map(|one| {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use stayhand_guardrail::{
-    host::HostState,
     id::{Generation, HostId},
     text::safe_cut,
 };
@@ -14,7 +13,7 @@ use crate::{
     authz::{Action, Resource},
     limits::REASON_CHARS_MAX,
     operator::{HostAgent, Operator},
-    store::StoredMember,
+    store::{Looked, StoredMember},
 };
 
 impl App {
@@ -28,20 +27,23 @@ impl App {
         Ok(())
     }
 
-    /// The desired state, if its generation differs from what the host was sent last or enforces. Whoever only looks whether
-    /// something was missed is in no hurry, and waits a moment for others.
+    /// What the host should have, seen from the generation that it was sent last or enforces. Whoever only looks whether something was
+    /// missed is in no hurry, and waits a moment for others.
     pub async fn state_for(
         &self,
         agent: &HostAgent,
         sent: Generation,
         urgent: bool,
-    ) -> Result<Option<HostState>, Error> {
-        let state = self
+    ) -> Result<Looked, Error> {
+        let looked = self
             .store()
             .host_state(agent.host(), sent, self.now(), urgent)
             .await?;
-        // Never a lower one than before, whatever the store says.
-        Ok(state.filter(|state| state.generation > sent))
+        Ok(match looked {
+            // Never a lower one than before, whatever the store says; and that proves nothing about what the host has.
+            Looked::Another(state) if state.generation <= sent => Looked::Unknown,
+            looked => looked,
+        })
     }
 
     /// A host.

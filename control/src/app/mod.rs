@@ -135,6 +135,24 @@ impl App {
         self
     }
 
+    /// For how long leases count on hosts from now on after the last proof that they have the newest state; none where each counts until
+    /// its own end. Every host hears of a change, and keeps it while it is away.
+    pub async fn keep_fresh_for(&self, span: Option<DurationMs>) -> Result<(), Error> {
+        self.store.begins(self.now());
+        let mut write = self.store.begin().await?;
+        let changed = write.set_freshness(span).await?;
+        write.commit().await?;
+        if changed {
+            let span =
+                span.map_or_else(|| "until their own end".to_owned(), |span| span.to_string());
+            tracing::info!(
+                span,
+                "how long grants count on hosts that hear nothing has changed"
+            );
+        }
+        Ok(())
+    }
+
     /// The wall clock as this control plane has it.
     pub fn now(&self) -> UnixMs {
         self.outside.now()

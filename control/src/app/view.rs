@@ -79,6 +79,7 @@ fn of_progress(
         update_time: host.acknowledge_time,
         online,
         last_seen: host.last_seen(),
+        void_time: host.void_time,
         errors: if rejected {
             host.rejected_resources.clone()
         } else {

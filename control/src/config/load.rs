@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stayhand_guardrail::{limits::SESSION_MAX, time::DurationMs};
+use stayhand_guardrail::{
+    limits::{GRANT_DURATION_MAX, SESSION_MAX},
+    time::DurationMs,
+};
 use stayhand_transport::check_address;
 
 use stayhand_proto::protocol::PROTOCOL;
@@ -23,6 +26,12 @@ const DATABASE_MIB_MAX: u32 = 1 << 23;
 const CERTIFICATE_LIFETIME_MIN: DurationMs = DurationMs::from_secs(60);
 /// Longest: so long a copy of a certificate is worth something that nobody knows was stolen.
 const CERTIFICATE_LIFETIME_MAX: DurationMs = DurationMs::from_secs(30 * 24 * 3_600);
+
+/// Shortest freshness: a proof takes up to nine seconds (a host speaks every five, is answered every three), and a restart of the
+/// control plane with everybody coming back should not end grants.
+const FRESHNESS_MIN: DurationMs = DurationMs::from_secs(60);
+/// Longest: no grant lasts longer, so it would end nothing.
+const FRESHNESS_MAX: DurationMs = GRANT_DURATION_MAX;
 
 /// Shortest session: nobody signs in for less.
 const SESSION_MIN: DurationMs = DurationMs::from_secs(5 * 60);
@@ -180,6 +189,14 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             format!("no agent would be served: the newest protocol is {PROTOCOL}"),
         );
     }
+    if let Some(freshness) = config.delivery.freshness
+        && !(FRESHNESS_MIN..=FRESHNESS_MAX).contains(&freshness)
+    {
+        return wrong(
+            "delivery.freshness",
+            format!("must be from {FRESHNESS_MIN} to {FRESHNESS_MAX}"),
+        );
+    }
     match config.state.database_mib_max {
         Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(
             "state.database_mib_max",
@@ -271,6 +288,8 @@ mod tests {
             "[delivery]\noldest_protocol = 99",
             "no agent would be served",
         );
+        refused("[delivery]\nfreshness = \"5s\"", "must be from 1m");
+        refused("[delivery]\nfreshness = \"soon\"", "control.toml:2:");
         refused("[network]\nlisten = \"7443\"", "control.toml:2:");
         refused(
             "[oidc]\nissuer = \"http://idp\"",

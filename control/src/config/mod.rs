@@ -92,12 +92,19 @@ fn span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<DurationMs, D::Erro
     text.parse().map_err(serde::de::Error::custom)
 }
 
+fn maybe_span<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<DurationMs>, D::Error> {
+    span(from).map(Some)
+}
+
 /// How hosts are told what they should enforce.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// The oldest protocol of agents that are served; 0 = every one that this control plane knows
     pub oldest_protocol: u32,
+    /// For how long grants count on a host that does not hear that it has the newest state; none = each until its own end
+    #[serde(deserialize_with = "maybe_span")]
+    pub freshness: Option<DurationMs>,
 }
 
 /// What is kept on disk.

@@ -124,6 +124,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
     let changes = config.policies.0.clone();
     let app = App::new(store, names.clone(), people, changes, membership).await?;
     let app = Arc::new(app.with_oldest_protocol(config.delivery.oldest_protocol));
+    app.keep_fresh_for(config.delivery.freshness).await?;
     let pins = match config.identity.pins {
         PinSource::Agent => Pins::Agent {
             socket: config.identity.agent_socket.clone(),

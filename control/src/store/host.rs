@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 use stayhand_proto::message::{Hello, HostHealth};
 use uuid::Uuid;
 
-use super::{Store, StoreError, Write, list, number, parse, unlist, unsigned};
+use super::{Store, StoreError, Write, freshness::History, list, number, parse, unlist, unsigned};
 
 /// What a host says while it is connected.
 #[derive(Clone, Debug)]
@@ -83,6 +83,8 @@ pub struct StoredHost {
     pub acknowledge_time: Option<UnixMs>,
     /// Whether its certificates were taken away
     pub revoked: bool,
+    /// When its leases end at the latest, should it hear nothing until then; none where they end only in their own time
+    pub void_time: Option<UnixMs>,
 }
 
 impl StoredHost {
@@ -108,6 +110,7 @@ impl StoredHost {
             enforced_digest: self.enforced_digest,
             acknowledge_time: self.acknowledge_time,
             last_seen: self.last_seen,
+            void_time: self.void_time,
         }
     }
 }
@@ -133,6 +136,8 @@ pub struct StoredProgress {
     pub acknowledge_time: Option<UnixMs>,
     /// When it was last heard of; 0 where it joined and never was
     pub last_seen: UnixMs,
+    /// When its leases end at the latest, should it hear nothing until then; none where they end only in their own time
+    pub void_time: Option<UnixMs>,
 }
 
 impl StoredProgress {
@@ -172,14 +177,18 @@ struct ProgressRow {
     enforced_digest: Option<String>,
     acknowledge_time: Option<i64>,
     last_seen_time: i64,
+    fresh_for_ms: Option<i64>,
 }
 
 impl ProgressRow {
-    fn read(self) -> Result<StoredProgress, StoreError> {
+    fn read(self, freshness: &History) -> Result<StoredProgress, StoreError> {
+        let enforced = Generation(unsigned(self.enforced_generation));
+        let last_seen = UnixMs(unsigned(self.last_seen_time));
         Ok(StoredProgress {
+            void_time: freshness.void_time(enforced, self.fresh_for_ms, last_seen),
             id: parse("host", &self.host)?,
             received: Generation(unsigned(self.received_generation)),
-            enforced: Generation(unsigned(self.enforced_generation)),
+            enforced,
             rejected: Generation(unsigned(self.rejected_generation)),
             rejected_reasons: unlist("host", &self.rejected_reasons)?,
             rejected_resources: serde_json::from_str(&self.rejected_resources)
@@ -189,7 +198,7 @@ impl ProgressRow {
                 .map(|digest| parse("host", &digest))
                 .transpose()?,
             acknowledge_time: self.acknowledge_time.map(|at| UnixMs(unsigned(at))),
-            last_seen: UnixMs(unsigned(self.last_seen_time)),
+            last_seen,
         })
     }
 }
@@ -206,6 +215,7 @@ struct HostRow {
     labels: String,
     floor: String,
     watches_shadows: bool,
+    fresh_for_ms: Option<i64>,
     last_seen_time: i64,
     events_lost: i64,
     stream_lost: i64,
@@ -227,9 +237,12 @@ struct HostRow {
 }
 
 impl HostRow {
-    fn read(self) -> Result<StoredHost, StoreError> {
+    fn read(self, freshness: &History) -> Result<StoredHost, StoreError> {
         let generation = |value| Generation(unsigned(value));
+        let last_seen = UnixMs(unsigned(self.last_seen_time));
+        let enforced = generation(self.enforced_generation);
         Ok(StoredHost {
+            void_time: freshness.void_time(enforced, self.fresh_for_ms, last_seen),
             id: parse("host", &self.host)?,
             agent_version: self.agent_version,
             kernel_release: self.kernel_release,
@@ -240,13 +253,13 @@ impl HostRow {
             labels: unlist::<Label>("host", &self.labels)?.into_iter().collect(),
             floor: unlist("host", &self.floor)?,
             watches_shadows: self.watches_shadows,
-            last_seen: UnixMs(unsigned(self.last_seen_time)),
+            last_seen,
             events_lost: unsigned(self.events_lost.max(self.stream_lost)),
             events_through: unsigned(self.stream_through),
             events_missing: unsigned(self.stream_missing),
             desired: generation(self.desired_generation),
             received: generation(self.received_generation),
-            enforced: generation(self.enforced_generation),
+            enforced,
             rejected: generation(self.rejected_generation),
             rejected_reasons: unlist("host", &self.rejected_reasons)?,
             rejected_resources: serde_json::from_str(&self.rejected_resources)
@@ -308,20 +321,21 @@ impl Write<'_> {
             protocol,
             capabilities: _,
             held: _,
+            fresh_for,
         } = hello;
         let labels: Vec<String> = labels.shown().collect();
         let generation = self.generation().await?;
         sqlx::query(
             "INSERT INTO hosts (host, agent_version, kernel_release, boot_id, hooks, last_seen_time,
                  desired_generation, enforced_generation, labels, floor, watches_shadows,
-                 protocol)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 protocol, fresh_for_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (host) DO UPDATE SET agent_version = excluded.agent_version,
                  kernel_release = excluded.kernel_release, boot_id = excluded.boot_id, hooks = excluded.hooks,
                  last_seen_time = excluded.last_seen_time, enforced_generation = excluded.enforced_generation,
                  hooks_gone = '[]', problems = '[]', labels = excluded.labels,
                  floor = excluded.floor, watches_shadows = excluded.watches_shadows, protocol = excluded.protocol,
-                 enforced_digest = CASE WHEN enforced_generation = excluded.enforced_generation
+                 fresh_for_ms = excluded.fresh_for_ms, enforced_digest = CASE WHEN enforced_generation = excluded.enforced_generation
                      THEN enforced_digest END",
         )
         .bind(host.as_str())
@@ -336,6 +350,7 @@ impl Write<'_> {
         .bind(list(floor))
         .bind(watches_shadows)
         .bind(protocol)
+        .bind(fresh_for.map(|span| number(span.0)).transpose()?)
         .execute(&mut *self.tx)
         .await?;
         self.touched.grants = true;
@@ -394,9 +409,10 @@ impl Write<'_> {
                  rejected_reasons = coalesce(word.reasons, rejected_reasons),
                  rejected_resources = coalesce(word.resources, rejected_resources),
                  enforced_digest = CASE word.phase WHEN 1 THEN word.digest ELSE enforced_digest END,
+                 fresh_for_ms = CASE word.phase WHEN 1 THEN word.fresh_for ELSE fresh_for_ms END,
                  acknowledge_time = ?2, last_seen_time = ?2
              FROM (SELECT value ->> 0 AS host, value ->> 1 AS phase, value ->> 2 AS generation, value ->> 3 AS reasons,
-                     value ->> 4 AS resources, value ->> 5 AS digest
+                     value ->> 4 AS resources, value ->> 5 AS digest, value ->> 6 AS fresh_for
                  FROM json_each(?1)) AS word
              WHERE hosts.host = word.host AND word.generation <= desired_generation",
         )
@@ -453,7 +469,16 @@ fn acknowledged(host: &HostId, ack: &Ack) -> Value {
         .as_ref()
         .and_then(|_| serde_json::to_string(&ack.errors).ok());
     let digest = ack.digest.map(|digest| digest.to_string());
-    json!([host.as_str(), phase, generation, reasons, resources, digest])
+    let fresh_for = ack.fresh_for.map(|span| span.0);
+    json!([
+        host.as_str(),
+        phase,
+        generation,
+        reasons,
+        resources,
+        digest,
+        fresh_for
+    ])
 }
 
 fn still_there(host: &HostId, events_lost: u64, health: Option<&HostHealth>) -> Value {
@@ -491,19 +516,21 @@ impl Store {
         .bind(self.origin.epoch.to_string())
         .fetch_all(&self.read)
         .await?;
-        rows.into_iter().map(HostRow::read).collect()
+        let freshness = self.freshness().await?;
+        rows.into_iter().map(|row| row.read(&freshness)).collect()
     }
 
     /// How far every host is that is to enforce something, by name.
     pub async fn progress(&self) -> Result<Vec<StoredProgress>, StoreError> {
         let rows: Vec<ProgressRow> = sqlx::query_as(
             "SELECT host, received_generation, enforced_generation, rejected_generation, rejected_reasons,
-                 rejected_resources, enforced_digest, acknowledge_time, last_seen_time
+                 rejected_resources, enforced_digest, acknowledge_time, last_seen_time, fresh_for_ms
              FROM hosts WHERE host NOT IN (SELECT host FROM members WHERE revoke_time IS NOT NULL) ORDER BY host",
         )
         .fetch_all(&self.read)
         .await?;
-        rows.into_iter().map(ProgressRow::read).collect()
+        let freshness = self.freshness().await?;
+        rows.into_iter().map(|row| row.read(&freshness)).collect()
     }
 
     /// The generation that a host should enforce.

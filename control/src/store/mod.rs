@@ -10,6 +10,7 @@ mod count;
 mod error;
 mod event;
 mod flag;
+mod freshness;
 mod gather;
 mod grant;
 mod hold;
@@ -43,9 +44,13 @@ pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
 pub use session::{SessionEnd, StoredSession, Whose};
 pub use signal::Signals;
+pub use state::Looked;
 pub use write::Write;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use sqlx::{
     Connection as _, SqlitePool,
@@ -87,6 +92,8 @@ pub struct Store {
     signals: Signals,
     commits: Option<Arc<dyn Commits>>,
     _state_dir: StateDir,
+    /// See [`Store::begins`]
+    begun_ms: AtomicU64,
 }
 
 impl Store {
@@ -170,6 +177,7 @@ impl Store {
             write,
             read,
             turn: Mutex::default(),
+            begun_ms: AtomicU64::new(0),
             states: state::States::new(false),
             origin,
             signals: Signals::default(),

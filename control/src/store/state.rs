@@ -12,12 +12,12 @@ use stayhand_guardrail::{
     host::{HoldAnswer, HostState},
     id::{Generation, HostId},
     policy::{Flags, HostLabels, Label},
-    time::UnixMs,
+    time::{DurationMs, UnixMs},
 };
 
 use super::{
-    InForce, Store, StoreError, StoredGrant, flag, gather::Gather, grant, hold, list, rollout,
-    unlist, unsigned,
+    InForce, Store, StoreError, StoredGrant, flag, freshness::History, gather::Gather, grant, hold,
+    list, rollout, unlist, unsigned,
 };
 
 /// Hosts that are looked up together: a fleet of common size. What is found of one is some hundred bytes and what all share, so
@@ -44,7 +44,18 @@ pub(super) struct States {
     seldom: Gather<Asked, Answer>,
 }
 
-type Answer = Result<Option<Found>, StoreError>;
+/// What a look at the store finds for a host.
+#[derive(Clone, Debug)]
+pub enum Looked<S = HostState> {
+    /// Nobody knows the host
+    Unknown,
+    /// What it has is what it should have
+    Same,
+    /// It should have this
+    Another(S),
+}
+
+type Answer = Result<Looked<Found>, StoreError>;
 
 impl States {
     /// Nobody has asked yet. Nobody waits for time where that is simulated.
@@ -62,15 +73,14 @@ impl States {
 }
 
 impl Store {
-    /// The desired state of a host, all of it from one snapshot of the store; none where it is the one that the host has, and
-    /// where the host is not known.
+    /// The desired state of a host, all of it from one snapshot of the store that is made after this is asked.
     pub async fn host_state(
         &self,
         host: &HostId,
         has: Generation,
         now: UnixMs,
         urgent: bool,
-    ) -> Result<Option<HostState>, StoreError> {
+    ) -> Result<Looked, StoreError> {
         let gather = if urgent {
             &self.states.soon
         } else {
@@ -88,7 +98,11 @@ impl Store {
         });
         let found = read.await.unwrap_or(Err(StoreError::BrokeOff))?;
         // Here, where every host's stream is a task of its own.
-        found.map(|found| found.state(&asked)).transpose()
+        Ok(match found {
+            Looked::Unknown => Looked::Unknown,
+            Looked::Same => Looked::Same,
+            Looked::Another(found) => Looked::Another(found.state(&asked)?),
+        })
     }
 }
 
@@ -101,7 +115,7 @@ async fn each(pool: &SqlitePool, all: Vec<Asked>) -> Vec<Answer> {
             let mut states = Vec::with_capacity(all.len());
             for one in all {
                 let read = together(pool, std::slice::from_ref(&one)).await;
-                states.push(read.map(|mut states| states.pop().flatten()));
+                states.push(read.map(|mut states| states.pop().unwrap_or(Looked::Unknown)));
             }
             states
         }
@@ -121,6 +135,7 @@ struct Shared {
     in_force: InForce,
     grants: Vec<StoredGrant>,
     flags: Flags,
+    fresh_for: Option<DurationMs>,
     /// Hosts that have answers
     answered: BTreeSet<String>,
 }
@@ -132,7 +147,7 @@ struct Found {
     answers: Vec<HoldAnswer>,
 }
 
-async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Option<Found>>, StoreError> {
+async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Looked<Found>>, StoreError> {
     let mut snapshot = pool.begin().await?;
     let names: Vec<&str> = all.iter().map(|one| one.host.as_str()).collect();
     let rows: Vec<Row> = sqlx::query_as(
@@ -143,18 +158,18 @@ async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Option<Found>>
     .fetch_all(&mut *snapshot)
     .await?;
     let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.host.as_str(), row)).collect();
-    let another = |one: &Asked| {
-        let row = rows.get(one.host.as_str()).copied();
-        row.filter(|row| row.generation() != one.has)
-    };
     let mut shared_by_all = None;
     let mut found = Vec::with_capacity(all.len());
     for one in all {
-        // Most of the time nobody is to have anything else.
-        let Some(row) = another(one) else {
-            found.push(None);
+        let Some(row) = rows.get(one.host.as_str()).copied() else {
+            found.push(Looked::Unknown);
             continue;
         };
+        // Most of the time nobody is to have anything else.
+        if row.generation() == one.has {
+            found.push(Looked::Same);
+            continue;
+        }
         let shared = if let Some(shared) = &shared_by_all {
             Arc::clone(shared)
         } else {
@@ -167,7 +182,7 @@ async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Option<Found>>
         } else {
             vec![]
         };
-        found.push(Some(Found {
+        found.push(Looked::Another(Found {
             row: row.clone(),
             shared,
             answers,
@@ -186,6 +201,7 @@ async fn read_shared(snapshot: &mut SqliteConnection, now: UnixMs) -> Result<Sha
         in_force: rollout::in_force(&mut *snapshot).await?,
         grants: grant::active(&mut *snapshot, now).await?,
         flags: flag::told(&mut *snapshot, now).await?,
+        fresh_for: History::read(&mut *snapshot).await?.now(),
         answered: answered.into_iter().collect(),
     })
 }
@@ -216,6 +232,7 @@ impl Found {
             flags: flags.map(|(flag, until)| (flag.clone(), *until)).collect(),
             // An agent that does not know them would have to carry them for nothing.
             shadows: if row.watches_shadows { shadows } else { vec![] },
+            fresh_for: shared.fresh_for,
             digest: None,
         })
     }

@@ -86,6 +86,7 @@ pub(crate) fn hello(enforced: u64) -> Hello {
         protocol: 0,
         capabilities: BTreeSet::new(),
         held: None,
+        fresh_for: None,
     }
 }
 

@@ -7,6 +7,7 @@ use stayhand_guardrail::{
     host::{Ack, Phase},
     id::Generation,
     resource::StateDigest,
+    time::{DurationMs, UnixMs},
 };
 use stayhand_proto::{
     message::{Delivery, FromHost, Hello, Misfitting, Relist, ToHostMessage, Withdrawal},
@@ -280,6 +281,73 @@ async fn an_agent_from_before_deliveries_is_sent_whole_states_and_acknowledges_t
         assert_eq!(seen.delivery.unwrap().protocol, 0);
         world.grants().await.create_grant(create()).await.unwrap();
     }
+}
+
+async fn answered_beat(stream: &mut HostStream, generation: Generation) -> u64 {
+    loop {
+        match stream.next().await.unwrap().message {
+            ToHostMessage::Bookmark {
+                generation: of,
+                beat,
+                ..
+            } if of == generation && beat != 0 => return beat,
+            ToHostMessage::Bookmark { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_how_long_grants_count_is_sent_and_proven_and_operators_see_until_when() {
+    let fresh_for = DurationMs::from_secs(120);
+    let world = World::with(|config| config.delivery.freshness = Some(fresh_for)).await;
+    world.apply(&other_policy()).await.unwrap();
+    let mut stream = HostStream::open(world.host_channel().await, understands()).await;
+    let first = delivery(&mut stream).await;
+    let held = Resources::default()
+        .taking(Generation(0), first.clone())
+        .unwrap();
+    let state = held.state(first.to, UnixMs(1)).unwrap();
+    assert_eq!(state.fresh_for, Some(fresh_for));
+    let beat = |beat| FromHost::Heartbeat {
+        events_lost: 0,
+        health: None,
+        beat,
+    };
+    stream.say(beat(7)).await;
+    let ack = Ack {
+        digest: Some(held.digest()),
+        fresh_for: Some(fresh_for),
+        ..Ack::new(first.to, Phase::Enforced)
+    };
+    let nonce = first.nonce;
+    stream.say(FromHost::Ack { ack, nonce }).await;
+    assert_eq!(answered_beat(&mut stream, first.to).await, 7);
+    stream.say(beat(9)).await;
+    while answered_beat(&mut stream, first.to).await != 9 {}
+    let shown = until(&world, |host| {
+        host.enforcement.as_ref().unwrap().void_time.is_some()
+    })
+    .await;
+    let (seen, void) = (
+        shown.last_seen_time.unwrap(),
+        shown.enforcement.unwrap().void_time.unwrap(),
+    );
+    assert_eq!(void.seconds, seen.seconds + 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_host_that_does_not_keep_to_it_no_time_is_promised() {
+    let fresh_for = DurationMs::from_secs(120);
+    let world = World::with(|config| config.delivery.freshness = Some(fresh_for)).await;
+    let mut stream = HostStream::open(world.host_channel().await, understands()).await;
+    let first = delivery(&mut stream).await;
+    enforced(&stream, &first, first.digest_after).await;
+    let shown = until(&world, |host| {
+        host.delivery.as_ref().unwrap().enforced_generation == first.to.0
+    })
+    .await;
+    assert_eq!(shown.enforcement.unwrap().void_time, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

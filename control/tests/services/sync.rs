@@ -51,6 +51,7 @@ async fn a_stream_that_does_not_begin_with_hello_is_ended() {
     let first = SyncRequest::from(FromHost::Heartbeat {
         events_lost: 0,
         health: None,
+        beat: 0,
     });
     let mut stream = client
         .sync(tokio_stream::iter([first]))
@@ -121,6 +122,7 @@ async fn a_host_that_lost_its_hooks_is_shown_so_and_an_agent_that_does_not_say_c
     let beat = |health: Option<HostHealth>| FromHost::Heartbeat {
         events_lost: 0,
         health,
+        beat: 0,
     };
     let lost = HostHealth {
         hooks: vec![],
@@ -135,6 +137,7 @@ async fn a_host_that_lost_its_hooks_is_shown_so_and_an_agent_that_does_not_say_c
         .say(FromHost::Heartbeat {
             events_lost: 9,
             health: None,
+            beat: 0,
         })
         .await;
     let seen = until(&world, |host| host.events_lost == 9).await;
@@ -189,6 +192,7 @@ async fn a_host_that_has_the_newest_state_gets_only_bookmarks() {
             generation,
             authorities: AuthoritiesRevision(1),
             digest: None,
+            beat: 0,
         }
     );
     world.grants().await.create_grant(create()).await.unwrap();

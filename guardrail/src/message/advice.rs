@@ -81,6 +81,19 @@ pub(super) fn advice(event: &DecisionEvent) -> (String, Option<String>) {
     }
 }
 
+/// Whether a grant would have let it go on.
+pub(super) fn a_grant_helps(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoGrant
+            | Reason::NotAllowed
+            | Reason::RateExceeded
+            | Reason::HoldUnavailable
+            | Reason::HoldQuota
+            | Reason::NoAgent
+    )
+}
+
 fn unavailable(operation: Operation) -> &'static str {
     match operation {
         Operation::Exec => "run the program directly from a shell, where it can be held",

@@ -78,6 +78,15 @@ impl Notice {
         }
     }
 
+    /// On a host where no grant counts at present, for this reason: asking for one helps nobody before that is over.
+    #[must_use]
+    pub fn where_no_grant_counts(mut self, why: Option<String>) -> Self {
+        if let Some(why) = why.filter(|_| advice::a_grant_helps(self.reason)) {
+            (self.advice, self.command) = (why, None);
+        }
+        self
+    }
+
     /// Lines for a terminal in any state: each starts at the left edge and is cleared of what a prompt left.
     pub fn terminal(&self) -> String {
         let mut text = String::from("\r\n");

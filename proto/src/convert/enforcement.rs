@@ -9,7 +9,9 @@ use stayhand_guardrail::{
 use super::{
     Invalid,
     delivery::{digest, errors, sent_digest, sent_errors},
+    invalid::inside,
     scalar::{id, texts, timestamp, unix_ms},
+    sync::{fresh_for, freshness},
 };
 use crate::{v1, v1::EnforcementPhase, view::EnforcementView};
 
@@ -45,6 +47,7 @@ impl From<Ack> for v1::Acknowledgement {
             phase,
             digest,
             errors,
+            fresh_for,
         } = ack;
         let (phase, reasons) = from_phase(phase);
         Self {
@@ -54,6 +57,7 @@ impl From<Ack> for v1::Acknowledgement {
             nonce: 0,
             digest: sent_digest(digest),
             errors: sent_errors(errors),
+            freshness: freshness(fresh_for),
         }
     }
 }
@@ -69,12 +73,14 @@ impl TryFrom<v1::Acknowledgement> for Ack {
             nonce: _,
             digest: sent,
             errors: wrong,
+            freshness,
         } = wire;
         Ok(Self {
             generation: Generation(generation),
             phase: phase(wire, reasons)?,
             digest: digest("digest", &sent)?,
             errors: errors(wrong)?,
+            fresh_for: inside("freshness", freshness.map(fresh_for).transpose())?,
         })
     }
 }
@@ -87,6 +93,7 @@ impl From<EnforcementView> for v1::HostEnforcement {
             online,
             last_seen,
             errors,
+            void_time,
         } = view;
         let HostEnforcement {
             host,
@@ -110,6 +117,7 @@ impl From<EnforcementView> for v1::HostEnforcement {
             removes,
             last_seen_time: last_seen.map(timestamp),
             errors: sent_errors(errors),
+            void_time: void_time.map(timestamp),
         }
     }
 }
@@ -127,6 +135,7 @@ impl TryFrom<v1::HostEnforcement> for EnforcementView {
             removes,
             last_seen_time,
             errors: wrong,
+            void_time,
         } = wire;
         let enforcement = match EnforcementPhase::try_from(wire) {
             Ok(EnforcementPhase::Desired) => Enforcement::Desired,
@@ -148,6 +157,7 @@ impl TryFrom<v1::HostEnforcement> for EnforcementView {
             online,
             last_seen: unix_ms("last_seen_time", last_seen_time)?,
             errors: errors(wrong)?,
+            void_time: unix_ms("void_time", void_time)?,
         })
     }
 }

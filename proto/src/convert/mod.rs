@@ -24,7 +24,7 @@ mod tests;
 
 pub(crate) mod resource {
     //! What is in a state, each by itself.
-    pub(crate) use super::sync::{flag, lease};
+    pub(crate) use super::sync::{flag, fresh_for, lease};
 }
 
 pub use action::{sensitivity, sent_sensitivity};

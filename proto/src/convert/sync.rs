@@ -5,7 +5,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, FlagName, Generation},
     key::PermissionRef,
     limits::FLAGS_MAX,
-    time::UnixMs,
+    time::{DurationMs, UnixMs},
 };
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     delivery::{digest, sent_digest},
     invalid::inside,
     name,
-    scalar::{bounded, host_labels, id, ids, shown, some_id, text, texts, time, timestamp, uuid},
+    scalar::{
+        bounded, duration, host_labels, id, ids, shown, some_id, span, text, texts, time,
+        timestamp, uuid,
+    },
 };
 use crate::{
     limits::STATE_ITEMS_MAX,
@@ -36,9 +39,11 @@ impl From<FromHost> for v1::SyncRequest {
             FromHost::Heartbeat {
                 events_lost,
                 health,
+                beat,
             } => sync_request::Message::Heartbeat(v1::Heartbeat {
                 events_lost,
                 health: health.map(Into::into),
+                beat,
             }),
             FromHost::Relist(relist) => sync_request::Message::Relist(relist.into()),
         };
@@ -69,6 +74,7 @@ impl TryFrom<v1::SyncRequest> for FromHost {
                 Ok(Self::Heartbeat {
                     events_lost: wire.events_lost,
                     health: inside("heartbeat", health)?,
+                    beat: wire.beat,
                 })
             }
             Some(sync_request::Message::Relist(wire)) => {
@@ -118,6 +124,7 @@ impl From<Hello> for v1::Hello {
             protocol,
             capabilities,
             held,
+            fresh_for,
         } = hello;
         Self {
             agent_version,
@@ -131,6 +138,7 @@ impl From<Hello> for v1::Hello {
             capabilities: capabilities.into_iter().collect(),
             protocol,
             held: held.map(Into::into),
+            freshness: freshness(fresh_for),
         }
     }
 }
@@ -150,6 +158,7 @@ impl TryFrom<v1::Hello> for Hello {
             capabilities,
             protocol,
             held,
+            freshness,
         } = wire;
         Ok(Self {
             agent_version: text("agent_version", agent_version)?,
@@ -163,6 +172,7 @@ impl TryFrom<v1::Hello> for Hello {
             protocol,
             capabilities: texts("capabilities", capabilities)?.into_iter().collect(),
             held: inside("held", held.map(TryInto::try_into).transpose())?,
+            fresh_for: inside("freshness", freshness.map(fresh_for).transpose())?,
         })
     }
 }
@@ -180,10 +190,12 @@ impl From<ToHost> for v1::SyncResponse {
                 generation,
                 authorities,
                 digest,
+                beat,
             } => sync_response::Message::Bookmark(v1::Bookmark {
                 generation: generation.0,
                 authorities_revision: authorities.0,
                 digest: sent_digest(digest),
+                beat,
             }),
             ToHostMessage::Delivery(delivery) => sync_response::Message::Delivery(delivery.into()),
             ToHostMessage::Withdrawal(one) => sync_response::Message::Withdrawal(one.into()),
@@ -214,10 +226,12 @@ impl TryFrom<v1::SyncResponse> for ToHost {
                 generation,
                 authorities_revision,
                 digest: wire,
+                beat,
             })) => ToHostMessage::Bookmark {
                 generation: Generation(generation),
                 authorities: AuthoritiesRevision(authorities_revision),
                 digest: digest("bookmark.digest", &wire)?,
+                beat,
             },
             Some(sync_response::Message::Delivery(wire)) => {
                 ToHostMessage::Delivery(inside("delivery", wire.try_into())?)
@@ -243,6 +257,7 @@ impl From<HostState> for v1::HostState {
             answers,
             flags,
             shadows,
+            fresh_for,
             digest: _,
         } = state;
         Self {
@@ -258,8 +273,21 @@ impl From<HostState> for v1::HostState {
                 })
                 .collect(),
             shadows: shadows.into_iter().map(Into::into).collect(),
+            freshness: freshness(fresh_for),
         }
     }
+}
+
+/// As it travels.
+pub(super) fn freshness(fresh_for: Option<DurationMs>) -> Option<v1::Freshness> {
+    fresh_for.map(|fresh_for| v1::Freshness {
+        fresh_for: Some(span(fresh_for)),
+    })
+}
+
+/// For how long leases count after a proof.
+pub(crate) fn fresh_for(wire: v1::Freshness) -> Result<DurationMs, Invalid> {
+    duration("fresh_for", wire.fresh_for)
 }
 
 /// The server's time belongs to the message around the state, see [`Lease::server_time`].
@@ -271,6 +299,7 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         answers,
         flags,
         shadows,
+        freshness,
     } = wire;
     let shadows = bounded("shadows", shadows, STATE_ITEMS_MAX)?
         .into_iter()
@@ -302,6 +331,7 @@ fn host_state(wire: v1::HostState, server_time: UnixMs) -> Result<HostState, Inv
         shadows: shadows
             .map(|(at, wire)| inside(&format!("shadows[{at}]"), wire.try_into()))
             .collect::<Result<_, _>>()?,
+        fresh_for: inside("freshness", freshness.map(fresh_for).transpose())?,
         digest: None,
     })
 }

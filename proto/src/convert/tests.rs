@@ -575,6 +575,7 @@ fn every_grant_survives_the_way() {
         online: true,
         last_seen: Some(at),
         errors: vec![],
+        void_time: Some(at),
     });
     for state in [
         GrantState::Active,

@@ -144,6 +144,9 @@ pub struct HostEnforcement {
     /// The same as `reasons`, as far as they are about one resource.
     #[prost(message, repeated, tag = "9")]
     pub errors: ::prost::alloc::vec::Vec<ResourceError>,
+    /// From when on no lease counts there, should it hear nothing until then; absent where leases count until their own end.
+    #[prost(message, optional, tag = "10")]
+    pub void_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// What is wrong with one resource of a host's state.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4995,6 +4998,9 @@ pub struct Hello {
     /// What the agent holds, so that only what differs has to be sent; absent where that is nothing, or more than it says.
     #[prost(message, optional, tag = "11")]
     pub held: ::core::option::Option<Held>,
+    /// What its kernel keeps to now; absent where leases count until their own end.
+    #[prost(message, optional, tag = "12")]
+    pub freshness: ::core::option::Option<Freshness>,
 }
 /// What a host holds: resources by name, each with the SHA-256 of its bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5033,6 +5039,9 @@ pub struct Heartbeat {
     /// How the host is now; an agent that says nothing of it is as its hello said.
     #[prost(message, optional, tag = "2")]
     pub health: ::core::option::Option<HostHealth>,
+    /// A number of the agent's for the moment at which it sent this, which goes back in a bookmark; 0 where it asks for no proof.
+    #[prost(uint64, tag = "3")]
+    pub beat: u64,
 }
 /// How a host is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5064,6 +5073,9 @@ pub struct Acknowledgement {
     /// The same as `reasons`, as far as they are about one resource.
     #[prost(message, repeated, tag = "6")]
     pub errors: ::prost::alloc::vec::Vec<ResourceError>,
+    /// What the kernel keeps to with this generation; absent where leases count until their own end.
+    #[prost(message, optional, tag = "7")]
+    pub freshness: ::core::option::Option<Freshness>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SyncResponse {
@@ -5102,6 +5114,10 @@ pub struct Bookmark {
     /// Of what the host should hold; empty where nobody says.
     #[prost(bytes = "vec", tag = "3")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// The newest beat of the host after which the control plane looked and found that `generation` is what the host should have; 0
+    /// for none. What was committed before that beat is part of `generation`.
+    #[prost(uint64, tag = "4")]
+    pub beat: u64,
 }
 /// From one state of a host to the next.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -5129,10 +5145,10 @@ pub struct Delivery {
 /// One resource of a host's state.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Resource {
-    /// collection/name: policies, shadows, leases, answers, flags. A host keeps what it does not know, and does nothing with it.
+    /// collection/name: policies, shadows, leases, answers, flags, settings. A host keeps what it does not know, and does nothing with it.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// PolicySource, PolicySource, Lease, HoldAnswer, SetFlag. The bytes count, so that a field that one end does not know is no
+    /// PolicySource, PolicySource, Lease, HoldAnswer, SetFlag, and what a setting is called after (Freshness). The bytes count, so that a field that one end does not know is no
     /// difference.
     #[prost(bytes = "vec", tag = "2")]
     pub body: ::prost::alloc::vec::Vec<u8>,
@@ -5165,6 +5181,15 @@ pub struct HostState {
     /// Revisions that are only watched, beside the policies; agents that do not know the field have to enforce nothing of it.
     #[prost(message, repeated, tag = "6")]
     pub shadows: ::prost::alloc::vec::Vec<PolicySource>,
+    #[prost(message, optional, tag = "7")]
+    pub freshness: ::core::option::Option<Freshness>,
+}
+/// settings/freshness: for how long leases count after the last proof that the host has the newest state. Absent: each until its
+/// own end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Freshness {
+    #[prost(message, optional, tag = "1")]
+    pub fresh_for: ::core::option::Option<::prost_types::Duration>,
 }
 /// A flag that is set, until then.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5751,6 +5776,10 @@ pub struct AgentStatus {
     /// Policies of the host's own floor, each with a digest.
     #[prost(string, repeated, tag = "15")]
     pub floor: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// From when on no lease counts here, should the control plane not be heard until then; absent where leases count until their
+    /// own end.
+    #[prost(message, optional, tag = "16")]
+    pub leases_void_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdentifyProcessRequest {

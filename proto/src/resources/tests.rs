@@ -2,12 +2,14 @@
 
 use proptest::{
     collection::{btree_map, vec},
+    option,
     prelude::{Strategy, any, prop_oneof},
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use stayhand_guardrail::{
     host::{Answer, HoldAnswer, Lease, PolicyRevision},
     id::{GrantId, HoldId, Revision},
+    time::DurationMs,
 };
 use uuid::Uuid;
 
@@ -22,8 +24,10 @@ fn states() -> impl Strategy<Value = HostState> {
     let leases = btree_map(0..4u128, (0..2u64, 0..2u8), 0..4);
     let answers = btree_map(1..5u64, any::<bool>(), 0..4);
     let flags = btree_map(0..3u8, 1..3u64, 0..3);
-    (policies(), policies(), leases, answers, flags).prop_map(
-        |(policies, shadows, leases, answers, flags)| HostState {
+    let freshness = option::of((60_000..60_003u64).prop_map(DurationMs));
+    let all = (policies(), policies(), leases, answers, flags, freshness);
+    all.prop_map(
+        |(policies, shadows, leases, answers, flags, fresh_for)| HostState {
             generation: TO,
             policies: revisions(policies),
             shadows: revisions(shadows),
@@ -33,6 +37,7 @@ fn states() -> impl Strategy<Value = HostState> {
                 .into_iter()
                 .map(|(name, until)| (format!("f{name}").parse().unwrap(), UnixMs(until)))
                 .collect(),
+            fresh_for,
             digest: None,
         },
     )

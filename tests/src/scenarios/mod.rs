@@ -16,6 +16,7 @@ mod facts;
 pub mod filesystems;
 mod flags;
 mod floor;
+mod freshness;
 mod guest;
 mod hold_agent;
 mod hold_calls;
@@ -64,6 +65,7 @@ use crate::scenario::{Boot, Scenario};
 
 /// One list per file; a file that is not named here fails the check of the tree.
 const LISTS: &[&[Scenario]] = &[
+    freshness::SCENARIOS,
     guest::SCENARIOS,
     story::SCENARIOS,
     service::SCENARIOS,

@@ -299,6 +299,7 @@ fn hostile_streams() -> Vec<(&'static str, bool, Vec<sync_request::Message>)> {
         protocol: 0,
         capabilities: vec![],
         held: None,
+        freshness: None,
     };
     let said = |hello: &Hello, next: Message| vec![Message::Hello(hello.clone()), next];
     let ahead = Hello {

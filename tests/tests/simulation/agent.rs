@@ -26,7 +26,7 @@ use stayhand_agent::{
     record::{Enricher, Identity, Quiet, Recorder, Source, unknown_hold},
     spool::{Setup, Spool, SpoolError},
     tell::Teller,
-    uplink::{Holding, Route, Uplink},
+    uplink::{Beats, Holding, Route, Uplink},
     users::Names,
 };
 use stayhand_agent_ebpf::abi::code::answer;
@@ -46,6 +46,7 @@ use crate::{
     disk::HostDisk,
     kernel::{Call, Machine},
     life::Life,
+    mutant::Mutant,
     people::{NameServices, names},
     writer::Writer,
 };
@@ -155,6 +156,7 @@ impl Agent {
             Arc::clone(&board),
             redactor,
             Arc::new(Nobody),
+            Arc::clone(&health),
         );
         let recorder = Recorder {
             source: Rings,
@@ -179,6 +181,18 @@ impl Agent {
             identity,
             oldest_protocol: CONTROL_PROTOCOL_MIN,
             held: Holding::journaled(&spool),
+            beats: Beats::default(),
+            prove: {
+                let (machine, life) = (machine.clone(), life.clone());
+                Box::new(move |at| {
+                    if life.goes_on() && machine.mutant == Some(Mutant::ProvenAtTheAnswer) {
+                        machine.prove(&machine_now(&machine));
+                    } else if life.goes_on() {
+                        machine.prove(at);
+                    }
+                    Ok(())
+                })
+            },
             wakes: wake,
         };
         Ok(Self {

@@ -9,12 +9,15 @@ use stayhand_guardrail::{
 };
 
 use crate::{
+    clock::{MS, SECOND},
     oracle::{Violation, must},
     world::World,
 };
 
 /// More than there are.
 const ALL: u32 = 10_000;
+/// How old a proof is at most where nothing goes wrong: a heartbeat, a bookmark, and their ways, at half the usual pace.
+const PROOF_AGE_MAX_NS: u64 = 25 * SECOND;
 
 impl World {
     /// What every kernel would permit now.
@@ -128,6 +131,12 @@ impl World {
         );
         let live = host.place.machine.live_leases();
         must!(live.is_empty(), "{name} permits by {live:?} in the end");
+        let age_ns = host.place.machine.proof_age_ns();
+        must!(
+            self.fresh_for.is_none() || age_ns < PROOF_AGE_MAX_NS,
+            "{name} has its newest state, and the last proof of that is {} ms old in the end",
+            age_ns / MS
+        );
         let pending = host.place.machine.pending();
         must!(pending.is_empty(), "{name} holds {pending:?} in the end");
         let stats = agent.spool.stats();

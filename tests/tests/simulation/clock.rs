@@ -19,6 +19,11 @@ const BEGIN_UNIX_MS: u64 = 1_900_000_000_000;
 /// What TAI is ahead of UTC.
 const TAI_AHEAD_MS: u64 = 37_000;
 
+/// What the true time is when a clock that nobody set says this.
+pub(crate) fn true_ns(unix: UnixMs) -> u64 {
+    unix.0.saturating_sub(BEGIN_UNIX_MS) * MS
+}
+
 /// True time since the world began, which nobody in it can read.
 #[derive(Clone, Default)]
 pub(crate) struct TrueTime(Arc<AtomicU64>);

@@ -20,7 +20,7 @@ use stayhand_control::{
     people::People,
     store::{Commits, StateDir, Store, StoreError},
 };
-use stayhand_guardrail::{id::HostId, subject::Subject};
+use stayhand_guardrail::{id::HostId, subject::Subject, time::DurationMs};
 use stayhand_proto::message::Identity;
 use tokio::net::UnixStream;
 use uuid::Uuid;
@@ -82,6 +82,7 @@ impl Control {
         directory: &Path,
         outside: Arc<dyn Outside>,
         is_full: &Arc<AtomicBool>,
+        fresh_for: Option<DurationMs>,
     ) -> Self {
         let life = Life::default();
         let disk = Disk {
@@ -104,6 +105,10 @@ impl Control {
         let people = People::default();
         let app = App::new(store, names.clone(), people, None, membership);
         let app = Arc::new(app.await.unwrap().with_outside(outside));
+        // A disk that is full then is a control plane that does not start.
+        while app.keep_fresh_for(fresh_for).await.is_err() {
+            is_full.store(false, Ordering::SeqCst);
+        }
         let who = Arc::new(Mutex::new(Identity {
             subject: None,
             guarded: false,

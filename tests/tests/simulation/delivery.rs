@@ -1,5 +1,6 @@
 //! What the control plane sends to a host: noted as it is meant, and lost, doubled or spoilt on its way now and then.
 
+use stayhand_control::store::Looked;
 use stayhand_guardrail::{host::HostState, id::GrantId, resource::StateDigest};
 use stayhand_proto::{
     message::{Delivery, FromHost, ToHost, ToHostMessage},
@@ -57,7 +58,7 @@ impl World {
                 true,
             )
             .await;
-        let Ok(Some(state)) = state else {
+        let Ok(Looked::Another(state)) = state else {
             return Ok(());
         };
         let digest = Resources::of(state.clone()).digest();

@@ -253,7 +253,8 @@ impl World {
         let one = &self.hosts[host];
         let now = one.clocks.now();
         let guards = one.place.machine.policies().contains_key("prod");
-        self.oracle.came_out(host, outcome, guards, &now)
+        let time_ns = self.time.ns();
+        self.oracle.came_out(host, outcome, guards, (time_ns, &now))
     }
 
     /// The uplink's turn: connect, and say what is new.
@@ -316,7 +317,7 @@ impl World {
         said.extend(holds);
         if link.heartbeat_at_ns <= time {
             link.heartbeat_at_ns = time + HEARTBEAT_NS;
-            said.push(agent.uplink.heartbeat());
+            said.push(agent.uplink.heartbeat(one.clocks.now()));
         }
         let count = said.len();
         link.up.extend(said.into_iter().map(Into::into));

@@ -24,6 +24,7 @@ use stayhand_agent_ebpf::{
         hold::{HoldEntry, HoldKey},
         image::{LabelKey, LeaseRow},
         net::NET_INTERNET,
+        pulse,
         schedule::Schedule,
     },
     deadline,
@@ -118,6 +119,8 @@ pub(crate) struct Kernel {
     counters: Counters,
     pub(crate) processes: BTreeMap<u64, Process>,
     used: BTreeMap<HoldKey, u64>,
+    /// The newest proof that this host has the newest state, on both clocks
+    proven: [u64; 2],
     /// Whatever the counters say
     tried: u64,
 }
@@ -242,7 +245,11 @@ impl Machine {
             subjects: desired.subjects.get(&auid).copied().unwrap_or(0),
         };
         let beside = Beside {
-            leases: lease_rows(desired, auid),
+            leases: if self.is_fresh(kernel, now) {
+                lease_rows(desired, auid)
+            } else {
+                BTreeMap::new()
+            },
             schedules: schedules.clone(),
             used_up: 0,
         };
@@ -259,6 +266,33 @@ impl Machine {
             now,
             &beside,
         )
+    }
+
+    /// Whether leases count, as `agent-ebpf/src/judge.rs` has it.
+    fn is_fresh(&self, kernel: &Kernel, now: &Now) -> bool {
+        let fresh_for = kernel
+            .installed
+            .as_ref()
+            .map(|one| one.desired.fresh_for_ns());
+        self.mutant == Some(Mutant::KernelIgnoresFreshness)
+            || pulse::is_fresh(
+                fresh_for.unwrap_or_default(),
+                kernel.proven,
+                [now.boot_ns, now.tai_ns],
+            )
+    }
+
+    /// How old the newest proof is; as old as the boot where there is none.
+    pub(crate) fn proof_age_ns(&self) -> u64 {
+        self.now().boot_ns - self.kernel().proven[0]
+    }
+
+    /// The agent says when this host had the newest state.
+    pub(crate) fn prove(&self, at: &Now) {
+        let mut kernel = self.kernel();
+        if at.boot_ns > kernel.proven[0] {
+            kernel.proven = [at.boot_ns, at.tai_ns];
+        }
     }
 
     fn allowed(

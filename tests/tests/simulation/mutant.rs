@@ -23,10 +23,14 @@ pub(crate) enum Mutant {
     HostSaysEnforcedTooEarly,
     /// Something is taken out of what is sent, and its digest is made to fit
     DeliveryIsAnother,
+    /// The kernel takes every lease, however long nothing proved that it should
+    KernelIgnoresFreshness,
+    /// A proof counts from when the answer came, not from when the host spoke
+    ProvenAtTheAnswer,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -37,6 +41,8 @@ impl Mutant {
         Self::AnswersForgedOnHost,
         Self::HostSaysEnforcedTooEarly,
         Self::DeliveryIsAnother,
+        Self::KernelIgnoresFreshness,
+        Self::ProvenAtTheAnswer,
     ];
 
     /// What the check says that is about it.
@@ -52,6 +58,7 @@ impl Mutant {
             Self::AnswersForgedOnHost => &["went on after the approval of {}"],
             Self::HostSaysEnforcedTooEarly => &["says that"],
             Self::DeliveryIsAnother => &["which nobody meant"],
+            Self::KernelIgnoresFreshness | Self::ProvenAtTheAnswer => &["after it was void there"],
         }
     }
 }

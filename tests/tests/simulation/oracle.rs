@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     acts::Asked,
-    clock::MS,
+    clock::{MS, true_ns},
     kernel::{Machine, Outcome, Permitted, Target},
     people,
 };
@@ -90,6 +90,10 @@ pub(crate) struct OfHost {
     newest: u64,
     /// Highest one that its agent called enforced
     pub(crate) enforced: u64,
+    /// When revoked grants count here no more, as operators were shown it, by true time
+    void_ns: BTreeMap<GrantId, u64>,
+    /// Its clock was set
+    was_set: bool,
     /// Records of earlier boots
     pub(crate) recorded_before: u64,
     pub(crate) power_failed: bool,
@@ -159,6 +163,7 @@ impl Oracle {
     }
 
     pub(crate) fn clock_stepped(&mut self, host: usize) {
+        self.hosts[host].was_set = true;
         for lease in self.hosts[host].leases.values_mut() {
             lease.clocks_are_honest = false;
         }
@@ -320,7 +325,7 @@ impl Oracle {
         host: usize,
         outcome: &Outcome,
         guards: bool,
-        now: &Now,
+        (time_ns, now): (u64, &Now),
     ) -> Result<(), Violation> {
         let who = people::name(outcome.auid);
         if outcome.hold != 0 {
@@ -353,7 +358,7 @@ impl Oracle {
             }
             Some(Permitted::ByGrant(id)) => {
                 self.permitted += 1;
-                self.by_grant(host, outcome, id, now)
+                self.by_grant(host, outcome, id, (time_ns, now))
             }
             Some(Permitted::ByHold(id)) => {
                 self.permitted += 1;
@@ -367,9 +372,18 @@ impl Oracle {
         host: usize,
         outcome: &Outcome,
         id: GrantId,
-        now: &Now,
+        (time_ns, now): (u64, &Now),
     ) -> Result<(), Violation> {
         let who = people::name(outcome.auid);
+        let of_host = &self.hosts[host];
+        let is_honest = !of_host.was_set && !self.control_was_set;
+        let void_ns = of_host.void_ns.get(&id).copied().filter(|_| is_honest);
+        must!(
+            void_ns.is_none_or(|void_ns| time_ns < void_ns),
+            "{who} was permitted on host-{} by grant {id}, which was revoked, {} ms after it was void there",
+            host + 1,
+            (time_ns - void_ns.unwrap_or(time_ns)) / MS
+        );
         let known = self.hosts[host].leases.get(&id);
         let ends = known.and_then(|lease| lease.installed);
         must!(
@@ -498,6 +512,11 @@ impl Oracle {
             let name = on.on.host.as_str();
             let number: usize = name.trim_start_matches("host-").parse().unwrap();
             let of_host = &mut self.hosts[number - 1];
+            if let (Some(void), GrantState::Revoked { .. }) = (on.void_time, &grant.state) {
+                let void_ns = true_ns(void);
+                let earliest = of_host.void_ns.entry(id).or_insert(void_ns);
+                *earliest = void_ns.min(*earliest);
+            }
             match on.on.enforcement {
                 Enforcement::Removed => {
                     of_host.removed.insert(id);

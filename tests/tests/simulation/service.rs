@@ -176,6 +176,10 @@ impl World {
 
     /// The control plane's side of a stream: one round of its loop.
     pub(crate) async fn serve(&mut self, index: usize) -> Result<(), Violation> {
+        self.look(index, false).await
+    }
+
+    async fn look(&mut self, index: usize, is_regular: bool) -> Result<(), Violation> {
         let misfortune = self.misfortune(5);
         let Some(link) = self.links.get_mut(&index) else {
             return Ok(());
@@ -190,7 +194,7 @@ impl World {
         let said = session.next_state().await;
         let response = match said {
             Ok(Some(state)) => state,
-            Ok(None) if self.random.random_range(0..8) == 0 => session.bookmark(),
+            Ok(None) if is_regular || self.random.random_range(0..8) == 0 => session.bookmark(),
             Ok(None) => return Ok(()),
             Err(error) => {
                 let what = format!("control plane hangs up: {error}");
@@ -212,7 +216,7 @@ impl World {
             return Ok(());
         }
         self.again(BOOKMARK_MS, Next::Bookmark(index));
-        self.serve(index).await
+        self.look(index, true).await
     }
 
     /// A batch of events comes to the control plane.

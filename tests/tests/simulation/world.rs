@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{Rng as _, RngExt as _, SeedableRng as _, rngs::StdRng};
-use stayhand_guardrail::policy::Label;
+use stayhand_guardrail::{policy::Label, time::DurationMs};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +30,8 @@ const ACTIVE_NS: u64 = 25 * SECOND;
 const REST_NS: u64 = 38 * SECOND;
 /// How many hosts worlds have.
 const HOSTS: [usize; 5] = [1, 1, 2, 2, 3];
+/// For how many seconds grants count on hosts that hear nothing. With the shortest they end between two proofs, now and then.
+const FRESH_FOR_S: [Option<u64>; 4] = [None, None, Some(6), Some(12)];
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +109,8 @@ pub(crate) struct World {
     /// How eager faults are in this world, in percent of their usual frequency
     pub(crate) faultiness: u32,
     pub(crate) versions: u32,
+    /// For how long grants count on hosts that hear nothing
+    pub(crate) fresh_for: Option<DurationMs>,
 }
 
 /// What a world came to.
@@ -135,6 +139,7 @@ impl World {
         });
         // Some worlds are quiet, so that long stories are told to their end, too.
         let faultiness = [0, 20, 100, 100, 200][random.random_range(0..5)];
+        let fresh_for = FRESH_FOR_S[random.random_range(0..FRESH_FOR_S.len())];
         let mut world = Self {
             random,
             time,
@@ -154,6 +159,7 @@ impl World {
             is_active: true,
             faultiness,
             versions: 0,
+            fresh_for: fresh_for.map(DurationMs::from_secs),
         };
         world.begin();
         world
@@ -285,7 +291,8 @@ impl World {
 
     pub(crate) async fn open_control(&self) -> Control {
         let outside = Arc::clone(&self.outside);
-        Control::start(self.directory.path(), outside, &self.control_is_full).await
+        let full = &self.control_is_full;
+        Control::start(self.directory.path(), outside, full, self.fresh_for).await
     }
 
     pub(crate) fn random_host(&mut self) -> usize {

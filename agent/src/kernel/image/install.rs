@@ -13,8 +13,8 @@ use std::{
 };
 
 use stayhand_agent_ebpf::abi::image::{
-    ACTIVE_BUILDING, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, GENERATION_MAX, active_generation,
-    active_image,
+    ACTIVE_BUILDING, ACTIVE_FRESH_FOR, ACTIVE_IMAGE, ACTIVE_SLOT_MASK, GENERATION_MAX,
+    active_generation, active_image,
 };
 use stayhand_guardrail::{id::Generation, image::Image, text::Safe};
 
@@ -184,7 +184,16 @@ impl Installer {
         }
         let active = active_image(desired.generation.0, slot);
         self.published.publish(active, &desired.image);
+        // ORDER: what lets leases count for a shorter time comes before the image, and what lets them count longer after it. A flip
+        // that fails leaves the shorter of both.
+        let (fresh_for, before) = (desired.fresh_for_ns(), self.fresh_for()?);
+        if fresh_for < before {
+            self.put_fresh_for(fresh_for)?;
+        }
         self.tables.active.put(&ACTIVE_IMAGE, &active)?;
+        if fresh_for > before {
+            self.put_fresh_for(fresh_for)?;
+        }
         self.last_flip = Some(Instant::now());
         self.tables.active.put(&ACTIVE_BUILDING, &0)?;
         self.tables.put_unruled(&rows)?;
@@ -193,6 +202,14 @@ impl Installer {
         let report = InstallReport::new(desired.generation, slot, &rows, resolved);
         self.installed = Some((desired, rows));
         Ok(report)
+    }
+
+    fn fresh_for(&self) -> Result<u64, TableError> {
+        Ok(self.tables.active.get(&ACTIVE_FRESH_FOR)?.unwrap_or(0))
+    }
+
+    fn put_fresh_for(&mut self, fresh_for_ns: u64) -> Result<(), TableError> {
+        self.tables.active.put(&ACTIVE_FRESH_FOR, &fresh_for_ns)
     }
 
     fn build(&mut self, slot: u32, rows: &Rows) -> Result<(), InstallError> {
@@ -336,7 +353,12 @@ impl Installer {
         match (&self.installed, self.active()?) {
             (Some((desired, rows)), Some(active)) if active.generation == desired.generation => {
                 self.nothing_is_passed_over(rows)?;
-                self.compare(active.slot, rows)
+                self.compare(active.slot, rows)?;
+                if self.fresh_for()? == desired.fresh_for_ns() {
+                    Ok(())
+                } else {
+                    Err(InstallError::ReadBack { map: "ACTIVE" })
+                }
             }
             (None, _) => Ok(()),
             _ => Err(InstallError::ReadBack { map: "ACTIVE" }),

@@ -22,17 +22,19 @@ use std::{
     sync::Arc,
 };
 
+use stayhand_agent_ebpf::abi::pulse::FRESH_FOR_EVER;
 use stayhand_guardrail::{
     id::{Generation, GrantId},
     image::Image,
     key::PermissionKey,
+    time::DurationMs,
 };
 
 pub use install::{Active, InstallError, Installer};
 pub use published::Published;
 pub use report::{InstallReport, Relabelled};
 
-use crate::clock::Deadlines;
+use crate::clock::{Deadlines, NS_PER_MS};
 
 /// What is to be enforced, resolved for this host and this boot.
 #[derive(Clone, Debug)]
@@ -47,6 +49,19 @@ pub struct Desired {
     pub services: BTreeSet<u32>,
     /// Live leases, in any order; those that are over are ignored by the kernel
     pub leases: Vec<InstallLease>,
+    /// For how long they count after the last proof that this is the newest state; none where each counts until its own end
+    pub fresh_for: Option<DurationMs>,
+}
+
+impl Desired {
+    /// As the kernel has it. No span is as long as for ever.
+    #[must_use]
+    pub fn fresh_for_ns(&self) -> u64 {
+        self.fresh_for.map_or(FRESH_FOR_EVER, |span| {
+            let ns = span.0.saturating_mul(NS_PER_MS);
+            ns.min(FRESH_FOR_EVER - 1)
+        })
+    }
 }
 
 /// One lease of one login uid on one permission.

@@ -20,6 +20,7 @@ pub use error::LoadError;
 use super::{
     btf::{Btf, BtfError},
     counters::CounterMap,
+    freshness::Proofs,
     holds::Holds,
     identity::{IdentityError, Labeller},
     image::{InstallError, Installer, Published},
@@ -191,6 +192,11 @@ impl Kernel {
     /// Counters.
     pub fn counters(&self) -> Result<CounterMap, TableError> {
         CounterMap::open(&self.pins)
+    }
+
+    /// The control plane's word to the kernel.
+    pub fn proofs(&self) -> Result<Proofs, TableError> {
+        Proofs::open(&self.pins)
     }
 
     /// The agent's word that it goes on.

@@ -7,12 +7,13 @@ use crate::{
     args::{Global, grant_id, reason},
     failure::Failure,
     screen::Screen,
-    view::Grant,
+    view::{Grant, Time},
 };
 
 /// Take a grant back at once
 ///
-/// Waits until every online host has it out of its kernel. On a host that is not online it ends with its time box.
+/// Waits until every online host has it out of its kernel. On a host that is not online it ends with its time box, or
+/// earlier where the control plane says for how long grants count on a host that hears nothing (delivery.freshness).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -49,22 +50,24 @@ pub(super) async fn run(revoke: &Revoke, global: &Global, screen: &Screen) -> Re
     outcome
 }
 
-/// A revocation reaches a host that is not there only by time.
+/// A revocation reaches a host that is not there only by time: the grant's own, or the end of what counts on a host that hears nothing.
 fn say_until_when(grant: &Grant, screen: &Screen) {
-    let Some(end) = grant.expire_time else { return };
-    let away = grant
-        .enforcement
-        .iter()
-        .filter(|host| !host.online && !host.done());
-    let away: Vec<String> = away.map(|host| safe(&host.host)).collect();
-    let end = screen.moment().short(end);
+    let away = grant.enforcement.iter().filter(|host| !host.online);
+    let now = screen.moment().now;
+    let away: Vec<(String, Time)> = away
+        .filter_map(|host| Some((safe(&host.host), host.counts_until.filter(|by| by.0 > now)?)))
+        .collect();
+    let Some(last) = away.iter().map(|(_, by)| *by).max() else {
+        return;
+    };
+    let last = screen.moment().short(last);
     match away.as_slice() {
         [] => {}
-        [host] => screen.warning(&format!(
-            "{host} is not connected: its lease ends by {end} at the latest"
+        [(host, _)] => screen.warning(&format!(
+            "{host} is not connected: its lease ends by {last} at the latest"
         )),
-        [host, others @ ..] => screen.warning(&format!(
-            "{host} and {} other hosts are not connected: their leases end by {end} at the latest",
+        [(host, _), others @ ..] => screen.warning(&format!(
+            "{host} and {} other hosts are not connected: their leases end by {last} at the latest",
             others.len()
         )),
     }

@@ -47,6 +47,7 @@ fn hello(capabilities: &[&str], held: Option<Held>) -> Hello {
         protocol: 1,
         capabilities: capabilities.iter().map(|one| (*one).to_owned()).collect(),
         held,
+        fresh_for: None,
     }
 }
 

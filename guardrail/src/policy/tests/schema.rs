@@ -85,6 +85,8 @@ const SEMANTIC: &[&str] = &[
     "names no approver",
     "a test's name ",
     "this build has no ",
+    // A document of the floor that got what another policy has
+    " in the floor",
     "is named without its version",
     "is included twice",
     "has no rule `",

@@ -6,7 +6,7 @@ use stayhand_guardrail::{
     host::{Ack, Answer, HoldAnswer, HostState, Lease, Phase, PolicyRevision},
     id::{AuthoritiesRevision, Generation, GrantId, HoldId, Revision},
     resource::{ResourceError, StateDigest},
-    time::UnixMs,
+    time::{DurationMs, UnixMs},
 };
 use uuid::Uuid;
 
@@ -59,6 +59,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
             reason: "yes".into(),
         })
         .to_vec(),
+        fresh_for: Some(DurationMs(90_500)),
         digest: None,
     };
     let digest = StateDigest::of_body(b"x");
@@ -77,6 +78,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         generation: Generation(7),
         authorities: AuthoritiesRevision(3),
         digest,
+        beat: 12,
     };
     let withdrawal = Withdrawal {
         generation: Generation(4),
@@ -115,6 +117,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         watches_shadows: true,
         protocol: 1,
         capabilities: ["deltas".to_owned()].into(),
+        fresh_for: Some(DurationMs(90_500)),
         held: Some(Held {
             generation: Generation(3),
             versions: Versions([("flags/x".to_owned(), digest)].into()),
@@ -134,6 +137,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
                     name: "policies/prod".into(),
                     reason: "no".into(),
                 }],
+                fresh_for: Some(DurationMs(90_500)),
             },
             nonce: 8,
         },
@@ -147,6 +151,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
         FromHost::Heartbeat {
             events_lost: 3,
             health: None,
+            beat: 0,
         },
         FromHost::Heartbeat {
             events_lost: 3,
@@ -155,6 +160,7 @@ fn every_word_between_host_and_control_plane_survives_the_way() {
                 hooks_gone: vec!["capable".into()],
                 problems: vec!["no hook".into()],
             }),
+            beat: 12,
         },
     ] {
         let bytes = v1::SyncRequest::from(up.clone()).encode_to_vec();

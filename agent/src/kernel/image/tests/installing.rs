@@ -3,13 +3,15 @@
 use stayhand_agent_ebpf::abi::{
     code::op,
     image::{
-        ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, SERVICE_ROW, Subject, SubjectKey,
+        ACTIVE_FRESH_FOR, ACTIVE_UNRULED, LEASES_PER_ROW, Label, LabelKey, LeaseKey, SERVICE_ROW,
+        Subject, SubjectKey, active_image,
     },
     net::{NET_SPACE_BITS, NetBits},
 };
 use stayhand_guardrail::{
     id::{Generation, GrantId},
     key::PermissionKey,
+    time::DurationMs,
 };
 use uuid::Uuid;
 
@@ -168,6 +170,7 @@ fn what_a_dead_agent_left_in_the_idle_slot_is_gone() {
 #[test]
 fn the_slot_is_marked_before_the_first_write_and_the_flip_follows_the_last() {
     let (maps, disk) = ready();
+    maps.active.set(ACTIVE_FRESH_FOR, u64::MAX);
     let mut installer = installer(&maps, &disk);
     for (generation, slot) in [(5u64, 0u64), (6, 1), (7, 0)] {
         maps.log.lock().unwrap().clear();
@@ -466,4 +469,37 @@ fn somebody_elses_write_is_found() {
         installer.verify(),
         Err(InstallError::ReadBack { map: "LABELS" })
     ));
+}
+
+/// Leases of the older image never count for longer than it says, nor those of the newer one.
+#[test]
+fn a_shorter_freshness_comes_before_the_image_and_a_longer_one_after_it() {
+    let (maps, disk) = ready();
+    let mut installer = installer(&maps, &disk);
+    let mut install = |generation, seconds: Option<u64>| {
+        maps.log.lock().unwrap().clear();
+        let mut desired = desired(generation, &[&deny("a", "/usr/bin/nc")]);
+        desired.fresh_for = seconds.map(DurationMs::from_secs);
+        installer.install(desired).unwrap();
+        installer.verify().unwrap();
+        let flip = active_image(generation, maps.active().1).to_string();
+        let log = maps.log.lock().unwrap();
+        let written = log.iter().filter(|(map, _)| *map == "ACTIVE");
+        let written: Vec<String> = written.map(|(_, value)| value.clone()).collect();
+        let cell = maps.active.rows()[&ACTIVE_FRESH_FOR];
+        let place = |value: &str| written.iter().position(|one| one == value);
+        let (at, flip) = (place(&cell.to_string()), place(&flip).unwrap());
+        (cell, at.map(|at| at < flip))
+    };
+    const SECOND: u64 = 1_000_000_000;
+    assert_eq!(install(101, None), (u64::MAX, Some(false)));
+    assert_eq!(install(102, Some(90)), (90 * SECOND, Some(true)));
+    assert_eq!(install(103, Some(90)), (90 * SECOND, None), "as it was");
+    assert_eq!(install(104, Some(120)), (120 * SECOND, Some(false)));
+    maps.active.set(ACTIVE_FRESH_FOR, u64::MAX);
+    let error = installer.verify().unwrap_err();
+    assert!(
+        matches!(error, InstallError::ReadBack { map: "ACTIVE" }),
+        "{error}"
+    );
 }

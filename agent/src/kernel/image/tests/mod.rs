@@ -60,6 +60,7 @@ fn desired_with(generation: u64, permission: &[&str], rules: &[&str]) -> Desired
         subjects: BTreeMap::from([(ALICE, 1), (1002, 0)]),
         services: BTreeSet::new(),
         leases: Vec::new(),
+        fresh_for: None,
     }
 }
 
