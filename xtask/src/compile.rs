@@ -3,6 +3,7 @@
 //! Two target directories, because the compilers differ. Nothing built here lands outside `target/`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -62,8 +63,17 @@ pub enum Features {
 
 /// Builds everything that a guest needs.
 pub fn all(features: Features) -> Result<()> {
-    kernel_object()?;
-    delayed_object()?;
+    // Most of each is the linker's, which uses one processor.
+    let (object, delayed) = std::thread::scope(|scope| {
+        let delayed = scope.spawn(delayed_object);
+        let object = kernel_object();
+        let delayed = delayed
+            .join()
+            .unwrap_or_else(|_| bail!("the build of the object with delays died"));
+        (object, delayed)
+    });
+    object?;
+    delayed?;
     user_space(features)
 }
 
@@ -82,12 +92,29 @@ pub fn traced_object() -> Result<()> {
     object(&paths::bpf_target().join("trace"), Some("trace"))
 }
 
-fn object(target: &Path, feature: Option<&str>) -> Result<()> {
-    let started = Instant::now();
+/// Whether the one with hook tracing would compile; the linker, which takes a minute, is left out.
+pub fn check_traced() -> Result<()> {
     let compiler = Compiler::find().context("run `cargo xtask setup`")?;
+    let target = paths::bpf_target().join("trace");
+    let mut cmd = for_kernel("check", &compiler, &target, Some("trace"))?;
+    print_warnings(&run::watched(
+        "check  hook tracing",
+        &mut cmd,
+        run::cargo_view,
+    )?);
+    Ok(())
+}
+
+/// Cargo for the kernel program.
+fn for_kernel(
+    verb: &str,
+    compiler: &Compiler,
+    target: &Path,
+    feature: Option<&str>,
+) -> Result<Command> {
     let mut cmd = run::cargo();
     cmd.args([
-        "build",
+        verb,
         "--release",
         "--target",
         TARGET,
@@ -116,6 +143,13 @@ fn object(target: &Path, feature: Option<&str>) -> Result<()> {
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET");
+    Ok(cmd)
+}
+
+fn object(target: &Path, feature: Option<&str>) -> Result<()> {
+    let started = Instant::now();
+    let compiler = Compiler::find().context("run `cargo xtask setup`")?;
+    let mut cmd = for_kernel("build", &compiler, target, feature)?;
     let output = run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
     print_warnings(&output);
     let size = check_object(

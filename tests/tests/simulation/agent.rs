@@ -46,7 +46,6 @@ use crate::{
     disk::HostDisk,
     kernel::{Call, Machine},
     life::Life,
-    mutant::Mutant,
     people::{NameServices, names},
     writer::Writer,
 };
@@ -185,9 +184,7 @@ impl Agent {
             prove: {
                 let (machine, life) = (machine.clone(), life.clone());
                 Box::new(move |at| {
-                    if life.goes_on() && machine.mutant == Some(Mutant::ProvenAtTheAnswer) {
-                        machine.prove(&machine_now(&machine));
-                    } else if life.goes_on() {
+                    if life.goes_on() {
                         machine.prove(at);
                     }
                     Ok(())

@@ -25,12 +25,10 @@ pub(crate) enum Mutant {
     DeliveryIsAnother,
     /// The kernel takes every lease, however long nothing proved that it should
     KernelIgnoresFreshness,
-    /// A proof counts from when the answer came, not from when the host spoke
-    ProvenAtTheAnswer,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -42,7 +40,6 @@ impl Mutant {
         Self::HostSaysEnforcedTooEarly,
         Self::DeliveryIsAnother,
         Self::KernelIgnoresFreshness,
-        Self::ProvenAtTheAnswer,
     ];
 
     /// What the check says that is about it.
@@ -58,7 +55,7 @@ impl Mutant {
             Self::AnswersForgedOnHost => &["went on after the approval of {}"],
             Self::HostSaysEnforcedTooEarly => &["says that"],
             Self::DeliveryIsAnother => &["which nobody meant"],
-            Self::KernelIgnoresFreshness | Self::ProvenAtTheAnswer => &["after it was void there"],
+            Self::KernelIgnoresFreshness => &["after it was void there"],
         }
     }
 }

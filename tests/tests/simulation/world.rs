@@ -30,8 +30,9 @@ const ACTIVE_NS: u64 = 25 * SECOND;
 const REST_NS: u64 = 38 * SECOND;
 /// How many hosts worlds have.
 const HOSTS: [usize; 5] = [1, 1, 2, 2, 3];
-/// For how many seconds grants count on hosts that hear nothing. With the shortest they end between two proofs, now and then.
-const FRESH_FOR_S: [Option<u64>; 4] = [None, None, Some(6), Some(12)];
+/// For how many seconds grants count on hosts that hear nothing. Short beside the lives of grants; with the shortest they also stop
+/// between two proofs.
+const FRESH_FOR_S: [Option<u64>; 4] = [None, None, Some(2), Some(7)];
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -85,7 +85,7 @@ fn tracing() -> Result<Verdict> {
             "no compiler for the kernel program on this machine yet".into(),
         ));
     }
-    compile::traced_object()?;
+    compile::check_traced()?;
     Ok(Verdict::Good("the object compiles".into()))
 }
 
