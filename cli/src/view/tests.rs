@@ -246,14 +246,15 @@ fn a_grant_in_full() {
 /// Of what is over nothing is promised; of the rest the earlier of its own end and of everything's end there.
 #[test]
 fn until_when_a_revoked_grant_may_count_on_hosts_that_are_away() {
-    let until = |state: v1::grant::State, void: Option<i64>, expire: i64| {
+    use v1::grant::State;
+    let until = |state: State, void: Option<i64>, expire: i64| {
         let wire = v1::Grant {
             expire_time: at(expire),
             state: state.into(),
             enforcement: vec![v1::HostEnforcement {
                 host: "db2".into(),
                 phase: v1::EnforcementPhase::Desired.into(),
-                removes: state != v1::grant::State::Active,
+                removes: state != State::Active,
                 last_seen_time: at(-60),
                 void_time: void.and_then(at),
                 ..Default::default()
@@ -266,7 +267,6 @@ fn until_when_a_revoked_grant_may_count_on_hosts_that_are_away() {
         said.split_once("counts there until ")
             .map(|(_, until)| until.to_owned())
     };
-    use v1::grant::State;
     let at_the_latest = |time: &str| Some(format!("{time} at the latest"));
     assert_eq!(
         until(State::Revoked, Some(840), 3_600),

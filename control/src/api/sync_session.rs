@@ -172,17 +172,14 @@ impl SyncSession {
             (Ok(FromHost::Relist(relist)), Some(delivering)) => Some(delivering.misfits(relist)),
             _ => None,
         };
-        let beat = match &said {
-            Ok(FromHost::Heartbeat { beat, .. }) => *beat,
-            _ => 0,
-        };
         let heard = Arc::clone(&self.heard);
-        let taken = take(Arc::clone(&self.app), self.agent.clone(), said, misfit);
-        async move {
-            taken.await?;
-            heard.fetch_max(beat, Ordering::AcqRel);
-            Ok(())
-        }
+        take(
+            Arc::clone(&self.app),
+            self.agent.clone(),
+            said,
+            misfit,
+            heard,
+        )
     }
 
     /// Stamps the message with the clock as it is now: the host takes what is left of a lease from here on.
@@ -202,6 +199,7 @@ async fn take(
     agent: HostAgent,
     said: Result<FromHost, Invalid>,
     misfit: Option<Misfit>,
+    heard: Arc<AtomicU64>,
 ) -> Result<(), Error> {
     let agent = &agent;
     if let Some(misfit) = misfit {
@@ -215,8 +213,13 @@ async fn take(
         Ok(FromHost::Heartbeat {
             events_lost,
             health,
-            beat: _,
-        }) => app.heartbeat(agent, events_lost, health).await,
+            beat,
+        }) => {
+            app.heartbeat(agent, events_lost, health).await?;
+            // ORDER: after the commit, see the field.
+            heard.fetch_max(beat, Ordering::AcqRel);
+            Ok(())
+        }
         Ok(FromHost::Hello(_)) => {
             tracing::warn!(host = %agent.host(), "a second hello on one stream is passed over");
             Ok(())

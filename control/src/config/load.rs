@@ -13,7 +13,7 @@ use stayhand_transport::check_address;
 
 use stayhand_proto::protocol::PROTOCOL;
 
-use super::Config;
+use super::{Config, Delivery};
 
 /// Bytes of a configuration file: a hundred times what the full example has.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -183,19 +183,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     if let Some(Err(problem)) = network.address.as_deref().map(check_address) {
         return wrong("network.address", problem.to_string());
     }
-    if config.delivery.oldest_protocol > PROTOCOL {
-        return wrong(
-            "delivery.oldest_protocol",
-            format!("no agent would be served: the newest protocol is {PROTOCOL}"),
-        );
-    }
-    if let Some(freshness) = config.delivery.freshness
-        && !(FRESHNESS_MIN..=FRESHNESS_MAX).contains(&freshness)
-    {
-        return wrong(
-            "delivery.freshness",
-            format!("must be from {FRESHNESS_MIN} to {FRESHNESS_MAX}"),
-        );
+    if let Err((key, message)) = check_delivery(&config.delivery) {
+        return wrong(key, message);
     }
     match config.state.database_mib_max {
         Some(mib) if !(DATABASE_MIB_MIN..=DATABASE_MIB_MAX).contains(&mib) => wrong(
@@ -208,6 +197,23 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         ),
         _ => Ok(config),
     }
+}
+
+fn check_delivery(delivery: &Delivery) -> Result<(), (&'static str, String)> {
+    if delivery.oldest_protocol > PROTOCOL {
+        return Err((
+            "delivery.oldest_protocol",
+            format!("no agent would be served: the newest protocol is {PROTOCOL}"),
+        ));
+    }
+    let is_fine = |span| (FRESHNESS_MIN..=FRESHNESS_MAX).contains(&span);
+    if !delivery.freshness.is_none_or(is_fine) {
+        return Err((
+            "delivery.freshness",
+            format!("must be from {FRESHNESS_MIN} to {FRESHNESS_MAX}"),
+        ));
+    }
+    Ok(())
 }
 
 fn located(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {

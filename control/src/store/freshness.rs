@@ -50,8 +50,8 @@ impl History {
     ) -> Option<UnixMs> {
         let kept = DurationMs(unsigned(fresh_for_ms?));
         let later = self.spans.iter().filter(|(from, _)| *from > enforced);
-        let longest = later.map(|(_, span)| *span);
-        let longest = longest.fold(Some(kept), |longest, span| Some(longest?.max(span?)))?;
+        let mut longest = later.map(|(_, span)| *span);
+        let longest = longest.try_fold(kept, |longest, span| Some(longest.max(span?)))?;
         // What a host was told before this process began is known only as far as this store has it.
         Some(last_seen.max(self.begun).plus(longest))
     }

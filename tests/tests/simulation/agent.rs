@@ -26,7 +26,7 @@ use stayhand_agent::{
     record::{Enricher, Identity, Quiet, Recorder, Source, unknown_hold},
     spool::{Setup, Spool, SpoolError},
     tell::Teller,
-    uplink::{Beats, Holding, Route, Uplink},
+    uplink::{Beats, Holding, Prove, Route, Uplink},
     users::Names,
 };
 use stayhand_agent_ebpf::abi::code::answer;
@@ -144,16 +144,11 @@ impl Agent {
                 unknown_hold(&identity, &catalog, pending, &machine_now(&machine))
             }))
         };
-        let redactor = Redactor::new(&RedactConfig {
-            defaults: true,
-            patterns: vec![],
-        })
-        .unwrap();
         let enricher = Enricher::new(
             identity.clone(),
             catalog,
             Arc::clone(&board),
-            redactor,
+            redactor(),
             Arc::new(Nobody),
             Arc::clone(&health),
         );
@@ -181,15 +176,7 @@ impl Agent {
             oldest_protocol: CONTROL_PROTOCOL_MIN,
             held: Holding::journaled(&spool),
             beats: Beats::default(),
-            prove: {
-                let (machine, life) = (machine.clone(), life.clone());
-                Box::new(move |at| {
-                    if life.goes_on() {
-                        machine.prove(at);
-                    }
-                    Ok(())
-                })
-            },
+            prove: prove(&machine, &life),
             wakes: wake,
         };
         Ok(Self {
@@ -247,6 +234,26 @@ impl Agent {
         }
         self.manager.tick(now)
     }
+}
+
+/// As shipped.
+fn redactor() -> Redactor {
+    Redactor::new(&RedactConfig {
+        defaults: true,
+        patterns: vec![],
+    })
+    .unwrap()
+}
+
+/// What an agent that has ended says reaches no kernel.
+fn prove(machine: &Machine, life: &Life) -> Prove {
+    let (machine, life) = (machine.clone(), life.clone());
+    Box::new(move |at| {
+        if life.goes_on() {
+            machine.prove(at);
+        }
+        Ok(())
+    })
 }
 
 fn health(place: &Place) -> Health {

@@ -471,6 +471,8 @@ fn somebody_elses_write_is_found() {
     ));
 }
 
+const SECOND: u64 = 1_000_000_000;
+
 /// Leases of the older image never count for longer than it says, nor those of the newer one.
 #[test]
 fn a_shorter_freshness_comes_before_the_image_and_a_longer_one_after_it() {
@@ -491,7 +493,6 @@ fn a_shorter_freshness_comes_before_the_image_and_a_longer_one_after_it() {
         let (at, flip) = (place(&cell.to_string()), place(&flip).unwrap());
         (cell, at.map(|at| at < flip))
     };
-    const SECOND: u64 = 1_000_000_000;
     assert_eq!(install(101, None), (u64::MAX, Some(false)));
     assert_eq!(install(102, Some(90)), (90 * SECOND, Some(true)));
     assert_eq!(install(103, Some(90)), (90 * SECOND, None), "as it was");
