@@ -17,7 +17,7 @@ pub const RESULT: &str = "/run/stayhand-guest/result";
 /// Logs of the services that a scenario starts.
 pub const LOGS: &str = "/run/stayhand-guest/log";
 /// For scenarios that start services and wait for no time-out.
-pub const LIMIT: Duration = Duration::from_mins(3);
+pub const LIMIT: Duration = Duration::from_mins(5);
 /// For scenarios that wait for deadlines, too, or repeat themselves often.
 pub const LIMIT_LONG: Duration = Duration::from_mins(8);
 

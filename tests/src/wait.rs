@@ -12,8 +12,9 @@ pub const QUIET: Duration = Duration::from_millis(200);
 pub const SOON: Duration = Duration::from_secs(20);
 /// For what starts programs, loads kernel objects or crosses several processes.
 pub const LONG: Duration = Duration::from_mins(1);
-/// For an agent's start: the kernel verifies 41 programs, for 15 s under emulation, and several times that beside a build.
-pub const START: Duration = Duration::from_mins(2);
+/// For an agent's start: the kernel verifies 41 programs, for 15 s under emulation on a quiet machine, and several times that where two
+/// guests share two processors that are slow.
+pub const START: Duration = Duration::from_mins(3);
 /// Time in which something that must not happen would have happened; what it waits for takes milliseconds.
 pub const SETTLE: Duration = Duration::from_millis(700);
 

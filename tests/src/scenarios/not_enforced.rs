@@ -63,7 +63,7 @@ fn refused_agent() -> Result<String> {
     let mut command = Command::new("stayhand-agent");
     let output = process::run(
         command.args(["--config", "/etc/stayhand/agent.toml"]),
-        wait::LONG,
+        wait::START,
     )?;
     ensure!(
         output.code == NOT_ENFORCED,
