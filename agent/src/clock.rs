@@ -45,17 +45,6 @@ impl Now {
         }
     }
 
-    /// A moment that is known by the boot clock, as the others must have stood if none was set since; none of 0, and of one to come.
-    #[must_use]
-    pub fn at_boot(&self, boot_ns: u64) -> Option<Self> {
-        let ago = self.boot_ns.checked_sub(boot_ns)?;
-        (boot_ns > 0).then(|| Self {
-            boot_ns,
-            tai_ns: self.tai_ns.saturating_sub(ago),
-            unix: self.unix_of_boot(boot_ns),
-        })
-    }
-
     /// Deadlines on both kernel clocks that lie `span` ahead.
     #[must_use]
     pub fn deadlines(&self, span: DurationMs) -> Deadlines {

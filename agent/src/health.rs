@@ -181,7 +181,11 @@ mod tests {
     fn changing(fresh_for: Option<u64>, proven_s: Option<u64>) -> Changing {
         Changing {
             fresh_for: fresh_for.map(DurationMs::from_secs),
-            proven: proven_s.and_then(|at| NOW.at_boot(at * 1_000_000_000)),
+            proven: proven_s.map(|at| Now {
+                boot_ns: at * 1_000_000_000,
+                tai_ns: at * 1_000_000_000,
+                unix: UnixMs(at * 1_000),
+            }),
             ..Changing::default()
         }
     }

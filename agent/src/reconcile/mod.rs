@@ -7,6 +7,8 @@ mod accept;
 #[cfg(test)]
 mod floor_tests;
 #[cfg(test)]
+mod freshness_tests;
+#[cfg(test)]
 mod journal_tests;
 mod rows;
 mod run;

@@ -276,7 +276,6 @@ impl<I: Images> Reconciler<I> {
             }
         };
         self.out.health.note(Part::State, None);
-        self.uninstalled = None;
         self.say(generation, Phase::Received, at);
         let book = self.book.received(&accepted.state.leases, at);
         self.go_to(accepted, book, at);
@@ -342,6 +341,7 @@ impl<I: Images> Reconciler<I> {
         } else {
             self.install(accepted, now)
         };
+        self.uninstalled = installed.is_err().then_some(again);
         match installed {
             Ok(()) => {
                 if journaled.is_ok() {
@@ -349,16 +349,13 @@ impl<I: Images> Reconciler<I> {
                 }
                 self.say(generation, phase, now);
             }
-            Err(reason) => {
-                self.uninstalled = Some(again);
-                self.say(
-                    generation,
-                    Phase::Rejected {
-                        reasons: vec![reason],
-                    },
-                    now,
-                );
-            }
+            Err(reason) => self.say(
+                generation,
+                Phase::Rejected {
+                    reasons: vec![reason],
+                },
+                now,
+            ),
         }
     }
 

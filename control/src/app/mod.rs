@@ -136,7 +136,7 @@ impl App {
     }
 
     /// For how long leases count on hosts from now on after the last proof that they have the newest state; none where each counts until
-    /// its own end. Every host hears of a change, and keeps it while it is away.
+    /// its own end. Every host hears of a change, and keeps it while it is away. Said once, before any host is heard.
     pub async fn keep_fresh_for(&self, span: Option<DurationMs>) -> Result<(), Error> {
         self.store.begins(self.now());
         let mut write = self.store.begin().await?;

@@ -280,6 +280,15 @@ mod tests {
     }
 
     #[test]
+    fn how_long_grants_count_on_a_host_that_hears_nothing_is_as_it_is_written() {
+        let freshness =
+            |text| parse(Path::new("control.toml"), text).map(|it| it.delivery.freshness);
+        let span = Some(DurationMs::from_secs(15 * 60));
+        assert_eq!(freshness("[delivery]\nfreshness = \"15m\""), Ok(span));
+        assert_eq!(freshness("[delivery]"), Ok(None));
+    }
+
+    #[test]
     fn mistakes_are_refused_with_line_and_suggestion() {
         refused(
             "[listen]\n\noperater = \"/x\"",
