@@ -19,6 +19,7 @@ use super::{
     },
     LoadError, LoadedProgram,
     error::not_loaded,
+    verify,
 };
 use crate::exit::chain;
 
@@ -44,21 +45,7 @@ impl Loading<'_> {
         let secret = settings::write(&mut Slots::open(self.pins, "SETTINGS")?, limits)?;
         let btf =
             aya::Btf::from_sys_fs().map_err(|error| LoadError::Maps(Box::new(error.into())))?;
-        let mut programs = Vec::new();
-        for (program, hook) in self.hooks {
-            let lsm = program_of(&mut ebpf, program, hook)?;
-            lsm.load(hook, &btf)
-                .map_err(|error| not_loaded(hook, "load", &error))?;
-            let verified_instructions = lsm
-                .info()
-                .ok()
-                .and_then(|info| info.verified_instruction_count());
-            programs.push(LoadedProgram {
-                program,
-                hook,
-                verified_instructions,
-            });
-        }
+        let programs = verify::all(&mut ebpf, self.hooks, &btf)?;
         for (program, hook) in self.hooks {
             self.attach(program_of(&mut ebpf, program, hook)?, hook)?;
         }
@@ -135,11 +122,16 @@ fn program_of<'e>(
     program: &str,
     hook: &'static str,
 ) -> Result<&'e mut Lsm, LoadError> {
-    let missing = || LoadError::Hook {
+    let found = ebpf.program_mut(program);
+    found
+        .and_then(|found| found.try_into().ok())
+        .ok_or_else(|| not_there(program, hook))
+}
+
+pub(super) fn not_there(program: &str, hook: &'static str) -> LoadError {
+    LoadError::Hook {
         hook,
         step: "exist in the object",
         why: format!("no LSM program `{program}`"),
-    };
-    let found = ebpf.program_mut(program).ok_or_else(missing)?;
-    found.try_into().map_err(|_: ProgramError| missing())
+    }
 }

@@ -9,6 +9,7 @@ mod loading;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
@@ -92,7 +93,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads, attaches and pins everything. Call it on the main thread before any other is started, and only
-    /// while holding the lock of the one agent of this host.
+    /// while holding the lock of the one agent of this host. Threads that it starts itself have ended when it returns.
     pub fn load(options: &LoadOptions) -> Result<Self, LoadError> {
         let problems = probe(&options.places);
         if !problems.is_empty() {
