@@ -1,16 +1,19 @@
 //! Processes as `/proc` shows them, and programs with a time limit.
 
 use std::io::Read;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use procfs::process::ProcState;
 
-use crate::wait;
+use crate::{actors::sys, wait};
 
 /// What a program said and how it ended.
 #[derive(Debug, Clone)]
@@ -91,19 +94,24 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<St
     })
 }
 
-/// Waits for a child's end; kills it after `limit`.
+/// Waits for a child's end; kills it after `limit`. Asks nothing meanwhile: what is asked fifty times a second costs an emulated machine
+/// as much as the scenario.
 pub fn end_of(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
+    let process = sys::pidfd(child.id()).context("no descriptor of the program")?;
+    let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
+        let left = limit.saturating_sub(start.elapsed());
+        match poll(&mut ended, PollTimeout::try_from(left)?) {
+            Ok(0) | Err(Errno::EINTR) if start.elapsed() < limit => {}
+            Ok(0) | Err(Errno::EINTR) => {
+                child.kill()?;
+                child.wait()?;
+                bail!("not done after {} s, killed", limit.as_secs());
+            }
+            Ok(_) => return Ok(child.wait()?),
+            Err(error) => return Err(error.into()),
         }
-        if start.elapsed() > limit {
-            child.kill()?;
-            child.wait()?;
-            bail!("not done after {} s, killed", limit.as_secs());
-        }
-        std::thread::sleep(wait::TICK);
     }
 }
 

@@ -4,8 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// How often is looked.
+/// How often is looked at first.
 pub const TICK: Duration = Duration::from_millis(20);
+/// And later: the wait is longer than it need be by such a part of itself. Each look is a call or a program, which under emulation takes
+/// a good part of a tick from what is waited for.
+const LATE_PART: u32 = 16;
+/// But never later than this.
+const TICK_MAX: Duration = Duration::from_millis(500);
 /// A terminal that shows nothing new for so long has said all of it.
 pub const QUIET: Duration = Duration::from_millis(200);
 /// For what takes milliseconds on a machine, under emulation on a busy host.
@@ -40,7 +45,7 @@ pub fn until_ok<T>(
                 limit.as_secs_f32()
             );
         }
-        std::thread::sleep(TICK);
+        std::thread::sleep((start.elapsed() / LATE_PART).clamp(TICK, TICK_MAX));
     }
 }
 

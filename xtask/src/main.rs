@@ -185,6 +185,10 @@ enum Fuzz {
 
 /// Everything about one VM run
 #[derive(clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch of the command"
+)]
 struct VmArgs {
     /// Kernel series, repeatable; 6.1 and 6.12 if none is named
     #[arg(long)]
@@ -192,6 +196,9 @@ struct VmArgs {
     /// Run only this scenario, repeatable
     #[arg(long)]
     scenario: Vec<String>,
+    /// Deal out among the kernels what one of them is enough for, as `test` does
+    #[arg(long)]
+    shared: bool,
     /// Print the scenarios' names and end
     #[arg(long)]
     list: bool,
@@ -334,7 +341,7 @@ fn vm_verb(args: VmArgs) -> Result<()> {
         smp: args.smp,
         init: args.init,
         seed: args.seed,
-        shared: false,
+        shared: args.shared,
     };
     let counts = vm::suite::run_on(&ready, &options)?.counts;
     println!("{counts}");
