@@ -87,7 +87,7 @@ pub(super) async fn first(
         certificate_request: request,
     };
     let joined = JoinServiceClient::new(channel).join(ask).await?;
-    let issued = Issued::read(joined.into_inner().issued, host, now)?;
+    let issued = Issued::read(joined.into_inner().issued, host, now, rand::random())?;
     Ok((issued, key))
 }
 
@@ -100,7 +100,7 @@ impl Member {
         };
         let mut client = HostCertificateServiceClient::new(channel);
         let renewed = client.renew_certificate(ask).await?.into_inner();
-        let issued = Issued::read(renewed.issued, &self.host, now)?;
+        let issued = Issued::read(renewed.issued, &self.host, now, rand::random())?;
         Ok(self.with(issued, key))
     }
 
@@ -126,7 +126,12 @@ impl Member {
             certificate_request: request,
         };
         let recovered = JoinServiceClient::new(channel).recover(ask).await?;
-        let issued = Issued::read(recovered.into_inner().issued, &self.host, now)?;
+        let issued = Issued::read(
+            recovered.into_inner().issued,
+            &self.host,
+            now,
+            rand::random(),
+        )?;
         Ok(self.with(issued, key))
     }
 }

@@ -63,7 +63,13 @@ pub struct NotTaken(String);
 
 impl Issued {
     /// Looks at what came: it has to be for this host, by an authority that came along.
-    fn read(wire: Option<IssuedCertificate>, host: &HostId, now: UnixMs) -> Result<Self, NotTaken> {
+    /// `random` is when within the time for it another one is asked for.
+    pub fn read(
+        wire: Option<IssuedCertificate>,
+        host: &HostId,
+        now: UnixMs,
+        random: u32,
+    ) -> Result<Self, NotTaken> {
         let wrong = |why: String| NotTaken(why);
         let IssuedCertificate {
             certificate,
@@ -82,8 +88,18 @@ impl Issued {
             certificate,
             authorities,
             revision: AuthoritiesRevision(authorities_revision),
-            renew: renewal::due(now, &read, rand::random()),
+            renew: renewal::due(now, &read, random),
         })
+    }
+
+    /// The certificate (DER).
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// When another one is asked for.
+    pub fn renew(&self) -> UnixMs {
+        self.renew
     }
 }
 

@@ -34,7 +34,7 @@ fn issued(name: &str, key: &Key) -> IssuedCertificate {
 fn member(host: &str) -> Member {
     let (host, key): (HostId, _) = (host.parse().unwrap(), Key::generate().unwrap());
     let wire = issued(&format!("spiffe://d/host/{host}"), &key);
-    let issued = Issued::read(Some(wire), &host, NOW).unwrap();
+    let issued = Issued::read(Some(wire), &host, NOW, 0).unwrap();
     Member {
         address: "control.example:7443".into(),
         bound: Key::generate().unwrap(),
@@ -58,12 +58,12 @@ fn what_is_for_another_host_or_by_another_domain_is_not_taken() {
         "spiffe://d/control",
         "https://db1",
     ] {
-        let taken = Issued::read(Some(issued(name, &key)), &host, NOW);
+        let taken = Issued::read(Some(issued(name, &key)), &host, NOW, 0);
         assert!(taken.is_err(), "{name}");
     }
-    assert!(Issued::read(None, &host, NOW).is_err());
+    assert!(Issued::read(None, &host, NOW, 0).is_err());
     let empty = IssuedCertificate::default();
-    assert!(Issued::read(Some(empty), &host, NOW).is_err());
+    assert!(Issued::read(Some(empty), &host, NOW, 0).is_err());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use stayhand_transport::{EXPORTER_BYTES, Occasion, Proof, ProofError, Secret};
 use super::{App, Error, members::Certified};
 use crate::{
     authority::{Request, RequestError},
-    limits::{JOIN_REFUSAL_PAUSE, RECOVERY_PAUSE},
+    limits::JOIN_REFUSAL_PAUSE,
     store::{StoredMember, StoredToken, Write},
 };
 
@@ -89,13 +89,15 @@ pub enum NotAdmitted {
     },
     /// Twice within a short time: a copy of the host, or a disk that forgets.
     #[error(
-        "host `{host}` came back by its bound key only {ago} ago; it may do so once in {RECOVERY_PAUSE}: is there a copy of it?"
+        "host `{host}` came back by its bound key only {ago} ago; it may do so once in {pause}: is there a copy of it?"
     )]
     TooSoon {
         /// The host
         host: HostId,
         /// How long ago
         ago: DurationMs,
+        /// How often it may
+        pause: DurationMs,
     },
 }
 
@@ -205,11 +207,12 @@ impl App {
             }
             .into());
         }
+        let pause = self.membership.recovery_pause;
         if let Some(last) = member.recovered
-            && last.is_within(RECOVERY_PAUSE, now)
+            && last.is_within(pause, now)
         {
             let (host, ago) = (host.clone(), now.since(last));
-            return Err(NotAdmitted::TooSoon { host, ago }.into());
+            return Err(NotAdmitted::TooSoon { host, ago, pause }.into());
         }
         write.revoke_unused(host).await?;
         write.count_recovery(host, now).await?;

@@ -77,6 +77,8 @@ pub struct Membership {
     pub address: Option<String>,
     /// How long a certificate counts
     pub certificate_lifetime: DurationMs,
+    /// How often a host may come back by its bound key
+    pub recovery_pause: DurationMs,
     /// How people sign in
     pub sign_in: SignIn,
 }

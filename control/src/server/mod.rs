@@ -23,7 +23,10 @@ use crate::{
     clock,
     config::{Config, PinSource},
     identity::{Identifier, Pins},
-    limits::{CALL_TIMEOUT, DRAIN_TIMEOUT, STREAMS_PER_CONNECTION_MAX, STREAMS_PER_JOINER_MAX},
+    limits::{
+        CALL_TIMEOUT, DRAIN_TIMEOUT, RECOVERY_PAUSE, STREAMS_PER_CONNECTION_MAX,
+        STREAMS_PER_JOINER_MAX,
+    },
     names::Names,
     oidc::{Oidc, OidcSetupError},
     operator::Operators,
@@ -116,6 +119,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
             .as_ref()
             .map(|listener| reached_at(config, listener, &host)),
         certificate_lifetime: config.network.certificate_lifetime,
+        recovery_pause: RECOVERY_PAUSE,
         sign_in: SignIn {
             oidc: Oidc::new(&config.oidc)?,
             lifetime: config.oidc.session_lifetime,

@@ -53,7 +53,8 @@ impl World {
             30..45 => self.revoke_grant(&operator).await,
             45..75 => self.answer_hold(really, &operator).await,
             75..86 => self.apply_policy(&operator).await,
-            86..93 => self.set_flag(&operator).await,
+            86..91 => self.set_flag(&operator).await,
+            91..93 if self.lifetime.is_some() => self.revoke_host(&operator).await,
             _ => self.remove_policy(&operator).await,
         };
         let dead = self.control.as_ref().is_none_or(|one| one.life.is_over());

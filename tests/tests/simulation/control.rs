@@ -9,24 +9,30 @@ use std::{
 };
 
 use stayhand_control::{
-    app::{App, Membership, SignIn, Ticker},
+    app::{App, Error, Membership, SignIn, Ticker},
     authority::Authority,
     authz::{Action, Authorization},
     clock::Outside,
     identity::{Identifier, PeerProcess, Pins},
     limits::CERTIFICATE_LIFETIME,
     names::Names,
-    operator::{HostAgent, Operator, Operators, Refusal, authorize, authorize_agent},
+    operator::{
+        HostAgent, NotAccepted, Operator, Operators, Refusal, authorize, authorize_agent,
+        authorize_member,
+    },
     people::People,
-    store::{Commits, StateDir, Store, StoreError},
+    store::{Commits, Standing, StateDir, Store, StoreError},
 };
 use stayhand_guardrail::{id::HostId, subject::Subject, time::DurationMs};
 use stayhand_proto::message::Identity;
+use stayhand_transport::Certificate;
 use tokio::net::UnixStream;
 use uuid::Uuid;
 
 use crate::{
     life::Life,
+    members::RECOVERY_PAUSE,
+    mutant::Mutant,
     people::{NameServices, OPERATORS, uid},
 };
 
@@ -83,6 +89,7 @@ impl Control {
         outside: Arc<dyn Outside>,
         is_full: &Arc<AtomicBool>,
         fresh_for: Option<DurationMs>,
+        lifetime: Option<DurationMs>,
     ) -> Self {
         let life = Life::default();
         let disk = Disk {
@@ -94,12 +101,12 @@ impl Control {
         let store = Store::open_simulated(state, host, Uuid::from_u128(1), Arc::new(disk));
         let names = Names::new(NameServices);
         let store = store.await.unwrap();
-        // Hosts that show certificates are not simulated yet; the control plane has an authority all the same.
         let authority = Authority::open(&store, directory, outside.now()).await;
         let membership = Membership {
             authority: authority.unwrap(),
-            address: None,
-            certificate_lifetime: CERTIFICATE_LIFETIME,
+            address: Some("control:7443".to_owned()),
+            certificate_lifetime: lifetime.unwrap_or(CERTIFICATE_LIFETIME),
+            recovery_pause: RECOVERY_PAUSE,
             sign_in: SignIn::default(),
         };
         let people = People::default();
@@ -149,9 +156,26 @@ impl Control {
         authorize(&peer, &self.operators, &self.names, Action::GrantCreate).await
     }
 
-    /// A host's agent calls.
+    /// Whether what a host showed counts.
+    pub(crate) async fn member(
+        &self,
+        shown: &Certificate,
+        mutant: Option<Mutant>,
+    ) -> Result<Result<HostAgent, NotAccepted>, Error> {
+        let standing = match mutant {
+            Some(Mutant::RevokedHostIsHeard) => Standing::Good { used: true },
+            _ => self.app.certificate_standing(shown).await?,
+        };
+        let now = match mutant {
+            Some(Mutant::CertificatesNeverEnd) => shown.not_before,
+            _ => self.app.now(),
+        };
+        let own = &self.app.store().origin().host;
+        Ok(authorize_member(shown, standing, own, now))
+    }
+
+    /// A host's agent calls over the socket.
     pub(crate) async fn agent(&self, host: &HostId) -> HostAgent {
-        // A place for certificates: where hosts prove who they are, an expired one is a fault like the others.
         *self.who.lock().unwrap() = Identity {
             subject: None,
             guarded: false,

@@ -258,19 +258,24 @@ impl World {
     }
 
     /// The uplink's turn: connect, and say what is new.
-    pub(crate) fn talk(&mut self, host: usize) {
+    pub(crate) async fn talk(&mut self, host: usize) -> Result<(), Violation> {
         self.again(400, Next::Talk(host));
         self.maybe_ends(host);
         if self.hosts[host].agent.is_none() {
-            return;
+            return Ok(());
         }
-        if self.hosts[host].link.is_none() {
+        if self.hosts[host].link.is_none() && self.is_to_connect(host).await? {
             self.connect(host);
         }
         if let Some(index) = self.hosts[host].link {
-            self.talk_on(host, index);
+            if self.renew(host, index).await? {
+                self.lose_link(host);
+            } else {
+                self.talk_on(host, index);
+            }
         }
         self.bury_agent(host);
+        Ok(())
     }
 
     fn connect(&mut self, host: usize) {
@@ -282,7 +287,8 @@ impl World {
         };
         let acknowledged = agent.spool.stats().acknowledged;
         let hello = agent.uplink.hello();
-        let mut link = Link::new(host, acknowledged);
+        let shown = self.hosts[host].member.shown.clone();
+        let mut link = Link::new(host, shown, acknowledged);
         link.up.push_back(hello.into());
         let (holds, ack) = (agent.uplink.holds_after(0), agent.acks.borrow().clone());
         link.shown_holds = holds.0;
@@ -348,10 +354,13 @@ impl World {
         let Some(link) = self.links.get(&index) else {
             return;
         };
-        let host = link.host;
+        let (host, verdict) = (link.host, link.verdict);
         if self.hosts[host].link == Some(index) {
             let name = self.hosts[host].name.clone();
             self.say(format!("{name}: connection {index} is gone"));
+            if verdict.is_some() {
+                self.hosts[host].member.told = verdict;
+            }
             self.lose_link(host);
         }
     }

@@ -25,10 +25,14 @@ pub(crate) enum Mutant {
     DeliveryIsAnother,
     /// The kernel takes every lease, however long nothing proved that it should
     KernelIgnoresFreshness,
+    /// A certificate counts whatever its end is
+    CertificatesNeverEnd,
+    /// Nobody looks whether a certificate was taken away
+    RevokedHostIsHeard,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -40,6 +44,8 @@ impl Mutant {
         Self::HostSaysEnforcedTooEarly,
         Self::DeliveryIsAnother,
         Self::KernelIgnoresFreshness,
+        Self::CertificatesNeverEnd,
+        Self::RevokedHostIsHeard,
     ];
 
     /// What the check says that is about it.
@@ -56,6 +62,8 @@ impl Mutant {
             Self::HostSaysEnforcedTooEarly => &["says that"],
             Self::DeliveryIsAnother => &["which nobody meant"],
             Self::KernelIgnoresFreshness => &["after it was void there"],
+            Self::CertificatesNeverEnd => &["by a certificate that is over"],
+            Self::RevokedHostIsHeard => &["by a certificate that was taken away"],
         }
     }
 }

@@ -6,10 +6,17 @@ use std::collections::VecDeque;
 
 use stayhand_control::api::SyncSession;
 use stayhand_proto::v1::{PublishEventsRequest, PublishEventsResponse, SyncRequest, SyncResponse};
+use stayhand_transport::Certificate;
+
+use crate::members::Verdict;
 
 /// One connection of one host.
 pub(crate) struct Link {
     pub(crate) host: usize,
+    /// What the host showed for it, where it has to show something
+    pub(crate) shown: Option<Certificate>,
+    /// What the control plane said of that when it ended it
+    pub(crate) verdict: Option<Verdict>,
     /// Whether each end takes it for open
     pub(crate) agent_open: bool,
     pub(crate) control_open: bool,
@@ -28,9 +35,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(host: usize, acknowledged: u64) -> Self {
+    pub(crate) fn new(host: usize, shown: Option<Certificate>, acknowledged: u64) -> Self {
         Self {
             host,
+            shown,
+            verdict: None,
             agent_open: true,
             control_open: true,
             up: VecDeque::new(),

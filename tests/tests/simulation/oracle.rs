@@ -105,6 +105,8 @@ pub(crate) struct Oracle {
     holds: BTreeMap<u64, Held>,
     /// Requests for grants of which nobody knows what became
     pub(crate) asked: Vec<Asked>,
+    /// Digests of certificates that were taken away, and somebody was told so
+    pub(crate) taken_away: BTreeSet<[u8; 32]>,
     answers: BTreeMap<Uuid, GrantId>,
     pub(crate) own_grant: bool,
     /// What is over by its clock may not have been a moment ago, and be again
@@ -123,6 +125,7 @@ impl Oracle {
             grants: BTreeMap::new(),
             holds: BTreeMap::new(),
             asked: vec![],
+            taken_away: BTreeSet::new(),
             answers: BTreeMap::new(),
             own_grant: false,
             control_was_set: false,

@@ -55,7 +55,7 @@ impl World {
     }
 
     /// The control plane's end of a connection is gone. What it had sent may still come, or not.
-    fn close_at_control(&mut self, index: usize) {
+    pub(crate) fn close_at_control(&mut self, index: usize) {
         let keep = self.random.random_range(0..3);
         if let Some(link) = self.links.get_mut(&index)
             && link.control_open
@@ -122,7 +122,7 @@ impl World {
         if self.stalls(index, Next::Up(index)) {
             return Ok(());
         }
-        let (Some(link), Some(control)) = (self.links.get_mut(&index), &self.control) else {
+        let (Some(link), true) = (self.links.get_mut(&index), self.control.is_some()) else {
             return Ok(());
         };
         let Some(message) = link.up.pop_front() else {
@@ -148,12 +148,17 @@ impl World {
                 self.close_at_control(index);
                 return Ok(());
             };
-            let agent = control.agent(&self.hosts[host].place.host).await;
+            let Some(agent) = self.admitted(index).await? else {
+                return Ok(());
+            };
+            let (Some(link), Some(control)) = (self.links.get_mut(&index), &self.control) else {
+                return Ok(());
+            };
             let app = std::sync::Arc::clone(&control.app);
             match SyncSession::open(app, agent, &hello).await {
                 Ok(session) => {
                     link.session = Some(session);
-                    self.again(BOOKMARK_MS, Next::Bookmark(index));
+                    self.look_again(index);
                     Ok(())
                 }
                 Err(error) => Err(error),
@@ -215,8 +220,19 @@ impl World {
         if self.links.get(&index).is_none_or(|link| !link.control_open) {
             return Ok(());
         }
-        self.again(BOOKMARK_MS, Next::Bookmark(index));
+        self.look_again(index);
+        if self.admitted(index).await?.is_none() {
+            return Ok(());
+        }
         self.look(index, true).await
+    }
+
+    /// As often at rest as before: connections on which nothing is looked at would be over before somebody looked.
+    fn look_again(&mut self, index: usize) {
+        let ms = self
+            .random
+            .random_range(BOOKMARK_MS / 2..BOOKMARK_MS * 3 / 2);
+        self.after(ms * MS, Next::Bookmark(index));
     }
 
     /// A batch of events comes to the control plane.
@@ -234,7 +250,6 @@ impl World {
         if !link.control_open {
             return Ok(());
         }
-        let host = link.host;
         if self.mutant == Some(Mutant::AcknowledgedBeforeStored)
             && let Some(last) = batch.events.last()
         {
@@ -247,10 +262,12 @@ impl World {
                 return Ok(());
             }
         }
+        let Some(agent) = self.admitted(index).await? else {
+            return Ok(());
+        };
         let Some(control) = &self.control else {
             return Ok(());
         };
-        let agent = control.agent(&self.hosts[host].place.host).await;
         let taken = take_events(&control.app, &agent, batch).await;
         let is_alive = !control.life.is_over();
         match taken {

@@ -18,6 +18,7 @@ use crate::{
     control::Control,
     disk::HostDisk,
     kernel::Machine,
+    members::{LIFETIMES_S, Member},
     mutant::Mutant,
     network::Link,
     oracle::{Oracle, Violation},
@@ -82,6 +83,8 @@ pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) clocks: Clocks,
+    /// On its disk, where it has to show who it is
+    pub(crate) member: Member,
     pub(crate) agent: Option<Agent>,
     pub(crate) link: Option<usize>,
     pub(crate) boots: u32,
@@ -112,6 +115,8 @@ pub(crate) struct World {
     pub(crate) versions: u32,
     /// For how long grants count on hosts that hear nothing
     pub(crate) fresh_for: Option<DurationMs>,
+    /// How long certificates count; none where hosts show none
+    pub(crate) lifetime: Option<DurationMs>,
 }
 
 /// What a world came to.
@@ -141,6 +146,7 @@ impl World {
         // Some worlds are quiet, so that long stories are told to their end, too.
         let faultiness = [0, 20, 100, 100, 200][random.random_range(0..5)];
         let fresh_for = FRESH_FOR_S[random.random_range(0..FRESH_FOR_S.len())];
+        let lifetime = LIFETIMES_S[random.random_range(0..LIFETIMES_S.len())];
         let mut world = Self {
             random,
             time,
@@ -161,6 +167,7 @@ impl World {
             faultiness,
             versions: 0,
             fresh_for: fresh_for.map(DurationMs::from_secs),
+            lifetime: lifetime.map(DurationMs::from_secs),
         };
         world.begin();
         world
@@ -229,7 +236,7 @@ impl World {
             Next::Reconcile(host) => self.reconcile(host)?,
             Next::Record(host) => self.record(host),
             Next::Hold(host) => self.hold(host),
-            Next::Talk(host) => self.talk(host),
+            Next::Talk(host) => self.talk(host).await?,
             Next::Up(link) => self.up(link).await?,
             Next::Down(link) => self.down(link),
             Next::EventsUp(link) => self.events_up(link).await?,
@@ -293,7 +300,14 @@ impl World {
     pub(crate) async fn open_control(&self) -> Control {
         let outside = Arc::clone(&self.outside);
         let full = &self.control_is_full;
-        Control::start(self.directory.path(), outside, full, self.fresh_for).await
+        Control::start(
+            self.directory.path(),
+            outside,
+            full,
+            self.fresh_for,
+            self.lifetime,
+        )
+        .await
     }
 
     pub(crate) fn random_host(&mut self) -> usize {
@@ -335,6 +349,7 @@ fn host(index: usize, time: &TrueTime, random: &mut StdRng, mutant: Option<Mutan
         },
         name,
         clocks,
+        member: Member::new(),
         agent: None,
         link: None,
         boots: 0,

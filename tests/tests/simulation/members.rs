@@ -1,0 +1,317 @@
+//! Certificates of hosts: asked for as an agent asks, issued and looked at by the real control plane. They run out while a host is away or
+//! while somebody's clock is wrong, answers with new ones get lost, and operators take them away.
+
+use rand::RngExt as _;
+use stayhand_agent::membership::Issued;
+use stayhand_control::{
+    app::{Certified, CreateToken, Error, Joining, NotAdmitted, NotCertified, Shown},
+    operator::{HostAgent, NotAccepted, Operator},
+};
+use stayhand_guardrail::time::{DurationMs, UnixMs};
+use stayhand_proto::v1::IssuedCertificate;
+use stayhand_transport::{Certificate, EXPORTER_BYTES, JoinToken, Key, Occasion, Proof};
+
+use crate::{
+    oracle::{Oracle, Violation, must},
+    world::World,
+};
+
+/// How long certificates count; none where hosts use the socket of the machine. Short beside how long hosts are away.
+pub(crate) const LIFETIMES_S: [Option<u64>; 4] = [None, None, Some(12), Some(24)];
+/// How often a host may come back by its bound key.
+pub(crate) const RECOVERY_PAUSE: DurationMs = DurationMs::from_secs(2);
+/// How long tokens are worth something.
+const TOKEN_TTL: DurationMs = DurationMs::from_secs(20);
+/// There is one connection, and nobody else on it.
+const CONNECTION: [u8; EXPORTER_BYTES] = [7; EXPORTER_BYTES];
+
+/// What a host was told of its certificate when a connection ended (`Verdict` of the agent's uplink).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It does not count, and the bound key may get another
+    Over,
+    /// The host is out
+    Revoked,
+}
+
+/// What a host has on disk of its membership.
+pub(crate) struct Member {
+    bound: Key,
+    /// With what it joins
+    token: Option<JoinToken>,
+    /// It once had an answer
+    joined: bool,
+    pub(crate) shown: Option<Certificate>,
+    renew: UnixMs,
+    pub(crate) told: Option<Verdict>,
+}
+
+impl Member {
+    pub(crate) fn new() -> Self {
+        Self {
+            bound: Key::generate().unwrap(),
+            token: None,
+            joined: false,
+            shown: None,
+            renew: UnixMs(0),
+            told: None,
+        }
+    }
+}
+
+/// For what a host asks, and what goes with it.
+enum Ask {
+    Join(Shown),
+    Recover,
+    Renew(HostAgent),
+}
+
+impl World {
+    /// Sees to it that a host has something to show; says whether it tries to connect.
+    pub(crate) async fn is_to_connect(&mut self, host: usize) -> Result<bool, Violation> {
+        if self.lifetime.is_none() {
+            return Ok(true);
+        }
+        let member = &self.hosts[host].member;
+        let ask = match (member.joined, member.told) {
+            (true, None) => return Ok(true),
+            (true, Some(Verdict::Over)) => Some(Ask::Recover),
+            (true, Some(Verdict::Revoked)) => {
+                // Nobody is in a hurry to let it in again.
+                if self.is_active && !self.chance(8) {
+                    return Ok(false);
+                }
+                self.hosts[host].member = Member::new();
+                None
+            }
+            (false, _) => None,
+        };
+        let ask = match ask {
+            Some(ask) => ask,
+            None => match self.token(host).await {
+                Some(shown) => Ask::Join(shown),
+                None => return Ok(false),
+            },
+        };
+        self.ask(host, ask).await?;
+        Ok(false)
+    }
+
+    /// The token with which a host joins; an operator makes one.
+    async fn token(&mut self, host: usize) -> Option<Shown> {
+        if self.hosts[host].member.token.is_none() {
+            self.control_maybe_ends();
+            let control = self.control.as_ref()?;
+            let ask = CreateToken {
+                ttl: TOKEN_TTL,
+                uses: 1,
+                host: Some(self.hosts[host].place.host.clone()),
+                replaces: true,
+            };
+            let made = control.app.create_token(&control.auditor, ask).await;
+            let is_alive = !control.life.is_over();
+            let name = self.hosts[host].name.clone();
+            match made {
+                Ok(made) if is_alive => self.hosts[host].member.token = Some(made.token),
+                Ok(_) => self.say(format!("{name}: token (and the control plane died)")),
+                Err(error) => self.say(format!("{name}: no token: {error}")),
+            }
+        }
+        let member = &self.hosts[host].member;
+        let token = member.token.as_ref()?;
+        Some(Shown {
+            token: token.id,
+            secret: token.secret.clone(),
+            bound_key: member.bound.public(),
+        })
+    }
+
+    /// A host whose connection stands asks for another certificate, if it is time. Says whether it has one, which the next connection
+    /// shows.
+    pub(crate) async fn renew(&mut self, host: usize, index: usize) -> Result<bool, Violation> {
+        let one = &self.hosts[host];
+        if self.lifetime.is_none() || one.clocks.now().unix < one.member.renew {
+            return Ok(false);
+        }
+        let is_greeted = self
+            .links
+            .get(&index)
+            .is_some_and(|link| link.session.is_some());
+        if !is_greeted || self.misfortune(100) {
+            return Ok(false);
+        }
+        let Some(agent) = self.admitted(index).await? else {
+            return Ok(false);
+        };
+        self.ask(host, Ask::Renew(agent)).await
+    }
+
+    /// Asks for a certificate. Says whether it came.
+    async fn ask(&mut self, host: usize, ask: Ask) -> Result<bool, Violation> {
+        self.control_maybe_ends();
+        let Some(control) = &self.control else {
+            return Ok(false);
+        };
+        let one = &self.hosts[host];
+        let key = Key::generate().unwrap();
+        let request = key.request().unwrap();
+        let joining = |occasion| Joining {
+            host: one.place.host.clone(),
+            request: request.clone(),
+            proof: Proof {
+                occasion,
+                connection: &CONNECTION,
+                host: &one.place.host,
+                request: &request,
+            }
+            .sign(&one.member.bound)
+            .unwrap(),
+            connection: CONNECTION,
+            address: "203.0.113.7".to_owned(),
+        };
+        let (what, answer) = match ask {
+            Ask::Join(shown) => {
+                let joining = joining(Occasion::Join);
+                ("joins", control.app.join(joining, shown).await)
+            }
+            Ask::Recover => {
+                let joining = joining(Occasion::Recover);
+                ("comes back", control.app.recover(joining).await)
+            }
+            Ask::Renew(agent) => ("renews", control.app.renew(&agent, &request).await),
+        };
+        let is_alive = !control.life.is_over();
+        let name = one.name.clone();
+        match answer {
+            Ok(certified) if is_alive && !self.misfortune(60) => {
+                self.say(format!("{name}: {what}"));
+                self.take(host, certified);
+                Ok(true)
+            }
+            Ok(_) => {
+                self.say(format!("{name}: {what}, and does not hear of it"));
+                Ok(false)
+            }
+            Err(error) => {
+                self.say(format!("{name}: {what}: refused: {error}"));
+                self.refused(host, &error)?;
+                Ok(false)
+            }
+        }
+    }
+
+    fn take(&mut self, host: usize, certified: Certified) {
+        let random = self.random.random();
+        let one = &mut self.hosts[host];
+        let wire = IssuedCertificate {
+            certificate: certified.certificate,
+            authorities: certified.authorities,
+            authorities_revision: certified.revision.0,
+        };
+        let now = one.clocks.now().unix;
+        let issued = Issued::read(Some(wire), &one.place.host, now, random).unwrap();
+        let member = &mut one.member;
+        member.shown = Some(Certificate::read(issued.certificate()).unwrap());
+        member.renew = issued.renew();
+        (member.joined, member.told) = (true, None);
+    }
+
+    fn refused(&mut self, host: usize, error: &Error) -> Result<(), Violation> {
+        let name = self.hosts[host].name.clone();
+        let member = &mut self.hosts[host].member;
+        match error {
+            Error::NotAdmitted(NotAdmitted::Token { .. }) => member.token = None,
+            Error::NotAdmitted(NotAdmitted::Revoked { .. })
+            | Error::NotCertified(NotCertified::TakenAway(_)) => {
+                member.told = Some(Verdict::Revoked);
+            }
+            // What was answered was committed before.
+            Error::NotAdmitted(NotAdmitted::NotBound | NotAdmitted::UnknownToken) => {
+                let what = format!("{name} had an answer that the control plane forgot: {error}");
+                return Err(Violation(what));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whose words come over a connection; nobody's where what was shown for it does not count any more. The control plane ends it then.
+    pub(crate) async fn admitted(&mut self, index: usize) -> Result<Option<HostAgent>, Violation> {
+        let (Some(link), Some(control)) = (self.links.get(&index), &self.control) else {
+            return Ok(None);
+        };
+        let host = &self.hosts[link.host];
+        let Some(shown) = link.shown.clone() else {
+            return Ok(Some(control.agent(&host.place.host).await));
+        };
+        let accepted = control.member(&shown, self.mutant).await;
+        let (name, now) = (host.name.clone(), control.app.now());
+        match accepted {
+            Ok(Ok(agent)) => {
+                self.oracle.showed(&name, &shown, now)?;
+                Ok(Some(agent))
+            }
+            Ok(Err(refusal)) => {
+                self.say(format!("control plane: {refusal}"));
+                if let Some(link) = self.links.get_mut(&index) {
+                    link.verdict = Some(verdict(&refusal));
+                }
+                self.close_at_control(index);
+                Ok(None)
+            }
+            Err(error) => {
+                self.say(format!("control plane cannot tell who {name} is: {error}"));
+                self.close_at_control(index);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Somebody takes a host's certificates away.
+    pub(crate) async fn revoke_host(&mut self, operator: &Operator) -> Result<String, String> {
+        let host = self.random_host();
+        let id = self.hosts[host].place.host.clone();
+        let Some(control) = &self.control else {
+            return Err("nobody there".into());
+        };
+        let revoked = control
+            .app
+            .revoke_host(operator, id, "simulated".to_owned())
+            .await;
+        let is_alive = !control.life.is_over();
+        let name = self.hosts[host].name.clone();
+        match revoked {
+            Ok(_) => {
+                if is_alive && let Some(shown) = &self.hosts[host].member.shown {
+                    self.oracle.taken_away.insert(shown.digest);
+                }
+                Ok(format!("{name} is out"))
+            }
+            Err(error) => Err(format!("{name} is not put out: {error}")),
+        }
+    }
+}
+
+impl Oracle {
+    /// The control plane takes somebody who shows this for a host.
+    fn showed(&self, name: &str, shown: &Certificate, now: UnixMs) -> Result<(), Violation> {
+        must!(
+            shown.not_after > now,
+            "{name} is heard by a certificate that is over"
+        );
+        must!(
+            !self.taken_away.contains(&shown.digest),
+            "{name} is heard by a certificate that was taken away"
+        );
+        Ok(())
+    }
+}
+
+fn verdict(refusal: &NotAccepted) -> Verdict {
+    match refusal {
+        NotAccepted::Revoked { .. } | NotAccepted::OwnName(_) | NotAccepted::NotAHost => {
+            Verdict::Revoked
+        }
+        NotAccepted::Over(..) | NotAccepted::Unknown(_) => Verdict::Over,
+    }
+}
