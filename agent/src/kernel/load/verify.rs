@@ -37,8 +37,9 @@ pub(super) fn all(
     let at_once = thread::available_parallelism().map_or(1, usize::from);
     let work = || one_after_the_other(&waiting, btf);
     let mut verified = thread::scope(|scope| {
+        // Where another cannot be started, those that are there take its part.
         let others: Vec<_> = (1..at_once.min(AT_ONCE_MAX))
-            .map(|_| scope.spawn(work))
+            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
         let mut verified = work();
         // Joined one by one: what comes after a load relies on being the only thread.
