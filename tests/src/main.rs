@@ -17,6 +17,7 @@ mod bench_facts;
 mod cleanup;
 mod cmdline;
 mod console;
+mod fair_server;
 mod host;
 mod init;
 mod init_acts;

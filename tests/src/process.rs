@@ -102,7 +102,10 @@ pub fn end_of(child: &mut Child, limit: Duration) -> Result<ExitStatus> {
     let start = Instant::now();
     loop {
         let left = limit.saturating_sub(start.elapsed());
-        match poll(&mut ended, PollTimeout::try_from(left)?) {
+        match poll(
+            &mut ended,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        ) {
             Ok(0) | Err(Errno::EINTR) if start.elapsed() < limit => {}
             Ok(0) | Err(Errno::EINTR) => {
                 child.kill()?;

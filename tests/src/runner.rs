@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::cleanup::{self, Hooks};
 use crate::cmdline::{Mode, Wishes};
 use crate::scenario::{LOGS, RESULT, Scenario};
-use crate::{bench, bench_facts, console, process, scenarios, story};
+use crate::{bench, bench_facts, console, fair_server, process, scenarios, story};
 
 /// Lines of each service's log that a failure quotes.
 const LOG_LINES: usize = 60;
@@ -47,6 +47,7 @@ fn report(name: &str, result: Result<()>) {
 }
 
 fn suite(wishes: &Wishes) -> Result<()> {
+    fair_server::off()?;
     let (wanted, boot) = (&wishes.scenarios, wishes.boot);
     for name in wanted {
         if !scenarios::all().any(|scenario| scenario.name == *name) {

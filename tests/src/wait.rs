@@ -32,7 +32,27 @@ pub fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>)
 pub fn until_ok<T>(
     limit: Duration,
     what: &str,
+    ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    at_intervals(limit, what, ask, |waited| {
+        (waited / LATE_PART).clamp(TICK, TICK_MAX)
+    })
+}
+
+/// Does something again and again until it has led to an answer: what does it must not become rarer.
+pub fn until_done<T>(
+    limit: Duration,
+    what: &str,
+    act: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    at_intervals(limit, what, act, |_| TICK)
+}
+
+fn at_intervals<T>(
+    limit: Duration,
+    what: &str,
     mut ask: impl FnMut() -> Result<Option<T>>,
+    interval: impl Fn(Duration) -> Duration,
 ) -> Result<T> {
     let start = Instant::now();
     loop {
@@ -45,7 +65,7 @@ pub fn until_ok<T>(
                 limit.as_secs_f32()
             );
         }
-        std::thread::sleep((start.elapsed() / LATE_PART).clamp(TICK, TICK_MAX));
+        std::thread::sleep(interval(start.elapsed()));
     }
 }
 

@@ -111,6 +111,7 @@ fn measure(ready: &Ready, mode: &str, programs: Option<&Path>) -> Result<Vec<Row
         append: format!("stayhand.mode={mode}"),
         smp: 1,
         counting: true,
+        quick: false,
         interactive: false,
         limits: Limits {
             silence: SILENCE,

@@ -34,6 +34,7 @@ pub fn play(ready: &Ready, keep: bool) -> Result<()> {
         append,
         smp: 2,
         counting: false,
+        quick: true,
         interactive: keep,
         limits: Limits {
             silence: SILENCE,

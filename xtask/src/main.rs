@@ -197,7 +197,7 @@ struct VmArgs {
     #[arg(long)]
     scenario: Vec<String>,
     /// Deal out among the kernels what one of them is enough for, as `test` does
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["scenario", "init"])]
     shared: bool,
     /// Print the scenarios' names and end
     #[arg(long)]

@@ -81,13 +81,13 @@ fn unmount_all_below(top: &str) -> Result<()> {
 
 /// Everything but PID 1, this process and the kernel's own threads.
 fn kill_leftovers() -> Result<()> {
-    wait::until(wait::SOON, "the last scenario's processes to go", || {
+    wait::until_done(wait::SOON, "the last scenario's processes to go", || {
         let left = leftovers();
         for pid in &left {
             // It may be gone by now.
             drop(process::signal(*pid, Signal::SIGKILL));
         }
-        left.is_empty().then_some(())
+        Ok(left.is_empty().then_some(()))
     })
     .with_context(process::listing)
 }

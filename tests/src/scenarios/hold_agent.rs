@@ -397,7 +397,7 @@ fn two_threads(_: &mut Ctx) -> Result<()> {
         let first = alice.ask_thread(1, &format!("open|open|{a}|{}|0|after", libc::O_WRONLY))?;
         let second = alice.ask_thread(2, &format!("open|open|{b}|{}|0|after", libc::O_WRONLY))?;
         for _ in 0..2 {
-            let hold = wait::until_ok(wait::LONG, "a hold of one of the threads", || {
+            let hold = wait::until_done(wait::LONG, "a hold of one of the threads", || {
                 // A thread that was stopped on its way gets there by a stray continue.
                 process::signal(alice.pid(), Signal::SIGCONT)?;
                 Ok(host.holds()?.into_iter().next())

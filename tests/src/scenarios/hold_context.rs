@@ -241,10 +241,10 @@ fn two_threads(_: &mut Ctx) -> Result<()> {
             .alice
             .ask_thread(2, &format!("open|open|{b}|{}|0|after!", libc::O_WRONLY))?;
         // The first stop also stops the other thread: stray continues let it reach its own call.
-        let both = wait::until(wait::SOON, "two threads to be held", || {
+        let both = wait::until_done(wait::SOON, "two threads to be held", || {
             let pending = rig.agent.pending();
             pending.first().inspect(|one| rig.agent.wake(one));
-            (pending.len() == 2).then_some(pending)
+            Ok((pending.len() == 2).then_some(pending))
         })?;
         ensure!(!changed(&a) && !changed(&b), "an effect without an answer");
         let tids: Vec<u32> = both.iter().map(|one| one.entry.tid).collect();

@@ -311,6 +311,8 @@ fn booted(
         append,
         smp: options.smp,
         counting: false,
+        // Honest work is done on a machine as hosts are.
+        quick: boot != Boot::WithPrograms,
         interactive: options.keep,
         limits: Limits {
             silence: SILENCE,
