@@ -16,7 +16,7 @@ use crate::{
 
 /// More than there are.
 const ALL: u32 = 10_000;
-/// How old a proof is at most where nothing goes wrong: a heartbeat, a bookmark, and their ways, at half the usual pace.
+/// How old a proof is at most where nothing goes wrong: a heartbeat at half the usual pace, a bookmark, and their ways.
 const PROOF_AGE_MAX_NS: u64 = 25 * SECOND;
 
 impl World {

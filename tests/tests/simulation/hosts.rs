@@ -30,6 +30,8 @@ impl World {
         let name = one.name.clone();
         match started {
             Ok(agent) => {
+                // Of what it was told nothing is written down.
+                self.hosts[host].member.told = None;
                 self.hosts[host].agent = Some(agent);
                 let generation = self.hosts[host].place.machine.generation();
                 self.oracle.started(host, &self.hosts[host].place.machine);

@@ -77,9 +77,14 @@ impl World {
             (true, None) => return Ok(true),
             (true, Some(Verdict::Over)) => Some(Ask::Recover),
             (true, Some(Verdict::Revoked)) => {
-                // Nobody is in a hurry to let it in again.
+                must!(
+                    self.oracle.put_out.contains(&host),
+                    "host-{} is told that it is out, and nobody put it out",
+                    host + 1
+                );
+                // It comes and asks, and nobody is in a hurry to let it in again.
                 if self.is_active && !self.chance(8) {
-                    return Ok(false);
+                    return Ok(self.chance(15));
                 }
                 self.hosts[host].member = Member::new();
                 None
@@ -133,11 +138,12 @@ impl World {
         if self.lifetime.is_none() || one.clocks.now().unix < one.member.renew {
             return Ok(false);
         }
-        let is_greeted = self
+        let now_ns = self.time.ns();
+        let gets_through = self
             .links
             .get(&index)
-            .is_some_and(|link| link.session.is_some());
-        if !is_greeted || self.misfortune(100) {
+            .is_some_and(|link| link.session.is_some() && link.stalled_until_ns <= now_ns);
+        if !gets_through || self.misfortune(100) {
             return Ok(false);
         }
         let Some(agent) = self.admitted(index).await? else {
@@ -185,7 +191,7 @@ impl World {
         match answer {
             Ok(certified) if is_alive && !self.misfortune(60) => {
                 self.say(format!("{name}: {what}"));
-                self.take(host, certified);
+                self.take(host, certified)?;
                 Ok(true)
             }
             Ok(_) => {
@@ -193,14 +199,21 @@ impl World {
                 Ok(false)
             }
             Err(error) => {
-                self.say(format!("{name}: {what}: refused: {error}"));
+                // What names a token is chosen outside of the story.
+                let why = match &error {
+                    Error::NotAdmitted(NotAdmitted::Token { why, .. }) => {
+                        format!("its token {why}")
+                    }
+                    error => error.to_string(),
+                };
+                self.say(format!("{name}: {what}: refused: {why}"));
                 self.refused(host, &error)?;
                 Ok(false)
             }
         }
     }
 
-    fn take(&mut self, host: usize, certified: Certified) {
+    fn take(&mut self, host: usize, certified: Certified) -> Result<(), Violation> {
         let random = self.random.random();
         let one = &mut self.hosts[host];
         let wire = IssuedCertificate {
@@ -209,11 +222,21 @@ impl World {
             authorities_revision: certified.revision.0,
         };
         let now = one.clocks.now().unix;
-        let issued = Issued::read(Some(wire), &one.place.host, now, random).unwrap();
+        let issued = Issued::read(Some(wire), &one.place.host, now, random)
+            .map_err(|error| Violation(format!("{}: {error}", one.name)))?;
+        let shown = Certificate::read(issued.certificate())
+            .map_err(|error| Violation(format!("{}: {error}", one.name)))?;
+        let of_host = self.oracle.certificates.entry(host).or_default();
+        if !one.member.joined {
+            // Whoever joins anew has lost what it had before.
+            self.oracle.taken_away.extend(of_host.drain(..));
+        }
+        of_host.push(shown.digest);
         let member = &mut one.member;
-        member.shown = Some(Certificate::read(issued.certificate()).unwrap());
         member.renew = issued.renew();
+        member.shown = Some(shown);
         (member.joined, member.told) = (true, None);
+        Ok(())
     }
 
     fn refused(&mut self, host: usize, error: &Error) -> Result<(), Violation> {
@@ -221,10 +244,10 @@ impl World {
         let member = &mut self.hosts[host].member;
         match error {
             Error::NotAdmitted(NotAdmitted::Token { .. }) => member.token = None,
-            Error::NotAdmitted(NotAdmitted::Revoked { .. })
-            | Error::NotCertified(NotCertified::TakenAway(_)) => {
+            Error::NotAdmitted(NotAdmitted::Revoked { .. }) => {
                 member.told = Some(Verdict::Revoked);
             }
+            Error::NotCertified(NotCertified::TakenAway(_)) => member.told = Some(Verdict::Over),
             // What was answered was committed before.
             Error::NotAdmitted(NotAdmitted::NotBound | NotAdmitted::UnknownToken) => {
                 let what = format!("{name} had an answer that the control plane forgot: {error}");
@@ -242,6 +265,11 @@ impl World {
         };
         let host = &self.hosts[link.host];
         let Some(shown) = link.shown.clone() else {
+            must!(
+                self.lifetime.is_none(),
+                "{} connected and showed nothing",
+                host.name
+            );
             return Ok(Some(control.agent(&host.place.host).await));
         };
         let accepted = control.member(&shown, self.mutant).await;
@@ -252,9 +280,14 @@ impl World {
                 Ok(Some(agent))
             }
             Ok(Err(refusal)) => {
+                let is_forgotten = matches!(refusal, NotAccepted::Unknown(_));
+                must!(
+                    !is_forgotten || shown.not_after <= self.oracle.control_latest,
+                    "{name} shows a certificate that the control plane forgot"
+                );
                 self.say(format!("control plane: {refusal}"));
                 if let Some(link) = self.links.get_mut(&index) {
-                    link.verdict = Some(verdict(&refusal));
+                    link.verdict = verdict(&refusal);
                 }
                 self.close_at_control(index);
                 Ok(None)
@@ -282,12 +315,19 @@ impl World {
         let name = self.hosts[host].name.clone();
         match revoked {
             Ok(_) => {
-                if is_alive && let Some(shown) = &self.hosts[host].member.shown {
-                    self.oracle.taken_away.insert(shown.digest);
+                self.oracle.put_out.insert(host);
+                if is_alive && let Some(all) = self.oracle.certificates.get(&host) {
+                    self.oracle.taken_away.extend(all);
                 }
                 Ok(format!("{name} is out"))
             }
-            Err(error) => Err(format!("{name} is not put out: {error}")),
+            Err(error) => {
+                // It may have been committed all the same.
+                if !is_alive {
+                    self.oracle.put_out.insert(host);
+                }
+                Err(format!("{name} is not put out: {error}"))
+            }
         }
     }
 }
@@ -307,11 +347,10 @@ impl Oracle {
     }
 }
 
-fn verdict(refusal: &NotAccepted) -> Verdict {
+fn verdict(refusal: &NotAccepted) -> Option<Verdict> {
     match refusal {
-        NotAccepted::Revoked { .. } | NotAccepted::OwnName(_) | NotAccepted::NotAHost => {
-            Verdict::Revoked
-        }
-        NotAccepted::Over(..) | NotAccepted::Unknown(_) => Verdict::Over,
+        NotAccepted::Revoked { .. } => Some(Verdict::Revoked),
+        NotAccepted::Over(..) | NotAccepted::Unknown(_) => Some(Verdict::Over),
+        NotAccepted::OwnName(_) | NotAccepted::NotAHost => None,
     }
 }

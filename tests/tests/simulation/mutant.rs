@@ -29,10 +29,12 @@ pub(crate) enum Mutant {
     CertificatesNeverEnd,
     /// Nobody looks whether a certificate was taken away
     RevokedHostIsHeard,
+    /// What was issued is not there any more
+    CertificateIsForgotten,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -46,6 +48,7 @@ impl Mutant {
         Self::KernelIgnoresFreshness,
         Self::CertificatesNeverEnd,
         Self::RevokedHostIsHeard,
+        Self::CertificateIsForgotten,
     ];
 
     /// What the check says that is about it.
@@ -64,6 +67,7 @@ impl Mutant {
             Self::KernelIgnoresFreshness => &["after it was void there"],
             Self::CertificatesNeverEnd => &["by a certificate that is over"],
             Self::RevokedHostIsHeard => &["by a certificate that was taken away"],
+            Self::CertificateIsForgotten => &["that the control plane forgot"],
         }
     }
 }

@@ -155,7 +155,7 @@ fn a_seed_says_everything_that_happens() {
     assert_ne!(run(7_001, None, false), run(7_002, None, false));
 }
 
-/// Seeds within which each mutant is to be found: far fewer than CI runs.
+/// Seeds within which each mutant is to be found: a third of what CI runs.
 const MUTANT_SEEDS: u64 = 200;
 
 #[test]

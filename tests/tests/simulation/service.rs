@@ -78,6 +78,7 @@ impl World {
             return Ok(());
         };
         let app = std::sync::Arc::clone(&control.app);
+        self.oracle.control_latest = self.oracle.control_latest.max(app.now());
         if let Err(error) = control.ticker.tick(&app).await {
             let what = format!("control plane: {error}");
             self.say(what);
@@ -131,7 +132,13 @@ impl World {
         if !link.control_open {
             return Ok(());
         }
-        let host = link.host;
+        let (host, is_greeted) = (link.host, link.session.is_some());
+        if is_greeted && self.admitted(index).await?.is_none() {
+            return Ok(());
+        }
+        let Some(link) = self.links.get_mut(&index) else {
+            return Ok(());
+        };
         let name = self.hosts[host].name.clone();
         let mut ack = None;
         let done = if let Some(session) = &mut link.session {
@@ -186,6 +193,13 @@ impl World {
 
     async fn look(&mut self, index: usize, is_regular: bool) -> Result<(), Violation> {
         let misfortune = self.misfortune(5);
+        let is_greeted = self
+            .links
+            .get(&index)
+            .is_some_and(|link| link.session.is_some());
+        if is_greeted && self.admitted(index).await?.is_none() {
+            return Ok(());
+        }
         let Some(link) = self.links.get_mut(&index) else {
             return Ok(());
         };
@@ -221,9 +235,6 @@ impl World {
             return Ok(());
         }
         self.look_again(index);
-        if self.admitted(index).await?.is_none() {
-            return Ok(());
-        }
         self.look(index, true).await
     }
 
