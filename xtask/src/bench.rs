@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::paths;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
-use crate::vm::machine::{Ending, LSM, Limits, Machine};
+use crate::vm::machine::{Ending, LSM, Limits, Machine, Pace};
 use crate::vm::protocol::Line;
 
 /// Counting is a single thread and slower: ten thousand rules are compiled for minutes, and longer on a busy machine.
@@ -110,8 +110,7 @@ fn measure(ready: &Ready, mode: &str, programs: Option<&Path>) -> Result<Vec<Row
         dir: paths::vm_dir(&format!("bench-{}", kernel.series)),
         append: format!("stayhand.mode={mode}"),
         smp: 1,
-        counting: true,
-        quick: false,
+        pace: Pace::Counting,
         interactive: false,
         limits: Limits {
             silence: SILENCE,

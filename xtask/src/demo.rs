@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::paths;
 use crate::rootfs::project::Initrd;
 use crate::setup::Ready;
-use crate::vm::machine::{Ending, LSM, Limits, Machine};
+use crate::vm::machine::{Ending, LSM, Limits, Machine, Pace};
 use crate::vm::protocol::Line;
 
 /// The story waits for time-outs of tens of seconds, and says so.
@@ -33,8 +33,7 @@ pub fn play(ready: &Ready, keep: bool) -> Result<()> {
         dir: paths::vm_dir(&format!("demo-{}", kernel.series)),
         append,
         smp: 2,
-        counting: false,
-        quick: true,
+        pace: Pace::Quick,
         interactive: keep,
         limits: Limits {
             silence: SILENCE,

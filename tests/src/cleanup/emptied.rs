@@ -3,8 +3,6 @@
 //!
 //! What an agent left word of (`LOADED`) stays; the rest is zeroes or nothing. Only for the runner, with no agent alive.
 
-#![expect(unsafe_code, reason = "bpf(2) takes addresses")]
-
 use std::{
     fs,
     os::fd::{AsRawFd as _, OwnedFd},
@@ -15,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::pins_of_this_build;
 use crate::actors::{
     bpf::{Element, Ring, bpf, pinned, processors, told},
-    sys::{call, owned},
+    sys::pidfd,
 };
 
 // `enum bpf_cmd` (linux/bpf.h).
@@ -146,9 +144,10 @@ impl Shape {
 
     fn forget_tasks(&self) -> Result<()> {
         for process in procfs::process::all_processes()?.flatten() {
-            let pidfd = call!(libc::SYS_pidfd_open, process.pid(), 0);
             // Whoever has ended by now has no storage either.
-            let Some(pidfd) = owned(pidfd) else { continue };
+            let Some(pidfd) = pidfd(process.pid().cast_unsigned()) else {
+                continue;
+            };
             let key = pidfd.as_raw_fd();
             self.element(MAP_DELETE_ELEM, std::ptr::from_ref(&key) as u64, 0);
         }

@@ -1,6 +1,6 @@
 //! The control plane, the agents, the people and the network in one process, under virtual time and faults of a seed. The
-//! real use cases on their real store, the real reconciler, lease book, hold manager, recorder and spool, real certificates: only kernel,
-//! network, clocks and disks stand in.
+//! real use cases on their real store, the real reconciler, lease book, hold manager, recorder and spool, real certificates: only
+//! kernel, network, clocks and disks stand in.
 //!
 //! `cargo xtask simulate --seed N` tells the story of one seed.
 

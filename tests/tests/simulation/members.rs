@@ -1,6 +1,8 @@
 //! Certificates of hosts: asked for as an agent asks, issued and looked at by the real control plane. They run out while a host is away or
 //! while somebody's clock is wrong, answers with new ones get lost, and operators take them away.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::RngExt as _;
 use stayhand_agent::membership::Issued;
 use stayhand_control::{
@@ -12,7 +14,7 @@ use stayhand_proto::v1::IssuedCertificate;
 use stayhand_transport::{Certificate, EXPORTER_BYTES, JoinToken, Key, Occasion, Proof};
 
 use crate::{
-    oracle::{Oracle, Violation, must},
+    oracle::{Violation, must},
     world::World,
 };
 
@@ -59,6 +61,65 @@ impl Member {
     }
 }
 
+/// What is known of certificates by everybody together.
+#[derive(Default)]
+pub(crate) struct Certificates {
+    /// Digests of those that each host has had since it joined
+    of_hosts: BTreeMap<usize, Vec<[u8; 32]>>,
+    /// Digests of those that were taken away, and somebody was told so
+    taken_away: BTreeSet<[u8; 32]>,
+    /// Hosts that somebody put out, or may have
+    put_out: BTreeSet<usize>,
+    /// What the control plane took for the time, at the most: it forgets what was over by then
+    latest: UnixMs,
+}
+
+impl Certificates {
+    /// The control plane may forget now what is over.
+    pub(crate) fn looked_at_by(&mut self, now: UnixMs) {
+        self.latest = self.latest.max(now);
+    }
+
+    fn came(&mut self, host: usize, digest: [u8; 32], is_joining: bool) {
+        let of_host = self.of_hosts.entry(host).or_default();
+        if is_joining {
+            // Whoever joins anew has lost what it had before.
+            self.taken_away.extend(of_host.drain(..));
+        }
+        of_host.push(digest);
+    }
+
+    fn put_out(&mut self, host: usize, is_told: bool) {
+        self.put_out.insert(host);
+        if is_told && let Some(all) = self.of_hosts.get(&host) {
+            self.taken_away.extend(all);
+        }
+    }
+
+    /// The control plane takes somebody who shows this for a host.
+    fn accepted(&self, name: &str, shown: &Certificate, now: UnixMs) -> Result<(), Violation> {
+        must!(
+            shown.not_after > now,
+            "{name} is heard by a certificate that is over"
+        );
+        must!(
+            !self.taken_away.contains(&shown.digest),
+            "{name} is heard by a certificate that was taken away"
+        );
+        Ok(())
+    }
+
+    /// It does not.
+    fn refused(&self, name: &str, shown: &Certificate, why: &NotAccepted) -> Result<(), Violation> {
+        let is_unknown = matches!(why, NotAccepted::Unknown(_));
+        must!(
+            !is_unknown || shown.not_after <= self.latest,
+            "{name} shows a certificate that the control plane forgot"
+        );
+        Ok(())
+    }
+}
+
 /// For what a host asks, and what goes with it.
 enum Ask {
     Join(Shown),
@@ -78,7 +139,7 @@ impl World {
             (true, Some(Verdict::Over)) => Some(Ask::Recover),
             (true, Some(Verdict::Revoked)) => {
                 must!(
-                    self.oracle.put_out.contains(&host),
+                    self.oracle.certificates.put_out.contains(&host),
                     "host-{} is told that it is out, and nobody put it out",
                     host + 1
                 );
@@ -226,13 +287,9 @@ impl World {
             .map_err(|error| Violation(format!("{}: {error}", one.name)))?;
         let shown = Certificate::read(issued.certificate())
             .map_err(|error| Violation(format!("{}: {error}", one.name)))?;
-        let of_host = self.oracle.certificates.entry(host).or_default();
-        if !one.member.joined {
-            // Whoever joins anew has lost what it had before.
-            self.oracle.taken_away.extend(of_host.drain(..));
-        }
-        of_host.push(shown.digest);
         let member = &mut one.member;
+        let known = &mut self.oracle.certificates;
+        known.came(host, shown.digest, !member.joined);
         member.renew = issued.renew();
         member.shown = Some(shown);
         (member.joined, member.told) = (true, None);
@@ -276,15 +333,12 @@ impl World {
         let (name, now) = (host.name.clone(), control.app.now());
         match accepted {
             Ok(Ok(agent)) => {
-                self.oracle.showed(&name, &shown, now)?;
+                self.oracle.certificates.accepted(&name, &shown, now)?;
                 Ok(Some(agent))
             }
             Ok(Err(refusal)) => {
-                let is_forgotten = matches!(refusal, NotAccepted::Unknown(_));
-                must!(
-                    !is_forgotten || shown.not_after <= self.oracle.control_latest,
-                    "{name} shows a certificate that the control plane forgot"
-                );
+                let known = &self.oracle.certificates;
+                known.refused(&name, &shown, &refusal)?;
                 self.say(format!("control plane: {refusal}"));
                 if let Some(link) = self.links.get_mut(&index) {
                     link.verdict = verdict(&refusal);
@@ -298,6 +352,13 @@ impl World {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a connection whose host was greeted still counts; one on which nobody was yet is not asked.
+    pub(crate) async fn still_counts(&mut self, index: usize) -> Result<bool, Violation> {
+        let link = self.links.get(&index);
+        let is_greeted = link.is_some_and(|link| link.session.is_some());
+        Ok(!is_greeted || self.admitted(index).await?.is_some())
     }
 
     /// Somebody takes a host's certificates away.
@@ -315,35 +376,17 @@ impl World {
         let name = self.hosts[host].name.clone();
         match revoked {
             Ok(_) => {
-                self.oracle.put_out.insert(host);
-                if is_alive && let Some(all) = self.oracle.certificates.get(&host) {
-                    self.oracle.taken_away.extend(all);
-                }
+                self.oracle.certificates.put_out(host, is_alive);
                 Ok(format!("{name} is out"))
             }
             Err(error) => {
                 // It may have been committed all the same.
                 if !is_alive {
-                    self.oracle.put_out.insert(host);
+                    self.oracle.certificates.put_out(host, false);
                 }
                 Err(format!("{name} is not put out: {error}"))
             }
         }
-    }
-}
-
-impl Oracle {
-    /// The control plane takes somebody who shows this for a host.
-    fn showed(&self, name: &str, shown: &Certificate, now: UnixMs) -> Result<(), Violation> {
-        must!(
-            shown.not_after > now,
-            "{name} is heard by a certificate that is over"
-        );
-        must!(
-            !self.taken_away.contains(&shown.digest),
-            "{name} is heard by a certificate that was taken away"
-        );
-        Ok(())
     }
 }
 

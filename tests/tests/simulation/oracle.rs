@@ -20,6 +20,7 @@ use crate::{
     acts::Asked,
     clock::{MS, true_ns},
     kernel::{Machine, Outcome, Permitted, Target},
+    members::Certificates,
     people,
 };
 
@@ -105,14 +106,7 @@ pub(crate) struct Oracle {
     holds: BTreeMap<u64, Held>,
     /// Requests for grants of which nobody knows what became
     pub(crate) asked: Vec<Asked>,
-    /// Digests of certificates that were taken away, and somebody was told so
-    pub(crate) taken_away: BTreeSet<[u8; 32]>,
-    /// Digests of what each host has had since it joined
-    pub(crate) certificates: BTreeMap<usize, Vec<[u8; 32]>>,
-    /// Hosts that somebody put out, or may have
-    pub(crate) put_out: BTreeSet<usize>,
-    /// What the control plane took for the time, at the most: it forgets what was over by then
-    pub(crate) control_latest: UnixMs,
+    pub(crate) certificates: Certificates,
     answers: BTreeMap<Uuid, GrantId>,
     pub(crate) own_grant: bool,
     /// What is over by its clock may not have been a moment ago, and be again
@@ -131,10 +125,7 @@ impl Oracle {
             grants: BTreeMap::new(),
             holds: BTreeMap::new(),
             asked: vec![],
-            taken_away: BTreeSet::new(),
-            certificates: BTreeMap::new(),
-            put_out: BTreeSet::new(),
-            control_latest: UnixMs(0),
+            certificates: Certificates::default(),
             answers: BTreeMap::new(),
             own_grant: false,
             control_was_set: false,

@@ -78,7 +78,7 @@ impl World {
             return Ok(());
         };
         let app = std::sync::Arc::clone(&control.app);
-        self.oracle.control_latest = self.oracle.control_latest.max(app.now());
+        self.oracle.certificates.looked_at_by(app.now());
         if let Err(error) = control.ticker.tick(&app).await {
             let what = format!("control plane: {error}");
             self.say(what);
@@ -132,8 +132,8 @@ impl World {
         if !link.control_open {
             return Ok(());
         }
-        let (host, is_greeted) = (link.host, link.session.is_some());
-        if is_greeted && self.admitted(index).await?.is_none() {
+        let host = link.host;
+        if !self.still_counts(index).await? {
             return Ok(());
         }
         let Some(link) = self.links.get_mut(&index) else {
@@ -193,11 +193,7 @@ impl World {
 
     async fn look(&mut self, index: usize, is_regular: bool) -> Result<(), Violation> {
         let misfortune = self.misfortune(5);
-        let is_greeted = self
-            .links
-            .get(&index)
-            .is_some_and(|link| link.session.is_some());
-        if is_greeted && self.admitted(index).await?.is_none() {
+        if !self.still_counts(index).await? {
             return Ok(());
         }
         let Some(link) = self.links.get_mut(&index) else {

@@ -24,8 +24,8 @@ pub const LSM_WITHOUT_BPF: &str = "lockdown,capability,landlock,yama,apparmor";
 const MEMORY_MIB: &str = "2048";
 /// Its string-operation features count instructions differently between versions; without them they agree.
 const CPU: &str = "max,fsrm=off,fzrm=off,fsrs=off";
-/// Where the emulator is to be spared: a kernel that sees this feature clears pages with one instruction, which a processor does at once and the
-/// emulator byte by byte. It was an eighth of what guests cost.
+/// Where the emulator is to be spared: a kernel that sees this feature clears pages with one instruction, which a processor does at
+/// once and the emulator byte by byte. It was an eighth of what guests cost.
 const CPU_QUICK: &str = ",erms=off";
 /// The same of guards around every return and indirect call, against what an emulator has not, and of memory that is cleared when it is
 /// taken beside when it is given to a program.
@@ -50,6 +50,17 @@ pub struct Limits {
     pub overall: Duration,
 }
 
+/// For what a machine is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// To be done soon: the emulator is spared what costs it most and shows nothing
+    Quick,
+    /// To be as hosts are
+    AsHostsAre,
+    /// To count: one nanosecond of guest time is one instruction
+    Counting,
+}
+
 /// What to boot.
 pub struct Machine<'a> {
     /// Kernel image.
@@ -64,10 +75,8 @@ pub struct Machine<'a> {
     pub append: String,
     /// Number of processors.
     pub smp: u32,
-    /// Count instructions: one nanosecond of guest time is one instruction.
-    pub counting: bool,
-    /// The emulator is spared what costs it most; not where a host is to be as hosts are.
-    pub quick: bool,
+    /// What it is for.
+    pub pace: Pace,
     /// The user's terminal is the guest's console.
     pub interactive: bool,
     /// Time limits.
@@ -146,7 +155,12 @@ impl Machine<'_> {
 
     fn command(&self) -> Command {
         let mut cmd = Command::new(EMULATOR);
-        let accel = if self.counting {
+        let is_counting = self.pace == Pace::Counting;
+        let cpu = match self.pace {
+            Pace::Quick => format!("{CPU}{CPU_QUICK}"),
+            Pace::AsHostsAre | Pace::Counting => CPU.to_owned(),
+        };
+        let accel = if is_counting {
             "tcg"
         } else {
             "tcg,thread=multi"
@@ -155,13 +169,13 @@ impl Machine<'_> {
             "-accel",
             accel,
             "-cpu",
-            &format!("{CPU}{}", if self.quick { CPU_QUICK } else { "" }),
+            &cpu,
             "-m",
             MEMORY_MIB,
             "-smp",
             &self.smp.to_string(),
         ]);
-        if self.counting {
+        if is_counting {
             cmd.args(["-icount", "shift=0,sleep=off"]);
             // Nothing random from outside: where things lie in memory changes what an exec costs by some per cent.
             cmd.args(["-seed", "1", "-rtc", "base=2026-01-01,clock=vm"]);
@@ -204,13 +218,13 @@ impl Machine<'_> {
     fn command_line(&self) -> String {
         // Level 5: kernel warnings reach the console. A person's terminal gets errors only.
         let level = if self.interactive { 4 } else { 5 };
-        let speed = match (self.counting, self.quick) {
-            (true, _) => FIXED,
-            (false, true) => QUICK,
-            (false, false) => "",
+        let pace = match self.pace {
+            Pace::Quick => QUICK,
+            Pace::AsHostsAre => "",
+            Pace::Counting => FIXED,
         };
         format!(
-            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {speed} {}",
+            "console=ttyS0 lsm={} panic=-1 quiet loglevel={level} {pace} {}",
             self.lsm, self.append
         )
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::machine::{Ending, LSM, LSM_WITHOUT_BPF, Limits, Machine};
+use super::machine::{Ending, LSM, LSM_WITHOUT_BPF, Limits, Machine, Pace};
 use super::report::{Report, Tally};
 use crate::kernels::Kernel;
 use crate::rootfs::project::Initrd;
@@ -127,6 +127,14 @@ impl Boot {
             Self::Usual => "",
             Self::WithoutBpfLsm => " without BPF LSM",
             Self::WithPrograms => " with programs",
+        }
+    }
+
+    /// Honest work is done on a machine as hosts are.
+    fn pace(self) -> Pace {
+        match self {
+            Self::Usual | Self::WithoutBpfLsm => Pace::Quick,
+            Self::WithPrograms => Pace::AsHostsAre,
         }
     }
 
@@ -310,9 +318,7 @@ fn booted(
         dir: paths::vm_dir(&dir),
         append,
         smp: options.smp,
-        counting: false,
-        // Honest work is done on a machine as hosts are.
-        quick: boot != Boot::WithPrograms,
+        pace: boot.pace(),
         interactive: options.keep,
         limits: Limits {
             silence: SILENCE,
