@@ -61,7 +61,9 @@ fn suite(wishes: &Wishes) -> Result<()> {
             && (wanted.is_empty() || wanted.iter().any(|name| name == scenario.name))
     };
     let mut left: Vec<&Scenario> = scenarios::all().filter(chosen).collect();
-    while let Some(first) = left.first() {
+    while !left.is_empty() {
+        bring_forward_what_begins_bare(&mut left);
+        let Some(first) = left.first() else { break };
         let together = |one: &&&Scenario| first.group.is_some() && one.group == first.group;
         let count = left.iter().take_while(together).count().max(1);
         let ended = some(left.get(..count).unwrap_or_default());
@@ -71,6 +73,22 @@ fn suite(wishes: &Wishes) -> Result<()> {
         cleanup::everything(hooks).context("the machine cannot be cleaned")?;
     }
     Ok(())
+}
+
+/// Where the last scenario left nothing attached, one that begins so comes next: else what others load before it would be removed
+/// for it, and loaded once more after it. The last one in the registry stays the last: it leaves the machine unfit for others.
+fn bring_forward_what_begins_bare(left: &mut [&Scenario]) {
+    let Some((_last, others)) = left.split_last_mut() else {
+        return;
+    };
+    let bare = others
+        .iter()
+        .position(|one| one.bare && one.group.is_none());
+    if let Some(upto) = bare.and_then(|index| others.get_mut(..=index))
+        && !cleanup::is_pinned()
+    {
+        upto.rotate_right(1);
+    }
 }
 
 /// How scenarios of one process ended.

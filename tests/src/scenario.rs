@@ -31,7 +31,7 @@ pub struct Scenario {
     pub limit: Duration,
     /// The machine that it is about
     pub boot: Boot,
-    /// It shows services and not the kernel: one of several tested kernels is enough
+    /// One of several tested kernels is enough
     pub any_kernel: bool,
     /// It begins where nothing is attached: it is about what was there before the agent, or about loading
     pub bare: bool,
@@ -74,7 +74,8 @@ impl Scenario {
         self
     }
 
-    /// On one of the tested kernels, for what user space alone does; on every kernel in the full tier.
+    /// On one of the tested kernels, for what user space alone does and for what takes long; which one changes with the commit, so
+    /// that the other has its turn. On every kernel in the full tier.
     pub const fn on_any_kernel(mut self) -> Self {
         self.any_kernel = true;
         self

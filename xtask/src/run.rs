@@ -29,6 +29,14 @@ pub fn cargo() -> Command {
     cmd
 }
 
+/// The same for tests and what guests need: Clippy compiles the workspace, so that what it says costs no second compilation of
+/// everything. Cargo keeps what it compiles beside what the compiler itself does.
+pub fn cargo_linting() -> Command {
+    let mut cmd = cargo();
+    cmd.env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver");
+    cmd
+}
+
 /// Runs to the end and returns standard output.
 pub fn output(cmd: &mut Command) -> Result<String> {
     let out = cmd

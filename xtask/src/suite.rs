@@ -1,4 +1,7 @@
-//! `test`: the CI tier. Checks, `cargo test`, fuzzing, build, scenarios on every kernel; ends with one line of counts.
+//! `test`: the CI tier. Checks, build, `cargo test`, fuzzing, scenarios on every kernel; ends with one line of counts.
+//!
+//! Nothing is compiled twice: Clippy has its say while it builds what is tested, and what guests need beside that is fetched and
+//! built meanwhile. The processors are busy from beginning to end, which is what the order is for.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -27,13 +30,25 @@ pub struct Options {
 pub fn run(options: Options) -> Result<()> {
     let mut total = Tally::default();
     if !options.no_check {
-        total = total.plus(stage("check", || Ok(check::all())));
+        total = total.plus(stage("check", || Ok(check::all_but_clippy())));
     }
-    total = total.plus(stage("cargo test", cargo_test));
-    total = total.plus(stage("fuzz", fuzz::in_ci));
-    if !options.no_vm {
-        total = total.plus(stage("guests", || guests(options.full)));
-    }
+    let tested = std::thread::scope(|scope| {
+        let mut total = Tally::default();
+        let ready = (!options.no_vm).then(|| scope.spawn(|| prepared(options.full)));
+        if !options.no_check {
+            total = total.plus(stage("build", || Ok(check::linted())));
+        }
+        total = total.plus(stage("cargo test", cargo_test));
+        total = total.plus(stage("fuzz", fuzz::in_ci));
+        if let Some(ready) = ready {
+            let ready = ready
+                .join()
+                .unwrap_or_else(|_| bail!("the preparation of guests died"));
+            total = total.plus(stage("guests", || guests(&ready?, options.full)));
+        }
+        total
+    });
+    let total = total.plus(tested);
     for failure in &total.failures {
         println!("FAIL  {failure}");
     }
@@ -65,15 +80,21 @@ fn cannot_run(name: &str, error: &anyhow::Error) -> Tally {
     }
 }
 
-fn guests(full: bool) -> Result<Tally> {
+/// What guests need and user space does not: kernels, an emulator, the objects with the compiler for them.
+fn prepared(full: bool) -> Result<setup::Ready> {
     let ready = setup::ready(&if full {
         kernels::every()
     } else {
         kernels::tested()
     })?;
-    compile::all(compile::Features::Tests)?;
+    compile::objects()?;
+    Ok(ready)
+}
+
+fn guests(ready: &setup::Ready, full: bool) -> Result<Tally> {
+    compile::user_space(compile::Features::Tests)?;
     vm::suite::run_on(
-        &ready,
+        ready,
         &vm::suite::Options {
             smp: 2,
             shared: !full,
@@ -88,7 +109,7 @@ fn cargo_test() -> Result<Tally> {
     let provider = provider::installed()?;
     // One pipe for both streams: the target's name is on one, its result on the other.
     let (read, write) = std::io::pipe()?;
-    let mut cmd = run::cargo();
+    let mut cmd = run::cargo_linting();
     cmd.args(["test", "--workspace", "--no-fail-fast", "--color=never"])
         .args(["--", "--include-ignored"])
         .env(provider::VARIABLE, provider)

@@ -153,16 +153,20 @@ impl Store {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .idle_timeout(None)
                 .max_lifetime(None)
-                // A full disk ends a transaction inside the database; the driver's own undoing then fails, and that
-                // connection could never begin another. The ping waits for the undoing.
-                .after_release(|connection, _| {
-                    Box::pin(async move {
-                        connection.ping().await?;
-                        Ok(!connection.is_in_transaction())
-                    })
-                })
+                // There is no network that a connection could have been lost over meanwhile, and the driver looks when it gets it back.
+                .test_before_acquire(false)
         };
-        let write = pool(1).connect_with(writer).await?;
+        let write = pool(1)
+            // A full disk ends a transaction inside the database; the driver's own undoing then fails, and that
+            // connection could never begin another. The ping waits for the undoing.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(writer)
+            .await?;
         sqlx::migrate!().run(&write).await?;
         let read = pool(READERS)
             .connect_with(options.pragma("query_only", "ON"))

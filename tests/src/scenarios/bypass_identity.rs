@@ -44,7 +44,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "processes_and_threads_from_before_the_agent_are_denied",
         before_the_agent,
     )
-    .bare(),
+    .bare()
+    .on_any_kernel(),
 ];
 
 fn writing(path: &str) -> String {

@@ -20,7 +20,7 @@ use crate::{
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario::new("nothing_runs_by_any_route_that_no_rule_allows", programs),
-    Scenario::new("what_no_rule_allows_can_be_granted_or_approved", granted),
+    Scenario::new("what_no_rule_allows_can_be_granted_or_approved", granted).on_any_kernel(),
 ];
 
 const ROOT: &str = "/srv/defaults";

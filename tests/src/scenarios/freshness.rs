@@ -1,8 +1,6 @@
 //! Grants on a host that hears nothing: they count for as long as the control plane says, and whether anybody is alive to notice or
 //! not.
 
-use std::fs;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
@@ -24,6 +22,7 @@ pub const SCENARIOS: &[Scenario] = &[Scenario::new(
     "a_host_that_hears_nothing_lets_no_grant_count_after_its_time_with_nobody_alive",
     hears_nothing,
 )
+.on_any_kernel()
 .limit(LIMIT_LONG)];
 
 /// What the control plane says; a proof is some eight seconds old at most while it is heard.
@@ -108,7 +107,7 @@ fn hears_nothing(ctx: &mut Ctx) -> Result<()> {
     drop(later);
 
     ctx.step("as after a reboot: nothing was proven");
-    fs::remove_dir_all(cleanup::PINS)?;
+    cleanup::as_after_a_reboot()?;
     host.start_agent()?;
     alice.must(false, "before anything is heard on this boot")?;
     host.start_control()?;

@@ -37,6 +37,7 @@ pub const SCENARIOS: &[Scenario] = &[
         in_a_storm,
     )
     .group("kernel")
+    .on_any_kernel()
     .limit(LIMIT_LONG),
     Scenario::new(
         "a_storm_of_continues_without_an_answer_has_no_effect",

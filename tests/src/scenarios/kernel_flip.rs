@@ -25,7 +25,9 @@ use crate::{
 
 /// This file's scenarios.
 pub const SCENARIOS: &[Scenario] = &[
-    Scenario::new("no_decision_sees_a_mixture_of_two_generations", no_mixture).limit(LIMIT_LONG),
+    Scenario::new("no_decision_sees_a_mixture_of_two_generations", no_mixture)
+        .limit(LIMIT_LONG)
+        .on_any_kernel(),
     Scenario::new("policies_applied_under_load_leave_no_gap", no_gap)
         .limit(LIMIT_LONG)
         .on_any_kernel(),

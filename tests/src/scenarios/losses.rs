@@ -22,7 +22,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "with_no_agent_alive_nothing_waits_where_a_policy_says_so",
         no_agent,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "a_granted_action_goes_on_unrecorded_only_where_every_policy_says_so",
         no_room,

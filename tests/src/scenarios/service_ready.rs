@@ -92,10 +92,10 @@ fn ready(ctx: &mut Ctx) -> Result<()> {
     service::programs()?;
     let mut host = Host::boot(&Config::policy(POLICY))?;
     let mut alice = Session::login("alice")?;
-    ctx.step("as after a reboot: no pins, no control plane");
+    ctx.step("as after a reboot: nothing known, no control plane");
     host.kill_control()?;
     host.kill_agent()?;
-    fs::remove_dir_all(cleanup::PINS)?;
+    cleanup::as_after_a_reboot()?;
     ctx.step("the last good state cannot be enforced");
     let nobody = Nobody::here()?;
     let mut managed = Managed::start()?;
@@ -103,7 +103,7 @@ fn ready(ctx: &mut Ctx) -> Result<()> {
     drop((managed, nobody));
     ensure!(!too_early, "ready was said, and nothing is enforced");
     ctx.step("it can");
-    fs::remove_dir_all(cleanup::PINS)?;
+    cleanup::as_after_a_reboot()?;
     let mut managed = Managed::start()?;
     ensure!(managed.is_ready(wait::START)?, "ready is never said");
     service::denied(&mut alice)

@@ -28,7 +28,8 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario::new(
         "an_agent_that_comes_back_keeps_the_programs_that_stand",
         kept,
-    ),
+    )
+    .on_any_kernel(),
     Scenario::new(
         "programs_are_replaced_without_a_gap_where_a_link_or_a_map_is_another_one",
         replaced,

@@ -37,10 +37,36 @@ impl Verdict {
     }
 }
 
+/// A name and what is done.
+pub type Check = (&'static str, fn() -> Result<Verdict>);
+
 /// Runs all checks and prints a line for each.
 pub fn all() -> Tally {
+    some(&[("clippy", clippy)]).plus(all_but_clippy())
+}
+
+/// The same but Clippy, where it has its say while everything is built (`linted`).
+pub fn all_but_clippy() -> Tally {
+    let tally = some(&[
+        ("format", format),
+        ("licences", licences::check),
+        ("advisories", advisories::check),
+        ("units", units::check),
+        ("hook tracing", tracing),
+    ])
+    .plus(some(&tidy::RULES));
+    tidy::longest::print();
+    tally
+}
+
+/// Builds all that is tested and says what Clippy thinks of it.
+pub fn linted() -> Tally {
+    some(&[("clippy", built_by_clippy)])
+}
+
+fn some(checks: &[Check]) -> Tally {
     let mut tally = Tally::default();
-    let mut check = |name: &str, what: &dyn Fn() -> Result<Verdict>| {
+    for (name, what) in checks {
         let started = Instant::now();
         let verdict = what().unwrap_or_else(|e| Verdict::Bad(vec![format!("{e:#}")]));
         let seconds = started.elapsed().as_secs();
@@ -63,17 +89,7 @@ pub fn all() -> Tally {
                 println!("check  {name}: skipped: {why}");
             }
         }
-    };
-    check("format", &format);
-    check("clippy", &clippy);
-    check("licences", &licences::check);
-    check("advisories", &advisories::check);
-    check("units", &units::check);
-    check("hook tracing", &tracing);
-    for (name, rule) in tidy::RULES {
-        check(&format!("tidy {name}"), rule);
     }
-    tidy::longest::print();
     tally
 }
 
@@ -115,4 +131,48 @@ fn clippy() -> Result<Verdict> {
     ]);
     run::watched("check  clippy", &mut cmd, run::cargo_view)?;
     Ok(Verdict::Good("no warnings".into()))
+}
+
+/// The build of `cargo test`; cargo says again what it warned of when something is not built anew.
+fn built_by_clippy() -> Result<Verdict> {
+    let mut cmd = run::cargo_linting();
+    cmd.args(["test", "--workspace", "--no-run", "--color=never"]);
+    let output = run::watched("build  clippy", &mut cmd, run::cargo_view)?;
+    let findings = warnings(&output);
+    Ok(Verdict::of(findings, "no warnings, and everything built"))
+}
+
+/// Each warning with the place that the compiler points at in the next line.
+fn warnings(output: &[String]) -> Vec<String> {
+    let places = output.iter().skip(1).map(|line| line.trim());
+    output
+        .iter()
+        .zip(places.chain([""]))
+        .filter(|(line, _)| line.starts_with("warning"))
+        .map(|(line, place)| format!("{line} {place}").trim_end().to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_found_with_its_place() {
+        let output = [
+            "   Compiling one v0.1.0",
+            "warning: unused variable: `x`",
+            "  --> one/src/lib.rs:3:9",
+            "warning: `one` (lib) generated 1 warning",
+        ]
+        .map(str::to_owned);
+        assert_eq!(
+            warnings(&output),
+            [
+                "warning: unused variable: `x` --> one/src/lib.rs:3:9",
+                "warning: `one` (lib) generated 1 warning"
+            ]
+        );
+        assert!(warnings(&output[..1]).is_empty());
+    }
 }

@@ -35,7 +35,7 @@ pub struct Options {
     pub init: Option<PathBuf>,
     /// Of scenarios that draw lots; each draws a new one if none is named.
     pub seed: Option<u64>,
-    /// Scenarios that one kernel is enough for are dealt out among the kernels.
+    /// Scenarios that one kernel is enough for are dealt out among the kernels, another way with another commit.
     pub shared: bool,
 }
 
@@ -75,6 +75,18 @@ struct Share {
 }
 
 impl Share {
+    /// After the number of scenarios.
+    fn shown(self) -> String {
+        if self.of == 1 {
+            return String::new();
+        }
+        format!(
+            ", with part {} of {} of what one kernel is enough for",
+            self.part + 1,
+            self.of
+        )
+    }
+
     fn filter(self, listed: &[Listed]) -> Vec<Listed> {
         let mut index = 0;
         let mut falls_here = |one: &&Listed| {
@@ -165,6 +177,7 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Tally> {
     } else {
         1
     };
+    let turn = turn();
     let shares: Vec<(Share, &Kernel)> = ready
         .kernels
         .iter()
@@ -172,7 +185,7 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Tally> {
         .map(|(index, kernel)| {
             (
                 Share {
-                    part: index % of,
+                    part: (index + turn) % of,
                     of,
                 },
                 kernel,
@@ -198,6 +211,20 @@ pub fn run_on(ready: &Ready, options: &Options) -> Result<Tally> {
         }
     }
     Ok(sum)
+}
+
+/// Whose turn it is to have the first part: a number of the commit, so that from landing to landing every kernel sees what is dealt
+/// out, and a run of the same commit deals alike. Outside a repository it is always the first kernel's.
+fn turn() -> usize {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "HEAD"]).current_dir(paths::root());
+    run::output(&mut git).map_or(0, |commit| turn_of(&commit))
+}
+
+fn turn_of(commit: &str) -> usize {
+    let last = commit.trim().chars().next_back();
+    last.and_then(|digit| digit.to_digit(16))
+        .map_or(0, |number| number as usize)
 }
 
 /// Initial RAM disks of one run, for all kernels.
@@ -326,10 +353,11 @@ fn booted(
         },
     };
     println!(
-        "{label}  booting {}{}, {} scenarios",
+        "{label}  booting {}{}, {} scenarios{}",
         kernel.release,
         boot.shown(),
-        wanted.len()
+        wanted.len(),
+        share.shown()
     );
     let mut report = Report::new(&label, &kernel.series, wanted);
     let ending = machine.run(&mut |line| report.take(line))?;
@@ -386,6 +414,13 @@ mod tests {
         assert_eq!(names(1), ["a", "c", "d", "f", "g"]);
         let all = Share { part: 0, of: 1 };
         assert_eq!(all.filter(&listed), listed);
+    }
+
+    #[test]
+    fn whose_turn_it_is_changes_with_the_commit() {
+        assert_eq!(turn_of("c546511f\n"), 15);
+        assert_eq!(turn_of("c5465110\n"), 0);
+        assert_eq!(turn_of("not a commit"), 0);
     }
 
     #[test]

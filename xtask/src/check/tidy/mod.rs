@@ -10,26 +10,21 @@ mod top_docs;
 pub mod tree;
 pub mod workspace;
 
-use anyhow::Result;
-
-use super::Verdict;
-
-/// A rule's name and itself.
-pub type Rule = (&'static str, &'static dyn Fn() -> Result<Verdict>);
+use super::Check;
 
 /// All rules, in the order of printing.
-pub const RULES: [Rule; 6] = [
-    ("edges", &edges::check),
-    ("module docs", &top_docs::check),
-    ("orphans", &orphans::check),
-    ("invariants", &invariants::check),
-    ("documents", &documents::check),
-    ("places", &places::check),
+pub const RULES: [Check; 6] = [
+    ("edges", edges::check),
+    ("module docs", top_docs::check),
+    ("orphans", orphans::check),
+    ("invariants", invariants::check),
+    ("documents", documents::check),
+    ("places", places::check),
 ];
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Verdict, *};
 
     #[test]
     fn the_tree_keeps_every_rule() {
