@@ -2,7 +2,7 @@
 //!
 //! Two target directories, because the compilers differ. Nothing built here lands outside `target/`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -32,23 +32,33 @@ const FLAGS: &str = concat!(
     "\x1f-Clink-arg=--disable-expand-memcpy-in-order"
 );
 
-/// The built kernel object.
-pub fn object_path() -> PathBuf {
-    object_in(&paths::bpf_target())
+/// Kinds of kernel object. All are built in one target directory, so that what they depend on is built once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// What is shipped
+    Plain,
+    /// With hook tracing: never shipped, and never in a guest
+    Traced,
+    /// With delays inside a hold: never shipped; guests load it for one scenario
+    Delayed,
 }
 
-/// The one with hook tracing, which is never shipped and never in a guest.
-pub fn traced_object_path() -> PathBuf {
-    object_in(&paths::bpf_target().join("trace"))
-}
+impl Flavour {
+    fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Traced => Some("trace"),
+            Self::Delayed => Some("delays"),
+        }
+    }
 
-/// The one with delays inside a hold, which is never shipped: guests load it for one scenario.
-pub fn delayed_object_path() -> PathBuf {
-    object_in(&paths::bpf_target().join("delays"))
-}
-
-fn object_in(target: &Path) -> PathBuf {
-    target.join(TARGET).join("release").join(EBPF_BIN)
+    /// The built object. Cargo's own place for it has whichever was built last.
+    pub fn path(self) -> PathBuf {
+        let directory = paths::bpf_target().join("objects");
+        directory
+            .join(self.feature().unwrap_or("plain"))
+            .join(EBPF_BIN)
+    }
 }
 
 /// With which features of its dependencies user space is built.
@@ -69,39 +79,14 @@ pub fn all(features: Features) -> Result<()> {
 
 /// Builds both objects that guests load.
 pub fn objects() -> Result<()> {
-    // Most of each is the linker's, which uses one processor.
-    let (object, delayed) = std::thread::scope(|scope| {
-        let delayed = scope.spawn(delayed_object);
-        let object = kernel_object();
-        let delayed = delayed
-            .join()
-            .unwrap_or_else(|_| bail!("the build of the object with delays died"));
-        (object, delayed)
-    });
-    object?;
-    delayed
-}
-
-/// Builds the kernel object and checks it.
-pub fn kernel_object() -> Result<()> {
-    object(&paths::bpf_target(), None)
-}
-
-/// The same with delays inside a hold, in a target directory of its own.
-pub fn delayed_object() -> Result<()> {
-    object(&paths::bpf_target().join("delays"), Some("delays"))
-}
-
-/// The same with hook tracing (docs/toolchain.md), in a target directory of its own.
-pub fn traced_object() -> Result<()> {
-    object(&paths::bpf_target().join("trace"), Some("trace"))
+    object(Flavour::Plain)?;
+    object(Flavour::Delayed)
 }
 
 /// Whether the one with hook tracing would compile; the linker, which takes a minute, is left out.
 pub fn check_traced() -> Result<()> {
     let compiler = Compiler::find().context("run `cargo xtask setup`")?;
-    let target = paths::bpf_target().join("trace");
-    let mut cmd = for_kernel("check", &compiler, &target, Some("trace"))?;
+    let mut cmd = for_kernel("check", &compiler, Flavour::Traced)?;
     print_warnings(&run::watched(
         "check  hook tracing",
         &mut cmd,
@@ -111,12 +96,7 @@ pub fn check_traced() -> Result<()> {
 }
 
 /// Cargo for the kernel program.
-fn for_kernel(
-    verb: &str,
-    compiler: &Compiler,
-    target: &Path,
-    feature: Option<&str>,
-) -> Result<Command> {
+fn for_kernel(verb: &str, compiler: &Compiler, flavour: Flavour) -> Result<Command> {
     let mut cmd = run::cargo();
     cmd.args([
         verb,
@@ -128,12 +108,12 @@ fn for_kernel(
         "--bin",
         EBPF_BIN,
     ]);
-    cmd.args(feature.map(|feature| format!("--features={feature}")));
+    cmd.args(flavour.feature().map(|one| format!("--features={one}")));
     if compiler.build_std {
         cmd.args(["-Z", "build-std=core"]);
     }
     cmd.arg("--target-dir")
-        .arg(target)
+        .arg(paths::bpf_target())
         .env("RUSTC", &compiler.rustc)
         // aya-ebpf uses an unstable feature on this target; the compiler is a released one.
         .env("RUSTC_BOOTSTRAP", "1")
@@ -151,16 +131,24 @@ fn for_kernel(
     Ok(cmd)
 }
 
-fn object(target: &Path, feature: Option<&str>) -> Result<()> {
+/// Builds a kernel object and checks it.
+pub fn object(flavour: Flavour) -> Result<()> {
     let started = Instant::now();
     let compiler = Compiler::find().context("run `cargo xtask setup`")?;
-    let mut cmd = for_kernel("build", &compiler, target, feature)?;
+    let mut cmd = for_kernel("build", &compiler, flavour)?;
     let output = run::watched("build  kernel object", &mut cmd, run::cargo_view)?;
     print_warnings(&output);
-    let size = check_object(
-        &std::fs::read(object_in(target))
-            .context("the kernel object is missing after its build")?,
-    )?;
+    let built = paths::bpf_target()
+        .join(TARGET)
+        .join("release")
+        .join(EBPF_BIN);
+    let data = std::fs::read(&built).context("the kernel object is missing after its build")?;
+    let size = check_object(&data)?;
+    let path = flavour.path();
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    std::fs::write(&path, data).with_context(|| format!("cannot write `{}`", path.display()))?;
     println!(
         "build  kernel object: {} KiB, {} s ({})",
         size / 1024,

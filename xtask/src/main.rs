@@ -240,12 +240,12 @@ fn run_verb() -> Result<()> {
         }
         Verb::Build { trace: true, .. } => {
             setup::build_tools()?;
-            compile::traced_object()?;
-            println!("build  {}", compile::traced_object_path().display());
+            compile::object(compile::Flavour::Traced)?;
+            println!("build  {}", compile::Flavour::Traced.path().display());
         }
         Verb::Build { object, .. } => {
             setup::build_tools()?;
-            compile::kernel_object()?;
+            compile::object(compile::Flavour::Plain)?;
             if !object {
                 compile::user_space(compile::Features::Shipped)?;
             }

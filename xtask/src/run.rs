@@ -22,9 +22,12 @@ const LINE_WIDTH: usize = 96;
 pub fn cargo() -> Command {
     let mut cmd = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cmd.current_dir(crate::paths::root());
-    // Cargo sets these for us, not for the builds that we start.
-    for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        cmd.env_remove(name);
+    // Cargo sets these for us, not for the builds that we start: some crates look at them, and would be built anew after a build by hand.
+    for (name, _) in std::env::vars_os() {
+        let is_ours = |prefix: &str| name.to_string_lossy().starts_with(prefix);
+        if is_ours("CARGO_PKG_") || is_ours("CARGO_MANIFEST_") {
+            cmd.env_remove(name);
+        }
     }
     cmd
 }

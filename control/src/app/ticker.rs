@@ -49,19 +49,15 @@ impl Ticker {
     /// Looks first, so that nothing is written where nothing is over.
     pub async fn tick(&mut self, app: &App) -> Result<(), Error> {
         let now = app.now();
-        if app.store().next_end().await?.is_some_and(|end| end <= now) {
+        let holds_by = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
+        let due = app.store().due(now, holds_by).await?;
+        if due.grants {
             app.end_grants().await?;
         }
-        let before = UnixMs(now.0.saturating_sub(HOLD_GRACE.0));
-        if app
-            .store()
-            .next_deadline()
-            .await?
-            .is_some_and(|deadline| deadline <= before)
-        {
+        if due.holds {
             app.time_out_holds().await?;
         }
-        if app.store().has_lapsed_holds(now).await? {
+        if due.stages {
             app.lapse_holds().await?;
         }
         self.at_rollouts(app, now).await?;

@@ -1,6 +1,9 @@
 //! Callers and things as Cedar's entities. Names go in as data and are never read as Cedar.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression,
@@ -20,6 +23,29 @@ use super::{
 pub(super) type Put<T> = Result<T, String>;
 
 type Attributes = HashMap<String, RestrictedExpression>;
+
+/// The schema's types. Reading a name is most of what a small question takes, so each is read once.
+static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
+    let kinds = [
+        "Action",
+        "Arguments",
+        "Control",
+        "Flag",
+        "Grant",
+        "Group",
+        "Hold",
+        "Host",
+        "Policy",
+        "Role",
+        "Session",
+        "Token",
+        "User",
+    ];
+    let read = kinds
+        .into_iter()
+        .map(|kind| Some((kind, kind.parse().ok()?)));
+    read.flatten().collect()
+});
 
 /// A request and what it is about, both checked against the schema.
 pub(super) fn put(
@@ -66,7 +92,10 @@ pub(super) fn heads(caller: &Caller) -> Put<HashSet<EntityUid>> {
 
 /// An entity's id, from a type that the schema has and any name.
 pub(super) fn uid(kind: &str, id: &str) -> Put<EntityUid> {
-    let kind: EntityTypeName = kind.parse().map_err(told)?;
+    let kind = match TYPES.get(kind) {
+        Some(known) => known.clone(),
+        None => kind.parse().map_err(told)?,
+    };
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 

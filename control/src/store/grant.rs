@@ -264,15 +264,6 @@ impl Store {
         .await?;
         rows.into_iter().map(GrantRow::read).collect()
     }
-
-    /// When the next active grant ends.
-    pub async fn next_end(&self) -> Result<Option<UnixMs>, StoreError> {
-        let next: Option<i64> =
-            sqlx::query_scalar("SELECT min(expire_time) FROM grants WHERE state = 'active'")
-                .fetch_one(&self.read)
-                .await?;
-        Ok(next.map(|at| UnixMs(unsigned(at))))
-    }
 }
 
 /// For the desired state of a host: every active grant.

@@ -273,28 +273,6 @@ impl Store {
         rows.into_iter().map(HoldRow::read).collect()
     }
 
-    /// The earliest deadline of a pending hold.
-    pub async fn next_deadline(&self) -> Result<Option<UnixMs>, StoreError> {
-        let next: Option<i64> = sqlx::query_scalar(
-            "SELECT min(expire_time) FROM holds WHERE is_over = 0 AND phase = 'pending'",
-        )
-        .fetch_one(&self.read)
-        .await?;
-        Ok(next.map(|at| UnixMs(unsigned(at))))
-    }
-
-    /// Whether a stage of some hold's approval has had its time.
-    pub async fn has_lapsed_holds(&self, now: UnixMs) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM holds
-             WHERE phase = 'pending' AND lapse_time IS NOT NULL AND lapse_time <= ?1 AND expire_time > ?1)",
-        )
-        .bind(number(now.0)?)
-        .fetch_one(&self.read)
-        .await?;
-        Ok(found)
-    }
-
     /// The number of the newest change of any hold.
     pub async fn hold_change(&self) -> Result<u64, StoreError> {
         let newest: i64 = sqlx::query_scalar("SELECT hold_change FROM meta")

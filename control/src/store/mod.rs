@@ -7,6 +7,7 @@ mod access_token;
 mod authority;
 mod commit;
 mod count;
+mod due;
 mod error;
 mod event;
 mod flag;

@@ -15,6 +15,7 @@ use crate::{
     mutant::Mutant,
     oracle::Violation,
     people,
+    service::AUDITS,
     world::{Next, World},
 };
 
@@ -70,7 +71,11 @@ impl World {
             return Ok(());
         }
         self.poke();
-        self.audit().await
+        if self.chance(AUDITS) {
+            self.audit().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn create_grant(

@@ -51,6 +51,19 @@ impl Mutant {
         Self::CertificateIsForgotten,
     ];
 
+    /// A seed that found it once. Another story finds it elsewhere, which takes longer and is as good.
+    pub(crate) fn was_found_by(self) -> u64 {
+        match self {
+            Self::KernelForgetsUse | Self::AcknowledgedBeforeStored => 2,
+            Self::DiskLies | Self::DeliveryIsAnother | Self::CertificateIsForgotten => 3,
+            Self::CertificatesNeverEnd => 5,
+            Self::RevokedHostIsHeard => 6,
+            Self::RingLosesSilently => 12,
+            Self::KernelIgnoresFreshness => 183,
+            _ => 1,
+        }
+    }
+
     /// What the check says that is about it.
     pub(crate) fn is_shown_by(self) -> &'static [&'static str] {
         match self {

@@ -26,6 +26,8 @@ pub(crate) struct Link {
     pub(crate) events_down: VecDeque<PublishEventsResponse>,
     /// The control plane's side, from the hello on
     pub(crate) session: Option<SyncSession>,
+    /// Whether it has looked for the first time
+    pub(crate) was_looked_at: bool,
     /// Nothing gets through before this time
     pub(crate) stalled_until_ns: u64,
     /// What the agent has sent on it
@@ -47,6 +49,7 @@ impl Link {
             events_up: VecDeque::new(),
             events_down: VecDeque::new(),
             session: None,
+            was_looked_at: false,
             stalled_until_ns: 0,
             shown_holds: 0,
             sent_events: acknowledged,

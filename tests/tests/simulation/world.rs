@@ -25,8 +25,9 @@ use crate::{
     trace::Trace,
 };
 
-/// How long faults happen and people act.
-const ACTIVE_NS: u64 = 25 * SECOND;
+/// For how many seconds faults happen and people act. Short stories differ as much and cost less; what takes a long time to
+/// come about needs the others.
+const ACTIVE_S: [u64; 4] = [5, 12, 25, 25];
 /// How long a world has afterwards to come to rest: the longest hold and grant, and what retries take.
 const REST_NS: u64 = 38 * SECOND;
 /// How many hosts worlds have.
@@ -110,6 +111,8 @@ pub(crate) struct World {
     pub(crate) mutant: Option<Mutant>,
     /// Faults and people
     pub(crate) is_active: bool,
+    /// For how long
+    active_ns: u64,
     /// How eager faults are in this world, in percent of their usual frequency
     pub(crate) faultiness: u32,
     pub(crate) versions: u32,
@@ -145,6 +148,7 @@ impl World {
         });
         // Some worlds are quiet, so that long stories are told to their end, too.
         let faultiness = [0, 20, 100, 100, 200][random.random_range(0..5)];
+        let active_ns = ACTIVE_S[random.random_range(0..ACTIVE_S.len())] * SECOND;
         let fresh_for = FRESH_FOR_S[random.random_range(0..FRESH_FOR_S.len())];
         let lifetime = LIFETIMES_S[random.random_range(0..LIFETIMES_S.len())];
         let mut world = Self {
@@ -164,6 +168,7 @@ impl World {
             trace: Trace::default(),
             mutant,
             is_active: true,
+            active_ns,
             faultiness,
             versions: 0,
             fresh_for: fresh_for.map(DurationMs::from_secs),
@@ -194,9 +199,10 @@ impl World {
 
     /// Lets it happen, until it has come to rest.
     pub(crate) async fn run(&mut self) -> Result<Summary, Violation> {
-        self.until(ACTIVE_NS).await?;
+        let active_ns = self.active_ns;
+        self.until(active_ns).await?;
         self.calm();
-        self.until(ACTIVE_NS + REST_NS).await?;
+        self.until(active_ns + REST_NS).await?;
         self.at_rest().await?;
         Ok(Summary {
             steps: self.trace.steps,

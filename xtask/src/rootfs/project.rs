@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::needed;
 use super::tree::{Node, Tree};
+use crate::compile::Flavour;
 use crate::cpio::{self, Meta};
 use crate::kernels::Kernel;
 use crate::{paths, run};
@@ -106,8 +107,8 @@ fn tree(base: &Path, init: Option<&Path>) -> Result<Tree> {
         }
     }
     let objects = [
-        (OBJECT, crate::compile::object_path()),
-        (DELAYED_OBJECT, crate::compile::delayed_object_path()),
+        (OBJECT, Flavour::Plain.path()),
+        (DELAYED_OBJECT, Flavour::Delayed.path()),
     ];
     for (place, object) in objects {
         if object.is_file() {
