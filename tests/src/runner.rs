@@ -62,7 +62,9 @@ fn suite(wishes: &Wishes) -> Result<()> {
     };
     let mut left: Vec<&Scenario> = scenarios::all().filter(chosen).collect();
     while !left.is_empty() {
-        bring_forward_what_begins_bare(&mut left);
+        if !cleanup::is_pinned() {
+            bring_forward_what_begins_bare(&mut left);
+        }
         let Some(first) = left.first() else { break };
         let together = |one: &&&Scenario| first.group.is_some() && one.group == first.group;
         let count = left.iter().take_while(together).count().max(1);
@@ -84,9 +86,7 @@ fn bring_forward_what_begins_bare(left: &mut [&Scenario]) {
     let bare = others
         .iter()
         .position(|one| one.bare && one.group.is_none());
-    if let Some(upto) = bare.and_then(|index| others.get_mut(..=index))
-        && !cleanup::is_pinned()
-    {
+    if let Some(upto) = bare.and_then(|index| others.get_mut(..=index)) {
         upto.rotate_right(1);
     }
 }
@@ -181,4 +181,32 @@ fn shell() -> Result<()> {
         .context("cannot start a shell")?;
     console::log(&format!("the shell ended with {}", process::code(status)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn one(name: &'static str) -> Scenario {
+        Scenario::new(name, |_| Ok(()))
+    }
+
+    #[test]
+    fn what_begins_bare_comes_next_and_the_last_one_stays_the_last() {
+        let all = [
+            one("a"),
+            one("b"),
+            one("bare").bare(),
+            one("c"),
+            one("lock").bare(),
+        ];
+        let mut left: Vec<&Scenario> = all.iter().collect();
+        let names = |left: &[&Scenario]| -> Vec<&str> { left.iter().map(|one| one.name).collect() };
+        bring_forward_what_begins_bare(&mut left);
+        assert_eq!(names(&left), ["bare", "a", "b", "c", "lock"]);
+        left.remove(0);
+        bring_forward_what_begins_bare(&mut left);
+        assert_eq!(names(&left), ["a", "b", "c", "lock"]);
+        bring_forward_what_begins_bare(&mut []);
+    }
 }
