@@ -1,7 +1,7 @@
 //! `test`: the CI tier. Checks, build, `cargo test`, fuzzing, scenarios on every kernel; ends with one line of counts.
 //!
-//! Nothing is compiled twice: Clippy has its say while it builds what is tested, and what guests need beside that is fetched and
-//! built meanwhile. The processors are busy from beginning to end, which is what the order is for.
+//! User space is compiled once, but for the fuzzer: Clippy has its say while it builds what is tested, and what guests need beside
+//! that is fetched and built meanwhile. The processors are busy from beginning to end, which is what the order is for.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

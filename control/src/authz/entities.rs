@@ -24,7 +24,7 @@ pub(super) type Put<T> = Result<T, String>;
 
 type Attributes = HashMap<String, RestrictedExpression>;
 
-/// The schema's types. Reading a name is most of what a small question takes, so each is read once.
+/// The schema's types, by name. Each name goes through Cedar's parser once and not with every question.
 static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
     let kinds = [
         "Action",

@@ -124,7 +124,10 @@ impl Host {
         let file = PathBuf::from(format!("/tmp/policy-{}.yaml", self.policies));
         fs::write(&file, policy)?;
         let file = file.to_string_lossy().into_owned();
-        self.cli(&["policy", "apply", &file, "--wait"])?
+        let mut apply = Command::new("stayhand");
+        apply.args(["policy", "apply", &file, "--wait", "--timeout", "2m"]);
+        // Under load its word may take longer than what an operator waits for; how long is not what any scenario is about.
+        process::run(&mut apply, wait::START)?
             .ok()
             .context("the policy was not applied")?;
         Ok(())

@@ -15,7 +15,6 @@ use crate::{
     mutant::Mutant,
     oracle::Violation,
     people,
-    service::AUDITS,
     world::{Next, World},
 };
 
@@ -71,11 +70,7 @@ impl World {
             return Ok(());
         }
         self.poke();
-        if self.chance(AUDITS) {
-            self.audit().await
-        } else {
-            Ok(())
-        }
+        self.audit_now_and_then().await
     }
 
     async fn create_grant(

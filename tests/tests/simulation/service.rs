@@ -10,15 +10,13 @@ use stayhand_proto::{
 };
 
 use crate::{
+    audit::AUDITS,
     clock::MS,
     mutant::Mutant,
     oracle::Violation,
     world::{Next, World},
 };
 
-/// After how many of a hundred changes somebody looks at everything. More seeds find more than a look after each of them, which is most
-/// of what a seed takes.
-pub(crate) const AUDITS: u32 = 33;
 /// How often a stream looks by itself, and says that it is there.
 const BOOKMARK_MS: u64 = 3_000;
 
@@ -186,8 +184,8 @@ impl World {
         if let Some(ack) = ack {
             self.say(ack);
         }
-        if is_ack && self.chance(AUDITS) {
-            self.audit().await
+        if is_ack {
+            self.audit_now_and_then().await
         } else {
             Ok(())
         }
