@@ -1,7 +1,8 @@
 //! `test`: the CI tier. Checks, build, `cargo test`, fuzzing, scenarios on every kernel; ends with one line of counts.
 //!
 //! User space is compiled once, but for the fuzzer: Clippy has its say while it builds what is tested, and what guests need beside
-//! that is fetched and built meanwhile. The processors are busy from beginning to end, which is what the order is for.
+//! that is fetched and built meanwhile, and so is the fuzzer: the end of a build is a few large crates one after the other. The
+//! processors are busy from beginning to end, which is what the order is for.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -80,7 +81,7 @@ fn cannot_run(name: &str, error: &anyhow::Error) -> Tally {
     }
 }
 
-/// What guests need and user space does not: kernels, an emulator, the objects with the compiler for them.
+/// What guests need and user space does not: kernels, an emulator, the objects with the compiler for them. And the fuzzer.
 fn prepared(full: bool) -> Result<setup::Ready> {
     let ready = setup::ready(&if full {
         kernels::every()
@@ -88,6 +89,7 @@ fn prepared(full: bool) -> Result<setup::Ready> {
         kernels::tested()
     })?;
     compile::objects()?;
+    fuzz::built_ahead();
     Ok(ready)
 }
 
