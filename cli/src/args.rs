@@ -16,7 +16,8 @@ use stayhand_guardrail::{
 };
 
 use crate::commands::{
-    authority, doctor, events, flag, grant, hold, host, login, policy, session, token, whoami, why,
+    authority, doctor, events, flag, grant, hold, host, lock, login, policy, session, token,
+    whoami, why,
 };
 
 /// Where the control plane listens for operators.
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Host(host::Command),
     #[command(subcommand)]
     Authority(authority::Command),
+    #[command(subcommand)]
+    Lock(lock::Command),
     #[command(subcommand)]
     Flag(flag::Command),
     #[command(subcommand)]

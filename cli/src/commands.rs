@@ -7,6 +7,7 @@ pub(crate) mod flag;
 pub(crate) mod grant;
 pub(crate) mod hold;
 pub(crate) mod host;
+pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod policy;
 mod rollout;
@@ -36,6 +37,7 @@ pub(crate) async fn run(cli: &Cli, screen: &Screen) -> Result<(), Failure> {
         Command::Host(command) => host::run(command, global, screen).await,
         Command::Authority(command) => authority::run(command, global, screen).await,
         Command::Flag(command) => flag::run(command, global, screen).await,
+        Command::Lock(command) => lock::run(command, global, screen).await,
         Command::Events(command) => events::run(command, global, screen).await,
         Command::Why(arguments) => why::run(arguments, global, screen).await,
         Command::Login(arguments) => login::login(arguments, global, screen).await,

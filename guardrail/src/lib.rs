@@ -20,6 +20,7 @@
 //! | Permission | a set of actions named in a policy independently of rule ids | [`key::PermissionRef`] |
 //! | Grant | a time-boxed permission that an operator issues | [`grant`] |
 //! | Lease | what a host knows of a grant: subject, permissions, deadlines | [`host::Lease`] |
+//! | Lock | nothing that was given counts for a user, on a host, or both | [`lock::Lock`] |
 //! | Roll-out | a revision on its way to every host: `monitor` → `canary` → `done`, `stopped` from either | [`rollout`] |
 //! | Hold | one paused action: `pending` → `approved` · `refused` · `timed-out` · `cancelled` · `void` | [`hold`] |
 //! | Recorded decision | a decision that yields an event | [`event::DecisionEvent`] |
@@ -47,6 +48,7 @@ pub mod id;
 pub mod image;
 pub mod key;
 pub mod limits;
+pub mod lock;
 pub mod message;
 pub mod policy;
 pub mod prefix;

@@ -109,6 +109,11 @@ pub const RATE_PER_MAX: DurationMs = DurationMs::from_secs(31 * 86_400);
 /// Hold that says nothing about time.
 pub const HOLD_TIMEOUT_DEFAULT: DurationMs = DurationMs::from_secs(300);
 
+/// Locks that stand at once: each is looked at with every grant and every hold.
+pub const LOCKS_MAX: usize = 1_024;
+/// Longest lock with an end: a year; whoever means longer takes none and takes it away by hand.
+pub const LOCK_MAX: DurationMs = DurationMs::from_secs(366 * 86_400);
+
 /// Shortest grant: below this the host's acknowledgement takes longer than the grant.
 pub const GRANT_DURATION_MIN: DurationMs = DurationMs::from_secs(1);
 /// Longest grant: a week; a longer need is a change of policy.

@@ -6,6 +6,7 @@ use stayhand_guardrail::{
     id::{
         AccessTokenId, Generation, HostId, JoinTokenId, PolicyName, Revision, SessionId, UserName,
     },
+    lock::Lock,
     policy::HostLabels,
     resource::{ResourceError, StateDigest},
     rollout::Rollout,
@@ -37,6 +38,8 @@ pub struct GrantView {
     pub grant: Grant,
     /// Per host
     pub enforcement: Vec<EnforcementView>,
+    /// Locks that stand and cover it, somewhere at least
+    pub locks: Vec<Lock>,
 }
 
 /// A policy revision and where it is enforced.

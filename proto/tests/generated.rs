@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "stayhand/v1/types.proto",
     "stayhand/v1/grants.proto",
     "stayhand/v1/holds.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 12] = [
     "stayhand/v1/sync.proto",
     "stayhand/v1/local.proto",
     "stayhand/v1/flags.proto",
+    "stayhand/v1/locks.proto",
     "stayhand/v1/members.proto",
     "stayhand/v1/identity.proto",
     "stayhand/v1/operators.proto",

@@ -6,7 +6,10 @@ use serde::Serialize;
 use stayhand_guardrail::{text::safe, values::ProfileUse};
 use stayhand_proto::v1;
 
-use super::parts::{self, HostEnforcement, Time};
+use super::{
+    Lock,
+    parts::{self, HostEnforcement, Time},
+};
 use crate::{render::View, time::Moment};
 
 /// One grant.
@@ -38,6 +41,9 @@ pub(crate) struct Grant {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) revoke_time: Option<Time>,
     pub(crate) enforcement: Vec<HostEnforcement>,
+    /// Where one covers it, it does not count
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) locks: Vec<Lock>,
 }
 
 impl Grant {
@@ -76,6 +82,7 @@ impl Grant {
             revoke_reason: parts::text(wire.revoke_reason),
             revoke_time: parts::time(wire.revoke_time),
             enforcement: wire.enforcement.into_iter().map(on_host).collect(),
+            locks: wire.locks.into_iter().map(Lock::of).collect(),
         }
     }
 
@@ -99,6 +106,19 @@ impl Grant {
         } else {
             "out of the kernel on"
         }
+    }
+
+    fn shown_state(&self) -> String {
+        if self.locks.is_empty() {
+            self.state.to_owned()
+        } else {
+            format!("{}, locked", self.state)
+        }
+    }
+
+    fn told_locks(&self, moment: &Moment) -> String {
+        let locks: Vec<String> = self.locks.iter().map(|lock| lock.told(moment)).collect();
+        locks.join("\n")
     }
 
     /// What it was asked for by, in one cell.
@@ -142,7 +162,7 @@ impl View for Grant {
             safe(&self.id),
             parts::cell(&self.user),
             parts::cut(&self.asked()),
-            self.state.into(),
+            self.shown_state(),
             self.expire_time
                 .map(|end| moment.short(end))
                 .unwrap_or_default(),
@@ -161,7 +181,8 @@ impl View for Grant {
             ("profile", shown(&self.profile)),
             ("with", self.with()),
             ("permits", self.permits()),
-            ("state", self.state.into()),
+            ("state", self.shown_state()),
+            ("locked", self.told_locks(moment)),
             ("until", stamp(self.expire_time)),
             ("reason", safe(&self.reason)),
             ("created by", safe(&self.created_by)),

@@ -15,7 +15,7 @@ use stayhand_proto::v1::{
     self, event_service_server as events, flag_service_server as flags,
     grant_service_server as grants, hold_service_server as holds, host_service_server as hosts,
     identity_service_server as identities, join_token_service_server as tokens,
-    local_service_server as local, policy_service_server as policies,
+    local_service_server as local, lock_service_server as locks, policy_service_server as policies,
 };
 use tempfile::TempDir;
 use tokio::{net::UnixListener, sync::oneshot};
@@ -40,6 +40,8 @@ pub(crate) struct Told {
     pub(crate) hosts: Vec<v1::Host>,
     /// The first is what making one yields
     pub(crate) tokens: Vec<v1::JoinToken>,
+    /// The first is what making one yields
+    pub(crate) locks: Vec<v1::Lock>,
     /// The first is what setting one yields
     pub(crate) flags: Vec<v1::Flag>,
     pub(crate) policies: Vec<v1::Policy>,
@@ -80,6 +82,7 @@ impl Fake {
                     .add_service(grants::GrantServiceServer::new(service.clone()))
                     .add_service(holds::HoldServiceServer::new(service.clone()))
                     .add_service(flags::FlagServiceServer::new(service.clone()))
+                    .add_service(locks::LockServiceServer::new(service.clone()))
                     .add_service(identities::IdentityServiceServer::new(service.clone()))
                     .add_service(hosts::HostServiceServer::new(service.clone()))
                     .add_service(tokens::JoinTokenServiceServer::new(service.clone()))
@@ -265,6 +268,42 @@ impl Service {
         hold.answered_by = "bob".into();
         hold.answer_reason = why;
         Ok(Response::new(hold))
+    }
+}
+
+#[tonic::async_trait]
+impl locks::LockService for Service {
+    async fn create_lock(&self, request: Request<v1::CreateLockRequest>) -> Answer<v1::Lock> {
+        let asked = request.into_inner();
+        let length = asked.ttl.map(|ttl| ttl.seconds);
+        let told = self
+            .told(format!(
+                "lock `{}` `{}` for {length:?}: {}",
+                asked.user, asked.host, asked.reason
+            ))
+            .await?;
+        let made = told.locks.first().cloned();
+        made.map(Response::new)
+            .ok_or_else(|| Status::internal("no lock was told"))
+    }
+
+    async fn remove_lock(
+        &self,
+        request: Request<v1::RemoveLockRequest>,
+    ) -> Answer<v1::RemoveLockResponse> {
+        let asked = request.into_inner();
+        let told = self
+            .told(format!("remove {}: {}", asked.name, asked.reason))
+            .await?;
+        unique(&told.locks, &asked.name, |one| &one.name)
+            .map(|_| Response::new(v1::RemoveLockResponse {}))
+    }
+
+    async fn list_locks(&self, _: Request<v1::ListLocksRequest>) -> Answer<v1::ListLocksResponse> {
+        let told = self.told("list locks").await?;
+        Ok(Response::new(v1::ListLocksResponse {
+            locks: told.locks.clone(),
+        }))
     }
 }
 

@@ -22,6 +22,7 @@ mod holds;
 mod hosts;
 mod learn;
 mod local;
+mod locks;
 mod offline;
 mod policies;
 mod proposals;

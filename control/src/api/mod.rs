@@ -13,6 +13,7 @@ mod hosts;
 mod identity;
 mod join;
 mod join_tokens;
+mod locks;
 mod pace;
 mod page;
 mod policies;
@@ -42,7 +43,7 @@ use stayhand_proto::{
         host_certificate_service_server::HostCertificateServiceServer,
         host_service_server::HostServiceServer, host_sync_service_server::HostSyncServiceServer,
         identity_service_server::IdentityServiceServer, join_service_server::JoinServiceServer,
-        join_token_service_server::JoinTokenServiceServer,
+        join_token_service_server::JoinTokenServiceServer, lock_service_server::LockServiceServer,
         policy_service_server::PolicyServiceServer, session_service_server::SessionServiceServer,
         sign_in_service_server::SignInServiceServer,
     },
@@ -83,6 +84,7 @@ impl Api {
             .add_service(HoldServiceServer::new(self.clone()))
             .add_service(PolicyServiceServer::new(self.clone()))
             .add_service(FlagServiceServer::new(self.clone()))
+            .add_service(LockServiceServer::new(self.clone()))
             .add_service(HostServiceServer::new(self.clone()))
             .add_service(JoinTokenServiceServer::new(self.clone()))
             .add_service(AuthorityServiceServer::new(self.clone()))

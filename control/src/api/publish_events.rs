@@ -83,6 +83,7 @@ fn own_word(event: Event) -> Result<Event, Invalid> {
         EventKind::GrantChanged(_)
         | EventKind::PolicyChanged(_)
         | EventKind::FlagChanged(_)
+        | EventKind::LockChanged(_)
         | EventKind::MembershipChanged(_)
         | EventKind::JoinTokenChanged(_)
         | EventKind::AuthorityChanged(_)

@@ -9,7 +9,9 @@ use stayhand_proto::failure::{
 use tonic::{Code, Status};
 
 use crate::{
-    app::{Error, NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn},
+    app::{
+        Error, LockError, NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn,
+    },
     authz::{Denied, GUARDED_SUBJECTS, OWN_REQUESTS, Why},
     identity::{PinError, Unidentified},
     oidc::OidcError,
@@ -138,6 +140,7 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::Denied(denied) => (Code::PermissionDenied, reason_of(denied)),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
         Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
+        Error::Lock(refusal) => of_lock(refusal),
         Error::UnknownFlag(_) => (Code::NotFound, "UNKNOWN_FLAG"),
         Error::TooManyFlags(_) => (Code::ResourceExhausted, "TOO_MANY_FLAGS"),
         Error::UnknownProposal(_) => (Code::NotFound, "UNKNOWN_PROPOSAL"),
@@ -215,6 +218,15 @@ fn hold_over(illegal: &hold::Illegal) -> (Code, &'static str) {
         | hold::Illegal::PastDeadline { .. }
         | hold::Illegal::NotYet { .. }
         | hold::Illegal::NotApproved { .. } => (Code::FailedPrecondition, "HOLD_OVER"),
+    }
+}
+
+fn of_lock(refusal: &LockError) -> (Code, &'static str) {
+    match refusal {
+        LockError::Locked(_) => (Code::FailedPrecondition, "LOCKED"),
+        LockError::Unknown(_) => (Code::NotFound, "UNKNOWN_LOCK"),
+        LockError::Own => (Code::PermissionDenied, "OWN_LOCK"),
+        LockError::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_LOCKS"),
     }
 }
 

@@ -10,7 +10,7 @@ use stayhand_guardrail::{
     time::{DurationMs, UnixMs},
 };
 
-use super::{NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn};
+use super::{LockError, NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn};
 use crate::{authority::AuthorityError, authz::Denied, people::PeopleError, store::StoreError};
 
 /// A use case that did not happen.
@@ -27,6 +27,9 @@ pub enum Error {
     /// What a grant cannot be.
     #[error(transparent)]
     Grant(#[from] grant::Invalid),
+    /// A lock, in the way or not there.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A prefix of an id.
     #[error("{kind}: {error}")]
     Prefix {

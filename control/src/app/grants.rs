@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     App, AskedProfile, Error, PolicySet,
     access::{grant_resource, new_grant_resource},
-    ids, permissions, profiles, view,
+    ids, locks, permissions, profiles, view,
 };
 use crate::{
     authz::{Action, Resource},
@@ -117,6 +117,7 @@ impl App {
         } else {
             vec![]
         };
+        locks::nothing_locks(write.locks().await?, &spec.user, &spec.hosts)?;
         profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
         profiles::enforceable(set, &live, &spec.permissions).await?;
         let Step { grant, effects } = Grant::issue(spec, now)?;
@@ -124,6 +125,7 @@ impl App {
             return Ok(GrantView {
                 grant,
                 enforcement: vec![],
+                locks: vec![],
             });
         }
         let generation = write.publish_on(&grant.hosts).await?;
@@ -260,7 +262,8 @@ impl App {
     /// What somebody is told of a grant with which they did something.
     async fn grant_view(&self, id: GrantId) -> Result<GrantView, Error> {
         let stored = self.store().grant(id).await?.ok_or_else(|| unknown(id))?;
-        Ok(view::grant(stored, &self.all_progress().await?))
+        let locks = self.store().locks().await?;
+        Ok(view::grant(stored, &self.all_progress().await?, &locks))
     }
 
     /// Grants, newest first, with their places in the list; of those that somebody does not get to see only the place.
@@ -281,11 +284,12 @@ impl App {
         let stored = self.store().grants(filter, before, max).await?;
         // ORDER: after the grants, so that of what is shown as revoked no host was proven anything since it was last heard of.
         let hosts = self.all_progress().await?;
+        let locks = self.store().locks().await?;
         Ok(stored
             .into_iter()
             .map(|one| {
                 let (number, is_shown) = (one.number, shows(&one.grant));
-                (number, is_shown.then(|| view::grant(one, &hosts)))
+                (number, is_shown.then(|| view::grant(one, &hosts, &locks)))
             })
             .collect())
     }

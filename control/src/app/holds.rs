@@ -9,7 +9,7 @@ use stayhand_guardrail::{
     time::UnixMs,
 };
 
-use super::{App, Error, SeenHold, ids};
+use super::{App, Error, LockError, SeenHold, ids, locks};
 use crate::{
     authz::{Action, Resource},
     limits::{ENDINGS_PER_TICK, HOLD_GRACE, HOLDS_PER_HOST_MAX},
@@ -61,6 +61,11 @@ impl App {
             }
             .into());
         }
+        if answer == Answer::Approved
+            && let Some(lock) = locks::on_hold(&mut write, &hold).await?
+        {
+            return Err(LockError::Locked(Box::new(lock)).into());
+        }
         let step = if let Some(approving) = approving {
             let by = approving.reviewer.clone();
             let step = hold.step(Fact::Approve { by, reason }, now);
@@ -104,6 +109,11 @@ impl App {
             None => {
                 tracing::info!(hold = %reported.id, host = %reported.host, "hold opened");
                 write.put_hold(&reported).await?;
+                if let Some(lock) = locks::on_hold(&mut write, &reported).await? {
+                    let host = reported.host.clone();
+                    locks::refuse(&mut write, reported, &lock, self.now()).await?;
+                    write.publish(Some(&host)).await?;
+                }
             }
             Some(StoredHold { hold, .. }) if hold.host != reported.host => {
                 tracing::warn!(hold = %hold.id, host = %reported.host, "a host reports another host's hold");

@@ -60,6 +60,9 @@ impl Ticker {
         if due.stages {
             app.lapse_holds().await?;
         }
+        if due.locks {
+            app.end_locks().await?;
+        }
         self.at_rollouts(app, now).await?;
         self.at_counts(app, now).await
     }

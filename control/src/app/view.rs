@@ -3,13 +3,14 @@
 use stayhand_guardrail::{
     grant::{Enforcement, GrantState, HostEnforcement},
     id::Generation,
+    lock::Lock,
     rollout::Rollout,
 };
 use stayhand_proto::view::{
     DeliveryView, EnforcementView, GrantView, HostView, MembershipView, PolicyView,
 };
 
-use super::{App, Error};
+use super::{App, Error, locks};
 use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy, StoredProgress};
 
 /// A host and whether it is connected.
@@ -89,7 +90,11 @@ fn of_progress(
 }
 
 /// A grant and how far the hosts are with its coming or going.
-pub(super) fn grant(stored: StoredGrant, hosts: &[(StoredProgress, bool)]) -> GrantView {
+pub(super) fn grant(
+    stored: StoredGrant,
+    hosts: &[(StoredProgress, bool)],
+    locks: &[Lock],
+) -> GrantView {
     let StoredGrant {
         grant, generation, ..
     } = stored;
@@ -98,7 +103,16 @@ pub(super) fn grant(stored: StoredGrant, hosts: &[(StoredProgress, bool)]) -> Gr
     let enforcement = concerned
         .map(|(host, online)| of_progress(host, *online, generation, removes))
         .collect();
-    GrantView { grant, enforcement }
+    let locks = if removes {
+        vec![]
+    } else {
+        locks::on_grant(locks, &grant)
+    };
+    GrantView {
+        grant,
+        enforcement,
+        locks,
+    }
 }
 
 /// A policy revision.

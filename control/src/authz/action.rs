@@ -45,6 +45,12 @@ pub enum Action {
     FlagSet,
     /// Take one away
     FlagClear,
+    /// Ask for locks
+    LockList,
+    /// Make one
+    LockCreate,
+    /// Take one away
+    LockRemove,
     /// Ask for hosts at all
     HostList,
     /// See one
@@ -73,7 +79,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::IdentityRead,
         Self::GrantList,
         Self::GrantRead,
@@ -94,6 +100,9 @@ impl Action {
         Self::FlagList,
         Self::FlagSet,
         Self::FlagClear,
+        Self::LockList,
+        Self::LockCreate,
+        Self::LockRemove,
         Self::HostList,
         Self::HostRead,
         Self::HostAdminister,
@@ -131,6 +140,9 @@ impl Action {
             Self::FlagList => "flag.list",
             Self::FlagSet => "flag.set",
             Self::FlagClear => "flag.clear",
+            Self::LockList => "lock.list",
+            Self::LockCreate => "lock.create",
+            Self::LockRemove => "lock.remove",
             Self::HostList => "host.list",
             Self::HostRead => "host.read",
             Self::HostAdminister => "host.administer",
@@ -170,6 +182,7 @@ impl Action {
             | Self::PolicyList
             | Self::PolicyRead
             | Self::FlagList
+            | Self::LockList
             | Self::HostList
             | Self::HostRead
             | Self::EventRead

@@ -3,7 +3,7 @@
 use super::Action;
 
 /// `Service.Method` of `stayhand.v1`, and what it is.
-pub const CALLS: [(&str, Action); 40] = [
+pub const CALLS: [(&str, Action); 43] = [
     ("AccessTokenService.CreateAccessToken", Action::TokenCreate),
     ("AccessTokenService.ListAccessTokens", Action::TokenList),
     ("AccessTokenService.RevokeAccessToken", Action::TokenRevoke),
@@ -31,6 +31,9 @@ pub const CALLS: [(&str, Action); 40] = [
     ("JoinTokenService.CreateJoinToken", Action::HostAdminister),
     ("JoinTokenService.ListJoinTokens", Action::HostList),
     ("JoinTokenService.RevokeJoinToken", Action::HostAdminister),
+    ("LockService.CreateLock", Action::LockCreate),
+    ("LockService.ListLocks", Action::LockList),
+    ("LockService.RemoveLock", Action::LockRemove),
     ("PolicyService.ApplyPolicy", Action::PolicyEdit),
     ("PolicyService.ApproveProposal", Action::PolicyApprove),
     ("PolicyService.ChangeRollout", Action::PolicyRollOut),

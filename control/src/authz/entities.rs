@@ -35,6 +35,7 @@ static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
         "Group",
         "Hold",
         "Host",
+        "Lock",
         "Policy",
         "Role",
         "Session",
@@ -148,6 +149,14 @@ fn resource(resource: &Resource) -> Put<Entity> {
             name.to_string(),
             attributes([("name", text(name.as_str()))]),
         ),
+        Resource::Lock(lock) => {
+            let about = attributes([
+                ("subject", text(&lock.subject)),
+                ("host", text(&lock.host)),
+                ("labels", texts(lock.labels.shown())),
+            ]);
+            ("Lock", String::new(), about)
+        }
         Resource::Arguments(of) => ("Arguments", String::new(), of_rule(of)),
         Resource::Session { user, door } => {
             let about = attributes([

@@ -22,7 +22,7 @@ pub use caller::{Caller, Scope, Transport};
 pub use calls::CALLS;
 pub use denied::{Denied, Why};
 pub use load::{AuthorizationError, Problem};
-pub use resource::{GrantResource, Resource, RuleResource, TokenResource};
+pub use resource::{GrantResource, LockResource, Resource, RuleResource, TokenResource};
 pub use rules::{Asked, Authorization, May};
 pub use withheld::{WITHHELD, withhold};
 

@@ -44,6 +44,8 @@ pub enum Resource {
         /// Its name
         name: FlagName,
     },
+    /// A lock, or what would be one
+    Lock(Box<LockResource>),
     /// Arguments of a process
     Arguments(Box<RuleResource>),
     /// A session over the network, or what would be one
@@ -55,6 +57,17 @@ pub enum Resource {
     },
     /// A token with which a program acts for somebody, or what would be one
     Token(Box<TokenResource>),
+}
+
+/// A lock, or what would be one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockResource {
+    /// About whom; empty = everybody
+    pub subject: String,
+    /// Where; empty = everywhere
+    pub host: String,
+    /// What that says that it is
+    pub labels: HostLabels,
 }
 
 /// A token, or what would be one.
@@ -167,6 +180,11 @@ impl fmt::Display for Resource {
                 write!(f, "hold `{id}` of rule `{}/{}`", of.policy, of.rule)
             }
             Self::Flag { name } => write!(f, "flag `{name}`"),
+            Self::Lock(lock) => match (lock.subject.as_str(), lock.host.as_str()) {
+                (user, "") => write!(f, "a lock on `{user}`"),
+                ("", host) => write!(f, "a lock on host `{host}`"),
+                (user, host) => write!(f, "a lock on `{user}` on host `{host}`"),
+            },
             Self::Session { user, door } => {
                 write!(f, "a session of `{user}` ({})", door.as_str())
             }

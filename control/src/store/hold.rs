@@ -200,6 +200,16 @@ impl Write<'_> {
         rows.into_iter().map(HoldRow::read).collect()
     }
 
+    /// Every hold that nobody has answered.
+    pub async fn pending_holds(&mut self) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> = sqlx::query_as(
+            "SELECT changed, body FROM holds WHERE is_over = 0 AND phase = 'pending'",
+        )
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.into_iter().map(HoldRow::read).collect()
+    }
+
     /// Holds that count as pending although their deadline has passed.
     pub async fn overdue_holds(
         &mut self,

@@ -17,7 +17,7 @@ mod grant;
 mod hold;
 mod host;
 mod join_token;
-mod lock;
+mod locks;
 mod member;
 mod policy;
 mod proposal;
@@ -25,6 +25,7 @@ mod rollout;
 mod session;
 mod signal;
 mod state;
+mod state_dir;
 mod write;
 
 pub use access_token::StoredAccessToken;
@@ -39,13 +40,13 @@ pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
 pub use host::{StoredHost, StoredProgress, Word};
 pub use join_token::StoredToken;
-pub use lock::StateDir;
 pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
 pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
 pub use session::{SessionEnd, StoredSession, Whose};
 pub use signal::Signals;
 pub use state::Looked;
+pub use state_dir::StateDir;
 pub use write::Write;
 
 use std::{

@@ -10,14 +10,15 @@ use std::{
 use sqlx::{FromRow, SqliteConnection, SqlitePool};
 use stayhand_guardrail::{
     host::{HoldAnswer, HostState},
-    id::{Generation, HostId},
+    id::{Generation, HostId, UserName},
+    lock::Lock,
     policy::{Flags, HostLabels, Label},
     time::{DurationMs, UnixMs},
 };
 
 use super::{
     InForce, Store, StoreError, StoredGrant, flag, freshness::History, gather::Gather, grant, hold,
-    list, rollout, unlist, unsigned,
+    list, locks, rollout, unlist, unsigned,
 };
 
 /// Hosts that are looked up together: a fleet of common size. What is found of one is some hundred bytes and what all share, so
@@ -135,6 +136,8 @@ struct Shared {
     in_force: InForce,
     grants: Vec<StoredGrant>,
     flags: Flags,
+    /// Whose grants do not count, and where
+    locks: Vec<Lock>,
     fresh_for: Option<DurationMs>,
     /// Hosts that have answers
     answered: BTreeSet<String>,
@@ -201,6 +204,7 @@ async fn read_shared(snapshot: &mut SqliteConnection, now: UnixMs) -> Result<Sha
         in_force: rollout::in_force(&mut *snapshot).await?,
         grants: grant::active(&mut *snapshot, now).await?,
         flags: flag::told(&mut *snapshot, now).await?,
+        locks: locks::standing(&mut *snapshot).await?,
         fresh_for: History::read(&mut *snapshot).await?.now(),
         answered: answered.into_iter().collect(),
     })
@@ -221,7 +225,14 @@ impl Found {
         } = self;
         let labels: HostLabels = unlist::<Label>("host", &row.labels)?.into_iter().collect();
         let (policies, shadows) = shared.in_force.clone().on(&labels);
-        let leases = shared.grants.iter();
+        let is_locked = |user: &UserName| {
+            let mut locks = shared.locks.iter();
+            locks.any(|lock| lock.target.covers(user, &asked.host))
+        };
+        let leases = shared
+            .grants
+            .iter()
+            .filter(|one| !is_locked(&one.grant.user));
         let leases = leases.filter_map(|grant| grant.grant.lease(&asked.host, asked.now));
         let flags = shared.flags.iter().filter(|(_, until)| **until > asked.now);
         Ok(HostState {

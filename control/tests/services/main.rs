@@ -22,6 +22,8 @@ mod holds;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod network;
 #[cfg(test)]
 mod network_revoked;

@@ -16,7 +16,7 @@ use tonic_prost::ProstCodec;
 use crate::{
     agent::{HostStream, hello},
     holds::{FIRST, MINUTE, SECOND, get, hold, report},
-    proposals, rollouts,
+    locks, proposals, rollouts,
     world::{PROD, World, create, failed, seconds},
 };
 
@@ -109,12 +109,13 @@ async fn every_call(
     grant: &str,
     proposal: &str,
     token: &str,
+    lock: &str,
 ) -> Vec<(&'static str, Status)> {
     let reason = || "because".to_owned();
     let held = || format!("holds/{FIRST:016x}");
     let prod = || "policies/prod".to_owned();
     let (grant, proposal) = (|| grant.to_owned(), || proposal.to_owned());
-    let token = || token.to_owned();
+    let (token, lock) = (|| token.to_owned(), || lock.to_owned());
     let mut refused = vec![];
     macro_rules! calls {
         ($($name:literal: $message:expr;)*) => {
@@ -149,6 +150,9 @@ async fn every_call(
         "JoinTokenService.CreateJoinToken": v1::CreateJoinTokenRequest::default();
         "JoinTokenService.ListJoinTokens": v1::ListJoinTokensRequest {};
         "JoinTokenService.RevokeJoinToken": v1::RevokeJoinTokenRequest { name: "joinTokens/0000000000000001".into() };
+        "LockService.CreateLock": v1::CreateLockRequest { user: "alice".into(), reason: reason(), ..Default::default() };
+        "LockService.ListLocks": v1::ListLocksRequest {};
+        "LockService.RemoveLock": v1::RemoveLockRequest { name: lock(), reason: reason() };
         "PolicyService.ApplyPolicy": v1::ApplyPolicyRequest { source: rollouts::changed(), ..Default::default() };
         "PolicyService.ApproveProposal": v1::ApproveProposalRequest { name: proposal(), reason: reason() };
         "PolicyService.ChangeRollout": v1::ChangeRolloutRequest { name: prod(), change: 1, reason: reason(), phase: String::new() };
@@ -203,8 +207,12 @@ async fn no_call_does_or_shows_anything_that_a_rule_about_its_thing_forbids() {
     report(&world, &stream, hold(FIRST, MINUTE)).await;
 
     let (token, _) = crate::sessions::token(&world, &["read"]).await;
+    // Elsewhere, so that it is in nothing's way here.
+    let lock = locks::lock(&world, locks::on("", "hosts/elsewhere"))
+        .await
+        .unwrap();
     world.login("ann", false);
-    let refused = every_call(&world, &grant.name, &second.name, &token).await;
+    let refused = every_call(&world, &grant.name, &second.name, &token, &lock.name).await;
     let known: Vec<&str> = CALLS.iter().map(|(name, _)| *name).collect();
     let tried: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
     assert_eq!(tried, known);
@@ -242,6 +250,7 @@ async fn no_call_does_or_shows_anything_that_a_rule_about_its_thing_forbids() {
         .unwrap()
         .into_inner();
     assert_eq!(waits.state(), v1::policy_proposal::State::Pending);
+    assert_eq!(locks::standing(&world).await, [lock]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

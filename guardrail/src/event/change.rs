@@ -10,10 +10,11 @@ use crate::{
     hold::HoldPhase,
     host::Phase,
     id::{
-        AccessTokenId, FlagName, Generation, GrantId, HoldId, HostId, JoinTokenId, PolicyName,
-        ProposalId, Revision, SessionId, UserName,
+        AccessTokenId, FlagName, Generation, GrantId, HoldId, HostId, JoinTokenId, LockId,
+        PolicyName, ProposalId, Revision, SessionId, UserName,
     },
     key::PermissionRef,
+    lock::Target,
     subject::Subject,
     time::UnixMs,
     values::ProfileUse,
@@ -131,6 +132,46 @@ pub struct FlagChanged {
     pub by: UserName,
     /// Why
     pub reason: String,
+}
+
+/// What happened to a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockChange {
+    /// It stands
+    Created,
+    /// Somebody took it away
+    Removed,
+    /// Its time is over
+    Ended,
+}
+
+impl LockChange {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Removed => "removed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A lock was made, or is there no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockChanged {
+    /// The lock
+    pub lock: LockId,
+    /// Whom and where
+    pub target: Target,
+    /// What happened
+    pub change: LockChange,
+    /// Until when it stands or would have stood; none where it has no end
+    pub until: Option<UnixMs>,
+    /// By whom; none where time did
+    pub by: Option<UserName>,
+    /// Why; none where time did
+    pub reason: Option<String>,
 }
 
 /// What happened to a host's membership.

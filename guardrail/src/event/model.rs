@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::change::{
     AccessTokenChanged, AgentState, AuthorityChanged, EnforcementEvent, FlagChanged, GrantChanged,
-    HoldChanged, JoinTokenChanged, Lost, MembershipChanged, PolicyChanged, SessionChanged, Tamper,
+    HoldChanged, JoinTokenChanged, LockChanged, Lost, MembershipChanged, PolicyChanged,
+    SessionChanged, Tamper,
 };
 use crate::{
     action::{Object, Operation, ProcessInfo},
@@ -57,6 +58,8 @@ pub enum EventKind {
     PolicyChanged(PolicyChanged),
     /// A flag was set or taken away
     FlagChanged(FlagChanged),
+    /// A lock was made, taken away or is over
+    LockChanged(LockChanged),
     /// A host joined, came back, or lost its certificates
     MembershipChanged(MembershipChanged),
     /// A token with which hosts join was made, taken away or refused

@@ -4,7 +4,7 @@
 
 mod serial;
 
-pub use serial::{AccessTokenId, GrantId, HoldId, JoinTokenId, SessionId};
+pub use serial::{AccessTokenId, GrantId, HoldId, JoinTokenId, LockId, SessionId};
 
 use std::{fmt, str::FromStr};
 

@@ -91,6 +91,10 @@ number_id!(
     /// A token with which programs act for an operator; names it, and is no secret.
     AccessTokenId, "token id", "use the 16 hexadecimal digits that `stayhand token ls` shows"
 );
+number_id!(
+    /// A lock on a person or a host.
+    LockId, "lock id", "use the 16 hexadecimal digits that `stayhand lock ls` shows"
+);
 
 macro_rules! by_text {
     ($name:ident) => {
@@ -114,3 +118,4 @@ by_text!(HoldId);
 by_text!(JoinTokenId);
 by_text!(SessionId);
 by_text!(AccessTokenId);
+by_text!(LockId);

@@ -32,6 +32,7 @@ impl From<Event> for v1::Event {
             EventKind::GrantChanged(changed) => Kind::GrantChanged(changed.into()),
             EventKind::PolicyChanged(changed) => Kind::PolicyChanged(changed.into()),
             EventKind::FlagChanged(changed) => Kind::FlagChanged(changed.into()),
+            EventKind::LockChanged(changed) => Kind::LockChanged(changed.into()),
             EventKind::MembershipChanged(changed) => Kind::MembershipChanged(changed.into()),
             EventKind::JoinTokenChanged(changed) => Kind::JoinTokenChanged(changed.into()),
             EventKind::AuthorityChanged(changed) => Kind::AuthorityChanged(changed.into()),
@@ -84,6 +85,9 @@ impl TryFrom<v1::Event> for Event {
             }
             Some(Kind::FlagChanged(wire)) => {
                 EventKind::FlagChanged(inside("flag_changed", wire.try_into())?)
+            }
+            Some(Kind::LockChanged(wire)) => {
+                EventKind::LockChanged(inside("lock_changed", wire.try_into())?)
             }
             Some(Kind::MembershipChanged(wire)) => {
                 EventKind::MembershipChanged(inside("membership_changed", wire.try_into())?)

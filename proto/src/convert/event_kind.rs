@@ -2,8 +2,8 @@
 
 use stayhand_guardrail::{
     event::{
-        AgentState, EnforcementEvent, EventKind, FlagChanged, GrantChanged, HoldChanged, Lost,
-        PolicyChange, PolicyChanged, Tamper,
+        AgentState, EnforcementEvent, EventKind, FlagChanged, GrantChanged, HoldChanged,
+        LockChange, LockChanged, Lost, PolicyChange, PolicyChanged, Tamper,
     },
     grant::GrantChange,
     id::{Generation, Revision},
@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 use super::{
     Invalid, enforcement, hold,
     invalid::optional,
-    name,
+    lock, name,
     scalar::{id, ids, shown, some_id, some_text, text, time, timestamp, unix_ms},
 };
 use crate::{
@@ -232,6 +232,62 @@ impl TryFrom<v1::FlagChangedEvent> for FlagChanged {
             until: unix_ms("until_time", until_time)?,
             by: id("by", &by)?,
             reason: text("reason", reason)?,
+        })
+    }
+}
+
+impl From<LockChanged> for v1::LockChangedEvent {
+    fn from(changed: LockChanged) -> Self {
+        let LockChanged {
+            lock,
+            target,
+            change,
+            until,
+            by,
+            reason,
+        } = changed;
+        let change = match change {
+            LockChange::Created => v1::lock_changed_event::Change::Created,
+            LockChange::Removed => v1::lock_changed_event::Change::Removed,
+            LockChange::Ended => v1::lock_changed_event::Change::Ended,
+        };
+        Self {
+            lock: name::lock(lock),
+            change: change.into(),
+            user: target.user().map(ToString::to_string).unwrap_or_default(),
+            host: target.host().map(name::host).unwrap_or_default(),
+            until_time: until.map(timestamp),
+            by: by.map(String::from).unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<v1::LockChangedEvent> for LockChanged {
+    type Error = Invalid;
+    fn try_from(wire: v1::LockChangedEvent) -> Result<Self, Invalid> {
+        let change = match wire.change() {
+            v1::lock_changed_event::Change::Created => LockChange::Created,
+            v1::lock_changed_event::Change::Removed => LockChange::Removed,
+            v1::lock_changed_event::Change::Ended => LockChange::Ended,
+            v1::lock_changed_event::Change::Unspecified => return Err(Invalid::missing("change")),
+        };
+        let v1::LockChangedEvent {
+            lock: own,
+            change: _,
+            user,
+            host,
+            until_time,
+            by,
+            reason,
+        } = wire;
+        Ok(Self {
+            lock: name::parse("lock", name::LOCKS, &own)?,
+            target: lock::target(&user, &host)?,
+            change,
+            until: unix_ms("until_time", until_time)?,
+            by: some_id("by", &by)?,
+            reason: some_text("reason", reason)?,
         })
     }
 }

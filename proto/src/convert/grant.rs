@@ -8,7 +8,7 @@ use stayhand_guardrail::{
 use super::{
     Invalid,
     invalid::inside,
-    name,
+    lock, name,
     scalar::{bounded, id, ids, shown, some_id, text, time, timestamp},
 };
 use crate::{
@@ -20,7 +20,11 @@ use crate::{
 
 impl From<GrantView> for v1::Grant {
     fn from(view: GrantView) -> Self {
-        let GrantView { grant, enforcement } = view;
+        let GrantView {
+            grant,
+            enforcement,
+            locks,
+        } = view;
         let Grant {
             id,
             user,
@@ -51,6 +55,7 @@ impl From<GrantView> for v1::Grant {
             hosts: hosts.into_iter().map(Into::into).collect(),
             end_time: None,
             profile: shown(profile.as_ref()),
+            locks: locks.into_iter().map(Into::into).collect(),
         };
         match state {
             GrantState::Active => {}
@@ -89,6 +94,7 @@ impl TryFrom<v1::Grant> for GrantView {
             hosts,
             end_time,
             profile,
+            locks,
         } = wire;
         let state = match State::try_from(state) {
             Ok(State::Active) => GrantState::Active,
@@ -123,6 +129,7 @@ impl TryFrom<v1::Grant> for GrantView {
         Ok(Self {
             grant,
             enforcement: enforcements(enforcement)?,
+            locks: lock::listed(locks)?,
         })
     }
 }

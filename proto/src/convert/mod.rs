@@ -12,6 +12,7 @@ mod hold;
 mod host;
 mod invalid;
 mod local;
+pub mod lock;
 mod membership;
 pub mod name;
 mod policy;

@@ -1,11 +1,11 @@
 //! Resource names: `grants/{uuid}`, `holds/{id}`, `hosts/{id}`, `policies/{name}`,
 //! `proposals/{number}`, `joinTokens/{id}`, `authorities/{number}`, `sessions/{id}`,
-//! `accessTokens/{id}`.
+//! `accessTokens/{id}`, `locks/{id}`.
 
 use std::{fmt::Display, str::FromStr};
 
 use stayhand_guardrail::id::{
-    AccessTokenId, FlagName, GrantId, HoldId, HostId, JoinTokenId, PolicyName, ProposalId,
+    AccessTokenId, FlagName, GrantId, HoldId, HostId, JoinTokenId, LockId, PolicyName, ProposalId,
     SessionId,
 };
 
@@ -55,6 +55,14 @@ pub const ACCESS_TOKENS: &str = "accessTokens";
 /// Name of a token for programs.
 pub fn access_token(id: AccessTokenId) -> String {
     format!("{ACCESS_TOKENS}/{id}")
+}
+
+/// Collection of locks.
+pub const LOCKS: &str = "locks";
+
+/// Name of a lock.
+pub fn lock(id: LockId) -> String {
+    format!("{LOCKS}/{id}")
 }
 
 /// Name of a flag.

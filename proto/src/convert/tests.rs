@@ -9,17 +9,18 @@ use stayhand_guardrail::{
     event::{
         AccessTokenChange, AccessTokenChanged, AgentState, AuthorityChange, AuthorityChanged,
         DecisionEvent, Door, EnforcementEvent, Event, EventClass, EventKind, FlagChanged,
-        GrantChanged, HoldChanged, HoldRef, JoinTokenChange, JoinTokenChanged, LossStage, Lost,
-        MembershipChange, MembershipChanged, PolicyChange, PolicyChanged, RuleRef, SessionChange,
-        SessionChanged, Tamper,
+        GrantChanged, HoldChanged, HoldRef, JoinTokenChange, JoinTokenChanged, LockChange,
+        LockChanged, LossStage, Lost, MembershipChange, MembershipChanged, PolicyChange,
+        PolicyChanged, RuleRef, SessionChange, SessionChanged, Tamper,
     },
     grant::{Enforcement, Grant, GrantChange, GrantState, HostEnforcement},
     hold::{Approval, Cancel, Decided, Hold, HoldPhase, HoldState},
     host::Phase,
     id::{
-        AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, ProposalId, Revision,
-        SessionId,
+        AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, LockId, ProposalId,
+        Revision, SessionId,
     },
+    lock::{Lock, Target},
     reason::{Reason, Verdict},
     sensitivity::Sensitivity,
     subject::Subject,
@@ -196,6 +197,7 @@ fn kinds() -> Vec<EventKind> {
             by: "root".parse().unwrap(),
             reason: "the sale".into(),
         }),
+        lock_changed(),
         EventKind::Lost(Lost {
             class: EventClass::B,
             count: 12,
@@ -219,6 +221,18 @@ fn kinds() -> Vec<EventKind> {
     .into_iter()
     .chain(membership_kinds())
     .collect()
+}
+
+fn lock_changed() -> EventKind {
+    let target = Target::new(Some("alice".parse().unwrap()), Some("db1".parse().unwrap()));
+    EventKind::LockChanged(LockChanged {
+        lock: LockId(7),
+        target: target.unwrap(),
+        change: LockChange::Removed,
+        until: None,
+        by: Some("carol".parse().unwrap()),
+        reason: Some("found again".into()),
+    })
 }
 
 fn membership_kinds() -> Vec<EventKind> {
@@ -602,6 +616,14 @@ fn every_grant_survives_the_way() {
         let view = GrantView {
             grant,
             enforcement: on.to_vec(),
+            locks: vec![Lock {
+                id: LockId(7),
+                target: Target::new(None, Some("web-1".parse().unwrap())).unwrap(),
+                until: Some(at),
+                created_by: by(),
+                reason: "looked at".into(),
+                create_time: at,
+            }],
         };
         assert_eq!(GrantView::try_from(v1::Grant::from(view.clone())), Ok(view));
     }

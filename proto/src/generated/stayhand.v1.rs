@@ -486,6 +486,508 @@ impl EnforcementPhase {
         }
     }
 }
+/// A lock that stands. User and host are not both empty.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Lock {
+    /// locks/{id}
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// About whom; everybody if empty.
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    /// hosts/{id}; everywhere if empty.
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    /// Absent where it has no end.
+    #[prost(message, optional, tag = "4")]
+    pub until_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(string, tag = "5")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateLockRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    /// hosts/{id}
+    #[prost(string, tag = "2")]
+    pub host: ::prost::alloc::string::String,
+    /// For how long from now; absent: until somebody takes it away.
+    #[prost(message, optional, tag = "3")]
+    pub ttl: ::core::option::Option<::prost_types::Duration>,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveLockRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveLockResponse {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListLocksRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListLocksResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub locks: ::prost::alloc::vec::Vec<Lock>,
+}
+/// Generated client implementations.
+pub mod lock_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Makes, shows and takes away locks. Callers are operators.
+    #[derive(Debug, Clone)]
+    pub struct LockServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl LockServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> LockServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> LockServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            LockServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Stands from now on: grants that it covers count no more, holds are refused, and nothing new is given.
+        pub async fn create_lock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateLockRequest>,
+        ) -> std::result::Result<tonic::Response<super::Lock>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.LockService/CreateLock",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.LockService", "CreateLock"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Grants that it covered and that are not over count again.
+        pub async fn remove_lock(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveLockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveLockResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.LockService/RemoveLock",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.LockService", "RemoveLock"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_locks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListLocksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLocksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.LockService/ListLocks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("stayhand.v1.LockService", "ListLocks"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod lock_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with LockServiceServer.
+    #[async_trait]
+    pub trait LockService: std::marker::Send + std::marker::Sync + 'static {
+        /// Stands from now on: grants that it covers count no more, holds are refused, and nothing new is given.
+        async fn create_lock(
+            &self,
+            request: tonic::Request<super::CreateLockRequest>,
+        ) -> std::result::Result<tonic::Response<super::Lock>, tonic::Status>;
+        /// Grants that it covered and that are not over count again.
+        async fn remove_lock(
+            &self,
+            request: tonic::Request<super::RemoveLockRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RemoveLockResponse>,
+            tonic::Status,
+        >;
+        async fn list_locks(
+            &self,
+            request: tonic::Request<super::ListLocksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListLocksResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Makes, shows and takes away locks. Callers are operators.
+    #[derive(Debug)]
+    pub struct LockServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> LockServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for LockServiceServer<T>
+    where
+        T: LockService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/stayhand.v1.LockService/CreateLock" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateLockSvc<T: LockService>(pub Arc<T>);
+                    impl<
+                        T: LockService,
+                    > tonic::server::UnaryService<super::CreateLockRequest>
+                    for CreateLockSvc<T> {
+                        type Response = super::Lock;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateLockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LockService>::create_lock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateLockSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.LockService/RemoveLock" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveLockSvc<T: LockService>(pub Arc<T>);
+                    impl<
+                        T: LockService,
+                    > tonic::server::UnaryService<super::RemoveLockRequest>
+                    for RemoveLockSvc<T> {
+                        type Response = super::RemoveLockResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveLockRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LockService>::remove_lock(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveLockSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.LockService/ListLocks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListLocksSvc<T: LockService>(pub Arc<T>);
+                    impl<
+                        T: LockService,
+                    > tonic::server::UnaryService<super::ListLocksRequest>
+                    for ListLocksSvc<T> {
+                        type Response = super::ListLocksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListLocksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as LockService>::list_locks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListLocksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for LockServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "stayhand.v1.LockService";
+    impl<T> tonic::server::NamedService for LockServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// One grant.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Grant {
@@ -526,6 +1028,9 @@ pub struct Grant {
     /// policy/profile(parameter=value,...); empty where permissions were named.
     #[prost(string, tag = "16")]
     pub profile: ::prost::alloc::string::String,
+    /// Locks that stand and cover it, somewhere at least; there it does not count.
+    #[prost(message, repeated, tag = "17")]
+    pub locks: ::prost::alloc::vec::Vec<Lock>,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {
@@ -4076,7 +4581,7 @@ pub struct Event {
     pub time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(
         oneof = "event::Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24"
     )]
     pub kind: ::core::option::Option<event::Kind>,
 }
@@ -4112,6 +4617,8 @@ pub mod event {
         SessionChanged(super::SessionChangedEvent),
         #[prost(message, tag = "23")]
         AccessTokenChanged(super::AccessTokenChangedEvent),
+        #[prost(message, tag = "24")]
+        LockChanged(super::LockChangedEvent),
     }
 }
 /// One recorded decision of the kernel.
@@ -4303,6 +4810,75 @@ pub struct FlagChangedEvent {
     pub by: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+}
+/// A lock was made, taken away or is over; written by the control plane.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LockChangedEvent {
+    /// locks/{id}
+    #[prost(string, tag = "1")]
+    pub lock: ::prost::alloc::string::String,
+    #[prost(enumeration = "lock_changed_event::Change", tag = "2")]
+    pub change: i32,
+    /// About whom; everybody if empty.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    /// hosts/{id}; everywhere if empty.
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    /// Absent where it has no end.
+    #[prost(message, optional, tag = "5")]
+    pub until_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Empty where time did.
+    #[prost(string, tag = "6")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `LockChangedEvent`.
+pub mod lock_changed_event {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Change {
+        Unspecified = 0,
+        Created = 1,
+        Removed = 2,
+        /// Its time is over.
+        Ended = 3,
+    }
+    impl Change {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CHANGE_UNSPECIFIED",
+                Self::Created => "CHANGE_CREATED",
+                Self::Removed => "CHANGE_REMOVED",
+                Self::Ended => "CHANGE_ENDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CHANGE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CHANGE_CREATED" => Some(Self::Created),
+                "CHANGE_REMOVED" => Some(Self::Removed),
+                "CHANGE_ENDED" => Some(Self::Ended),
+                _ => None,
+            }
+        }
+    }
 }
 /// A policy revision was applied; written by the control plane.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -3,8 +3,8 @@
 use stayhand_guardrail::{
     event::{
         AccessTokenChange, AccessTokenChanged, AgentState, DecisionEvent, Door, Event, EventKind,
-        GrantChanged, HoldChanged, JoinTokenChange, MembershipChange, SessionChange,
-        SessionChanged,
+        GrantChanged, HoldChanged, JoinTokenChange, LockChange, LockChanged, MembershipChange,
+        SessionChange, SessionChanged,
     },
     id::{PolicyName, UserName},
     reason::Verdict,
@@ -65,6 +65,7 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
             by(&mut text, Some(&changed.by), Some(&changed.reason));
             ("FLAG", Tone::Strong, text)
         }
+        EventKind::LockChanged(changed) => ("LOCK", Tone::Care, lock_changed(changed)),
         EventKind::MembershipChanged(changed) => {
             let tone = match changed.change {
                 MembershipChange::Joined => Tone::Strong,
@@ -128,6 +129,16 @@ fn told(kind: &EventKind) -> (&'static str, Tone, String) {
             )
         }
     }
+}
+
+fn lock_changed(changed: &LockChanged) -> String {
+    let until = changed
+        .until
+        .filter(|_| changed.change == LockChange::Created);
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+    let mut text = format!("{} {}{until}", changed.target, changed.change.as_str());
+    by(&mut text, changed.by.as_ref(), changed.reason.as_deref());
+    text
 }
 
 fn decision(decision: &DecisionEvent) -> (&'static str, Tone, String) {

@@ -94,6 +94,11 @@ pub(super) fn things(action: Action) -> Vec<Resource> {
         Action::FlagSet | Action::FlagClear => vec![Resource::Flag {
             name: "high-traffic".parse().unwrap(),
         }],
+        Action::LockCreate | Action::LockRemove => vec![Resource::Lock(Box::new(LockResource {
+            subject: "alice".into(),
+            host: String::new(),
+            labels: ["env=prod".parse().unwrap()].into_iter().collect(),
+        }))],
         Action::SessionRead | Action::SessionRevoke | Action::BreakGlassCreate => {
             vec![Resource::Session {
                 user: "alice".parse().unwrap(),
@@ -114,6 +119,7 @@ pub(super) fn things(action: Action) -> Vec<Resource> {
         | Action::HoldList
         | Action::PolicyList
         | Action::FlagList
+        | Action::LockList
         | Action::HostList
         | Action::SessionList
         | Action::TokenList

@@ -7,11 +7,12 @@ use cedar_policy::Schema;
 use super::*;
 
 /// What is one's own cannot be answered by anybody.
-const OWN_NEVER: [Action; 4] = [
+const OWN_NEVER: [Action; 5] = [
     Action::GrantCreate,
     Action::HoldApprove,
     Action::HoldRefuse,
     Action::PolicyApprove,
+    Action::LockRemove,
 ];
 
 fn rules() -> Authorization {

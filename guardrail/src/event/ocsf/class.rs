@@ -51,6 +51,7 @@ pub(super) mod activity {
     pub(in super::super) const LOGOFF: u32 = 2;
     pub(in super::super) const ENTITY_CREATE: u32 = 1;
     pub(in super::super) const ENTITY_UPDATE: u32 = 3;
+    pub(in super::super) const ENTITY_DELETE: u32 = 4;
     pub(in super::super) const APPLICATION_START: u32 = 3;
     pub(in super::super) const APPLICATION_STOP: u32 = 4;
     pub(in super::super) const APPLICATION_ENABLE: u32 = 6;

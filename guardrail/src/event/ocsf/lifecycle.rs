@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     event::{
-        AgentState, EnforcementEvent, Event, FlagChanged, GrantChanged, HoldChanged, Lost,
-        PolicyChange, PolicyChanged, Tamper,
+        AgentState, EnforcementEvent, Event, FlagChanged, GrantChanged, HoldChanged, LockChange,
+        LockChanged, Lost, PolicyChange, PolicyChanged, Tamper,
     },
     grant::GrantChange,
     host::Phase,
@@ -197,6 +197,46 @@ pub(super) fn flag(change: &FlagChanged) -> Body {
         }),
     );
     body.set("comment", safe(&change.reason));
+    body
+}
+
+pub(super) fn lock(change: &LockChanged) -> Body {
+    let word = change.change.as_str();
+    let until = match (change.change, change.until) {
+        (LockChange::Created, Some(until)) => format!(" until {until}"),
+        _ => String::new(),
+    };
+    let message = format!(
+        "lock on {} {word}{}{until}",
+        change.target,
+        by(change.by.as_ref())
+    );
+    let activity = match change.change {
+        LockChange::Created => activity::ENTITY_CREATE,
+        LockChange::Removed | LockChange::Ended => activity::ENTITY_DELETE,
+    };
+    let mut body = Body::new(
+        Class::ENTITY_MANAGEMENT,
+        activity,
+        format!("lock.{word}"),
+        message,
+    );
+    body.severity = severity::MEDIUM;
+    if let Some(by) = &change.by {
+        body.set("actor", actor(by));
+    }
+    body.set(
+        "entity",
+        json!({
+            "uid": format!("locks/{}", change.lock),
+            "name": change.target.to_string(),
+            "type": "Lock",
+            "type_id": ENTITY_OTHER,
+        }),
+    );
+    if let Some(reason) = &change.reason {
+        body.set("comment", safe(reason));
+    }
     body
 }
 

@@ -50,6 +50,7 @@ pub fn to_object(event: &Event, producer: Producer<'_>) -> Map<String, Value> {
         EventKind::GrantChanged(change) => lifecycle::grant(change),
         EventKind::PolicyChanged(change) => lifecycle::policy(change),
         EventKind::FlagChanged(change) => lifecycle::flag(change),
+        EventKind::LockChanged(change) => lifecycle::lock(change),
         EventKind::MembershipChanged(change) => membership::host(change),
         EventKind::JoinTokenChanged(change) => membership::token(change),
         EventKind::AuthorityChanged(change) => membership::authority(change),

@@ -17,7 +17,11 @@ use crate::{
     grant::GrantChange,
     hold::HoldPhase,
     host::Phase,
-    id::{AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, Revision, SessionId},
+    id::{
+        AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, LockId, Revision,
+        SessionId,
+    },
+    lock::Target,
     reason::{Reason, Verdict},
     sensitivity::Sensitivity,
     subject::Subject,
@@ -200,6 +204,7 @@ fn kinds() -> Vec<(&'static str, EventKind)> {
         ),
     ]
     .into_iter()
+    .chain(lock_kinds())
     .chain(other_kinds())
     .chain(access_kinds())
     .collect()
@@ -266,6 +271,23 @@ fn access_kinds() -> Vec<(&'static str, EventKind)> {
                 reason: None,
             }),
         ),
+    ]
+}
+
+fn lock_kinds() -> Vec<(&'static str, EventKind)> {
+    let lock = |change, by: Option<&str>| {
+        EventKind::LockChanged(LockChanged {
+            lock: LockId(7),
+            target: Target::new(Some("alice".parse().unwrap()), None).unwrap(),
+            change,
+            until: Some(UnixMs(1_795_222_243_512)),
+            by: by.map(|by| by.parse().unwrap()),
+            reason: by.map(|_| "her laptop was stolen".to_owned()),
+        })
+    };
+    vec![
+        ("lock-created", lock(LockChange::Created, Some("carol"))),
+        ("lock-ended", lock(LockChange::Ended, None)),
     ]
 }
 
