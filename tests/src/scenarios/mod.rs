@@ -33,6 +33,7 @@ mod hold_wakeups;
 mod kernel_bounds;
 mod kernel_clocks;
 mod kernel_flip;
+mod locks;
 mod login_uid_lock;
 mod losses;
 mod members;
@@ -113,6 +114,7 @@ const LISTS: &[&[Scenario]] = &[
     kernel_clocks::SCENARIOS,
     system::SCENARIOS,
     members::SCENARIOS,
+    locks::SCENARIOS,
     mounts::SCENARIOS,
     bypass_agent::SCENARIOS,
     bypass_labels::SCENARIOS,

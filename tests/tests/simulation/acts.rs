@@ -7,7 +7,7 @@ use stayhand_control::{
     app::{ApplyPolicy, CreateGrant, Error, RemovePolicy},
     operator::Operator,
 };
-use stayhand_guardrail::{host::Answer, id::GrantId, time::DurationMs};
+use stayhand_guardrail::{host::Answer, id::GrantId, lock::Target, time::DurationMs};
 use uuid::Uuid;
 
 use crate::{
@@ -55,6 +55,8 @@ impl World {
             75..86 => self.apply_policy(&operator).await,
             86..91 => self.set_flag(&operator).await,
             91..93 if self.lifetime.is_some() => self.revoke_host(&operator).await,
+            93..95 => self.lock(&operator).await,
+            95..98 => self.unlock(&operator).await,
             _ => self.remove_policy(&operator).await,
         };
         let dead = self.control.as_ref().is_none_or(|one| one.life.is_over());
@@ -249,6 +251,57 @@ impl World {
         };
         done.map(|()| format!("flag set: {set}"))
             .map_err(|error| format!("flag: {error}"))
+    }
+
+    async fn lock(&mut self, operator: &Operator) -> Result<String, String> {
+        let user = people::GUARDED[self.random.random_range(0..people::GUARDED.len())];
+        let host = self.random_host();
+        let host = self.hosts[host].place.host.clone();
+        let target = match self.random.random_range(0..3) {
+            0 => Target::new(Some(user.parse().unwrap()), None),
+            1 => Target::new(None, Some(host)),
+            _ => Target::new(Some(user.parse().unwrap()), Some(host)),
+        };
+        let target = target.unwrap();
+        let ttl = self
+            .chance(70)
+            .then(|| DurationMs::from_secs(self.random.random_range(1..6)));
+        let Some(control) = &self.control else {
+            return Err("nobody there".into());
+        };
+        self.oracle.locks.were_used = true;
+        let made = control
+            .app
+            .create_lock(operator, target, ttl, WHY.into())
+            .await;
+        let lock = made.map_err(|error| format!("a lock: {error}"))?;
+        let told = format!("lock {} on {}", lock.id, lock.target);
+        if !control.life.is_over() {
+            let hosts = control.app.store().hosts(None, "", u32::MAX).await;
+            let desired = hosts.unwrap_or_default().into_iter();
+            let desired = desired.map(|one| (one.id, one.desired)).collect();
+            if self.mutant == Some(Mutant::LockIsForgotten) {
+                let removed = control.app.remove_lock(operator, lock.id, WHY.into()).await;
+                removed.map_err(|error| format!("a lock: {error}"))?;
+            }
+            self.oracle.locks.made(lock, desired);
+        }
+        Ok(told)
+    }
+
+    async fn unlock(&mut self, operator: &Operator) -> Result<String, String> {
+        let Some(id) = self.oracle.locks.any() else {
+            return Err("nothing is locked".into());
+        };
+        let Some(control) = &self.control else {
+            return Err("nobody there".into());
+        };
+        // Before it is asked for: whoever dies over it may have done it.
+        self.oracle.locks.may_be_gone(id);
+        let removed = control.app.remove_lock(operator, id, WHY.into()).await;
+        removed
+            .map(|()| format!("lock {id} is removed"))
+            .map_err(|error| format!("unlock {id}: {error}"))
     }
 
     async fn remove_policy(&mut self, operator: &Operator) -> Result<String, String> {

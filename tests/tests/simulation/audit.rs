@@ -59,7 +59,9 @@ impl World {
             .await;
         let seen = self.oracle.holds_seen;
         let holds = control.app.store().holds_changed_after(seen, ALL).await;
-        self.check_stored(&hosts.unwrap())?;
+        let hosts = hosts.unwrap();
+        self.check_stored(&hosts)?;
+        self.oracle.locks.shown(&hosts);
         let grants = grants.unwrap().into_iter().filter_map(|(_, view)| view);
         let at = (self.time.ns(), self.control_clocks.now().unix);
         self.oracle.shown_grants(grants.collect(), at)?;

@@ -25,6 +25,8 @@ mod kernel;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod members;
 #[cfg(test)]
 mod mutant;

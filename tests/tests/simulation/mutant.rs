@@ -31,10 +31,12 @@ pub(crate) enum Mutant {
     RevokedHostIsHeard,
     /// What was issued is not there any more
     CertificateIsForgotten,
+    /// A lock is taken away as soon as it is made
+    LockIsForgotten,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -49,6 +51,7 @@ impl Mutant {
         Self::CertificatesNeverEnd,
         Self::RevokedHostIsHeard,
         Self::CertificateIsForgotten,
+        Self::LockIsForgotten,
     ];
 
     /// A seed that found it once. Another story finds it elsewhere, which takes longer and is as good.
@@ -59,6 +62,7 @@ impl Mutant {
             Self::CertificatesNeverEnd => 5,
             Self::RevokedHostIsHeard => 6,
             Self::RingLosesSilently => 12,
+            Self::LockIsForgotten => 77,
             Self::KernelIgnoresFreshness => 183,
             _ => 1,
         }
@@ -81,6 +85,7 @@ impl Mutant {
             Self::CertificatesNeverEnd => &["by a certificate that is over"],
             Self::RevokedHostIsHeard => &["by a certificate that was taken away"],
             Self::CertificateIsForgotten => &["that the control plane forgot"],
+            Self::LockIsForgotten => &["is shown with lock"],
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     acts::Asked,
     clock::{MS, true_ns},
     kernel::{Machine, Outcome, Permitted, Target},
+    locks::Locks,
     members::Certificates,
     people,
 };
@@ -107,6 +108,7 @@ pub(crate) struct Oracle {
     /// Requests for grants of which nobody knows what became
     pub(crate) asked: Vec<Asked>,
     pub(crate) certificates: Certificates,
+    pub(crate) locks: Locks,
     answers: BTreeMap<Uuid, GrantId>,
     pub(crate) own_grant: bool,
     /// What is over by its clock may not have been a moment ago, and be again
@@ -126,6 +128,7 @@ impl Oracle {
             holds: BTreeMap::new(),
             asked: vec![],
             certificates: Certificates::default(),
+            locks: Locks::default(),
             answers: BTreeMap::new(),
             own_grant: false,
             control_was_set: false,
@@ -207,9 +210,9 @@ impl Oracle {
         // Over before its turn came, perhaps.
         let has = machine.leases().into_iter().map(|one| one.grant);
         let has: BTreeSet<GrantId> = has.collect();
-        if self.control_was_set {
+        if self.control_was_set || self.locks.were_used {
             // By a clock that was ahead it was over, and by the one that is right it is not: no host remembers what no state
-            // has any more.
+            // has any more. What a lock takes comes back, and is timed anew.
             let gone = of_host
                 .leases
                 .iter_mut()
@@ -387,6 +390,15 @@ impl Oracle {
             host + 1,
             (time_ns - void_ns.unwrap_or(time_ns)) / MS
         );
+        let lock = self
+            .locks
+            .covers(who, &format!("host-{}", host + 1), time_ns)
+            .filter(|_| !self.control_was_set);
+        must!(
+            lock.is_none(),
+            "{who} was permitted on host-{} by grant {id}, and the host is shown with lock {lock:?}",
+            host + 1
+        );
         let known = self.hosts[host].leases.get(&id);
         let ends = known.and_then(|lease| lease.installed);
         must!(
@@ -563,8 +575,10 @@ impl Oracle {
             "hold {id:x} is shown as gone on, and never did"
         );
         if let Some(decided) = hold.state.decided() {
+            // Whoever locks themselves, or a host on which they wait, refuses that with everything else.
+            let by_lock = phase == HoldPhase::Refused && decided.reason.starts_with("locked: ");
             must!(
-                decided.by.as_str() != people::name(known.auid),
+                by_lock || decided.by.as_str() != people::name(known.auid),
                 "{} answered an own hold {id:x}",
                 decided.by
             );

@@ -136,7 +136,7 @@ fn whatever_goes_wrong_every_promise_is_kept() {
     assert!(stories.is_empty(), "{}", stories.join("\n\n"));
     // A world in which nothing happens keeps every promise.
     assert!(
-        crashes > count && permitted > count,
+        crashes > count && permitted > count / 2,
         "hardly anything happened"
     );
 }
