@@ -16,7 +16,7 @@ use crate::{
 /// Stop everything that was given to somebody, at once: no grant counts, what waits is refused, nothing new is given
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
-What no rule restricts goes on, and so does a call that was approved before.
+What no rule restricts goes on, and so does a call of whose approval its host knows.
 Grants are not lost: those that are not over count again when the lock is gone.
 `stayhand grant show` names the locks on a grant, `stayhand host ls` shows how far hosts are.
 

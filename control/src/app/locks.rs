@@ -1,7 +1,7 @@
 //! Locks: while one stands, no grant that it covers counts, what waits is refused, and nothing new is given. It takes nothing away for
 //! good: a grant that is not over when the last lock on it goes counts again.
 //!
-//! What was approved before goes on: the host may be carrying it out at this moment.
+//! An approval that its host has not yet waits with the grants. One that it has goes on: it may be carrying that out at this moment.
 
 use stayhand_guardrail::{
     grant::Grant,

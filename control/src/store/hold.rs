@@ -6,6 +6,7 @@ use stayhand_guardrail::{
     hold::Hold,
     host::{Answer, HoldAnswer},
     id::{HoldId, HostId, PolicyName},
+    lock::Lock,
     prefix::IdPrefix,
     time::UnixMs,
 };
@@ -30,10 +31,8 @@ struct HoldRow {
 
 impl HoldRow {
     fn read(self) -> Result<StoredHold, StoreError> {
-        let hold = codec::decode_hold(&self.body)
-            .map_err(|problem| StoreError::corrupt("hold", problem))?;
         Ok(StoredHold {
-            hold,
+            hold: decoded(&self.body)?,
             changed: unsigned(self.changed),
         })
     }
@@ -45,6 +44,12 @@ struct AnswerRow {
     approved: bool,
     answered_by: String,
     reason: String,
+    /// Of the hold
+    body: Vec<u8>,
+}
+
+fn decoded(body: &[u8]) -> Result<Hold, StoreError> {
+    codec::decode_hold(body).map_err(|problem| StoreError::corrupt("hold", problem))
 }
 
 impl Write<'_> {
@@ -292,21 +297,39 @@ impl Store {
     }
 }
 
-/// For the desired state of a host: the answers that it has not carried out.
+/// For the desired state of a host: the answers that it has not carried out. Approvals wait for as long as one of the locks covers
+/// whoever is held.
 pub(super) async fn answers(
     connection: &mut sqlx::SqliteConnection,
     host: &HostId,
+    locks: &[Lock],
 ) -> Result<Vec<HoldAnswer>, StoreError> {
     let rows: Vec<AnswerRow> = sqlx::query_as(
-        "SELECT hold, approved, answered_by, reason FROM hold_answers WHERE host = ?1 AND is_done = 0 ORDER BY hold",
+        "SELECT hold, approved, answered_by, reason, body FROM hold_answers JOIN holds ON id = hold
+         WHERE hold_answers.host = ?1 AND is_done = 0 ORDER BY hold",
     )
     .bind(host.as_str())
     .fetch_all(connection)
     .await?;
-    rows.into_iter().map(AnswerRow::read).collect()
+    let mut answers = Vec::with_capacity(rows.len());
+    for row in rows {
+        if !row.approved || !row.is_locked(locks)? {
+            answers.push(row.read()?);
+        }
+    }
+    Ok(answers)
 }
 
 impl AnswerRow {
+    fn is_locked(&self, locks: &[Lock]) -> Result<bool, StoreError> {
+        if locks.is_empty() {
+            return Ok(false);
+        }
+        let Hold { subject, host, .. } = decoded(&self.body)?;
+        let mut locks = locks.iter();
+        Ok(locks.any(|lock| lock.target.covers_subject(&subject, &host)))
+    }
+
     fn read(self) -> Result<HoldAnswer, StoreError> {
         Ok(HoldAnswer {
             hold: parse("answer", &self.hold)?,

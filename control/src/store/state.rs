@@ -136,7 +136,7 @@ struct Shared {
     in_force: InForce,
     grants: Vec<StoredGrant>,
     flags: Flags,
-    /// Whose grants do not count, and where
+    /// Whose grants and approvals do not count, and where
     locks: Vec<Lock>,
     fresh_for: Option<DurationMs>,
     /// Hosts that have answers
@@ -181,7 +181,7 @@ async fn together(pool: &SqlitePool, all: &[Asked]) -> Result<Vec<Looked<Found>>
             Arc::clone(shared_by_all.insert(read))
         };
         let answers = if shared.answered.contains(&row.host) {
-            hold::answers(&mut snapshot, &one.host).await?
+            hold::answers(&mut snapshot, &one.host, &shared.locks).await?
         } else {
             vec![]
         };

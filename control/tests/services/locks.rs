@@ -214,6 +214,20 @@ async fn what_waits_is_refused_and_so_is_what_comes_later_and_nothing_new_is_giv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approval_that_its_host_has_not_carried_out_waits_for_the_lock_to_go() {
+    let world = World::with_policy().await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
+    report(&world, &stream, hold(FIRST, MINUTE)).await;
+    approve(&world, "aaaa000000000001").await.unwrap();
+    stream.state_with(|state| !state.answers.is_empty()).await;
+    let made = lock(&world, on("alice", "")).await.unwrap();
+    stream.state_with(|state| state.answers.is_empty()).await;
+    remove(&world, &made.name).await.unwrap();
+    stream.state_with(|state| !state.answers.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lock_ends_by_itself_with_a_record_and_is_there_after_a_restart_until_then() {
     let mut world = World::with_policy().await;
     let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
