@@ -7,6 +7,8 @@ CREATE TABLE locks (
     created_by TEXT NOT NULL,
     reason TEXT NOT NULL,
     create_time INTEGER NOT NULL,
+    -- In which hosts heard of it; 0 where none had to.
+    generation INTEGER NOT NULL,
     CHECK (user IS NOT NULL OR host IS NOT NULL)
 ) STRICT;
 CREATE INDEX locks_by_end ON locks (until_time) WHERE until_time IS NOT NULL;

@@ -33,6 +33,8 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub const HOLD_GRACE: DurationMs = DurationMs::from_secs(3);
 /// Grants or holds that one tick ends in one transaction; the rest follows in the next.
 pub const ENDINGS_PER_TICK: u32 = 200;
+/// Locks that are named with a grant, and the rest counted: each has its reason, and pages have many grants.
+pub const LOCKS_SHOWN_MAX: usize = 4;
 /// How far a host's generation may be ahead of the store's: a store that was restored is behind by some changes,
 /// not by this many.
 pub const GENERATION_LEAP_MAX: u64 = 1 << 32;

@@ -40,25 +40,16 @@ impl Target {
             && self.host.as_ref().is_none_or(|own| own == host)
     }
 
-    /// The same for whoever is held; one whose name nobody knows is covered where everybody is.
+    /// The same for whoever is held. One whose name nobody knows at the moment may be whoever is meant.
     pub fn covers_subject(&self, subject: &Subject, host: &HostId) -> bool {
-        let is_meant = match (&self.user, &subject.user) {
-            (None, _) => true,
-            (Some(own), Some(user)) => own == user,
-            (Some(_), None) => false,
-        };
-        is_meant && self.host.as_ref().is_none_or(|own| own == host)
+        let user = self.user.as_ref().zip(subject.user.as_ref());
+        user.is_none_or(|(own, user)| own == user)
+            && self.host.as_ref().is_none_or(|own| own == host)
     }
 
-    /// Whether nothing that would be given to this person, on any of these hosts, could count. None of them means every one.
-    pub fn covers_all(&self, user: &UserName, hosts: &[HostId]) -> bool {
-        if self.user.as_ref().is_some_and(|own| own != user) {
-            return false;
-        }
-        match &self.host {
-            None => true,
-            Some(own) => !hosts.is_empty() && hosts.iter().all(|host| host == own),
-        }
+    /// Whether it is about this person wherever they are.
+    pub fn covers_everywhere(&self, user: &UserName) -> bool {
+        self.host.is_none() && self.user.as_ref().is_none_or(|own| own == user)
     }
 }
 
@@ -84,7 +75,7 @@ pub struct Lock {
     pub until: Option<UnixMs>,
     /// Who made it
     pub created_by: UserName,
-    /// Why; told to whoever it stops
+    /// Why; told to whoever is held, and to whoever gives something
     pub reason: String,
     /// When
     pub create_time: UnixMs,
@@ -129,10 +120,6 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn hosts(names: &[&str]) -> Vec<HostId> {
-        names.iter().map(|name| name.parse().unwrap()).collect()
-    }
-
     #[test]
     fn a_lock_on_nobody_and_nothing_is_none() {
         assert_eq!(Target::new(None, None), None);
@@ -153,14 +140,31 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_that_could_count_somewhere_is_not_covered_as_a_whole() {
-        let on_host = target(None, Some("db1"));
+    fn whoever_is_held_and_has_no_name_may_be_whoever_is_locked() {
+        let [db1, db2] = ["db1", "db2"].map(|name| name.parse().unwrap());
+        let nameless = Subject {
+            auid: 1000,
+            user: None,
+            session: None,
+        };
+        assert!(target(Some("alice"), None).covers_subject(&nameless, &db1));
+        assert!(target(Some("alice"), Some("db1")).covers_subject(&nameless, &db1));
+        assert!(!target(Some("alice"), Some("db1")).covers_subject(&nameless, &db2));
+        let bob = Subject {
+            user: Some(user("bob")),
+            ..nameless
+        };
+        assert!(!target(Some("alice"), None).covers_subject(&bob, &db1));
+        assert!(target(None, Some("db1")).covers_subject(&bob, &db1));
+    }
+
+    #[test]
+    fn only_a_lock_on_a_user_alone_is_everywhere() {
         let alice = user("alice");
-        assert!(on_host.covers_all(&alice, &hosts(&["db1"])));
-        assert!(!on_host.covers_all(&alice, &hosts(&["db1", "db2"])));
-        assert!(!on_host.covers_all(&alice, &[]));
-        assert!(target(Some("alice"), None).covers_all(&alice, &[]));
-        assert!(!target(Some("bob"), None).covers_all(&alice, &[]));
+        assert!(target(Some("alice"), None).covers_everywhere(&alice));
+        assert!(!target(Some("bob"), None).covers_everywhere(&alice));
+        assert!(!target(Some("alice"), Some("db1")).covers_everywhere(&alice));
+        assert!(!target(None, Some("db1")).covers_everywhere(&alice));
     }
 
     #[test]

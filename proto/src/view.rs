@@ -38,8 +38,10 @@ pub struct GrantView {
     pub grant: Grant,
     /// Per host
     pub enforcement: Vec<EnforcementView>,
-    /// Locks that stand and cover it, somewhere at least
+    /// Locks that stand and cover it, somewhere at least: the oldest
     pub locks: Vec<Lock>,
+    /// How many others do
+    pub more_locks: u32,
 }
 
 /// A policy revision and where it is enforced.

@@ -38,11 +38,11 @@ pub(crate) enum Command {
         /// For how long, such as 30m or 6h; until somebody removes it if it is left out
         #[arg(long = "for", value_name = "DURATION", value_parser = length)]
         length: Option<DurationMs>,
-        /// Why; told to whoever it stops, and kept in the events
+        /// Why; told to whoever is held, and kept in the events
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
-    /// Take a lock away before its end
+    /// Remove a lock
     Rm {
         /// Its id, as `stayhand lock ls` shows it
         #[arg(value_name = "LOCK")]

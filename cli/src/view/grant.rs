@@ -44,6 +44,14 @@ pub(crate) struct Grant {
     /// Where one covers it, it does not count
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) locks: Vec<Lock>,
+    /// That cover it, too
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) more_locks: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Grant {
@@ -83,6 +91,7 @@ impl Grant {
             revoke_time: parts::time(wire.revoke_time),
             enforcement: wire.enforcement.into_iter().map(on_host).collect(),
             locks: wire.locks.into_iter().map(Lock::of).collect(),
+            more_locks: wire.more_locks,
         }
     }
 
@@ -117,8 +126,29 @@ impl Grant {
     }
 
     fn told_locks(&self, moment: &Moment) -> String {
-        let locks: Vec<String> = self.locks.iter().map(|lock| lock.told(moment)).collect();
+        let mut locks: Vec<String> = self.locks.iter().map(|lock| lock.told(moment)).collect();
+        if self.more_locks > 0 {
+            locks.push(format!("and {} more: stayhand lock ls", self.more_locks));
+        }
         locks.join("\n")
+    }
+
+    /// Where it counts, or is gone; and of one that is active, where it does not because of a lock.
+    fn told_hosts(&self, moment: &Moment) -> String {
+        let is_out =
+            |host: &&HostEnforcement| self.state == "active" && !host.enforced() && host.done();
+        let out = self.enforcement.iter().filter(is_out).count();
+        let rest = self.enforcement.iter().filter(|host| !is_out(host));
+        let rest: Vec<HostEnforcement> = rest.cloned().collect();
+        let mut lines = vec![parts::enforcement_lines(&rest, self.word(), moment)];
+        if out > 0 {
+            lines.push(format!(
+                "locked, and out of the kernel on {out} of {}",
+                self.enforcement.len()
+            ));
+        }
+        lines.retain(|line| !line.is_empty());
+        lines.join("\n")
     }
 
     /// What it was asked for by, in one cell.
@@ -192,10 +222,7 @@ impl View for Grant {
             ("revoked", stamp(self.revoke_time)),
             ("because", shown(&self.revoke_reason)),
             ("only on", safe(&self.hosts.join(", "))),
-            (
-                "hosts",
-                parts::enforcement_lines(&self.enforcement, self.word(), moment),
-            ),
+            ("hosts", self.told_hosts(moment)),
         ]
     }
 }

@@ -70,7 +70,7 @@ impl View for Lock {
             parts::cell(&self.id),
             parts::cell(or(&self.user, "everybody")),
             parts::cell(or(&self.host, "everywhere")),
-            until.unwrap_or_else(|| "removed".to_owned()),
+            until.unwrap_or_else(|| "-".to_owned()),
             parts::cell(&self.created_by),
             parts::cell(&self.reason),
         ]

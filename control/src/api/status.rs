@@ -56,7 +56,10 @@ pub(super) fn of(error: &Error) -> Status {
             failure.remedy("the control plane's log says more")
         }
         Error::Denied(denied) => of_denied(failure, denied),
-        Error::OwnGrant(_) | Error::OwnHold(_) | Error::Proposal(proposal::Illegal::Own { .. }) => {
+        Error::OwnGrant(_)
+        | Error::OwnHold(_)
+        | Error::Lock(LockError::Own(_))
+        | Error::Proposal(proposal::Illegal::Own { .. }) => {
             failure.detail(RULES, OWN_REQUESTS).remedy(format!(
                 "rule `{OWN_REQUESTS}` forbids it to whoever it is the own of; ask another operator"
             ))
@@ -225,7 +228,7 @@ fn of_lock(refusal: &LockError) -> (Code, &'static str) {
     match refusal {
         LockError::Locked(_) => (Code::FailedPrecondition, "LOCKED"),
         LockError::Unknown(_) => (Code::NotFound, "UNKNOWN_LOCK"),
-        LockError::Own => (Code::PermissionDenied, "OWN_LOCK"),
+        LockError::Own(_) => (Code::PermissionDenied, "OWN_LOCK"),
         LockError::TooMany(_) => (Code::ResourceExhausted, "TOO_MANY_LOCKS"),
     }
 }

@@ -117,16 +117,13 @@ impl App {
         } else {
             vec![]
         };
-        locks::nothing_locks(write.locks().await?, &spec.user, &spec.hosts)?;
+        let locks = write.locks().await?;
+        locks::nothing_locks(&locks, &spec.user, &spec.hosts)?;
         profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
         profiles::enforceable(set, &live, &spec.permissions).await?;
         let Step { grant, effects } = Grant::issue(spec, now)?;
         if create.validate_only {
-            return Ok(GrantView {
-                grant,
-                enforcement: vec![],
-                locks: vec![],
-            });
+            return Ok(view::proposed(grant, locks));
         }
         let generation = write.publish_on(&grant.hosts).await?;
         let fingerprint = create.fingerprint();

@@ -109,7 +109,9 @@ impl App {
             None => {
                 tracing::info!(hold = %reported.id, host = %reported.host, "hold opened");
                 write.put_hold(&reported).await?;
-                if let Some(lock) = locks::on_hold(&mut write, &reported).await? {
+                if !reported.state.is_over()
+                    && let Some(lock) = locks::on_hold(&mut write, &reported).await?
+                {
                     let host = reported.host.clone();
                     locks::refuse(&mut write, reported, &lock, self.now()).await?;
                     write.publish(Some(&host)).await?;

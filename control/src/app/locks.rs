@@ -3,20 +3,24 @@
 //!
 //! An approval that its host has not yet waits with the grants. One that it has goes on: it may be carrying that out at this moment.
 
+use std::collections::BTreeSet;
+
 use stayhand_guardrail::{
     grant::Grant,
     hold::{Fact, Hold},
-    id::{HostId, LockId, UserName},
-    limits::{LOCK_MAX, LOCKS_MAX},
+    id::{Generation, HostId, LockId, UserName},
+    limits::{LOCK_MAX, LOCKS_MAX, REASON_BYTES_MAX},
     lock::{Lock, Target},
+    policy::HostLabels,
     time::{DurationMs, UnixMs},
 };
 
 use super::{App, Error, holds, ids};
 use crate::{
     authz::{Action, LockResource, Resource},
+    limits::ENDINGS_PER_TICK,
     operator::Operator,
-    store::{StoredHold, Write},
+    store::{StoredGrant, StoredHold, Write},
 };
 
 /// Why there is no lock, or what one is in the way of.
@@ -28,11 +32,9 @@ pub enum LockError {
     /// Nobody made it, or it is gone.
     #[error("lock `{0}` does not stand (any more); `stayhand lock ls` shows those that do")]
     Unknown(LockId),
-    /// Nobody locks themselves out of the control plane's sight.
-    #[error(
-        "you cannot lock yourself: whoever is at your keyboard could as well take it away; ask another operator"
-    )]
-    Own,
+    /// Whoever is at somebody's keyboard is not let out by that.
+    #[error("`{0}` is the one who is locked and cannot remove that; ask another operator")]
+    Own(UserName),
     /// As many as anybody looks through.
     #[error(
         "{0} locks stand, which is the most; remove some that are of no use any more (stayhand lock rm)"
@@ -49,24 +51,25 @@ impl App {
         ttl: Option<DurationMs>,
         reason: String,
     ) -> Result<Lock, Error> {
+        // The name service may be slow; the writer is not held meanwhile.
+        let (target, is_known) = self.canonical(target).await;
         let own = target.user() == Some(operator.user());
-        self.allows_of(
-            operator,
-            Action::LockCreate,
-            &self.lock_resource(&target).await?,
-            own,
-        )?;
+        let resource = self.lock_resource(&target).await?;
+        self.allows_of(operator, Action::LockCreate, &resource, own)?;
         ids::reason(&reason)?;
         if let Some(ttl) = ttl.filter(|ttl| ttl.0 == 0 || *ttl > LOCK_MAX) {
             let problem = format!("a lock with an end stands for up to {LOCK_MAX}, not for {ttl}");
             return Err(Error::field("ttl", problem));
         }
-        self.somebody_known(&target).await?;
         let mut write = self.store().begin().await?;
-        if write.locks().await?.len() >= LOCKS_MAX {
+        let now = self.now();
+        if !is_known {
+            has_something(&mut write, &target, now).await?;
+        }
+        let standing = write.locks().await?;
+        if standing.iter().filter(|lock| lock.stands(now)).count() >= LOCKS_MAX {
             return Err(LockError::TooMany(LOCKS_MAX).into());
         }
-        let now = self.now();
         let lock = Lock {
             id: LockId(self.outside.id().as_u64_pair().1.max(1)),
             target,
@@ -75,82 +78,86 @@ impl App {
             reason,
             create_time: now,
         };
-        write.put_lock(&lock).await?;
-        for StoredHold { hold, .. } in write.pending_holds().await? {
+        // ORDER: before what waits is refused, because those hosts have something to hear of.
+        let generation = tell(&mut write, &lock).await?;
+        write.put_lock(&lock, generation).await?;
+        for StoredHold { hold, .. } in write.every_open_hold().await? {
             if lock.target.covers_subject(&hold.subject, &hold.host) {
                 refuse(&mut write, hold, &lock, now).await?;
             }
         }
-        write.publish(lock.target.host()).await?;
         write.commit().await?;
         tracing::warn!(lock = %lock.id, target = %lock.target, by = %operator.user(), "locked");
         Ok(lock)
     }
 
-    /// Takes a lock away before its end.
+    /// Takes a lock away, whether it has an end or not.
     pub async fn remove_lock(
         &self,
         operator: &Operator,
         id: LockId,
         reason: String,
     ) -> Result<(), Error> {
-        ids::reason(&reason)?;
         let mut write = self.store().begin().await?;
         let found = write.locks().await?.into_iter().find(|one| one.id == id);
         let lock = found.ok_or(LockError::Unknown(id))?;
         let own = lock.target.user() == Some(operator.user());
-        self.allows_of(
-            operator,
-            Action::LockRemove,
-            &self.lock_resource(&lock.target).await?,
-            own,
-        )?;
         if own {
-            return Err(LockError::Own.into());
+            return Err(LockError::Own(operator.user().clone()).into());
         }
+        let resource = self.lock_resource(&lock.target).await?;
+        self.allows_of(operator, Action::LockRemove, &resource, own)?;
+        ids::reason(&reason)?;
+        let now = self.now();
         let by = (operator.user().clone(), reason);
-        write.drop_lock(&lock, Some(by), self.now()).await?;
-        write.publish(lock.target.host()).await?;
+        write.drop_lock(&lock, Some(by), now).await?;
+        tell_gone(&mut write, std::slice::from_ref(&lock)).await?;
         write.commit().await?;
         tracing::warn!(lock = %id, target = %lock.target, by = %operator.user(), "lock removed");
         Ok(())
     }
 
-    /// Locks that stand and that somebody gets to see.
+    /// Every lock that stands.
     pub async fn lock_list(&self, operator: &Operator) -> Result<Vec<Lock>, Error> {
         self.allows(operator, Action::LockList, &Resource::Control)?;
-        Ok(self.store().locks().await?)
+        let stored = self.store().locks().await?;
+        Ok(stored.into_iter().map(|one| one.lock).collect())
     }
 
     /// Takes away what is over, and tells the hosts.
     pub(super) async fn end_locks(&self) -> Result<(), Error> {
         let now = self.now();
         let mut write = self.store().begin().await?;
-        for lock in write.locks().await? {
-            if !lock.stands(now) {
-                write.drop_lock(&lock, None, now).await?;
-                write.publish(lock.target.host()).await?;
-                tracing::info!(lock = %lock.id, target = %lock.target, "lock ended");
-            }
+        let mut over = write.locks().await?;
+        over.retain(|lock| !lock.stands(now));
+        over.truncate(ENDINGS_PER_TICK as usize);
+        for lock in &over {
+            write.drop_lock(lock, None, now).await?;
+            tracing::info!(lock = %lock.id, target = %lock.target, "lock ended");
         }
+        tell_gone(&mut write, &over).await?;
         write.commit().await?;
         Ok(())
     }
 
-    /// A person of whom nobody has heard cannot be locked by a typing error; a host may be locked before it joins.
-    async fn somebody_known(&self, target: &Target) -> Result<(), Error> {
-        match target.user() {
-            Some(user) if self.names.uid(user).await.is_none() => {
-                Err(Error::UnknownUser(user.clone()))
-            }
-            _ => Ok(()),
-        }
+    /// The target by the name that the name service itself uses, and whether that knows it. Rules are asked about that name.
+    async fn canonical(&self, target: Target) -> (Target, bool) {
+        let Some(user) = target.user() else {
+            return (target, true);
+        };
+        let Some(uid) = self.names.uid(user).await else {
+            return (target, false);
+        };
+        let name = self.names.user(uid).await;
+        let name = name.unwrap_or_else(|| user.clone());
+        let named = Target::new(Some(name), target.host().cloned());
+        (named.unwrap_or(target), true)
     }
 
     async fn lock_resource(&self, target: &Target) -> Result<Resource, Error> {
         let labels = match target.host() {
             Some(host) => self.store().host_labels(host).await?,
-            None => stayhand_guardrail::policy::HostLabels::default(),
+            None => HostLabels::default(),
         };
         Ok(Resource::Lock(Box::new(LockResource {
             subject: target.user().map(ToString::to_string).unwrap_or_default(),
@@ -160,15 +167,112 @@ impl App {
     }
 }
 
-/// What would be given, and could count nowhere.
+/// A typing error locks nobody; somebody whom no directory knows any more can be locked for as long as they have something or wait
+/// for it.
+async fn has_something(write: &mut Write<'_>, target: &Target, now: UnixMs) -> Result<(), Error> {
+    let Some(user) = target.user() else {
+        return Ok(());
+    };
+    let has = |one: &StoredGrant| one.grant.user == *user;
+    let waits = |one: &StoredHold| one.hold.subject.user.as_ref() == Some(user);
+    if write.live_grants(now).await?.iter().any(has)
+        || write.every_open_hold().await?.iter().any(waits)
+    {
+        Ok(())
+    } else {
+        Err(Error::UnknownUser(user.clone()))
+    }
+}
+
+/// Hosts that are to hear of something. On others nothing changes.
+#[derive(Default)]
+struct Hearers {
+    everybody: bool,
+    hosts: BTreeSet<HostId>,
+}
+
+impl Hearers {
+    fn hosts_of(&mut self, grant: &Grant) {
+        self.everybody |= grant.hosts.is_empty();
+        self.hosts.extend(grant.hosts.iter().cloned());
+    }
+
+    /// Where somebody is held whom one of these locks is about.
+    async fn hosts_of_held(&mut self, write: &mut Write<'_>, locks: &[Lock]) -> Result<(), Error> {
+        for StoredHold { hold, .. } in write.every_open_hold().await? {
+            let covers = |lock: &Lock| lock.target.covers_subject(&hold.subject, &hold.host);
+            if locks.iter().any(covers) {
+                self.hosts.insert(hold.host);
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish(self, write: &mut Write<'_>) -> Result<Option<Generation>, Error> {
+        let hosts: Vec<HostId> = self.hosts.into_iter().collect();
+        if self.everybody {
+            Ok(Some(write.publish(None).await?))
+        } else if hosts.is_empty() {
+            Ok(None)
+        } else {
+            Ok(Some(write.publish_on(&hosts).await?))
+        }
+    }
+}
+
+/// Publishes where a new lock takes something from somebody. Grants that are over and that nobody has ended yet are looked at, too:
+/// hosts have them until they hear of that.
+async fn tell(write: &mut Write<'_>, lock: &Lock) -> Result<Generation, Error> {
+    let mut hearers = Hearers::default();
+    if let Some(host) = lock.target.host() {
+        hearers.hosts.insert(host.clone());
+    } else {
+        for StoredGrant { grant, .. } in write.live_grants(UnixMs(0)).await? {
+            if lock.target.covers_everywhere(&grant.user) {
+                hearers.hosts_of(&grant);
+            }
+        }
+    }
+    hearers
+        .hosts_of_held(write, std::slice::from_ref(lock))
+        .await?;
+    Ok(hearers.publish(write).await?.unwrap_or_default())
+}
+
+/// Publishes where locks that are gone gave something back. Their grants are told of anew on every host that has one of them: of
+/// that generation it is shown how far each host is.
+async fn tell_gone(write: &mut Write<'_>, locks: &[Lock]) -> Result<(), Error> {
+    let mut hearers = Hearers::default();
+    let on_hosts = locks.iter().filter_map(|lock| lock.target.host());
+    hearers.hosts.extend(on_hosts.cloned());
+    let mut back = vec![];
+    for StoredGrant { grant, .. } in write.live_grants(UnixMs(0)).await? {
+        if locks.iter().any(|lock| meets(lock, &grant)) {
+            hearers.hosts_of(&grant);
+            back.push(grant.id);
+        }
+    }
+    hearers.hosts_of_held(write, locks).await?;
+    if let Some(generation) = hearers.publish(write).await? {
+        write.renumber_grants(&back, generation).await?;
+    }
+    Ok(())
+}
+
+/// Refuses what would be given and could count nowhere.
 pub(super) fn nothing_locks(
-    locks: Vec<Lock>,
+    locks: &[Lock],
     user: &UserName,
     hosts: &[HostId],
 ) -> Result<(), LockError> {
-    let mut locks = locks.into_iter();
-    match locks.find(|lock| lock.target.covers_all(user, hosts)) {
-        Some(lock) => Err(LockError::Locked(Box::new(lock))),
+    let everywhere = locks
+        .iter()
+        .find(|lock| lock.target.covers_everywhere(user));
+    let on = |host| locks.iter().find(|lock| lock.target.covers(user, host));
+    let on_each: Option<Vec<&Lock>> = hosts.iter().map(on).collect();
+    let on_each = on_each.and_then(|locks| locks.first().copied());
+    match everywhere.or(on_each) {
+        Some(lock) => Err(LockError::Locked(Box::new(lock.clone()))),
         None => Ok(()),
     }
 }
@@ -187,20 +291,54 @@ pub(super) async fn refuse(
     lock: &Lock,
     now: UnixMs,
 ) -> Result<(), Error> {
-    let fact = Fact::Refuse {
-        by: lock.created_by.clone(),
-        reason: format!("locked: {}", lock.reason),
-    };
-    holds::happened(write, hold, fact, now).await
+    let mut reason = format!("locked: {}", lock.reason);
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+    let by = lock.created_by.clone();
+    holds::happened(write, hold, Fact::Refuse { by, reason }, now).await
 }
 
-/// Locks that a grant runs into, anywhere.
-pub(super) fn on_grant(locks: &[Lock], grant: &Grant) -> Vec<Lock> {
-    let is_there = |lock: &Lock| match lock.target.host() {
-        Some(host) => grant.hosts.is_empty() || grant.hosts.contains(host),
-        None => true,
-    };
-    let is_whose = |lock: &Lock| lock.target.user().is_none_or(|user| *user == grant.user);
-    let found = locks.iter().filter(|lock| is_there(lock) && is_whose(lock));
-    found.cloned().collect()
+/// Whether a grant runs into a lock, anywhere.
+pub(super) fn meets(lock: &Lock, grant: &Grant) -> bool {
+    let target = &lock.target;
+    target.user().is_none_or(|user| *user == grant.user)
+        && target.host().is_none_or(|host| grant.is_for(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(user: Option<&str>, host: Option<&str>) -> Lock {
+        let user = user.map(|name| name.parse().unwrap());
+        let host = host.map(|name| name.parse().unwrap());
+        Lock {
+            id: LockId(1),
+            target: Target::new(user, host).unwrap(),
+            until: None,
+            created_by: "carol".parse().unwrap(),
+            reason: "looked at".into(),
+            create_time: UnixMs(1),
+        }
+    }
+
+    #[test]
+    fn what_could_count_nowhere_is_refused_and_what_could_somewhere_is_given() {
+        let alice: UserName = "alice".parse().unwrap();
+        let hosts = |names: &[&str]| -> Vec<HostId> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let [db1, db2] = ["db1", "db2"].map(|host| lock(None, Some(host)));
+        let refused =
+            |locks: &[Lock], on: &[&str]| nothing_locks(locks, &alice, &hosts(on)).is_err();
+        let both = [db1, db2];
+        assert!(refused(&both, &["db1", "db2"]));
+        assert!(!refused(&both, &["db1", "db2", "db3"]));
+        assert!(!refused(&both[..1], &["db1", "db2"]));
+        assert!(!refused(&both, &[]));
+        for on in [&[][..], &["db3"]] {
+            assert!(refused(&[lock(Some("alice"), None)], on));
+            assert!(!refused(&[lock(Some("bob"), None)], on));
+        }
+        assert!(refused(&[lock(Some("alice"), Some("db3"))], &["db3"]));
+    }
 }

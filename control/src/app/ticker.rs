@@ -1,6 +1,6 @@
 //! Time: ends grants whose time box closed, refuses what is held where a stage of its approval has had its time, times out
-//! holds that nobody spoke of any more, and moves roll-outs on or stops them. All of it by times that are in the store, so that
-//! a restart forgets none. The kernels wait for none of this.
+//! holds that nobody spoke of any more, takes away locks that are over, and moves roll-outs on or stops them. All of it by times that
+//! are in the store, so that a restart forgets none. The kernels wait for none of this: what ends late restricts for longer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ pub async fn tick_until(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         let wait = match ticker.tick(&app).await {
             Ok(()) => TICK,
             Err(error) => {
-                tracing::error!(%error, "cannot end what is over; it ends on the hosts nevertheless");
+                tracing::error!(%error, "cannot end what is over; grants and holds end on their hosts nevertheless");
                 RETRY
             }
         };

@@ -1,7 +1,7 @@
 //! What operators are shown, from what is stored and who is connected.
 
 use stayhand_guardrail::{
-    grant::{Enforcement, GrantState, HostEnforcement},
+    grant::{Enforcement, Grant, GrantState, HostEnforcement},
     id::Generation,
     lock::Lock,
     rollout::Rollout,
@@ -11,7 +11,10 @@ use stayhand_proto::view::{
 };
 
 use super::{App, Error, locks};
-use crate::store::{StoredGrant, StoredHost, StoredMember, StoredPolicy, StoredProgress};
+use crate::limits::LOCKS_SHOWN_MAX;
+use crate::store::{
+    StoredGrant, StoredHost, StoredLock, StoredMember, StoredPolicy, StoredProgress,
+};
 
 /// A host and whether it is connected.
 pub(super) type Seen = (StoredHost, bool);
@@ -89,29 +92,48 @@ fn of_progress(
     }
 }
 
-/// A grant and how far the hosts are with its coming or going.
+/// A grant and how far the hosts are with its coming or going. Where a lock covers it, it is to be gone.
 pub(super) fn grant(
     stored: StoredGrant,
     hosts: &[(StoredProgress, bool)],
-    locks: &[Lock],
+    locks: &[StoredLock],
 ) -> GrantView {
     let StoredGrant {
         grant, generation, ..
     } = stored;
-    let removes = grant.state != GrantState::Active;
-    let concerned = hosts.iter().filter(|(host, _)| grant.is_for(&host.id));
-    let enforcement = concerned
-        .map(|(host, online)| of_progress(host, *online, generation, removes))
+    let is_over = grant.state != GrantState::Active;
+    let locks = locks.iter();
+    let locks: Vec<&StoredLock> = locks
+        .filter(|one| !is_over && locks::meets(&one.lock, &grant))
         .collect();
-    let locks = if removes {
-        vec![]
-    } else {
-        locks::on_grant(locks, &grant)
-    };
+    let concerned = hosts.iter().filter(|(host, _)| grant.is_for(&host.id));
+    let enforcement = concerned.map(|(host, online)| {
+        let here = locks.iter();
+        let here = here.filter(|one| one.lock.target.covers(&grant.user, &host.id));
+        let locked = here.map(|one| one.generation).max();
+        let since = generation.max(locked.unwrap_or_default());
+        of_progress(host, *online, since, is_over || locked.is_some())
+    });
+    GrantView {
+        enforcement: enforcement.collect(),
+        ..proposed(
+            grant.clone(),
+            locks.into_iter().map(|one| one.lock.clone()).collect(),
+        )
+    }
+}
+
+/// A grant without a word of hosts, and the first of the locks that it runs into.
+pub(super) fn proposed(grant: Grant, locks: Vec<Lock>) -> GrantView {
+    let mut locks = locks;
+    locks.retain(|lock| locks::meets(lock, &grant));
+    let more_locks = locks.len().saturating_sub(LOCKS_SHOWN_MAX);
+    locks.truncate(LOCKS_SHOWN_MAX);
     GrantView {
         grant,
-        enforcement,
+        enforcement: vec![],
         locks,
+        more_locks: u32::try_from(more_locks).unwrap_or(u32::MAX),
     }
 }
 

@@ -127,6 +127,23 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// Says that hosts hear of these grants in this generation.
+    pub async fn renumber_grants(
+        &mut self,
+        grants: &[GrantId],
+        generation: Generation,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE grants SET generation = ?1 WHERE id IN (SELECT value FROM json_each(?2))",
+        )
+        .bind(number(generation.0)?)
+        .bind(list(grants))
+        .execute(&mut *self.tx)
+        .await?;
+        self.touched.grants = true;
+        Ok(())
+    }
+
     /// Writes the state to which a grant has moved on.
     pub async fn update_grant(
         &mut self,

@@ -205,13 +205,12 @@ impl Write<'_> {
         rows.into_iter().map(HoldRow::read).collect()
     }
 
-    /// Every hold that nobody has answered.
-    pub async fn pending_holds(&mut self) -> Result<Vec<StoredHold>, StoreError> {
-        let rows: Vec<HoldRow> = sqlx::query_as(
-            "SELECT changed, body FROM holds WHERE is_over = 0 AND phase = 'pending'",
-        )
-        .fetch_all(&mut *self.tx)
-        .await?;
+    /// Every hold that is not over, of every host.
+    pub async fn every_open_hold(&mut self) -> Result<Vec<StoredHold>, StoreError> {
+        let rows: Vec<HoldRow> =
+            sqlx::query_as("SELECT changed, body FROM holds WHERE is_over = 0")
+                .fetch_all(&mut *self.tx)
+                .await?;
         rows.into_iter().map(HoldRow::read).collect()
     }
 

@@ -40,6 +40,7 @@ pub use grant::{GrantFilter, StoredGrant};
 pub use hold::StoredHold;
 pub use host::{StoredHost, StoredProgress, Word};
 pub use join_token::StoredToken;
+pub use locks::StoredLock;
 pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
 pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;

@@ -216,6 +216,30 @@ impl Row {
     }
 }
 
+/// Whose grants do not count on one host.
+#[derive(Default)]
+struct Locked<'a> {
+    everybody: bool,
+    users: BTreeSet<&'a UserName>,
+}
+
+impl<'a> Locked<'a> {
+    fn on(host: &HostId, locks: &'a [Lock]) -> Self {
+        let mut locked = Self::default();
+        for Lock { target, .. } in locks {
+            if target.host().is_none_or(|own| own == host) {
+                locked.everybody |= target.user().is_none();
+                locked.users.extend(target.user());
+            }
+        }
+        locked
+    }
+
+    fn covers(&self, user: &UserName) -> bool {
+        self.everybody || self.users.contains(user)
+    }
+}
+
 impl Found {
     fn state(self, asked: &Asked) -> Result<HostState, StoreError> {
         let Self {
@@ -225,15 +249,10 @@ impl Found {
         } = self;
         let labels: HostLabels = unlist::<Label>("host", &row.labels)?.into_iter().collect();
         let (policies, shadows) = shared.in_force.clone().on(&labels);
-        let is_locked = |user: &UserName| {
-            let mut locks = shared.locks.iter();
-            locks.any(|lock| lock.target.covers(user, &asked.host))
-        };
-        let leases = shared
-            .grants
-            .iter()
-            .filter(|one| !is_locked(&one.grant.user));
+        let locked = Locked::on(&asked.host, &shared.locks);
+        let leases = shared.grants.iter();
         let leases = leases.filter_map(|grant| grant.grant.lease(&asked.host, asked.now));
+        let leases = leases.filter(|lease| !locked.covers(&lease.user));
         let flags = shared.flags.iter().filter(|(_, until)| **until > asked.now);
         Ok(HostState {
             generation: row.generation(),

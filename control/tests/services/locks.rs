@@ -112,8 +112,8 @@ async fn whoever_is_locked_does_not_take_the_lock_off() {
     failed(
         remove(&world, &made.name).await,
         Code::PermissionDenied,
-        "FORBIDDEN",
-        "rule `own-requests` forbids it",
+        "OWN_LOCK",
+        "`carol` is the one who is locked",
     );
     assert_eq!(standing(&world).await, [made]);
 }
@@ -130,6 +130,8 @@ async fn grants_of_whoever_is_locked_do_not_count_until_the_last_lock_is_gone() 
     let second = lock(&world, on("", &format!("hosts/{}", world.host_name())))
         .await
         .unwrap();
+    let state = stream.state_with(|_| true).await;
+    assert!(state.leases.is_empty());
     assert_eq!(shown(&world, &given.name).await.locks.len(), 2);
     remove(&world, &first.name).await.unwrap();
     let state = stream.state_with(|_| true).await;
@@ -162,9 +164,8 @@ async fn a_lock_on_somebody_else_or_elsewhere_takes_nothing() {
     stream.state().await;
     let given = grant(&world).await.unwrap();
     stream.state_with(|state| state.leases.len() == 1).await;
+    // He has nothing anywhere.
     lock(&world, on("bob", "")).await.unwrap();
-    let state = stream.state_with(|_| true).await;
-    assert_eq!(state.leases.len(), 1);
     lock(&world, on("alice", "hosts/elsewhere")).await.unwrap();
     assert!(stream.no_state_for(Duration::from_millis(300)).await);
     // It says so all the same: it is for every host, and there is one on which it would not count.
@@ -211,6 +212,44 @@ async fn what_waits_is_refused_and_so_is_what_comes_later_and_nothing_new_is_giv
     );
     remove(&world, &made.name).await.unwrap();
     grant(&world).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_with_the_longest_reason_refuses_what_waits() {
+    let world = World::with_policy().await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
+    report(&world, &stream, hold(FIRST, MINUTE)).await;
+    let long = CreateLockRequest {
+        reason: "ö".repeat(500),
+        ..on("alice", "")
+    };
+    lock(&world, long).await.unwrap();
+    assert_eq!(
+        get(&world, "aaaa000000000001").await.unwrap().state(),
+        v1::hold::State::Refused
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_no_directory_knows_can_be_locked_while_they_wait_for_something() {
+    let world = World::with_policy().await;
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    stream.state().await;
+    failed(
+        lock(&world, on("mallory", "")).await,
+        Code::NotFound,
+        "UNKNOWN_USER",
+        "not known",
+    );
+    let mut held = hold(FIRST, MINUTE);
+    held.subject.user = Some("mallory".parse().unwrap());
+    report(&world, &stream, held).await;
+    lock(&world, on("mallory", "")).await.unwrap();
+    assert_eq!(
+        get(&world, "aaaa000000000001").await.unwrap().state(),
+        v1::hold::State::Refused
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,7 @@ impl From<GrantView> for v1::Grant {
             grant,
             enforcement,
             locks,
+            more_locks,
         } = view;
         let Grant {
             id,
@@ -56,6 +57,7 @@ impl From<GrantView> for v1::Grant {
             end_time: None,
             profile: shown(profile.as_ref()),
             locks: locks.into_iter().map(Into::into).collect(),
+            more_locks,
         };
         match state {
             GrantState::Active => {}
@@ -95,6 +97,7 @@ impl TryFrom<v1::Grant> for GrantView {
             end_time,
             profile,
             locks,
+            more_locks,
         } = wire;
         let state = match State::try_from(state) {
             Ok(State::Active) => GrantState::Active,
@@ -130,6 +133,7 @@ impl TryFrom<v1::Grant> for GrantView {
             grant,
             enforcement: enforcements(enforcement)?,
             locks: lock::listed(locks)?,
+            more_locks,
         })
     }
 }

@@ -624,6 +624,7 @@ fn every_grant_survives_the_way() {
                 reason: "looked at".into(),
                 create_time: at,
             }],
+            more_locks: 3,
         };
         assert_eq!(GrantView::try_from(v1::Grant::from(view.clone())), Ok(view));
     }

@@ -629,7 +629,8 @@ pub mod lock_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Stands from now on: grants that it covers count no more, holds are refused, and nothing new is given.
+        /// Stands from now on: holds that it covers are refused, nothing that it covers is given, and on every host that has heard of it
+        /// no grant that it covers counts.
         pub async fn create_lock(
             &mut self,
             request: impl tonic::IntoRequest<super::CreateLockRequest>,
@@ -715,7 +716,8 @@ pub mod lock_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with LockServiceServer.
     #[async_trait]
     pub trait LockService: std::marker::Send + std::marker::Sync + 'static {
-        /// Stands from now on: grants that it covers count no more, holds are refused, and nothing new is given.
+        /// Stands from now on: holds that it covers are refused, nothing that it covers is given, and on every host that has heard of it
+        /// no grant that it covers counts.
         async fn create_lock(
             &self,
             request: tonic::Request<super::CreateLockRequest>,
@@ -1028,9 +1030,11 @@ pub struct Grant {
     /// policy/profile(parameter=value,...); empty where permissions were named.
     #[prost(string, tag = "16")]
     pub profile: ::prost::alloc::string::String,
-    /// Locks that stand and cover it, somewhere at least; there it does not count.
+    /// Locks that stand and cover it, somewhere at least; there it does not count. The oldest, and how many more there are.
     #[prost(message, repeated, tag = "17")]
     pub locks: ::prost::alloc::vec::Vec<Lock>,
+    #[prost(uint32, tag = "18")]
+    pub more_locks: u32,
 }
 /// Nested message and enum types in `Grant`.
 pub mod grant {

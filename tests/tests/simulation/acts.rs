@@ -87,6 +87,7 @@ impl World {
             .iter()
             .find(|one| one.by == shown)
             .cloned();
+        let is_new = again.is_none();
         let asked = match again {
             Some(asked) if self.chance(70) => asked,
             _ => Asked {
@@ -103,6 +104,11 @@ impl World {
             .await;
         let is_alive = !control.life.is_over();
         let id = asked.create.request_id;
+        if is_new && made.is_ok() {
+            let now = self.control_clocks.now().unix;
+            let stood = self.oracle.locks.stands_for(&asked.create.user, now);
+            self.oracle.locks.gave_locked |= stood && !self.oracle.control_was_set;
+        }
         if really == asked.create.user.as_str() && made.is_ok() {
             self.oracle.own_grant = true;
         }
@@ -269,7 +275,7 @@ impl World {
         let Some(control) = &self.control else {
             return Err("nobody there".into());
         };
-        self.oracle.locks.were_used = true;
+        self.oracle.locks.asked_for(target.clone());
         let made = control
             .app
             .create_lock(operator, target, ttl, WHY.into())

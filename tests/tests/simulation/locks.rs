@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_control::store::StoredHost;
 use stayhand_guardrail::{
-    id::{Generation, HostId, LockId},
-    lock::Lock,
+    id::{Generation, HostId, LockId, UserName},
+    lock::{Lock, Target},
+    time::UnixMs,
 };
 
 use crate::clock::true_ns;
@@ -22,8 +23,10 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
     known: BTreeMap<LockId, Known>,
-    /// Leases come and go in this world
-    pub(crate) were_used: bool,
+    /// Whoever was to be locked at some time, whatever became of that
+    asked_for: Vec<Target>,
+    /// Something was given that a lock which stands covers
+    pub(crate) gave_locked: bool,
 }
 
 impl Locks {
@@ -35,6 +38,22 @@ impl Locks {
             taken_in: BTreeSet::new(),
         };
         self.known.insert(id, known);
+    }
+
+    pub(crate) fn asked_for(&mut self, target: Target) {
+        self.asked_for.push(target);
+    }
+
+    /// Whether a lease of this person on this host may have gone and come again.
+    pub(crate) fn took(&self, user: &UserName, host: &HostId) -> bool {
+        let mut all = self.asked_for.iter();
+        all.any(|target| target.covers(user, host))
+    }
+
+    /// Whether a lock certainly stands wherever this person is. By the control plane's own clock, which takes it away.
+    pub(crate) fn stands_for(&self, user: &UserName, now: UnixMs) -> bool {
+        let mut all = self.known.values();
+        all.any(|known| known.lock.stands(now) && known.lock.target.covers_everywhere(user))
     }
 
     pub(crate) fn any(&self) -> Option<LockId> {

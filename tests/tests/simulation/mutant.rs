@@ -85,7 +85,7 @@ impl Mutant {
             Self::CertificatesNeverEnd => &["by a certificate that is over"],
             Self::RevokedHostIsHeard => &["by a certificate that was taken away"],
             Self::CertificateIsForgotten => &["that the control plane forgot"],
-            Self::LockIsForgotten => &["is shown with lock"],
+            Self::LockIsForgotten => &["is shown with lock", "while a lock stood"],
         }
     }
 }

@@ -9,7 +9,7 @@ use stayhand_guardrail::{
     grant::{Enforcement, GrantState},
     hold::{Hold, HoldPhase},
     host::{Ack, HostState, Phase},
-    id::GrantId,
+    id::{GrantId, HostId, UserName},
     resource::StateDigest,
     time::UnixMs,
 };
@@ -47,6 +47,7 @@ struct Leased {
     clocks_are_honest: bool,
     /// It went over a boot: then a host whose clock is ahead ends it sooner
     is_restored: bool,
+    user: UserName,
     /// Deadlines in the kernel on the host's present boot; the earliest that were ever seen
     installed: Option<Deadlines>,
 }
@@ -112,7 +113,7 @@ pub(crate) struct Oracle {
     answers: BTreeMap<Uuid, GrantId>,
     pub(crate) own_grant: bool,
     /// What is over by its clock may not have been a moment ago, and be again
-    control_was_set: bool,
+    pub(crate) control_was_set: bool,
     pub(crate) holds_seen: u64,
     pub(crate) crashes: u64,
     /// Deliveries that did not fit
@@ -162,6 +163,7 @@ impl Oracle {
                     ends_ns,
                     clocks_are_honest: true,
                     is_restored: false,
+                    user: lease.user.clone(),
                     installed: None,
                 });
             known.ends_ns = known.ends_ns.max(ends_ns);
@@ -210,14 +212,13 @@ impl Oracle {
         // Over before its turn came, perhaps.
         let has = machine.leases().into_iter().map(|one| one.grant);
         let has: BTreeSet<GrantId> = has.collect();
-        if self.control_was_set || self.locks.were_used {
-            // By a clock that was ahead it was over, and by the one that is right it is not: no host remembers what no state
-            // has any more. What a lock takes comes back, and is timed anew.
-            let gone = of_host
-                .leases
-                .iter_mut()
-                .filter(|(id, _)| !has.contains(id));
-            gone.for_each(|(_, known)| known.installed = None);
+        // No host remembers what no state has any more. By a clock that was ahead it was over, and by the one that is right it is
+        // not; and what a lock takes comes back, and is timed anew.
+        let name: HostId = format!("host-{}", host + 1).parse().unwrap();
+        for (id, known) in &mut of_host.leases {
+            if !has.contains(id) && (self.control_was_set || self.locks.took(&known.user, &name)) {
+                known.installed = None;
+            }
         }
         of_host.had.extend(has);
         for lease in machine.live_leases() {
@@ -491,6 +492,10 @@ impl Oracle {
     ) -> Result<(), Violation> {
         must!(!self.own_grant, "somebody made a grant to themselves");
         must!(
+            !self.locks.gave_locked,
+            "somebody was given something while a lock stood"
+        );
+        must!(
             views.len() >= self.grants.len(),
             "{} grants are shown, and there were {}",
             views.len(),
@@ -533,7 +538,8 @@ impl Oracle {
                 *earliest = void_ns.min(*earliest);
             }
             match on.on.enforcement {
-                Enforcement::Removed => {
+                // What a lock took may come back.
+                Enforcement::Removed if grant.state != GrantState::Active => {
                     of_host.removed.insert(id);
                 }
                 Enforcement::Enforced => {
