@@ -5,6 +5,7 @@
 mod access;
 mod agent;
 mod control;
+mod locks;
 mod members;
 pub(crate) mod sign_in;
 

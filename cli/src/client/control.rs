@@ -4,8 +4,7 @@ use std::{future::Future, time::Duration};
 
 use stayhand_guardrail::{
     event::Event,
-    id::{LockId, PolicyName},
-    lock::Target,
+    id::PolicyName,
     rollout::{Phase, Plan},
     time::DurationMs,
 };
@@ -13,7 +12,7 @@ use stayhand_proto::v1::{
     event_service_client::EventServiceClient, flag_service_client::FlagServiceClient,
     grant_service_client::GrantServiceClient, hold_service_client::HoldServiceClient,
     host_service_client::HostServiceClient, identity_service_client::IdentityServiceClient,
-    lock_service_client::LockServiceClient, policy_service_client::PolicyServiceClient,
+    policy_service_client::PolicyServiceClient,
 };
 use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
 use tokio_stream::{Stream, StreamExt as _};
@@ -28,9 +27,7 @@ use crate::{
     screen::Screen,
     session_file::SessionFile,
     time::Moment,
-    view::{
-        Applied, Caller, Flag, Grant, Hold, Host, Lock, Policy, PolicyStatus, Proposal, Rollout,
-    },
+    view::{Applied, Caller, Flag, Grant, Hold, Host, Policy, PolicyStatus, Proposal, Rollout},
 };
 
 const CONTROL: Listener = Listener {
@@ -125,10 +122,6 @@ impl Control {
 
     fn flags(&self) -> FlagServiceClient<Channel> {
         FlagServiceClient::new(self.channel.clone())
-    }
-
-    fn locks(&self) -> LockServiceClient<Channel> {
-        LockServiceClient::new(self.channel.clone())
     }
 
     fn grants(&self) -> GrantServiceClient<Channel> {
@@ -307,42 +300,6 @@ impl Control {
             sent.map(|hold| Hold::of(hold, &screen.moment()))
                 .map_err(failed("watch the holds"))
         }))
-    }
-
-    pub(crate) async fn list_locks(&self) -> Result<Vec<Lock>, Failure> {
-        let mut locks = self.locks();
-        let call = locks.list_locks(v1::ListLocksRequest {});
-        let listed = answer("list the locks", self.patience, call).await?;
-        Ok(listed.locks.into_iter().map(Lock::of).collect())
-    }
-
-    pub(crate) async fn create_lock(
-        &self,
-        target: &Target,
-        length: Option<DurationMs>,
-        reason: String,
-    ) -> Result<Lock, Failure> {
-        let host = target.host().map(|host| format!("hosts/{host}"));
-        let request = v1::CreateLockRequest {
-            user: target.user().map(ToString::to_string).unwrap_or_default(),
-            host: host.unwrap_or_default(),
-            ttl: length.map(wire_duration),
-            reason,
-        };
-        let mut locks = self.locks();
-        let call = locks.create_lock(request);
-        answer("make the lock", self.patience, call)
-            .await
-            .map(Lock::of)
-    }
-
-    pub(crate) async fn remove_lock(&self, id: LockId, reason: String) -> Result<(), Failure> {
-        let name = format!("locks/{id}");
-        let mut locks = self.locks();
-        let call = locks.remove_lock(v1::RemoveLockRequest { name, reason });
-        answer("remove the lock", self.patience, call)
-            .await
-            .map(|_| ())
     }
 
     pub(crate) async fn list_flags(&self) -> Result<Vec<Flag>, Failure> {

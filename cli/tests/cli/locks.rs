@@ -4,7 +4,7 @@ use stayhand_proto::v1;
 
 use crate::{
     fake::{Fake, Told},
-    sample::{HOSTILE_TEXT, from_now},
+    sample::{GRANT, HOSTILE_TEXT, enforcement, from_now, grant_on},
 };
 
 const ID: &str = "4f0c2a9be1d73855";
@@ -75,6 +75,32 @@ fn making_and_removing_say_what_is_so_now() {
     fake.run(&["lock", "rm", "00000000000000aa", "--reason", "found"])
         .exits(3)
         .says("stayhand lock ls");
+}
+
+#[test]
+fn a_grant_says_which_locks_cover_it_and_where_it_is_gone_because_of_them() {
+    let gone = v1::HostEnforcement {
+        removes: true,
+        ..enforcement("db2", v1::EnforcementPhase::Enforced)
+    };
+    let there = enforcement("db1", v1::EnforcementPhase::Enforced);
+    let locked = v1::Grant {
+        locks: vec![lock("alice", "hosts/db2")],
+        more_locks: 3,
+        ..grant_on(vec![there, gone])
+    };
+    let fake = Fake::new(Told {
+        grants: vec![locked],
+        ..Told::default()
+    });
+    fake.run(&["grant", "show", GRANT])
+        .exits(0)
+        .prints("active, locked")
+        .prints("on db2 by bob: her laptop was stolen")
+        .prints("and 3 more: stayhand lock ls")
+        .prints("enforced on 1 of 1 host")
+        .prints("locked, and out of the kernel on 1 of 2");
+    fake.run(&["grant", "ls"]).exits(0).prints("active, locked");
 }
 
 #[test]

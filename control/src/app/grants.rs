@@ -117,12 +117,13 @@ impl App {
         } else {
             vec![]
         };
-        let locks = write.locks().await?;
+        let mut locks = write.locks().await?;
         locks::nothing_locks(&locks, &spec.user, &spec.hosts)?;
         profiles::nothing_excludes(&set, &hosts, &spec, &live)?;
         profiles::enforceable(set, &live, &spec.permissions).await?;
         let Step { grant, effects } = Grant::issue(spec, now)?;
         if create.validate_only {
+            locks.retain(|lock| locks::meets(lock, &grant));
             return Ok(view::proposed(grant, locks));
         }
         let generation = write.publish_on(&grant.hosts).await?;

@@ -78,13 +78,11 @@ impl App {
             reason,
             create_time: now,
         };
-        // ORDER: before what waits is refused, because those hosts have something to hear of.
-        let generation = tell(&mut write, &lock).await?;
+        let held = held(&mut write, std::slice::from_ref(&lock)).await?;
+        let generation = tell(&mut write, &lock, &held).await?;
         write.put_lock(&lock, generation).await?;
-        for StoredHold { hold, .. } in write.every_open_hold().await? {
-            if lock.target.covers_subject(&hold.subject, &hold.host) {
-                refuse(&mut write, hold, &lock, now).await?;
-            }
+        for hold in held {
+            refuse(&mut write, hold, &lock, now).await?;
         }
         write.commit().await?;
         tracing::warn!(lock = %lock.id, target = %lock.target, by = %operator.user(), "locked");
@@ -184,28 +182,34 @@ async fn has_something(write: &mut Write<'_>, target: &Target, now: UnixMs) -> R
     }
 }
 
+/// What is held and not over, and about whom one of these locks is.
+async fn held(write: &mut Write<'_>, locks: &[Lock]) -> Result<Vec<Hold>, Error> {
+    let open = write.every_open_hold().await?;
+    let mut held: Vec<Hold> = open.into_iter().map(|one| one.hold).collect();
+    held.retain(|hold| {
+        let covers = |lock: &Lock| lock.target.covers_subject(&hold.subject, &hold.host);
+        locks.iter().any(covers)
+    });
+    Ok(held)
+}
+
 /// Hosts that are to hear of something. On others nothing changes.
-#[derive(Default)]
 struct Hearers {
     everybody: bool,
     hosts: BTreeSet<HostId>,
 }
 
 impl Hearers {
+    fn of(held: &[Hold]) -> Self {
+        Self {
+            everybody: false,
+            hosts: held.iter().map(|hold| hold.host.clone()).collect(),
+        }
+    }
+
     fn hosts_of(&mut self, grant: &Grant) {
         self.everybody |= grant.hosts.is_empty();
         self.hosts.extend(grant.hosts.iter().cloned());
-    }
-
-    /// Where somebody is held whom one of these locks is about.
-    async fn hosts_of_held(&mut self, write: &mut Write<'_>, locks: &[Lock]) -> Result<(), Error> {
-        for StoredHold { hold, .. } in write.every_open_hold().await? {
-            let covers = |lock: &Lock| lock.target.covers_subject(&hold.subject, &hold.host);
-            if locks.iter().any(covers) {
-                self.hosts.insert(hold.host);
-            }
-        }
-        Ok(())
     }
 
     async fn publish(self, write: &mut Write<'_>) -> Result<Option<Generation>, Error> {
@@ -222,8 +226,8 @@ impl Hearers {
 
 /// Publishes where a new lock takes something from somebody. Grants that are over and that nobody has ended yet are looked at, too:
 /// hosts have them until they hear of that.
-async fn tell(write: &mut Write<'_>, lock: &Lock) -> Result<Generation, Error> {
-    let mut hearers = Hearers::default();
+async fn tell(write: &mut Write<'_>, lock: &Lock, held: &[Hold]) -> Result<Generation, Error> {
+    let mut hearers = Hearers::of(held);
     if let Some(host) = lock.target.host() {
         hearers.hosts.insert(host.clone());
     } else {
@@ -233,16 +237,13 @@ async fn tell(write: &mut Write<'_>, lock: &Lock) -> Result<Generation, Error> {
             }
         }
     }
-    hearers
-        .hosts_of_held(write, std::slice::from_ref(lock))
-        .await?;
     Ok(hearers.publish(write).await?.unwrap_or_default())
 }
 
 /// Publishes where locks that are gone gave something back. Their grants are told of anew on every host that has one of them: of
 /// that generation it is shown how far each host is.
 async fn tell_gone(write: &mut Write<'_>, locks: &[Lock]) -> Result<(), Error> {
-    let mut hearers = Hearers::default();
+    let mut hearers = Hearers::of(&held(write, locks).await?);
     let on_hosts = locks.iter().filter_map(|lock| lock.target.host());
     hearers.hosts.extend(on_hosts.cloned());
     let mut back = vec![];
@@ -252,7 +253,6 @@ async fn tell_gone(write: &mut Write<'_>, locks: &[Lock]) -> Result<(), Error> {
             back.push(grant.id);
         }
     }
-    hearers.hosts_of_held(write, locks).await?;
     if let Some(generation) = hearers.publish(write).await? {
         write.renumber_grants(&back, generation).await?;
     }

@@ -124,9 +124,7 @@ pub(super) fn grant(
 }
 
 /// A grant without a word of hosts, and the first of the locks that it runs into.
-pub(super) fn proposed(grant: Grant, locks: Vec<Lock>) -> GrantView {
-    let mut locks = locks;
-    locks.retain(|lock| locks::meets(lock, &grant));
+pub(super) fn proposed(grant: Grant, mut locks: Vec<Lock>) -> GrantView {
     let more_locks = locks.len().saturating_sub(LOCKS_SHOWN_MAX);
     locks.truncate(LOCKS_SHOWN_MAX);
     GrantView {

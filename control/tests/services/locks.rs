@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use stayhand_proto::v1::{
-    self, CreateLockRequest, ListLocksRequest, RemoveLockRequest, lock_changed_event::Change,
-    lock_service_client::LockServiceClient,
+use stayhand_proto::{
+    message::FromHost,
+    v1::{
+        self, CreateLockRequest, ListLocksRequest, RemoveLockRequest, lock_changed_event::Change,
+        lock_service_client::LockServiceClient,
+    },
 };
 use tonic::{Code, Status, transport::Channel};
 
@@ -188,11 +191,8 @@ async fn what_waits_is_refused_and_so_is_what_comes_later_and_nothing_new_is_giv
         "{refused:?}"
     );
     // One that was on its way.
-    let mut late = hold(SECOND, MINUTE);
-    late.state = stayhand_guardrail::hold::HoldState::Pending;
-    stream
-        .say(stayhand_proto::message::FromHost::Hold(Box::new(late)))
-        .await;
+    let late = FromHost::Hold(Box::new(hold(SECOND, MINUTE)));
+    stream.say(late).await;
     stream.state_with(|state| state.answers.len() == 2).await;
     assert_eq!(
         get(&world, "aaaa000000000002").await.unwrap().state(),
