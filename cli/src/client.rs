@@ -21,6 +21,10 @@ pub(crate) use members::NewToken;
 
 use crate::failure::{Failure, Kind};
 
+/// Bytes of one answer: a fleet's list. A page of hosts has some hundred KiB and a grant on twenty thousand of them 2 MiB; what single
+/// hosts say at length must not hide the others. Every client of this program is set to it.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
 /// Waits for an answer, but not longer than the caller wants to.
 async fn answer<T>(
     what: &str,

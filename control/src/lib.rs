@@ -14,5 +14,7 @@ pub mod names;
 pub mod oidc;
 pub mod operator;
 pub mod people;
+mod places;
+mod seldom;
 pub mod server;
 pub mod store;

@@ -40,10 +40,18 @@ pub const LOCKS_SHOWN_MAX: usize = 4;
 pub const GENERATION_LEAP_MAX: u64 = 1 << 32;
 /// Candidates that are looked up for an ambiguous prefix: more than an error shows.
 pub const CANDIDATES: u32 = 5;
-/// Reasons of a rejection that are kept, and the length of each: a screenful.
-pub const REASONS_MAX: usize = 20;
+/// Reasons of a rejection or problems of a host that are kept, and the length of each: a screenful. Agents send twenty, and how
+/// many more there are.
+pub const REASONS_MAX: usize = 21;
 /// See [`REASONS_MAX`].
 pub const REASON_CHARS_MAX: usize = 500;
+/// Hooks of a host that are kept, those that are attached and those that are gone: agents have some fifty.
+pub const HOOKS_MAX: usize = 128;
+/// Policies of a host's own floor that are kept: agents take sixteen.
+pub const FLOOR_SHOWN_MAX: usize = 32;
+/// Characters of one fact that a host says of itself: a hook, a policy of its floor, a version. Honest ones have less than a hundred;
+/// a page of hosts has those of all of them, and one host is not to fill it.
+pub const FACT_CHARS_MAX: usize = 200;
 /// How long a stop waits for calls to finish.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest number of an event: what every JSON reader takes without rounding, and more than a host makes in a
@@ -55,10 +63,14 @@ pub const JOIN_TOKEN_DEFAULT: DurationMs = DurationMs::from_secs(15 * 60);
 pub const JOIN_TOKENS_MAX: usize = 100;
 /// How long a token is remembered after its end, so that somebody who shows it is noticed.
 pub const TOKEN_MEMORY: DurationMs = DurationMs::from_secs(7 * 24 * 3_600);
-/// How often it is recorded that somebody shows a token that is worth nothing: whoever has one could fill the record.
+/// How often it is recorded that somebody shows a token that is worth nothing, that a subject of the identity provider is not linked, or
+/// that a host is not let back in: whoever is refused so could fill the record.
 pub const JOIN_REFUSAL_PAUSE: DurationMs = DurationMs::from_secs(60);
 /// How often a host may come back by its bound key: twice within this is a copy of it, or a disk that forgets.
 pub const RECOVERY_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// How often a token is answered again for the host that joined with it, within the lifetime of a certificate: an answer that was lost
+/// on the way, a few times. Each leaves a certificate behind that nobody has shown.
+pub const JOINS_AGAIN_MAX: u32 = 8;
 /// Certificates of one host that count at once: two of its own rhythm, and what changes of authorities add.
 pub const CERTIFICATES_PER_HOST_MAX: u32 = 16;
 /// Lifetime of a host's certificate; renewed after half of it.
@@ -85,6 +97,8 @@ pub const REFUSED_TIMEOUT: Duration = Duration::from_secs(10);
 pub const STREAMS_PER_JOINER_MAX: u32 = 2;
 /// Authorities at once: the one that issues and the one before it. A third would leave open which hosts believe whom.
 pub const AUTHORITIES_MAX: usize = 2;
+/// Streams of one host: two of its own, two while it moves to another certificate, and as many that are not noticed to be gone.
+pub const STREAMS_PER_HOST_MAX: usize = 8;
 /// Messages of one host on its Sync stream: each is a transaction, and a host has a few in a second at most while nothing is wrong.
 pub const HOST_MESSAGES_PER_SECOND: u32 = 100;
 /// So many at once: every hold that a host can have after a reconnect.
@@ -93,6 +107,10 @@ pub const HOST_MESSAGES_BURST: u32 = 4_096;
 pub const HOST_BATCHES_PER_SECOND: u32 = 50;
 /// So many at once: what a spool has after an hour without a control plane.
 pub const HOST_BATCHES_BURST: u32 = 500;
+/// KiB of events of one host: some thousands of events, and hours until one host has filled a disk that nobody looks at.
+pub const HOST_KIB_PER_SECOND: u32 = 2 << 10;
+/// So many at once: a spool as it is after a long time without a control plane.
+pub const HOST_KIB_BURST: u32 = 256 << 10;
 /// Holds of one host that are not over: what its kernel has room for (`abi::hold::HOLDS_MAX`).
 pub const HOLDS_PER_HOST_MAX: u32 = 4_096;
 /// How long signing in counts where nobody says otherwise: a day's work.

@@ -15,7 +15,7 @@ use crate::{
         Action, Asked, Authorization, Caller, Denied, GUARDED_SUBJECTS, May, Scope, Transport,
     },
     identity::Peer,
-    names::Names,
+    names::{Names, NamesError, Person},
     store::{Revoked, SessionEnd, Standing, StoredSession},
 };
 
@@ -53,6 +53,16 @@ impl Operator {
     /// Whether this is that person, by name or by login uid.
     pub fn is(&self, subject: &stayhand_guardrail::subject::Subject) -> bool {
         subject.user.as_ref() == Some(self.user()) || self.auid == Some(subject.auid)
+    }
+
+    /// Whether this is somebody of this machine's name service: one uid can have several names.
+    pub fn has_name(&self, person: &Person) -> bool {
+        person.names.contains(self.user()) || (person.uid.is_some() && self.auid == person.uid)
+    }
+
+    /// Whether there is nothing by which to tell that somebody who has no name but a uid is somebody else.
+    pub fn has_no_uid(&self) -> bool {
+        self.auid.is_none()
     }
 
     /// The session over the network and its end; none where the kernel names the caller.
@@ -113,6 +123,9 @@ pub enum Refusal {
     /// The session over the network does not count.
     #[error(transparent)]
     Session(#[from] SessionRefused),
+    /// In which groups somebody is, nobody can tell: a rule about one of them may forbid it.
+    #[error(transparent)]
+    Names(#[from] NamesError),
     /// Hosts' agents run as root.
     #[error("{0} is no host's agent; only an unguarded root process is")]
     NotAgent(String),
@@ -141,7 +154,8 @@ pub async fn authorize(
     let caller = admitted(known, operators, names, action).await?;
     Ok(Operator {
         caller,
-        auid: peer.auid(),
+        // Whom no login names the uid names, here as above.
+        auid: peer.auid().or_else(|| Some(peer.uid())),
         session: None,
         rules: operators.rules.clone(),
     })
@@ -166,7 +180,7 @@ async fn admitted(
         transport,
         scope,
     } = known;
-    let groups = names.groups(&user).await;
+    let groups = names.groups(&user).await?;
     let is_operator = operators.users.contains(&user)
         || groups.iter().any(|group| operators.groups.contains(group));
     let caller = Caller {
@@ -230,7 +244,7 @@ pub async fn authorize_session(
         let who = session.user.to_string();
         return Err(Refusal::Guarded { who, action });
     }
-    let auid = names.uid(&session.user).await;
+    let auid = names.uid(&session.user).await?;
     let known = Known {
         user: session.user,
         transport: Transport::Network(session.door),

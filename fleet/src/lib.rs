@@ -1,8 +1,9 @@
 //! A fleet in one process: thousands of simulated agents against a real control plane, over real TLS on loopback, each from an
 //! address of its own. Measures what the control plane costs and how soon hosts enforce what changes.
 //!
-//! The control plane is the shipped program with its own limits and a store on disk; nothing of it is made easier. The agents
-//! are simulated: they speak the protocol (`talk`) and enforce nothing. Never shipped, and never a test of time.
+//! The control plane is the shipped program with the bounds of its code and a store on disk; nothing of it is made easier, but for
+//! the memory limit of its unit, which is not set here. The agents are simulated: they speak the protocol (`talk`) and enforce
+//! nothing. Never shipped, and never a test of time.
 
 mod board;
 mod files;

@@ -1,5 +1,7 @@
 //! Bounds of what travels, each with its reason. Both ends use them: what one sends, the other takes.
 
+use stayhand_guardrail::{limits::GRANT_DURATION_MAX, time::DurationMs};
+
 /// Bytes of one message: the desired state of a host carries every policy, see [`SOURCES_BYTES_MAX`].
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one message of a host: twice a batch, and more than any hold, acknowledgement or list of problems has. Ten thousand
@@ -11,6 +13,8 @@ pub const BATCH_BYTES_MAX: usize = 1 << 20;
 pub const SOURCES_BYTES_MAX: usize = 8 << 20;
 /// Events of one batch; agents fill it by [`BATCH_BYTES_MAX`] first.
 pub const BATCH_EVENTS_MAX: usize = 512;
+/// Bytes of one event: several times its arguments, its paths and its texts at their longest.
+pub const EVENT_BYTES_MAX: usize = 512 << 10;
 /// Bytes of a path: overlay and bind mounts can make one longer than `PATH_MAX`, nothing makes it this long.
 pub const PATH_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a task's or a terminal's name: the kernel's own bounds are 16 and 64.
@@ -26,6 +30,8 @@ pub const ITEMS_MAX: usize = 1_024;
 /// Leases or answers of one host state: far above what the kernel's maps take, so that the host says so itself.
 pub const STATE_ITEMS_MAX: usize = 65_536;
 
+/// Longest freshness, in a state and in what a host says that it keeps to: no grant lasts longer, so a longer one would end nothing.
+pub const FRESH_FOR_MAX: DurationMs = GRANT_DURATION_MAX;
 /// Resources that a hello names: some 100 bytes each. A host that holds more is sent everything.
 pub const HELD_RESOURCES_MAX: usize = 4_096;
 

@@ -1,6 +1,9 @@
 //! Certificates of a host while its agent runs: renewed in time, and got anew by the bound key where the one it has does not
 //! count any more. A refusal changes nothing of what is enforced.
 
+#[cfg(test)]
+mod tests;
+
 use std::{convert::Infallible, time::Duration};
 
 use rand::RngExt as _;

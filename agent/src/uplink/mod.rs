@@ -25,6 +25,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, HostId},
 };
 use stayhand_proto::{
+    codec,
     failure::{AGENT_TOO_OLD, Failure},
     limits::MESSAGE_BYTES_MAX,
     message::FromHost,
@@ -330,7 +331,7 @@ impl Uplink {
             if let Some(last) = events.last() {
                 sent = last.sequence;
                 outgoing
-                    .send(PublishEventsRequest { events })
+                    .send(codec::batch(&events))
                     .await
                     .map_err(|_| UplinkError::Closed)?;
             } else {

@@ -82,7 +82,11 @@ impl HostSyncService for Control {
     ) -> Result<Response<Self::PublishEventsStream>, Status> {
         let seen = Arc::clone(&self.0);
         let answers = request.into_inner().filter_map(move |batch| {
-            let events = batch.ok()?.events;
+            let batch = batch.ok()?.events;
+            let events: Vec<Event> = batch
+                .iter()
+                .map(|event| codec::event_of_batch(event).unwrap())
+                .collect();
             seen.sequences
                 .lock()
                 .unwrap()

@@ -14,7 +14,7 @@ use stayhand_proto::{
 use tonic::transport::Channel;
 
 use super::{
-    Control, answer,
+    ANSWER_BYTES_MAX, Control, answer,
     control::wire_duration,
     sign_in::{generated, requested, session},
 };
@@ -35,11 +35,11 @@ pub(crate) enum Ending {
 
 impl Control {
     fn sessions(&self) -> SessionServiceClient<Channel> {
-        SessionServiceClient::new(self.channel())
+        SessionServiceClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn access_tokens(&self) -> AccessTokenServiceClient<Channel> {
-        AccessTokenServiceClient::new(self.channel())
+        AccessTokenServiceClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     pub(crate) async fn list_sessions(

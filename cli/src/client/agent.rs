@@ -7,7 +7,7 @@ use stayhand_proto::v1::{
 };
 use tonic::transport::Channel;
 
-use super::answer;
+use super::{ANSWER_BYTES_MAX, answer};
 use crate::{
     connect::{Listener, connect},
     failure::Failure,
@@ -35,7 +35,7 @@ impl Agent {
     }
 
     fn local(&self) -> LocalServiceClient<Channel> {
-        LocalServiceClient::new(self.channel.clone())
+        LocalServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// Why the caller's own actions were stopped, newest first.

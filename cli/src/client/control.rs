@@ -14,11 +14,11 @@ use stayhand_proto::v1::{
     host_service_client::HostServiceClient, identity_service_client::IdentityServiceClient,
     policy_service_client::PolicyServiceClient,
 };
-use stayhand_proto::{convert::Invalid, limits::MESSAGE_BYTES_MAX, v1};
+use stayhand_proto::{convert::Invalid, v1};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, transport::Channel};
 
-use super::{answer, in_time};
+use super::{ANSWER_BYTES_MAX, answer, in_time};
 use crate::{
     access::{self, Access},
     args::Global,
@@ -37,9 +37,12 @@ const CONTROL: Listener = Listener {
 };
 /// Things asked for at once.
 const PAGE: i32 = 200;
-/// Pages of one listing: beyond 200,000 things a listing is of no use, and a server that never ends must not
-/// keep us.
-const PAGES_MAX: usize = 1_000;
+/// The same of things that name every host, each with some 80 bytes: with twenty thousand hosts an answer has 40 MiB, and
+/// [`ANSWER_BYTES_MAX`] is more.
+const FLEET_PAGE: i32 = 25;
+/// Pages of one listing: beyond 200,000 things, by [`FLEET_PAGE`], a listing is of no use, and a server that never ends must
+/// not keep us.
+const PAGES_MAX: usize = 8_000;
 
 /// A connection to the control plane.
 #[derive(Debug)]
@@ -121,15 +124,15 @@ impl Control {
     }
 
     fn flags(&self) -> FlagServiceClient<Channel> {
-        FlagServiceClient::new(self.channel.clone())
+        FlagServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn grants(&self) -> GrantServiceClient<Channel> {
-        GrantServiceClient::new(self.channel.clone())
+        GrantServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn holds(&self) -> HoldServiceClient<Channel> {
-        HoldServiceClient::new(self.channel.clone())
+        HoldServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     pub(super) fn channel(&self) -> Channel {
@@ -141,16 +144,17 @@ impl Control {
     }
 
     pub(super) fn hosts(&self) -> HostServiceClient<Channel> {
-        HostServiceClient::new(self.channel.clone())
+        HostServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     fn policies(&self) -> PolicyServiceClient<Channel> {
-        PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        PolicyServiceClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     /// Whom it takes us for.
     pub(crate) async fn caller(&self) -> Result<Caller, Failure> {
-        let mut identity = IdentityServiceClient::new(self.channel.clone());
+        let mut identity = IdentityServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX);
         let call = identity.get_identity(v1::GetIdentityRequest {});
         Ok(Caller::of(
             answer("ask who you are", self.patience, call).await?,
@@ -187,7 +191,7 @@ impl Control {
     pub(crate) async fn list_grants(&self, all: bool, user: &str) -> Result<Vec<Grant>, Failure> {
         let listed = pages(async |page_token| {
             let request = v1::ListGrantsRequest {
-                page_size: PAGE,
+                page_size: FLEET_PAGE,
                 page_token,
                 show_ended: all,
                 user: user.to_owned(),
@@ -512,7 +516,7 @@ impl Control {
     pub(crate) async fn list_policies(&self) -> Result<Vec<Policy>, Failure> {
         let listed = pages(async |page_token| {
             let request = v1::ListPoliciesRequest {
-                page_size: PAGE,
+                page_size: FLEET_PAGE,
                 page_token,
             };
             let mut policies = self.policies();
@@ -540,7 +544,8 @@ impl Control {
             last,
             host: host.to_owned(),
         };
-        let mut events = EventServiceClient::new(self.channel.clone());
+        let mut events = EventServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(ANSWER_BYTES_MAX);
         let stream = answer(
             "read the events",
             self.patience,

@@ -4,12 +4,12 @@ use stayhand_guardrail::{id::LockId, lock::Target, time::DurationMs};
 use stayhand_proto::v1::{self, lock_service_client::LockServiceClient};
 use tonic::transport::Channel;
 
-use super::{Control, answer, control::wire_duration};
+use super::{ANSWER_BYTES_MAX, Control, answer, control::wire_duration};
 use crate::{failure::Failure, view::Lock};
 
 impl Control {
     fn locks(&self) -> LockServiceClient<Channel> {
-        LockServiceClient::new(self.channel())
+        LockServiceClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     pub(crate) async fn list_locks(&self) -> Result<Vec<Lock>, Failure> {

@@ -7,7 +7,7 @@ use stayhand_proto::v1::{
 };
 use tonic::transport::Channel;
 
-use super::{Control, answer};
+use super::{ANSWER_BYTES_MAX, Control, answer};
 use crate::{
     failure::Failure,
     view::{self, Authority, Token},
@@ -24,7 +24,7 @@ pub(crate) struct NewToken {
 
 impl Control {
     fn tokens(&self) -> JoinTokenServiceClient<Channel> {
-        JoinTokenServiceClient::new(self.channel())
+        JoinTokenServiceClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     pub(crate) async fn create_token(&self, ask: NewToken) -> Result<view::NewToken, Failure> {
@@ -65,7 +65,7 @@ impl Control {
     }
 
     fn authorities(&self) -> AuthorityServiceClient<Channel> {
-        AuthorityServiceClient::new(self.channel())
+        AuthorityServiceClient::new(self.channel()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
     pub(crate) async fn list_authorities(&self) -> Result<Vec<Authority>, Failure> {

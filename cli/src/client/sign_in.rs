@@ -14,6 +14,7 @@ use stayhand_transport::{
     signing_in_again,
 };
 
+use super::ANSWER_BYTES_MAX;
 use crate::{access::not_dialled, failure::Failure, session_file::SessionFile};
 
 /// Whom to believe at the other end.
@@ -42,7 +43,7 @@ async fn client(
 ) -> Result<SignInServiceClient<tonic::transport::Channel>, Failure> {
     let dialled = dial(address, believing.dialling()?).await;
     let Dialled { channel, .. } = dialled.map_err(|error| not_dialled(&error))?;
-    Ok(SignInServiceClient::new(channel))
+    Ok(SignInServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX))
 }
 
 /// Begins.

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Make a certificate for yourself, for when nobody can sign in at the identity provider
     ///
     /// Only on the control plane's machine, where the kernel says who you are. It acts as you and as nobody else; that it is made and
-    /// each use of it are events. Use it with --session-file FILE.
+    /// each connection made with it, once a minute at most, are events. Use it with --session-file FILE.
     BreakGlass {
         /// For how long it counts
         #[arg(long = "for", value_name = "DURATION", value_parser = length, default_value = "7d")]

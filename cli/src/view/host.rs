@@ -116,10 +116,73 @@ impl Host {
         }
     }
 
+    /// `enforced on 1 of 2 hosts` of those that are to enforce something, and below it each that is not known to, with why. One
+    /// that was put out hears of nothing any more, and does not count.
+    pub(crate) fn counted(hosts: &[Self], moment: &Moment) -> String {
+        let ours: Vec<&Self> = hosts.iter().filter(|host| !host.is_revoked()).collect();
+        let is_behind = |host: &&&Self| !(host.online && host.is_current());
+        let behind: Vec<&&Self> = ours.iter().filter(is_behind).collect();
+        let why_not = behind.iter().map(|host| host.why_not(moment));
+        parts::counted(ours.len(), why_not, "enforced on")
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::is_revoked)
+    }
+
+    /// Whether its kernel has the newest that it should, as it said last.
+    fn is_current(&self) -> bool {
+        let desired = self.desired_generation;
+        let newest = |at: &HostEnforcement| at.enforced() && at.generation >= desired;
+        self.enforced && self.enforcement.as_ref().is_some_and(newest)
+    }
+
+    /// `db2: 2 generations behind; not answered yet`: why it is not known to enforce what it should.
+    fn why_not(&self, moment: &Moment) -> String {
+        let nothing = || HostEnforcement::of(v1::HostEnforcement::default());
+        let at = HostEnforcement {
+            online: self.online,
+            last_seen_time: self.last_seen_time,
+            ..self.enforcement.clone().unwrap_or_else(nothing)
+        };
+        let mut why: Vec<String> = self.why_no_hooks().into_iter().collect();
+        why.extend(self.behind());
+        why.extend(at.missing(moment));
+        format!("{}: {}", safe(&self.id), why.join("; "))
+    }
+
+    fn why_no_hooks(&self) -> Option<String> {
+        // One that was never heard has said nothing of hooks.
+        if self.enforced || (!self.online && self.last_seen_time.is_none()) {
+            return None;
+        }
+        Some(match self.hooks_gone.as_slice() {
+            [] => "no hook is attached".into(),
+            gone => format!("hooks are gone: {}", parts::cell(&gone.join(", "))),
+        })
+    }
+
+    /// How far what it enforces is from what it should; nothing where it enforces nothing.
+    fn behind(&self) -> Option<String> {
+        let has = match (&self.enforcement, &self.delivery) {
+            (Some(at), _) if at.enforced() => at.generation,
+            (_, Some(has)) => has.enforced_generation,
+            (_, None) => 0,
+        };
+        if has == 0 {
+            return None;
+        }
+        match self.desired_generation.saturating_sub(has) {
+            0 => None,
+            1 => Some("1 generation behind".into()),
+            many => Some(format!("{many} generations behind")),
+        }
+    }
+
     /// What is known of a host that nobody hears is only what it said last: it may enforce, and it may not.
     fn state(&self) -> String {
+        let revoked = self.is_revoked();
         if self.last_seen_time.is_none() && !self.online {
-            let revoked = self.membership.as_ref().is_some_and(Membership::is_revoked);
             return if revoked {
                 "REVOKED"
             } else {
@@ -128,7 +191,7 @@ impl Host {
             .into();
         }
         let last = self.last_state();
-        if self.membership.as_ref().is_some_and(Membership::is_revoked) {
+        if revoked {
             return format!("REVOKED (last: {last})");
         }
         if self.online {
@@ -148,7 +211,7 @@ impl Host {
         };
         match enforcement.phase {
             "rejected" => "rejected, last good stays".into(),
-            "enforced" if enforcement.generation >= self.desired_generation => "enforced".into(),
+            _ if self.is_current() => "enforced".into(),
             _ => "behind".into(),
         }
     }

@@ -326,7 +326,12 @@ impl HostEnforcement {
     }
 
     /// `db2: not connected since 14:32; not sent`: why it is not done.
-    pub(crate) fn why_not(&self, moment: &Moment) -> String {
+    fn why_not(&self, moment: &Moment) -> String {
+        format!("{}: {}", safe(&self.host), self.missing(moment).join("; "))
+    }
+
+    /// What stands against its being done, one by one.
+    pub(crate) fn missing(&self, moment: &Moment) -> Vec<String> {
         let there = match (self.online, self.last_seen_time) {
             (true, _) => None,
             (false, Some(seen)) => Some(format!("not connected since {}", moment.short(seen))),
@@ -337,14 +342,14 @@ impl HostEnforcement {
             "received" | "removing" => {
                 Some("has it, and does not say that it is enforced yet".into())
             }
+            "enforced" | "removed" => None,
             _ if self.online => Some("not answered yet".into()),
             _ => None,
         };
         let until = self.counts_until.filter(|until| until.0 > moment.now);
         let until =
             until.map(|end| format!("counts there until {} at the latest", moment.short(end)));
-        let why: Vec<String> = there.into_iter().chain(how).chain(until).collect();
-        format!("{}: {}", safe(&self.host), why.join("; "))
+        there.into_iter().chain(how).chain(until).collect()
     }
 
     fn why_rejected(&self) -> String {
@@ -393,20 +398,26 @@ pub(crate) fn enforced_on(hosts: &[HostEnforcement]) -> String {
 
 /// `enforced on 1 of 2 hosts`, and below it those that are not, each with why.
 pub(crate) fn enforcement_lines(hosts: &[HostEnforcement], word: &str, moment: &Moment) -> String {
-    let mut behind = hosts.iter().filter(|host| !host.done()).peekable();
-    let done = hosts.iter().filter(|host| host.done()).count();
-    let count = match hosts.len() {
+    let behind: Vec<&HostEnforcement> = hosts.iter().filter(|host| !host.done()).collect();
+    let why_not = behind.iter().map(|host| host.why_not(moment));
+    counted(hosts.len(), why_not, word)
+}
+
+/// The same, where each of those that are not has said why.
+pub(crate) fn counted(
+    all: usize,
+    why_not: impl ExactSizeIterator<Item = String>,
+    word: &str,
+) -> String {
+    let behind = why_not.len();
+    let done = all.saturating_sub(behind);
+    let mut lines = match all {
         0 => return String::new(),
-        1 => format!("{word} {done} of 1 host"),
-        all => format!("{word} {done} of {all} hosts"),
+        1 => vec![format!("{word} {done} of 1 host")],
+        _ => vec![format!("{word} {done} of {all} hosts")],
     };
-    if behind.peek().is_none() {
-        return count;
-    }
-    let all = behind.clone().count();
-    let mut lines = vec![count];
-    lines.extend(behind.take(BEHIND_MAX).map(|host| host.why_not(moment)));
-    if let Some(more @ 1..) = all.checked_sub(BEHIND_MAX) {
+    lines.extend(why_not.take(BEHIND_MAX));
+    if let Some(more @ 1..) = behind.checked_sub(BEHIND_MAX) {
         lines.push(format!("and {more} more"));
     }
     lines.join("\n")

@@ -5,7 +5,7 @@ use stayhand_proto::v1;
 use crate::{
     fake::{Fake, Told},
     run::Ran,
-    sample::{HOLD, hold, hostile_hold},
+    sample::{HOLD, hold, hostile_hold, process},
 };
 
 fn one(hold: v1::Hold) -> Fake {
@@ -382,4 +382,23 @@ fn arguments_that_are_withheld_are_said_to_be_and_a_process_cannot_say_so() {
             .get("arguments_withheld")
             .is_none()
     );
+}
+
+#[test]
+fn a_page_of_holds_with_all_the_arguments_that_processes_can_have_is_shown() {
+    // As many as a control plane puts on one page, each with what a message may say of arguments: 8 MiB together.
+    let wordy = |number: u32| v1::Hold {
+        name: format!("holds/{number:016x}"),
+        process: Some(v1::Process {
+            arguments: vec![vec![b'x'; 128 << 10]],
+            ..process()
+        }),
+        ..hold()
+    };
+    let fake = Fake::new(Told {
+        holds: (0..64).map(wordy).collect(),
+        ..Told::default()
+    });
+    let ran = fake.run(&["hold", "ls"]).exits(0);
+    assert_eq!(ran.out.lines().count(), 65);
 }

@@ -4,12 +4,16 @@ use stayhand_proto::v1::{self, EnforcementPhase as Phase};
 
 use crate::{
     fake::{Fake, Told},
-    sample::{enforcement, from_now, host},
+    sample::{enforcement, from_now, host, member},
 };
 
 fn of(host: v1::Host) -> Fake {
+    all(vec![host])
+}
+
+fn all(hosts: Vec<v1::Host>) -> Fake {
     Fake::new(Told {
-        hosts: vec![host],
+        hosts,
         ..Told::default()
     })
 }
@@ -102,4 +106,85 @@ fn a_healthy_host_shows_generation_age_and_losses() {
         .exits(3)
         .says("stayhand host ls");
     fake.run(&["host", "show", "DB 1"]).exits(2);
+}
+
+#[test]
+fn the_list_ends_with_how_many_enforce_and_names_each_other_host_with_why() {
+    let behind = v1::Host {
+        desired_generation: 9,
+        enforcement: Some(enforcement("db2", Phase::Desired)),
+        ..host("db2")
+    };
+    let away = v1::Host {
+        online: false,
+        ..host("db3")
+    };
+    let bare = v1::Host {
+        hooks: vec![],
+        hooks_gone: vec!["file_open".into()],
+        ..host("db4")
+    };
+    let never = v1::Host {
+        name: "hosts/db5".into(),
+        desired_generation: 9,
+        ..Default::default()
+    };
+    // Out: it hears of nothing any more, and nobody waits for it.
+    let out = v1::Host {
+        online: false,
+        membership: Some(v1::HostMembership {
+            revoke_time: Some(from_now(-5)),
+            ..member()
+        }),
+        ..host("db6")
+    };
+    let fake = all(vec![host("db1"), behind, away, bare, never, out]);
+    let ran = fake.run(&["host", "ls"]).exits(0);
+    let ran = ran
+        .prints("\nenforced on 1 of 5 hosts\ndb2: 2 generations behind; not answered yet\n")
+        .prints("\ndb3: not connected since ");
+    let end = "\ndb4: hooks are gone: file_open\ndb5: never connected\n";
+    assert!(ran.out.ends_with(end), "{ran:?}");
+    let current = all(vec![host("db1"), host("db2")]);
+    let ran = current.run(&["host", "ls"]).exits(0);
+    assert!(ran.out.ends_with("\nenforced on 2 of 2 hosts\n"), "{ran:?}");
+}
+
+#[test]
+fn hosts_that_do_not_enforce_are_named_by_the_screenful() {
+    let hosts = (0..34).map(|number| v1::Host {
+        desired_generation: 8,
+        ..host(&format!("db{number}"))
+    });
+    let ran = all(hosts.collect()).run(&["host", "ls"]).exits(0);
+    let ran = ran.prints("\nenforced on 0 of 34 hosts\ndb0: 1 generation behind\n");
+    assert!(ran.out.ends_with("\nand 14 more\n"), "{ran:?}");
+}
+
+#[test]
+fn what_programs_read_has_rows_alone() {
+    let fake = of(host("db1"));
+    for arguments in [
+        &["host", "ls", "--no-headers"][..],
+        &["host", "ls", "-o", "json"],
+        &["host", "ls", "-o", "jsonl"],
+        &["host", "ls", "-o", "name"],
+    ] {
+        let ran = fake.run(arguments).exits(0);
+        assert!(!ran.out.contains("enforced on"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_host_that_says_more_than_a_message_usually_has_does_not_hide_the_others() {
+    // gRPC's own bound on an answer is 4 MiB.
+    let wordy = v1::Host {
+        problems: vec!["x".repeat(1 << 20); 5],
+        ..host("db1")
+    };
+    let fake = all(vec![wordy, host("db2")]);
+    fake.run(&["host", "ls"])
+        .exits(0)
+        .prints("\ndb2 ")
+        .prints("enforced on 2 of 2 hosts\n");
 }

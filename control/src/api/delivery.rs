@@ -1,9 +1,11 @@
 //! What one host is sent next, from what it holds and what it should hold: only what differs, one delivery in flight, and before
 //! anything larger what counts no more. Knows no time, no store and no transport.
 
+use std::collections::BTreeSet;
+
 use stayhand_guardrail::{
     host::{Ack, Answer, HoldAnswer, HostState, Phase},
-    id::{Generation, GrantId},
+    id::{Generation, GrantId, HoldId},
     resource::StateDigest,
 };
 use stayhand_proto::{
@@ -35,9 +37,18 @@ pub(super) struct Delivering {
     in_flight: Option<InFlight>,
     /// Newest state of which everything was withdrawn that had to be
     withdrawn: Generation,
+    told: Told,
     /// Everything is sent at most once between two bookmarks, whatever a host says
     may_relist: bool,
     must_relist: bool,
+}
+
+/// What the host was told to take back since the last delivery. Only the next one can bring any of it again, so nothing is said twice,
+/// however many messages it takes and whatever is published meanwhile.
+#[derive(Debug, Default)]
+struct Told {
+    grants: BTreeSet<GrantId>,
+    refusals: BTreeSet<HoldId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +77,7 @@ impl Delivering {
             nonce: 0,
             in_flight: None,
             withdrawn: Generation(0),
+            told: Told::default(),
             may_relist: true,
             must_relist: false,
         })
@@ -94,8 +106,12 @@ impl Delivering {
         let mut delivery = resources.after(held.map(|(from, versions)| (*from, versions)), to);
         let waits = self.in_flight.is_some() || is_large(&delivery);
         if self.withdrawals && self.withdrawn.max(self.sent) < to && waits {
-            self.withdrawn = to;
-            if let Some(withdrawal) = self.withdrawal(to, resources.versions(), answers) {
+            let withdrawal = self.withdrawal(to, resources.versions(), answers);
+            // ORDER: whoever asks again gets the rest of a full one before anything else.
+            if !withdrawal.as_ref().is_some_and(is_full) {
+                self.withdrawn = to;
+            }
+            if let Some(withdrawal) = withdrawal {
                 return Some(ToHostMessage::Withdrawal(withdrawal));
             }
         }
@@ -113,29 +129,37 @@ impl Delivering {
         self.must_relist = false;
         self.sent = to;
         self.held = Some((to, resources.versions().clone()));
+        self.told = Told::default();
         self.in_flight = Some(InFlight { bookmarks: 0 });
         Some(ToHostMessage::Delivery(delivery))
     }
 
-    /// What the host has and should have no more, where something larger would come before it is gone.
+    /// What the host has and should have no more, where something larger would come before it is gone; of that as much as one message
+    /// takes, and nothing that it was told.
     fn withdrawal(
-        &self,
+        &mut self,
         generation: Generation,
         wanted: &Versions,
         answers: Vec<HoldAnswer>,
     ) -> Option<Withdrawal> {
         let (_, held) = self.held.as_ref()?;
+        let told = &mut self.told;
         let gone = Resources::names_in(held, LEASES);
         let wanted = Resources::names_in(wanted, LEASES);
         let gone = gone
             .difference(&wanted)
-            .filter_map(|grant| grant.parse().ok());
+            .filter_map(|grant| grant.parse::<GrantId>().ok())
+            .filter(|grant| !told.grants.contains(grant));
         let grants: Vec<GrantId> = gone.take(ITEMS_MAX).collect();
         let is_new = |one: &HoldAnswer| {
             let id = one.hold.to_string();
-            one.answer == Answer::Refused && !held.0.contains_key(&name(ANSWERS, &id))
+            one.answer == Answer::Refused
+                && !told.refusals.contains(&one.hold)
+                && !held.0.contains_key(&name(ANSWERS, &id))
         };
         let refusals: Vec<_> = answers.into_iter().filter(is_new).take(ITEMS_MAX).collect();
+        told.grants.extend(&grants);
+        told.refusals.extend(refusals.iter().map(|one| one.hold));
         let any = !grants.is_empty() || !refusals.is_empty();
         any.then_some(Withdrawal {
             generation,
@@ -217,6 +241,11 @@ impl Delivering {
     pub(super) fn sent(&self) -> Generation {
         self.sent
     }
+}
+
+/// Whether there may be more than it has room for.
+fn is_full(withdrawal: &Withdrawal) -> bool {
+    withdrawal.grants.len() >= ITEMS_MAX || withdrawal.refusals.len() >= ITEMS_MAX
 }
 
 /// Whether a host has more to do for it than to write leases and answers.

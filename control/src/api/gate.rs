@@ -1,9 +1,12 @@
 //! Who may call: from a connection's process to a witness. Asked for every call, answered from the transport.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use stayhand_guardrail::id::HostId;
-use tonic::{Request, Status};
+use tonic::{Request, Status, codegen::http::Extensions};
 
 use super::status;
 use crate::{
@@ -16,6 +19,24 @@ use crate::{
         authorize_session,
     },
 };
+
+/// How long it counts that somebody was let in before the call was read: longer than any call takes to come whole that is not held up
+/// on purpose.
+const ADMITTED_FOR: Duration = Duration::from_secs(2);
+
+/// Somebody who was let in for one call, before that was read.
+#[derive(Clone)]
+pub(super) struct Admitted {
+    operator: Operator,
+    action: Action,
+    at: Instant,
+}
+
+impl Admitted {
+    fn counts_for(&self, action: Action) -> bool {
+        self.action == action && self.at.elapsed() < ADMITTED_FOR
+    }
+}
 
 /// Makes witnesses.
 #[derive(Clone)]
@@ -45,16 +66,37 @@ impl Gate {
         }
     }
 
-    /// Whoever calls, if rules let them do such a thing at all.
+    /// Whoever calls. Asked before the call was read, and again if that took long: somebody may not be who they were by then.
     pub(super) async fn operator<T>(
         &self,
         request: &Request<T>,
         action: Action,
     ) -> Result<Operator, Status> {
-        if let Some(peer) = request.extensions().get::<Arc<OperatorPeer>>() {
+        match request.extensions().get::<Admitted>() {
+            Some(admitted) if admitted.counts_for(action) => Ok(admitted.operator.clone()),
+            _ => self.asked(request.extensions(), action).await,
+        }
+    }
+
+    /// Whoever calls, if rules let them do such a thing at all.
+    pub(super) async fn admit(
+        &self,
+        extensions: &Extensions,
+        action: Action,
+    ) -> Result<Admitted, Status> {
+        let operator = self.asked(extensions, action).await?;
+        Ok(Admitted {
+            operator,
+            action,
+            at: Instant::now(),
+        })
+    }
+
+    async fn asked(&self, extensions: &Extensions, action: Action) -> Result<Operator, Status> {
+        if let Some(peer) = extensions.get::<Arc<OperatorPeer>>() {
             return self.session(peer, action).await;
         }
-        let peer = self.peer(request).await?;
+        let peer = self.peer(extensions).await?;
         authorize(&peer, &self.operators, &self.names, action).await.map_err(|refusal| {
             tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
             status::refused(&refusal)
@@ -63,12 +105,16 @@ impl Gate {
 
     /// The operator who shows a certificate.
     async fn session(&self, peer: &OperatorPeer, action: Action) -> Result<Operator, Status> {
+        if let Some(error) = &peer.refused {
+            return Err(status::of(error));
+        }
         let session = self.app.session_of(&peer.certificate).await;
         let session = session.map_err(|error| status::of(&error))?;
         let guarded = match &session {
             Some((session, _)) => {
                 let user = &session.user;
-                self.app.guards(user).await || self.app.is_service(user)
+                let guards = self.app.guards(user).await;
+                guards.map_err(|error| status::of(&error))? || self.app.is_service(user)
             }
             None => false,
         };
@@ -86,7 +132,7 @@ impl Gate {
         if let Some(host) = request.extensions().get::<Arc<HostPeer>>() {
             return self.member(host).await;
         }
-        let peer = self.peer(request).await?;
+        let peer = self.peer(request.extensions()).await?;
         authorize_agent(&peer, &self.host).map_err(|refusal| {
             tracing::warn!(peer = peer.shown(), uid = peer.uid(), auid = peer.auid(), %refusal, "refused");
             status::refused(&refusal)
@@ -103,8 +149,8 @@ impl Gate {
         })
     }
 
-    async fn peer<T>(&self, request: &Request<T>) -> Result<Peer, Status> {
-        let process = request.extensions().get::<Arc<PeerProcess>>();
+    async fn peer(&self, extensions: &Extensions) -> Result<Peer, Status> {
+        let process = extensions.get::<Arc<PeerProcess>>();
         let process =
             process.ok_or_else(|| Status::unauthenticated("the connection has no process"))?;
         self.identifier.identify(process).await.map_err(|error| {

@@ -9,10 +9,12 @@ mod flags;
 mod gate;
 mod grants;
 mod holds;
+mod host_streams;
 mod hosts;
 mod identity;
 mod join;
 mod join_tokens;
+mod known_first;
 mod locks;
 mod pace;
 mod page;
@@ -27,6 +29,7 @@ mod sync_session;
 mod unfinished;
 
 pub use gate::Gate;
+pub use host_streams::HostStreams;
 pub use pace::Paces;
 pub use publish_events::take as take_events;
 pub use sync_session::{Change, SyncSession};
@@ -71,6 +74,8 @@ pub struct Api {
     pub gate: Gate,
     /// How fast hosts may speak
     pub paces: Paces,
+    /// How many streams hosts may have
+    pub streams: HostStreams,
     /// True when the control plane stops
     pub stop: watch::Receiver<bool>,
 }
@@ -78,20 +83,21 @@ pub struct Api {
 impl Api {
     /// Services for operators.
     pub fn operator_routes(&self) -> Routes {
+        let known = known_first::KnownFirstLayer(self.gate.clone());
         let mut routes = Routes::builder();
         routes
-            .add_service(GrantServiceServer::new(self.clone()))
-            .add_service(HoldServiceServer::new(self.clone()))
-            .add_service(PolicyServiceServer::new(self.clone()))
-            .add_service(FlagServiceServer::new(self.clone()))
-            .add_service(LockServiceServer::new(self.clone()))
-            .add_service(HostServiceServer::new(self.clone()))
-            .add_service(JoinTokenServiceServer::new(self.clone()))
-            .add_service(AuthorityServiceServer::new(self.clone()))
-            .add_service(EventServiceServer::new(self.clone()))
-            .add_service(SessionServiceServer::new(self.clone()))
-            .add_service(AccessTokenServiceServer::new(self.clone()))
-            .add_service(IdentityServiceServer::new(self.clone()));
+            .add_service(known.named_layer(GrantServiceServer::new(self.clone())))
+            .add_service(known.named_layer(HoldServiceServer::new(self.clone())))
+            .add_service(known.named_layer(PolicyServiceServer::new(self.clone())))
+            .add_service(known.named_layer(FlagServiceServer::new(self.clone())))
+            .add_service(known.named_layer(LockServiceServer::new(self.clone())))
+            .add_service(known.named_layer(HostServiceServer::new(self.clone())))
+            .add_service(known.named_layer(JoinTokenServiceServer::new(self.clone())))
+            .add_service(known.named_layer(AuthorityServiceServer::new(self.clone())))
+            .add_service(known.named_layer(EventServiceServer::new(self.clone())))
+            .add_service(known.named_layer(SessionServiceServer::new(self.clone())))
+            .add_service(known.named_layer(AccessTokenServiceServer::new(self.clone())))
+            .add_service(known.named_layer(IdentityServiceServer::new(self.clone())));
         routes.routes()
     }
 

@@ -11,7 +11,8 @@ use stayhand_guardrail::id::HostId;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::limits::{
-    HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND, HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND,
+    HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND, HOST_KIB_BURST, HOST_KIB_PER_SECOND,
+    HOST_MESSAGES_BURST, HOST_MESSAGES_PER_SECOND,
 };
 
 /// So many at once, and so many a second after that.
@@ -31,13 +32,13 @@ impl Pace {
         }
     }
 
-    /// Waits until the next message may be taken.
-    async fn next(&mut self) {
-        tokio::time::sleep(self.wait(Instant::now())).await;
+    /// Waits until so many more may be taken.
+    async fn next(&mut self, many: u32) {
+        tokio::time::sleep(self.wait(Instant::now(), many)).await;
     }
 
-    fn wait(&mut self, now: Instant) -> Duration {
-        self.busy_until = self.busy_until.max(now) + self.each;
+    fn wait(&mut self, now: Instant, many: u32) -> Duration {
+        self.busy_until = self.busy_until.max(now) + self.each * many;
         let ahead = self.busy_until.duration_since(now);
         ahead.saturating_sub(self.each * self.burst)
     }
@@ -57,24 +58,32 @@ pub(super) enum Kind {
     Message,
     /// Batches of events
     Batch,
+    /// What is in them, in KiB
+    BatchKib,
 }
 
 impl Paces {
     /// Waits until a host may say something more.
     pub(super) async fn next(&self, host: &HostId, kind: Kind) {
+        self.many(host, kind, 1).await;
+    }
+
+    /// The same of so many at once.
+    pub(super) async fn many(&self, host: &HostId, kind: Kind, many: u32) {
         let pace = {
             let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let pace = paces.entry((host.clone(), kind)).or_insert_with(|| {
                 let pace = match kind {
                     Kind::Message => Pace::new(HOST_MESSAGES_PER_SECOND, HOST_MESSAGES_BURST),
                     Kind::Batch => Pace::new(HOST_BATCHES_PER_SECOND, HOST_BATCHES_BURST),
+                    Kind::BatchKib => Pace::new(HOST_KIB_PER_SECOND, HOST_KIB_BURST),
                 };
                 Arc::new(AsyncMutex::new(pace))
             });
             Arc::clone(pace)
         };
         // Held over the wait: streams of one host wait one behind the other.
-        pace.lock().await.next().await;
+        pace.lock().await.next(many).await;
     }
 }
 
@@ -86,7 +95,7 @@ mod tests {
     fn taken(pace: &mut Pace, mut now: Instant, messages: u32) -> Duration {
         let start = now;
         for _ in 0..messages {
-            now += pace.wait(now);
+            now += pace.wait(now, 1);
         }
         now - start
     }

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use stayhand_guardrail::{
     event::{Event, EventClass, EventKind, LossStage, Lost},
     id::HostId,
     time::UnixMs,
 };
 use stayhand_proto::{
+    codec,
     convert::Invalid,
+    limits::BATCH_EVENTS_MAX,
     v1::{self, PublishEventsRequest, PublishEventsResponse},
 };
 use tonic::{Status, Streaming};
@@ -32,13 +35,19 @@ pub(super) async fn publish(
     outbox: Outbox<PublishEventsResponse>,
 ) -> Result<(), Status> {
     let failed = |error: Error| status::of(&error);
-    while let Some(request) = inbound.message().await? {
+    loop {
+        // ORDER: before a batch is read, so that whoever has to wait does not wait with one in our memory.
         paces.next(agent.host(), Kind::Batch).await;
+        let Some(request) = inbound.message().await? else {
+            return Ok(());
+        };
+        let bytes: usize = request.events.iter().map(Bytes::len).sum();
+        let kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX);
         for acknowledged in take(&app, &agent, request).await.map_err(failed)? {
             outbox.send(acknowledged).await?;
         }
+        paces.many(agent.host(), Kind::BatchKib, kib).await;
     }
-    Ok(())
 }
 
 /// Stores one batch; what to acknowledge.
@@ -47,12 +56,20 @@ pub async fn take(
     agent: &HostAgent,
     PublishEventsRequest { events }: PublishEventsRequest,
 ) -> Result<Vec<PublishEventsResponse>, Error> {
-    let now = app.now();
-    let batch: Result<Vec<Event>, Invalid> = events
-        .into_iter()
-        .map(|wire| read(wire, agent.host(), now))
-        .collect();
-    let acknowledged = app.store_events(agent, batch?).await?;
+    // Before any of them is read: one that is empty takes two bytes of a message and hundreds of memory.
+    if events.len() > BATCH_EVENTS_MAX {
+        let problem = format!(
+            "has {} events, more than the {BATCH_EVENTS_MAX} of one batch",
+            events.len()
+        );
+        return Err(Error::field("events", problem));
+    }
+    let (mut batch, mut unread) = (Vec::with_capacity(events.len()), Unread::default());
+    for bytes in &events {
+        batch.push(read(bytes, agent.host(), app.now(), &mut unread)?);
+    }
+    unread.tell(agent.host());
+    let acknowledged = app.store_events(agent, batch).await?;
     let acknowledged =
         acknowledged
             .into_iter()
@@ -63,24 +80,53 @@ pub async fn take(
     Ok(acknowledged.collect())
 }
 
+/// Events of a batch that could not be read: one line of the log for all, whatever a host sends.
+#[derive(Default)]
+struct Unread {
+    count: u64,
+    first: Option<(u64, Invalid)>,
+}
+
+impl Unread {
+    fn note(&mut self, sequence: u64, invalid: Invalid) {
+        self.count += 1;
+        self.first.get_or_insert((sequence, invalid));
+    }
+
+    fn tell(&self, host: &HostId) {
+        if let Some((sequence, invalid)) = &self.first {
+            let count = self.count;
+            tracing::error!(%host, count, sequence, %invalid, "events cannot be read and are counted as lost; this is about the first of them");
+        }
+    }
+}
+
 /// Reads an event. One that cannot be read becomes a counted loss under the same number: refusing it would keep
 /// every later event in the host's spool for ever. Only without a number there is nothing to be counted.
-fn read(mut wire: v1::Event, host: &HostId, now: UnixMs) -> Result<Event, Invalid> {
-    wire.host = host.to_string();
-    let envelope = v1::Event {
-        kind: Some(loss(now)),
-        ..envelope(&wire)
+fn read(bytes: &[u8], host: &HostId, now: UnixMs, unread: &mut Unread) -> Result<Event, Invalid> {
+    let own = |wire: v1::Event| v1::Event {
+        host: host.to_string(),
+        ..wire
     };
-    Event::try_from(wire).and_then(own_word).or_else(|invalid| {
-        tracing::error!(%host, %invalid, sequence = envelope.sequence, "an event cannot be read and is counted as lost");
-        Event::try_from(envelope)
+    let event = codec::event_of_batch(bytes)
+        .and_then(|wire| Event::try_from(own(wire)))
+        .and_then(own_word);
+    event.or_else(|invalid| {
+        let envelope = codec::envelope_of_batch(bytes)?;
+        unread.note(envelope.sequence, invalid);
+        Event::try_from(own(v1::Event {
+            kind: Some(loss(now)),
+            ..envelope
+        }))
     })
 }
 
-/// What operators and the control plane do, a host has no word on: whoever reads the record by kinds is not to be fooled by one.
+/// What operators and the control plane do, a host has no word on: whoever reads the record by kinds is not to be fooled by one. What
+/// became of a hold a host says on its Sync stream and by its decisions; the record of it is made here.
 fn own_word(event: Event) -> Result<Event, Invalid> {
     match &event.kind {
-        EventKind::GrantChanged(_)
+        EventKind::HoldChanged(_)
+        | EventKind::GrantChanged(_)
         | EventKind::PolicyChanged(_)
         | EventKind::FlagChanged(_)
         | EventKind::LockChanged(_)
@@ -93,32 +139,11 @@ fn own_word(event: Event) -> Result<Event, Invalid> {
             "is a record that only a control plane makes",
         )),
         EventKind::Decision(_)
-        | EventKind::HoldChanged(_)
         | EventKind::Lost(_)
         | EventKind::AgentStarted(_)
         | EventKind::AgentStopped(_)
         | EventKind::Enforcement(_)
         | EventKind::Tamper(_) => Ok(event),
-    }
-}
-
-/// Everything but the content.
-fn envelope(wire: &v1::Event) -> v1::Event {
-    let v1::Event {
-        host,
-        boot_id,
-        epoch,
-        sequence,
-        time,
-        kind: _,
-    } = wire;
-    v1::Event {
-        host: host.clone(),
-        boot_id: boot_id.clone(),
-        epoch: epoch.clone(),
-        sequence: *sequence,
-        time: *time,
-        kind: None,
     }
 }
 

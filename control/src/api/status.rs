@@ -14,6 +14,7 @@ use crate::{
     },
     authz::{Denied, GUARDED_SUBJECTS, OWN_REQUESTS, Why},
     identity::{PinError, Unidentified},
+    names::NamesError,
     oidc::OidcError,
     operator::{NotAccepted, Refusal, SessionRefused},
     store::StoreError,
@@ -30,6 +31,9 @@ pub(super) fn of(error: &Error) -> Status {
         Error::AgentTooOld { .. } => failure.remedy(
             "install a newer stayhand-agent on the host; what it enforces stays enforced meanwhile",
         ),
+        Error::Names(error) | Error::NotSignedIn(NotSignedIn::Names(error)) => {
+            of_names(failure, error)
+        }
         Error::UnknownUser(user) => failure.remedy(format!(
             "`getent passwd {user}` shows whether this host knows it"
         )),
@@ -48,7 +52,7 @@ pub(super) fn of(error: &Error) -> Status {
             tracing::error!(%problem, "cannot sign certificates");
             failure.remedy("the control plane's log says why")
         }
-        Error::Store(StoreError::Full) => {
+        Error::Store(StoreError::Full | StoreError::Reserved) => {
             failure.remedy("free space on the control plane's disk, then repeat")
         }
         Error::Store(problem) => {
@@ -58,6 +62,7 @@ pub(super) fn of(error: &Error) -> Status {
         Error::Denied(denied) => of_denied(failure, denied),
         Error::OwnGrant(_)
         | Error::OwnHold(_)
+        | Error::MaybeOwnHold { .. }
         | Error::Lock(LockError::Own(_))
         | Error::Proposal(proposal::Illegal::Own { .. }) => {
             failure.detail(RULES, OWN_REQUESTS).remedy(format!(
@@ -75,6 +80,17 @@ const ACTION: &str = "action";
 const RESOURCE: &str = "resource";
 /// See [`ACTION`].
 const RULES: &str = "rules";
+
+/// What keeps everybody out whom a policy might guard.
+const NAMES_UNKNOWN: &str = "NAMES_UNKNOWN";
+
+fn of_names(failure: Failure, error: &NamesError) -> Failure {
+    tracing::error!(%error, "nobody can tell whom policies guard");
+    failure.remedy(
+        "try again when the directory service answers; `getent passwd` and `getent group` show whether it does, and /etc/nsswitch.conf \
+         which one it is",
+    )
+}
 
 fn of_denied(failure: Failure, denied: &Denied) -> Failure {
     let failure = failure
@@ -124,6 +140,7 @@ fn code(error: &Error) -> (Code, &'static str) {
             error: PrefixError::Ambiguous { .. },
             ..
         } => (Code::InvalidArgument, AMBIGUOUS_ID),
+        Error::Names(_) => (Code::Unavailable, NAMES_UNKNOWN),
         Error::UnknownUser(_) => (Code::NotFound, "UNKNOWN_USER"),
         Error::UnknownHost(_) => (Code::NotFound, "UNKNOWN_HOST"),
         Error::UnknownPolicy { .. } => (Code::NotFound, "UNKNOWN_POLICY"),
@@ -142,7 +159,7 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::NotASubject { .. } => (Code::FailedPrecondition, "NOT_A_SUBJECT"),
         Error::Denied(denied) => (Code::PermissionDenied, reason_of(denied)),
         Error::OwnGrant(_) => (Code::PermissionDenied, "OWN_GRANT"),
-        Error::OwnHold(_) => (Code::PermissionDenied, "OWN_HOLD"),
+        Error::OwnHold(_) | Error::MaybeOwnHold { .. } => (Code::PermissionDenied, "OWN_HOLD"),
         Error::Lock(refusal) => of_lock(refusal),
         Error::UnknownFlag(_) => (Code::NotFound, "UNKNOWN_FLAG"),
         Error::TooManyFlags(_) => (Code::ResourceExhausted, "TOO_MANY_FLAGS"),
@@ -185,18 +202,13 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::NotAdmitted(refusal) => not_admitted(refusal),
         Error::NotCertified(refusal) => not_certified(refusal),
         Error::NoToken(refusal) => no_token(refusal),
-        Error::NoSession(NoSession::Unsayable(_)) => (Code::FailedPrecondition, "UNSAYABLE_NAME"),
-        Error::NoSession(NoSession::TooMany { .. }) => {
-            (Code::ResourceExhausted, "TOO_MANY_SESSIONS")
-        }
-        Error::NoSession(NoSession::Unknown(_)) => (Code::NotFound, "UNKNOWN_SESSION"),
+        Error::NoSession(refusal) => no_session(refusal),
         Error::NotSignedIn(refusal) => not_signed_in(refusal),
-        Error::NotRotated(NotRotated::Busy(_) | NotRotated::Issues(_)) => {
-            (Code::FailedPrecondition, "AUTHORITY_IN_USE")
-        }
-        Error::NotRotated(NotRotated::Unknown(_)) => (Code::NotFound, "UNKNOWN_AUTHORITY"),
+        Error::NotRotated(refusal) => not_rotated(refusal),
         Error::Authority(_) => (Code::Internal, "AUTHORITY_FAILED"),
-        Error::Store(StoreError::Full) => (Code::ResourceExhausted, "STORE_FULL"),
+        Error::Store(StoreError::Full | StoreError::Reserved) => {
+            (Code::ResourceExhausted, "STORE_FULL")
+        }
         Error::Store(StoreError::Corrupt { .. }) => (Code::DataLoss, "STORE_CORRUPT"),
         Error::Store(
             StoreError::Newer(_)
@@ -254,11 +266,29 @@ fn no_token(refusal: &NoToken) -> (Code, &'static str) {
     }
 }
 
+fn no_session(refusal: &NoSession) -> (Code, &'static str) {
+    match refusal {
+        NoSession::Unsayable(_) => (Code::FailedPrecondition, "UNSAYABLE_NAME"),
+        NoSession::TooMany { .. } => (Code::ResourceExhausted, "TOO_MANY_SESSIONS"),
+        NoSession::Unknown(_) => (Code::NotFound, "UNKNOWN_SESSION"),
+    }
+}
+
+fn not_rotated(refusal: &NotRotated) -> (Code, &'static str) {
+    match refusal {
+        NotRotated::Busy(_) | NotRotated::Issues(_) => {
+            (Code::FailedPrecondition, "AUTHORITY_IN_USE")
+        }
+        NotRotated::Unknown(_) => (Code::NotFound, "UNKNOWN_AUTHORITY"),
+    }
+}
+
 fn not_signed_in(refusal: &NotSignedIn) -> (Code, &'static str) {
     match refusal {
         NotSignedIn::NoProvider => (Code::FailedPrecondition, "NO_PROVIDER"),
         NotSignedIn::NotLinked { .. } => (Code::PermissionDenied, "NOT_LINKED"),
         NotSignedIn::People(_) => (Code::Unavailable, "PEOPLE_UNKNOWN"),
+        NotSignedIn::Names(_) => (Code::Unavailable, NAMES_UNKNOWN),
         NotSignedIn::Provider(error) => match error {
             OidcError::Unreachable { .. } => (Code::Unavailable, "PROVIDER_UNAVAILABLE"),
             OidcError::Field { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
@@ -289,6 +319,7 @@ fn not_admitted(refusal: &NotAdmitted) -> (Code, &'static str) {
 pub(super) fn refused(refusal: &Refusal) -> Status {
     let (code, reason) = match refusal {
         Refusal::Session(refused) => (Code::Unauthenticated, session_reason(refused)),
+        Refusal::Names(_) => (Code::Unavailable, NAMES_UNKNOWN),
         other => (Code::PermissionDenied, refusal_reason(other)),
     };
     let failure = Failure::new(code, reason, refusal.to_string());
@@ -298,6 +329,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
             .detail(ACTION, action.as_str())
             .detail(RULES, GUARDED_SUBJECTS),
         Refusal::Session(_) => failure.remedy("stayhand login"),
+        Refusal::Names(error) => of_names(failure, error),
         Refusal::Nameless(_) | Refusal::NotAgent(_) => failure,
     };
     failure.into()
@@ -314,7 +346,7 @@ fn session_reason(refused: &SessionRefused) -> &'static str {
 fn refusal_reason(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Session(refused) => session_reason(refused),
-
+        Refusal::Names(_) => NAMES_UNKNOWN,
         Refusal::Guarded { .. } => "GUARDED",
         Refusal::Nameless(_) => "NAMELESS",
         Refusal::Denied(denied) => reason_of(denied),
@@ -342,6 +374,11 @@ pub(super) fn not_accepted(refusal: &NotAccepted) -> Status {
 /// The status of a caller whom nobody can name.
 pub(super) fn unidentified(error: &Unidentified) -> Status {
     let failure = match error {
+        Unidentified::Guard(error) => return of(error),
+        Unidentified::Pin(PinError::Names(error)) => {
+            let failure = Failure::new(Code::Unavailable, NAMES_UNKNOWN, error.to_string());
+            of_names(failure, error)
+        }
         Unidentified::Gone => Failure::new(Code::Unauthenticated, "PEER_GONE", error.to_string()),
         Unidentified::Pin(PinError::Agent { .. }) => {
             Failure::new(Code::Unavailable, "IDENTITY_UNAVAILABLE", format!("cannot tell who you are: {error}")).remedy(

@@ -36,7 +36,11 @@ impl HostSyncService for Api {
         let agent = self.gate.agent(&request).await?;
         let (app, paces) = (Arc::clone(&self.app), self.paces.clone());
         paces.next(agent.host(), Kind::Message).await;
-        Ok(self.stream(|outbox| sync(app, paces, agent, request.into_inner(), outbox)))
+        let place = self.streams.open(agent.host())?;
+        Ok(self.stream(|outbox| async move {
+            let _until_the_end = place;
+            sync(app, paces, agent, request.into_inner(), outbox).await
+        }))
     }
 
     type PublishEventsStream = Answers<PublishEventsResponse>;
@@ -48,8 +52,10 @@ impl HostSyncService for Api {
         let agent = self.gate.agent(&request).await?;
         let (app, paces) = (Arc::clone(&self.app), self.paces.clone());
         paces.next(agent.host(), Kind::Message).await;
-        Ok(self.stream(|outbox| {
-            super::publish_events::publish(app, paces, agent, request.into_inner(), outbox)
+        let place = self.streams.open(agent.host())?;
+        Ok(self.stream(|outbox| async move {
+            let _until_the_end = place;
+            super::publish_events::publish(app, paces, agent, request.into_inner(), outbox).await
         }))
     }
 }

@@ -60,6 +60,7 @@ impl App {
         resource: &Resource,
         own: bool,
     ) -> Result<(), Error> {
+        not_maybe_own(operator, action, resource)?;
         let said = self.ask(operator, action, resource, own);
         said.map_err(|denied| {
             tracing::warn!(user = %operator.user(), %action, %denied, "refused");
@@ -191,6 +192,22 @@ impl App {
             stored,
             is_withheld,
         }
+    }
+}
+
+/// Whom a host knows by a uid alone is told from an approver by that, so the approver has to have one.
+fn not_maybe_own(operator: &Operator, action: Action, resource: &Resource) -> Result<(), Error> {
+    match resource {
+        Resource::Hold { of, .. }
+            if action == Action::HoldApprove && !of.is_named && operator.has_no_uid() =>
+        {
+            tracing::warn!(user = %operator.user(), %action, "refused: it may be the own hold");
+            Err(Error::MaybeOwnHold {
+                user: operator.user().clone(),
+                host: of.host.clone(),
+            })
+        }
+        _ => Ok(()),
     }
 }
 

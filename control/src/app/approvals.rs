@@ -55,7 +55,7 @@ impl App {
             Err(error) => (Directory::default(), Some(error)),
         };
         let reviewer = Reviewer {
-            groups: self.names.groups(&user).await,
+            groups: self.names.groups(&user).await?,
             on_call: directory.on_call(&user),
             manages: directory.manages(&user),
             user,

@@ -11,7 +11,10 @@ use stayhand_guardrail::{
 };
 
 use super::{LockError, NoSession, NoToken, NotAdmitted, NotCertified, NotRotated, NotSignedIn};
-use crate::{authority::AuthorityError, authz::Denied, people::PeopleError, store::StoreError};
+use crate::{
+    authority::AuthorityError, authz::Denied, names::NamesError, people::PeopleError,
+    store::StoreError,
+};
 
 /// A use case that did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +41,9 @@ pub enum Error {
         /// What is wrong with it
         error: PrefixError,
     },
+    /// Who somebody is cannot be told, and nobody guesses.
+    #[error(transparent)]
+    Names(#[from] NamesError),
     /// The name service does not know the user.
     #[error("user `{0}` is not known on this host")]
     UnknownUser(UserName),
@@ -158,6 +164,17 @@ pub enum Error {
     /// Nobody answers an own hold.
     #[error("`{0}` is the one who is held and cannot answer; ask another approver")]
     OwnHold(UserName),
+    /// It may be the own hold, and nobody can tell.
+    #[error(
+        "who is held has no name on host `{host}`, and `{user}` no login on the control plane's machine, so nobody can tell whether they \
+         are the same person; ask an approver who has a login there"
+    )]
+    MaybeOwnHold {
+        /// Who asked
+        user: UserName,
+        /// Where somebody is held
+        host: HostId,
+    },
     /// It is not set.
     #[error("flag `{0}` is not set; `stayhand flag ls` shows those that are")]
     UnknownFlag(FlagName),

@@ -8,7 +8,6 @@ use stayhand_guardrail::{
     id::{EventSeq, HoldId, HostId},
     reason::Reason,
 };
-use stayhand_proto::limits::BATCH_EVENTS_MAX;
 use uuid::Uuid;
 
 use super::{App, Error, SeenEvent, holds, rollouts};
@@ -16,7 +15,7 @@ use crate::{
     authz::{Action, Resource},
     limits::EVENT_SEQ_MAX,
     operator::{HostAgent, Operator},
-    store::Write,
+    store::{Growth, Write},
 };
 
 /// Events as they came in.
@@ -39,14 +38,8 @@ impl App {
         agent: &HostAgent,
         batch: Batch,
     ) -> Result<Vec<Through>, Error> {
-        if batch.len() > BATCH_EVENTS_MAX {
-            let problem = format!(
-                "has {} events, more than the {BATCH_EVENTS_MAX} of one batch",
-                batch.len()
-            );
-            return Err(Error::field("events", problem));
-        }
         let mut write = self.store().begin_for_host().await?;
+        write.room_for(Growth::Events).await?;
         let mut epochs = BTreeSet::new();
         for mut event in batch {
             if event.epoch == self.store().origin().epoch {

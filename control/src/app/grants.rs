@@ -164,13 +164,14 @@ impl App {
             request_id: _,
             validate_only: _,
         } = create;
-        if user == operator.user() {
-            return Err(Error::OwnGrant(user.clone()));
+        let person = self.names.person(user).await?;
+        if operator.has_name(&person) {
+            return Err(Error::OwnGrant(operator.user().clone()));
         }
         ids::reason(reason)?;
-        if self.names.uid(user).await.is_none() {
+        let Some(name) = person.name().cloned() else {
             return Err(Error::UnknownUser(user.clone()));
-        }
+        };
         for host in hosts {
             if self.store().desired(host).await?.is_none() {
                 return Err(Error::UnknownHost(host.clone()));
@@ -178,10 +179,11 @@ impl App {
         }
         let set = self.policies();
         let (profile, permissions) = create.carried(&set)?;
-        permissions::guarded(&set, user, &self.names.groups(user).await, &permissions)?;
+        permissions::guarded(&set, &person, &permissions)?;
         Ok(IssueSpec {
             id: GrantId(self.outside.id()),
-            user: user.clone(),
+            // As locks have it: under another name of theirs a lock on somebody would not be about this.
+            user: name,
             permissions,
             profile,
             hosts: hosts.clone(),

@@ -5,6 +5,7 @@ use stayhand_guardrail::{
     hold::{Approval, Cancel, Effect, Fact, Hold, HoldState, Illegal, Step},
     host::Answer,
     id::HoldId,
+    limits::HOLD_TIMEOUT_MAX,
     prefix::PrefixError,
     time::UnixMs,
 };
@@ -14,7 +15,7 @@ use crate::{
     authz::{Action, Resource},
     limits::{ENDINGS_PER_TICK, HOLD_GRACE, HOLDS_PER_HOST_MAX},
     operator::{HostAgent, Operator},
-    store::{StoredHold, Write},
+    store::{Growth, StoredHold, Write},
 };
 
 impl App {
@@ -101,12 +102,23 @@ impl App {
         }
         let mut write = self.store().begin_for_host().await?;
         match write.hold(reported.id).await? {
-            // Only a host that lies has more: its kernel has room for no more.
-            None if write.count_open_holds(&reported.host).await? >= HOLDS_PER_HOST_MAX => {
-                tracing::error!(host = %reported.host, "a host reports more holds than a kernel has room for; they are passed over");
+            None if !is_own_word(&reported.state) => {
+                let why = "it says that it was answered, and nothing here knows of that";
+                self.pass_over(&reported.host, reported.id, why);
                 return Ok(());
             }
+            // Only a host that lies has more: its kernel has room for no more.
+            None if write.count_open_holds(&reported.host).await? >= HOLDS_PER_HOST_MAX => {
+                let why = "the host has more than a kernel has room for";
+                self.pass_over(&reported.host, reported.id, why);
+                return Ok(());
+            }
+            // Its host hears what else changes all the same; nobody can answer this one.
+            None if !write.has_room_for(Growth::Holds).await? => return Ok(()),
             None => {
+                // No rule holds for longer, so this cuts no honest host's deadline, whatever its clock says.
+                let latest = self.now().plus(HOLD_TIMEOUT_MAX);
+                reported.expire_time = reported.expire_time.min(latest);
                 tracing::info!(hold = %reported.id, host = %reported.host, "hold opened");
                 write.put_hold(&reported).await?;
                 if !reported.state.is_over()
@@ -118,7 +130,7 @@ impl App {
                 }
             }
             Some(StoredHold { hold, .. }) if hold.host != reported.host => {
-                tracing::warn!(hold = %hold.id, host = %reported.host, "a host reports another host's hold");
+                self.pass_over(&reported.host, hold.id, "it is another host's");
                 return Ok(());
             }
             Some(StoredHold { hold, .. }) => {
@@ -208,6 +220,19 @@ impl App {
             )
         };
         Ok(found.into_iter().map(seen).collect())
+    }
+}
+
+/// What a host can know by itself of a hold that is not known here. Every answer was written down here before any host heard of it: a
+/// host that says so of another hold makes it up, or this store is a copy from before that answer, and nobody here can tell which. What
+/// the kernel then decided is among the host's events in any case.
+fn is_own_word(state: &HoldState) -> bool {
+    match state {
+        HoldState::Pending
+        | HoldState::TimedOut { .. }
+        | HoldState::Cancelled { .. }
+        | HoldState::Void { .. } => true,
+        HoldState::Approved { .. } | HoldState::Refused { .. } | HoldState::Lapsed { .. } => false,
     }
 }
 

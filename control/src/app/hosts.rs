@@ -21,7 +21,7 @@ impl App {
     pub async fn relisted(&self, agent: &HostAgent, why: &str) -> Result<(), Error> {
         let reason = safe_cut(why.as_bytes(), REASON_CHARS_MAX);
         tracing::warn!(host = %agent.host(), reason, "everything is sent again: a delivery did not fit");
-        let mut write = self.store().begin().await?;
+        let mut write = self.store().begin_for_host().await?;
         write.relisted(agent.host(), &reason, self.now()).await?;
         write.commit().await?;
         Ok(())

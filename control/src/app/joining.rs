@@ -11,7 +11,8 @@ use stayhand_transport::{EXPORTER_BYTES, Occasion, Proof, ProofError, Secret};
 use super::{App, Error, members::Certified};
 use crate::{
     authority::{Request, RequestError},
-    limits::JOIN_REFUSAL_PAUSE,
+    limits::{JOIN_REFUSAL_PAUSE, JOINS_AGAIN_MAX},
+    seldom::with_count,
     store::{StoredMember, StoredToken, Write},
 };
 
@@ -116,7 +117,10 @@ impl App {
         let token = write.token(shown.token).await?;
         let token = token.ok_or(NotAdmitted::UnknownToken)?;
         let member = write.member(&joining.host).await?;
-        match self.admission(&token, &joining.host, member.as_ref(), &shown, now) {
+        let lost = write.unused_certificates_of(&joining.host, now).await?;
+        let admission = self.admission(&token, &joining.host, member.as_ref(), &shown, now);
+        let admission = admission.and_then(|how| how.unless_too_often(&token, lost));
+        match admission {
             Ok(Admission::Again) => write.revoke_unused(&joining.host).await?,
             Ok(Admission::First) => {
                 write.use_token(token.id).await?;
@@ -199,20 +203,10 @@ impl App {
         // It may have joined anew since, with another key.
         proved(&joining, Occasion::Recover, &member.bound_key)
             .map_err(|_| NotAdmitted::NotBound)?;
-        if let Some(revoked) = &member.revoked {
-            return Err(NotAdmitted::Revoked {
-                host: host.clone(),
-                by: revoked.by.to_string(),
-                reason: revoked.reason.clone(),
-            }
-            .into());
-        }
-        let pause = self.membership.recovery_pause;
-        if let Some(last) = member.recovered
-            && last.is_within(pause, now)
-        {
-            let (host, ago) = (host.clone(), now.since(last));
-            return Err(NotAdmitted::TooSoon { host, ago, pause }.into());
+        if let Some(why) = self.why_not_recovered(&member, now) {
+            self.record_not_recovered(write, &member, &joining, &why, now)
+                .await?;
+            return Err(why.into());
         }
         write.revoke_unused(host).await?;
         write.count_recovery(host, now).await?;
@@ -223,6 +217,52 @@ impl App {
         tracing::warn!(%host, from = joining.address, "host came back by its bound key");
         Ok(issued)
     }
+
+    /// Why a host that has its bound key does not come back by it.
+    fn why_not_recovered(&self, member: &StoredMember, now: UnixMs) -> Option<NotAdmitted> {
+        let host = member.host.clone();
+        if let Some(revoked) = &member.revoked {
+            let (by, reason) = (revoked.by.to_string(), revoked.reason.clone());
+            return Some(NotAdmitted::Revoked { host, by, reason });
+        }
+        let pause = self.membership.recovery_pause;
+        let last = member.recovered.filter(|last| last.is_within(pause, now))?;
+        let ago = now.since(last);
+        Some(NotAdmitted::TooSoon { host, ago, pause })
+    }
+
+    /// Somebody has the bound key of a host and is not let in by it: a copy of the host, or a thief. Told as of the token with which that
+    /// host joined, and not with every try.
+    async fn record_not_recovered(
+        &self,
+        mut write: Write<'_>,
+        member: &StoredMember,
+        joining: &Joining,
+        why: &NotAdmitted,
+        now: UnixMs,
+    ) -> Result<(), Error> {
+        let Some(passed_over) = self.not_recovered.next(member.host.clone(), now) else {
+            return Ok(());
+        };
+        tracing::warn!(host = %member.host, from = joining.address, passed_over, %why, "not let back in");
+        let token = write.token(member.token).await?;
+        let record = JoinTokenChanged {
+            token: member.token,
+            change: JoinTokenChange::Refused,
+            by: None,
+            member: Some(member.host.clone()),
+            // One that was forgotten since is over.
+            expire_time: token.as_ref().map_or(member.joined, |token| token.expires),
+            uses_left: token.map_or(0, |token| token.uses_left),
+            address: Some(joining.address.clone()),
+            reason: Some(with_count(why.to_string(), passed_over)),
+        };
+        write
+            .record(EventKind::JoinTokenChanged(record), now)
+            .await?;
+        write.commit().await?;
+        Ok(())
+    }
 }
 
 /// How somebody gets in.
@@ -231,6 +271,22 @@ enum Admission {
     First,
     /// The same joining, said again
     Again,
+}
+
+impl Admission {
+    /// A token that is asked for the same again and again would fill the store with certificates that nobody uses.
+    fn unless_too_often(self, token: &StoredToken, lost: u32) -> Result<Self, NotAdmitted> {
+        match self {
+            Self::Again if lost >= JOINS_AGAIN_MAX => Err(NotAdmitted::Token {
+                token: token.id,
+                why: format!(
+                    "let this host in already and gave it {lost} certificates that it never used; its agent comes back by its bound key, \
+                     without a token"
+                ),
+            }),
+            how => Ok(how),
+        }
+    }
 }
 
 fn proved(joining: &Joining, occasion: Occasion, bound_key: &[u8]) -> Result<(), ProofError> {

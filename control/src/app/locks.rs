@@ -138,16 +138,16 @@ impl App {
         Ok(())
     }
 
-    /// The target by the name that the name service itself uses, and whether that knows it. Rules are asked about that name.
+    /// The target by the name that the name service itself uses, and whether that knows it. Rules are asked about that name. A lock
+    /// waits for no name service: where that cannot be asked, it is the name that was given.
     async fn canonical(&self, target: Target) -> (Target, bool) {
         let Some(user) = target.user() else {
             return (target, true);
         };
-        let Some(uid) = self.names.uid(user).await else {
+        let person = self.names.person(user).await.unwrap_or_default();
+        let Some(name) = person.name().cloned() else {
             return (target, false);
         };
-        let name = self.names.user(uid).await;
-        let name = name.unwrap_or_else(|| user.clone());
         let named = Target::new(Some(name), target.host().cloned());
         (named.unwrap_or(target), true)
     }

@@ -57,6 +57,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use stayhand_guardrail::{
     approval::Plan,
+    id::HostId,
     time::{DurationMs, UnixMs},
 };
 use stayhand_proto::protocol::AGENT_PROTOCOL_MIN;
@@ -64,8 +65,10 @@ use stayhand_proto::protocol::AGENT_PROTOCOL_MIN;
 use crate::{
     authority::Authority,
     clock::{Machine, Outside},
+    limits::JOIN_REFUSAL_PAUSE,
     names::Names,
     people::People,
+    seldom::Seldom,
     store::Store,
 };
 use presence::Presence;
@@ -95,6 +98,10 @@ pub struct App {
     policies: RwLock<Arc<PolicySet>>,
     presence: Presence,
     words: Words,
+    /// Subjects of the identity provider that were refused, by what is shown of them
+    strangers: Seldom<String>,
+    /// Hosts that were refused when they came back by their bound key
+    not_recovered: Seldom<HostId>,
     outside: Arc<dyn Outside>,
     oldest_protocol: u32,
 }
@@ -117,6 +124,8 @@ impl App {
             policies: RwLock::default(),
             presence: Presence::default(),
             words: Words::new(),
+            strangers: Seldom::new(JOIN_REFUSAL_PAUSE),
+            not_recovered: Seldom::new(JOIN_REFUSAL_PAUSE),
             outside: Arc::new(Machine),
             oldest_protocol: AGENT_PROTOCOL_MIN,
         };

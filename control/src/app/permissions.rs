@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use stayhand_guardrail::{
-    id::{GroupName, PermissionName, UserName},
+    id::PermissionName,
     key::PermissionRef,
-    policy::Profile,
+    policy::{Policy, Profile},
 };
 
 use super::{Error, PolicySet};
+use crate::names::Person;
 
 /// Names that an error lists.
 const SHOWN_MAX: usize = 12;
@@ -72,23 +73,26 @@ fn plain(set: &PolicySet, one: &PermissionRef) -> Result<PermissionRef, Error> {
     })
 }
 
-/// Checks that each permission's policy guards the user: elsewhere the grant would permit nothing.
+/// Checks that each permission's policy guards the user, under one name or another: elsewhere the grant would permit nothing.
 pub(super) fn guarded(
     set: &PolicySet,
-    user: &UserName,
-    groups: &[GroupName],
+    person: &Person,
     permissions: &[PermissionRef],
 ) -> Result<(), Error> {
+    let is_meant = |policy: &Policy| {
+        let mut names = person.names.iter();
+        names.any(|name| policy.subjects.include(name, &person.groups))
+    };
     let outside = permissions.iter().find(|permission| {
         !set.iter()
-            .any(|one| one.name == permission.policy && one.subjects.include(user, groups))
+            .any(|one| one.name == permission.policy && is_meant(one))
     });
-    match outside {
-        None => Ok(()),
-        Some(outside) => Err(Error::NotASubject {
+    match (outside, person.names.first()) {
+        (Some(outside), Some(user)) => Err(Error::NotASubject {
             user: user.clone(),
             policy: outside.policy.clone(),
         }),
+        _ => Ok(()),
     }
 }
 

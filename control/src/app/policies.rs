@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
+    names::Person,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -268,16 +269,32 @@ impl App {
             .any(|policy| policy.subjects.services.contains(user))
     }
 
-    /// Whether a policy guards this user.
-    pub async fn guards(&self, user: &UserName) -> bool {
+    /// Whether a policy guards this user, by whatever name and group. Fails where that cannot be told: somebody whose groups nobody
+    /// knows at the moment may be guarded.
+    pub async fn guards(&self, user: &UserName) -> Result<bool, Error> {
         let set = self.policies();
         // Without any policy nobody is guarded, and the name service need not be asked.
         if set.iter().next().is_none() {
-            return false;
+            return Ok(false);
         }
-        let groups = self.names.groups(user).await;
-        set.iter()
-            .any(|policy| policy.subjects.include(user, &groups))
+        let Person { uid, names, groups } = self.names.person(user).await?;
+        let means = |name| set.iter().any(|one| one.subjects.include(name, &groups));
+        if names.iter().any(means) {
+            return Ok(true);
+        }
+        // One uid can have several names, and hosts guard all of them where a policy has one.
+        let each = set.iter().map(|one| &one.subjects);
+        let named = each.flat_map(|one| one.users.iter().chain(&one.services));
+        let named: BTreeSet<UserName> = named.cloned().collect();
+        if let Some(uid) = uid
+            && self.names.have(named.into_iter().collect(), uid).await?
+        {
+            return Ok(true);
+        }
+        // What the name service said of groups is only all of it if it can tell of those that policies name.
+        let groups = set.iter().flat_map(|one| one.subjects.groups.iter());
+        self.names.tells(groups.cloned().collect()).await?;
+        Ok(false)
     }
 
     /// The policies that count as a transaction sees them: what others read may be a moment older.

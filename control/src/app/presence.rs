@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use stayhand_guardrail::id::HostId;
+use stayhand_guardrail::id::{HoldId, HostId};
 use tokio::sync::oneshot;
 
 use super::App;
@@ -15,6 +15,8 @@ use super::App;
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     sessions: Mutex<Sessions>,
+    /// Words of each host on holds that were passed over since this control plane started
+    passed_over: Mutex<BTreeMap<HostId, u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +95,37 @@ impl App {
             }
         }
         self.store().signals().presence();
+    }
+
+    /// Counts a word of a host on a hold that is passed over: whoever looks at the host sees how many. The log has the first of them and
+    /// then fewer and fewer, so that a host which goes on does not fill it.
+    pub(super) fn pass_over(&self, host: &HostId, hold: HoldId, why: &str) {
+        let count = {
+            let mut all = self
+                .presence
+                .passed_over
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let count = all.entry(host.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        if count.is_power_of_two() {
+            tracing::error!(%host, %hold, count, why, "a host's word on a hold is passed over");
+        }
+    }
+
+    /// How many there were, in words for people; none where there were none.
+    pub(super) fn passed_over(&self, host: &HostId) -> Option<String> {
+        let all = self
+            .presence
+            .passed_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = all.get(host)?;
+        Some(format!(
+            "{count} of its words on holds were passed over since the control plane started; its log says why"
+        ))
     }
 
     /// Whether a host is connected.

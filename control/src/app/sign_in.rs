@@ -11,8 +11,10 @@ use stayhand_guardrail::{
 use super::{App, Error, Opened, Proved, sessions::changed};
 use crate::{
     authority::Request,
+    names::NamesError,
     oidc::{Begun, Finish, Oidc, OidcError},
     people::PeopleError,
+    seldom::with_count,
 };
 
 /// Characters of a subject that is shown: the standard lets one have 255.
@@ -55,6 +57,9 @@ pub enum NotSignedIn {
     /// Nobody can tell.
     #[error(transparent)]
     People(#[from] PeopleError),
+    /// Nobody can tell whose other name it is.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 impl App {
@@ -112,7 +117,9 @@ impl App {
         oidc.ok_or(NotSignedIn::NoProvider)
     }
 
-    /// The person to whom a subject is linked: by whoever keeps the file, never by a claim that somebody chooses.
+    /// The person to whom a subject is linked: by whoever keeps the file, never by a claim that somebody chooses. By the name that the
+    /// name service itself uses where it knows them: it is the same person as on the socket. Whom it does not know has the name that is
+    /// written.
     async fn linked(&self, subject: &str) -> Result<UserName, NotSignedIn> {
         let people = self.people.clone();
         let read = tokio::task::spawn_blocking(move || people.read()).await;
@@ -123,7 +130,8 @@ impl App {
             })
         })?;
         if let Some(user) = directory.linked(subject) {
-            return Ok(user.clone());
+            let person = self.names.person(user).await?;
+            return Ok(person.name().unwrap_or(user).clone());
         }
         let issuer = self.oidc()?.issuer();
         let shown = safe_cut(subject.as_bytes(), SUBJECT_CHARS_MAX);
@@ -141,7 +149,15 @@ impl App {
         why: &NotSignedIn,
     ) -> Result<(), Error> {
         let shown = safe_cut(subject.as_bytes(), SUBJECT_CHARS_MAX);
-        tracing::warn!(subject = shown, %address, %why, "not signed in");
+        // Not with every try: at some providers everybody has a subject, and as many as they like.
+        let Some(passed_over) = self.strangers.next(shown.clone(), self.now()) else {
+            return Ok(());
+        };
+        tracing::warn!(subject = shown, %address, passed_over, %why, "not signed in");
+        let reason = match why {
+            NotSignedIn::NotLinked { .. } => "nobody is linked to the subject".to_owned(),
+            other => other.to_string(),
+        };
         let record = SessionChanged {
             session: None,
             change: SessionChange::Refused,
@@ -152,10 +168,7 @@ impl App {
             by: None,
             expire_time: None,
             address: Some(address.to_owned()),
-            reason: Some(match why {
-                NotSignedIn::NotLinked { .. } => "nobody is linked to the subject".to_owned(),
-                other => other.to_string(),
-            }),
+            reason: Some(with_count(reason, passed_over)),
         };
         let mut write = self.store().begin().await?;
         write

@@ -38,8 +38,10 @@ impl App {
             .collect())
     }
 
-    pub(super) fn seen(&self, host: StoredHost) -> Seen {
+    /// With what this process alone knows of it.
+    pub(super) fn seen(&self, mut host: StoredHost) -> Seen {
         let online = self.is_online(&host.id);
+        host.problems.extend(self.passed_over(&host.id));
         (host, online)
     }
 }

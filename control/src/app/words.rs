@@ -16,7 +16,8 @@ use stayhand_transport::Serial;
 use super::{App, Error, Session, holds};
 use crate::{
     limits::{
-        GENERATION_LEAP_MAX, HEARTBEAT_PAUSE, REASON_CHARS_MAX, REASONS_MAX, WORDS_PER_COMMIT_MAX,
+        FACT_CHARS_MAX, FLOOR_SHOWN_MAX, GENERATION_LEAP_MAX, HEARTBEAT_PAUSE, HOOKS_MAX,
+        REASON_CHARS_MAX, REASONS_MAX, WORDS_PER_COMMIT_MAX,
     },
     operator::HostAgent,
     store::{Gather, StoredHold, Word, Write},
@@ -80,7 +81,7 @@ impl App {
                 min: self.oldest_protocol,
             });
         }
-        self.said(&self.words.soon, host, What::Hello(Arc::new(hello.clone())))
+        self.said(&self.words.soon, host, What::Hello(Arc::new(kept(hello))))
             .await?;
         tracing::info!(%host, %enforced, hooks = hello.hooks.len(), "host connected");
         Ok(self.enter(host))
@@ -93,7 +94,7 @@ impl App {
         mut ack: Ack,
     ) -> Result<(), Error> {
         if let Phase::Rejected { reasons } = &mut ack.phase {
-            shorten(reasons);
+            shorten(reasons, REASONS_MAX, REASON_CHARS_MAX);
             ack.errors.truncate(REASONS_MAX);
             for error in &mut ack.errors {
                 error.name = safe_cut(error.name.as_bytes(), REASON_CHARS_MAX);
@@ -113,7 +114,9 @@ impl App {
         mut health: Option<HostHealth>,
     ) -> Result<(), Error> {
         if let Some(health) = &mut health {
-            shorten(&mut health.problems);
+            shorten(&mut health.hooks, HOOKS_MAX, FACT_CHARS_MAX);
+            shorten(&mut health.hooks_gone, HOOKS_MAX, FACT_CHARS_MAX);
+            shorten(&mut health.problems, REASONS_MAX, REASON_CHARS_MAX);
         }
         let word = What::Word(Word::Seen {
             events_lost,
@@ -246,10 +249,26 @@ impl App {
     }
 }
 
-fn shorten(texts: &mut Vec<String>) {
-    texts.truncate(REASONS_MAX);
-    for text in texts {
-        *text = safe_cut(text.as_bytes(), REASON_CHARS_MAX);
+/// What is kept of a first word: what one host says at length must not fill the lists in which others are.
+fn kept(hello: &Hello) -> Hello {
+    let mut kept = hello.clone();
+    shorten(&mut kept.hooks, HOOKS_MAX, FACT_CHARS_MAX);
+    shorten(&mut kept.floor, FLOOR_SHOWN_MAX, FACT_CHARS_MAX);
+    for fact in [&mut kept.agent_version, &mut kept.kernel_release] {
+        *fact = safe_cut(fact.as_bytes(), FACT_CHARS_MAX);
+    }
+    kept
+}
+
+/// Cuts what is too long or too much, and says how much it was.
+fn shorten(texts: &mut Vec<String>, items: usize, chars: usize) {
+    let more = texts.len().saturating_sub(items);
+    texts.truncate(items);
+    for text in texts.iter_mut() {
+        *text = safe_cut(text.as_bytes(), chars);
+    }
+    if more > 0 {
+        texts.push(format!("and {more} more"));
     }
 }
 

@@ -113,6 +113,8 @@ pub struct RuleResource {
     pub sensitivity: Option<Sensitivity>,
     /// Whom it was about
     pub subject: String,
+    /// Whether that is a name, and no uid of whom the host knows none
+    pub is_named: bool,
     /// Where
     pub host: HostId,
     /// What that says that it is
@@ -127,6 +129,7 @@ impl RuleResource {
             rule: hold.rule.rule.to_string(),
             sensitivity: hold.sensitivity,
             subject: hold.subject.shown(),
+            is_named: hold.subject.user.is_some(),
             host: hold.host.clone(),
             labels: labels.clone(),
         }
@@ -139,6 +142,7 @@ impl RuleResource {
             rule: String::new(),
             sensitivity: None,
             subject,
+            is_named: false,
             host: host.clone(),
             labels: labels.clone(),
         }
@@ -152,6 +156,7 @@ impl RuleResource {
             rule: rule.map_or_else(String::new, |rule| rule.rule.to_string()),
             sensitivity: decision.rule_sensitivity(),
             subject: decision.subject.shown(),
+            is_named: decision.subject.user.is_some(),
             host: host.clone(),
             labels: labels.clone(),
         }

@@ -5,13 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stayhand_guardrail::{
-    limits::{GRANT_DURATION_MAX, SESSION_MAX},
-    time::DurationMs,
-};
+use stayhand_guardrail::{limits::SESSION_MAX, time::DurationMs};
 use stayhand_transport::check_address;
 
-use stayhand_proto::protocol::PROTOCOL;
+use stayhand_proto::{limits::FRESH_FOR_MAX, protocol::PROTOCOL};
 
 use super::{Config, Delivery};
 
@@ -30,8 +27,8 @@ const CERTIFICATE_LIFETIME_MAX: DurationMs = DurationMs::from_secs(30 * 24 * 3_6
 /// Shortest freshness: a proof takes up to nine seconds (a host speaks every five, is answered every three), and a restart of the
 /// control plane with everybody coming back should not end grants.
 const FRESHNESS_MIN: DurationMs = DurationMs::from_secs(60);
-/// Longest: no grant lasts longer, so it would end nothing.
-const FRESHNESS_MAX: DurationMs = GRANT_DURATION_MAX;
+/// Longest: hosts take no longer one.
+const FRESHNESS_MAX: DurationMs = FRESH_FOR_MAX;
 
 /// Shortest session: nobody signs in for less.
 const SESSION_MIN: DurationMs = DurationMs::from_secs(5 * 60);

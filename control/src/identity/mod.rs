@@ -6,6 +6,7 @@ mod network;
 mod pins;
 mod process;
 
+pub(crate) use network::place_of;
 pub use network::{HostPeer, Joiner, OperatorPeer, Visitor};
 pub use pins::{PinError, Pins};
 pub use process::{NoProcess, PeerProcess};
@@ -14,7 +15,10 @@ use std::sync::Arc;
 
 use stayhand_guardrail::{id::UserName, subject::Subject};
 
-use crate::{app::App, names::Names};
+use crate::{
+    app::{App, Error},
+    names::Names,
+};
 
 /// An authenticated peer.
 #[derive(Clone, Debug)]
@@ -65,6 +69,9 @@ pub enum Unidentified {
     /// The pin could not be looked up.
     #[error(transparent)]
     Pin(#[from] PinError),
+    /// Whether a policy guards them cannot be told.
+    #[error(transparent)]
+    Guard(#[from] Error),
 }
 
 /// Makes peers.
@@ -91,11 +98,11 @@ impl Identifier {
         let identity = identity?;
         let user = match &identity.subject {
             Some(subject) => subject.user.clone(),
-            None => self.names.user(process.uid()).await,
+            None => self.names.user(process.uid()).await.map_err(Error::from)?,
         };
         let guarded = identity.guarded
             || match &identity.subject {
-                Some(subject) => self.is_guarded_here(subject).await,
+                Some(subject) => self.is_guarded_here(subject).await?,
                 // Nobody logged in: a service, perhaps, that no agent has pinned.
                 None => user.as_ref().is_some_and(|user| self.app.is_service(user)),
             };
@@ -108,10 +115,10 @@ impl Identifier {
     }
 
     /// Without an agent nobody else knows; with one, policies that have not reached it yet count, too.
-    async fn is_guarded_here(&self, subject: &Subject) -> bool {
+    async fn is_guarded_here(&self, subject: &Subject) -> Result<bool, Error> {
         match &subject.user {
             Some(user) => self.app.guards(user).await,
-            None => false,
+            None => Ok(false),
         }
     }
 }

@@ -16,7 +16,7 @@ use stayhand_proto::{
 use tokio::net::UnixStream;
 use tonic::transport::{Endpoint, Uri};
 
-use crate::names::Names;
+use crate::names::{Names, NamesError};
 
 /// A look-up is a map look-up in the agent. Generous: on a busy machine a process gets no time for seconds, and a
 /// caller whose pin is not known is refused.
@@ -55,6 +55,9 @@ pub enum PinError {
         /// Why
         problem: String,
     },
+    /// The name of the login cannot be told.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 impl Pins {
@@ -136,7 +139,7 @@ async fn login_uid(pid: u32, names: &Names) -> Result<Identity, PinError> {
     }
     let subject = Subject {
         auid,
-        user: names.user(auid).await,
+        user: names.user(auid).await?,
         session: None,
     };
     Ok(Identity {

@@ -13,12 +13,13 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::OidcError;
+use crate::identity::place_of;
 
 /// Time to sign in: a password, a second factor, and somebody who looks for their telephone.
 const TIME: Duration = Duration::from_mins(10);
 /// At once.
 const PENDING_MAX: usize = 1_024;
-/// At once from one address, so that one cannot keep everybody out.
+/// At once from one address (of IPv6 one /64), so that one cannot keep everybody out.
 const PENDING_PER_ADDRESS_MAX: usize = 32;
 
 /// What ends it.
@@ -55,7 +56,7 @@ impl AllPending {
         nonce: Nonce,
         from: IpAddr,
     ) -> Result<String, OidcError> {
-        let now = Instant::now();
+        let (from, now) = (place_of(from), Instant::now());
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, one| one.until > now);
         let own = all.values().filter(|one| one.from == from).count();
@@ -137,12 +138,30 @@ mod tests {
     #[test]
     fn one_address_leaves_room_for_others_and_all_together_are_bounded() {
         let all = AllPending::default();
-        let address = |at: usize| IpAddr::from((at as u128).to_be_bytes());
+        // Each in a network of its own.
+        let address = |at: usize| IpAddr::from(((at as u128) << 64).to_be_bytes());
         for _ in 0..PENDING_PER_ADDRESS_MAX {
             keep(&all, FROM).unwrap();
         }
         assert!(matches!(keep(&all, FROM), Err(OidcError::Busy)));
         let taken = (1..=PENDING_MAX).filter(|at| keep(&all, address(*at)).is_ok());
         assert_eq!(taken.count(), PENDING_MAX - PENDING_PER_ADDRESS_MAX);
+    }
+
+    #[test]
+    fn one_network_of_ipv6_has_no_more_than_one_address() {
+        let all = AllPending::default();
+        let own: IpAddr = "2001:db8::".parse().unwrap();
+        let IpAddr::V6(own) = own else {
+            panic!("{own}")
+        };
+        let address = |at: usize| IpAddr::from((own.to_bits() | at as u128).to_be_bytes());
+        let kept = (0..PENDING_MAX).filter(|at| keep(&all, address(*at)).is_ok());
+        assert_eq!(kept.count(), PENDING_PER_ADDRESS_MAX);
+        keep(&all, FROM).expect("another address is kept out");
+        // One of IPv4 is one address, however it is written.
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        keep(&all, mapped).unwrap();
+        assert_eq!(place_of(mapped), IpAddr::from([192, 0, 2, 1]));
     }
 }

@@ -16,10 +16,10 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use super::places::{Place, Places};
 use crate::{
     identity::PeerProcess,
     limits::{CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX},
+    places::{Place, Places},
 };
 
 /// After a failed accept, such as too many open files: not in a tight loop.

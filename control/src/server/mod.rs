@@ -2,7 +2,6 @@
 
 mod connection;
 mod network;
-mod places;
 mod socket;
 
 pub use socket::SocketError;
@@ -16,7 +15,7 @@ use tonic::{service::Routes, transport::Server};
 use uuid::Uuid;
 
 use crate::{
-    api::{Api, Gate, Paces},
+    api::{Api, Gate, HostStreams, Paces},
     app::{self, App, Membership, SignIn, tick_until},
     authority::{Authority, AuthorityError},
     authz::{Authorization, AuthorizationError},
@@ -147,6 +146,7 @@ pub async fn start(config: &Config, names: Names) -> Result<Running, StartError>
         app: Arc::clone(&app),
         gate,
         paces: Paces::default(),
+        streams: HostStreams::default(),
         stop: stopped.clone(),
     };
     let mut running = Running {

@@ -10,6 +10,11 @@ pub enum StoreError {
         "the control plane's store is full; free space on its disk, then repeat the command: nothing was lost"
     )]
     Full,
+    /// No room but what is kept for people's changes, see `room.rs`.
+    #[error(
+        "the control plane's store is nearly full, and the rest is kept for what people change: free space on its disk; nothing was lost"
+    )]
+    Reserved,
     /// A row that this build cannot read.
     #[error("the stored {what} cannot be read: {problem}")]
     Corrupt {

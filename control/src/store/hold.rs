@@ -162,7 +162,8 @@ impl Write<'_> {
     }
 
     /// Holds of rules of this policy, of every host, that are not over, or whose answer their host has not carried out. Not
-    /// those that are past their deadline: there a host ends them by itself, also one that is never heard of again.
+    /// those that are past their deadline: there a host ends them by itself, also one that is never heard of again. Nor those of a host
+    /// that was put out: it hears of no change of policies any more, so none takes its rules away.
     pub async fn open_holds_of(
         &mut self,
         policy: &PolicyName,
@@ -171,6 +172,7 @@ impl Write<'_> {
         let rows: Vec<HoldRow> = sqlx::query_as(
             "SELECT changed, body FROM holds
              WHERE expire_time > ?1
+               AND host NOT IN (SELECT host FROM members WHERE revoke_time IS NOT NULL)
                AND (is_over = 0 OR id IN (SELECT hold FROM hold_answers WHERE is_done = 0))",
         )
         .bind(number(now.0)?)

@@ -206,6 +206,21 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// How many certificates of a host were taken away before anybody had shown them, and are not over.
+    pub async fn unused_certificates_of(
+        &mut self,
+        host: &HostId,
+        now: UnixMs,
+    ) -> Result<u32, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT count(*) FROM certificates WHERE host = ?1 AND revoked AND NOT used AND expire_time > ?2",
+        )
+        .bind(host.as_str())
+        .bind(number(now.0)?)
+        .fetch_one(&mut *self.tx)
+        .await?)
+    }
+
     /// Whether a certificate still counts, its time aside.
     pub async fn counts(&mut self, serial: &Serial) -> Result<bool, StoreError> {
         let revoked: Option<bool> =

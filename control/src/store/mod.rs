@@ -22,6 +22,7 @@ mod member;
 mod policy;
 mod proposal;
 mod rollout;
+mod room;
 mod session;
 mod signal;
 mod state;
@@ -44,6 +45,7 @@ pub use locks::StoredLock;
 pub use member::{Revoked, Standing, StoredCertificate, StoredMember};
 pub use policy::{Cause, StoredPolicy};
 pub use rollout::InForce;
+pub use room::Growth;
 pub use session::{SessionEnd, StoredSession, Whose};
 pub use signal::Signals;
 pub use state::Looked;
@@ -94,6 +96,7 @@ pub struct Store {
     origin: Origin,
     signals: Signals,
     commits: Option<Arc<dyn Commits>>,
+    room: room::Room,
     _state_dir: StateDir,
     /// See [`Store::begins`]
     begun_ms: AtomicU64,
@@ -123,6 +126,8 @@ impl Store {
         let store = Self::open_with(state_dir, host, boot_id, None, SqliteSynchronous::Off).await?;
         Ok(Self {
             commits: Some(commits),
+            // Whoever simulates looks at no disk.
+            room: room::Room::new(None, None),
             states: state::States::new(true),
             ..store
         })
@@ -143,11 +148,9 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("trusted_schema", "OFF");
-        let writer = match mib_max {
-            Some(mib) => options.clone().pragma(
-                "max_page_count",
-                (mib * ((1 << 20) / PAGE_BYTES)).to_string(),
-            ),
+        let pages_max = mib_max.map(|mib| u64::from(mib) * u64::from((1 << 20) / PAGE_BYTES));
+        let writer = match pages_max {
+            Some(pages) => options.clone().pragma("max_page_count", pages.to_string()),
             None => options.clone(),
         };
         let pool = |connections| {
@@ -189,6 +192,7 @@ impl Store {
             origin,
             signals: Signals::default(),
             commits: None,
+            room: room::Room::new(Some(state_dir.path()), pages_max),
             _state_dir: state_dir,
         })
     }
@@ -201,6 +205,7 @@ impl Store {
             &self.origin,
             &self.signals,
             self.commits.as_deref(),
+            &self.room,
         ))
     }
 

@@ -47,6 +47,11 @@ impl StateDir {
         }
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The database's file, private before the database library sees it; its companions take over the mode.
     pub(super) fn database(&self) -> Result<PathBuf, StoreError> {
         let path = self.path.join("control.db");

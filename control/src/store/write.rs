@@ -5,7 +5,10 @@ use sqlx::{Sqlite, Transaction};
 use stayhand_guardrail::id::{Generation, HostId};
 use tokio::sync::MutexGuard;
 
-use super::{Commits, Origin, Signals, StoreError, list, number, parse, signal::Touched, unsigned};
+use super::{
+    Commits, Origin, Signals, StoreError, list, number, parse, room::Room, signal::Touched,
+    unsigned,
+};
 
 /// A change that is not committed yet. Dropping it undoes it.
 pub struct Write<'s> {
@@ -14,6 +17,7 @@ pub struct Write<'s> {
     pub(super) touched: Touched,
     signals: &'s Signals,
     commits: Option<&'s dyn Commits>,
+    pub(super) room: &'s Room,
     /// Given back with the writer
     _turn: Option<MutexGuard<'s, ()>>,
 }
@@ -24,6 +28,7 @@ impl<'s> Write<'s> {
         origin: &'s Origin,
         signals: &'s Signals,
         commits: Option<&'s dyn Commits>,
+        room: &'s Room,
     ) -> Self {
         Self {
             tx,
@@ -31,6 +36,7 @@ impl<'s> Write<'s> {
             touched: Touched::default(),
             signals,
             commits,
+            room,
             _turn: None,
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use stayhand_proto::{
+    codec,
     message::{FromHost, Hello, Identity, ToHost, ToHostMessage},
     v1::{
         self, PublishEventsRequest, PublishEventsResponse,
@@ -167,7 +168,7 @@ impl EventStream {
     }
 
     pub(crate) async fn publish(&mut self, events: Vec<v1::Event>) -> Result<u64, Status> {
-        self.up.send(PublishEventsRequest { events }).await.unwrap();
+        self.up.send(codec::batch(&events)).await.unwrap();
         let answer = self.down.message().await?;
         Ok(answer
             .ok_or_else(|| Status::aborted("the stream ended"))?

@@ -263,3 +263,26 @@ async fn a_hosts_message_is_bounded_and_a_full_batch_is_within() {
         .collect();
     assert_eq!(events.publish(batch).await.unwrap(), 256);
 }
+
+/// Whoever acts for a host says so by its witness.
+#[test]
+fn nothing_that_a_host_says_stands_in_the_operators_queue() {
+    let use_cases = concat!(env!("CARGO_MANIFEST_DIR"), "/src/app");
+    let mut for_hosts = 0;
+    for file in std::fs::read_dir(use_cases).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for function in source.split("async fn ").skip(1) {
+            let (head, body) = function.split_once('{').unwrap_or((function, ""));
+            if head.contains("&HostAgent") {
+                for_hosts += 1;
+                let name = head.split('(').next().unwrap_or_default();
+                assert!(!body.contains(".begin()"), "{}: {name}", path.display());
+            }
+        }
+    }
+    assert!(for_hosts > 4, "it looks for the wrong thing");
+}

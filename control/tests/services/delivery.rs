@@ -386,3 +386,35 @@ async fn a_host_that_joined_and_never_connected_is_listed_and_counts_where_it_en
     let listed = list().await;
     assert!(listed[0].online && listed[0].last_seen_time.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_span_that_no_state_can_carry_is_refused_with_the_word_that_says_it_and_with_no_other() {
+    let world = World::with_policy().await;
+    let endless = Some(DurationMs(u64::MAX));
+    let hostile = Hello {
+        fresh_for: endless,
+        ..hello(0)
+    };
+    let mut stream = HostStream::open(world.host_channel().await, hostile).await;
+    failed(
+        stream.next().await,
+        Code::InvalidArgument,
+        "INVALID_FIELD",
+        "fresh_for",
+    );
+    let mut stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    let generation = stream.state().await.generation;
+    let hostile = Ack {
+        fresh_for: endless,
+        ..Ack::new(generation, Phase::Enforced)
+    };
+    let honest = Ack::new(generation, Phase::Received);
+    for ack in [hostile, honest] {
+        stream.say(ack.into()).await;
+    }
+    // Had the first one counted, the second would change nothing.
+    until(&world, |host| {
+        host.enforcement.as_ref().unwrap().phase() == EnforcementPhase::Received
+    })
+    .await;
+}

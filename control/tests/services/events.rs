@@ -1,9 +1,27 @@
 //! Events: stored once whatever is sent how often, acknowledged after the commit, gaps counted, nothing dropped
 //! for a slow reader.
 
+use std::collections::BTreeMap;
+
 use stayhand_guardrail::{
-    event::{AgentState, Event, EventClass, EventKind, LossStage, Lost},
-    id::EventSeq,
+    action::{Object, Operation, ProcessInfo},
+    event::{
+        AccessTokenChange, AccessTokenChanged, AgentState, AuthorityChange, AuthorityChanged,
+        DecisionEvent, Door, EnforcementEvent, Event, EventClass, EventKind, FlagChanged,
+        GrantChanged, HoldChanged, JoinTokenChange, JoinTokenChanged, LockChange, LockChanged,
+        LossStage, Lost, MembershipChange, MembershipChanged, PolicyChange, PolicyChanged,
+        SessionChange, SessionChanged, Tamper,
+    },
+    grant::GrantChange,
+    hold::HoldPhase,
+    host::Phase,
+    id::{
+        AccessTokenId, EventSeq, Generation, GrantId, HoldId, JoinTokenId, LockId, Revision,
+        SessionId,
+    },
+    lock::Target,
+    reason::{Reason, Verdict},
+    subject::Subject,
     time::UnixMs,
 };
 use stayhand_proto::v1::{self, GetHostRequest, TailEventsRequest, event::Kind};
@@ -331,4 +349,208 @@ async fn a_tail_starts_where_it_is_asked_to() {
     })
     .await;
     failed(both, Code::InvalidArgument, "INVALID_FIELD", "together");
+}
+
+/// Kinds of events. Another one gets a number in [`which`], and a place among those that are tried.
+const KINDS: usize = 16;
+
+/// Which kind it is, and whether an agent ever makes one.
+fn which(kind: &EventKind) -> (usize, bool) {
+    match kind {
+        EventKind::Decision(_) => (0, true),
+        EventKind::Lost(_) => (1, true),
+        EventKind::AgentStarted(_) => (2, true),
+        EventKind::AgentStopped(_) => (3, true),
+        EventKind::Enforcement(_) => (4, true),
+        EventKind::Tamper(_) => (5, true),
+        EventKind::HoldChanged(_) => (6, false),
+        EventKind::GrantChanged(_) => (7, false),
+        EventKind::PolicyChanged(_) => (8, false),
+        EventKind::FlagChanged(_) => (9, false),
+        EventKind::LockChanged(_) => (10, false),
+        EventKind::MembershipChanged(_) => (11, false),
+        EventKind::JoinTokenChanged(_) => (12, false),
+        EventKind::AuthorityChanged(_) => (13, false),
+        EventKind::SessionChanged(_) => (14, false),
+        EventKind::AccessTokenChanged(_) => (15, false),
+    }
+}
+
+fn made_by_agents() -> Vec<EventKind> {
+    let state = || AgentState {
+        version: "0.1.0".into(),
+        enforced: true,
+        detail: "hooks: file_open".into(),
+    };
+    vec![
+        EventKind::Decision(Box::new(DecisionEvent {
+            verdict: Verdict::Held,
+            reason: Reason::HoldPending,
+            operation: Operation::Write,
+            object: Object::Path {
+                bytes: b"/etc/hosts".to_vec(),
+            },
+            object_cut: false,
+            subject: Subject {
+                auid: 1000,
+                user: None,
+                session: None,
+            },
+            process: ProcessInfo::default(),
+            args_redacted: 0,
+            generation: Generation(9),
+            rule: None,
+            message: None,
+            sensitivity: None,
+            permission: None,
+            grant: None,
+            hold: None,
+            monitor: false,
+        })),
+        EventKind::Lost(Lost {
+            class: EventClass::B,
+            count: 1,
+            stage: LossStage::Ring,
+            since: UnixMs(1),
+        }),
+        EventKind::AgentStarted(state()),
+        EventKind::AgentStopped(state()),
+        EventKind::Enforcement(EnforcementEvent {
+            generation: Generation(4),
+            phase: Phase::Enforced,
+        }),
+        EventKind::Tamper(Tamper {
+            what: "link gone".into(),
+            subject: None,
+            process: None,
+        }),
+    ]
+}
+
+fn made_by_operators() -> Vec<EventKind> {
+    let by = || Some("carol".parse().unwrap());
+    vec![
+        EventKind::HoldChanged(HoldChanged {
+            hold: HoldId(3),
+            from: HoldPhase::Pending,
+            to: HoldPhase::Approved,
+            released: false,
+            by: by(),
+            reason: Some("forged".into()),
+        }),
+        EventKind::GrantChanged(GrantChanged {
+            grant: GrantId(Uuid::from_u128(1)),
+            change: GrantChange::Created,
+            user: "alice".parse().unwrap(),
+            permissions: vec!["prod/db".parse().unwrap()],
+            profile: None,
+            by: by(),
+            reason: None,
+            expire_time: UnixMs(99_000),
+        }),
+        EventKind::PolicyChanged(PolicyChanged {
+            policy: "prod".parse().unwrap(),
+            revision: Revision(2),
+            by: by(),
+            change: PolicyChange::Approved,
+            proposal: None,
+            reason: None,
+        }),
+        EventKind::FlagChanged(FlagChanged {
+            flag: "high-traffic".parse().unwrap(),
+            until: None,
+            by: "root".parse().unwrap(),
+            reason: "forged".into(),
+        }),
+        EventKind::LockChanged(LockChanged {
+            lock: LockId(7),
+            target: Target::new(by(), None).unwrap(),
+            change: LockChange::Removed,
+            until: None,
+            by: by(),
+            reason: None,
+        }),
+    ]
+}
+
+fn made_at_the_doors() -> Vec<EventKind> {
+    let by = || Some("carol".parse().unwrap());
+    vec![
+        EventKind::MembershipChanged(MembershipChanged {
+            member: "db1".parse().unwrap(),
+            change: MembershipChange::Recovered,
+            by: by(),
+            token: None,
+            address: None,
+            reason: None,
+        }),
+        EventKind::JoinTokenChanged(JoinTokenChanged {
+            token: JoinTokenId(7),
+            change: JoinTokenChange::Refused,
+            by: by(),
+            member: None,
+            expire_time: UnixMs(9_000),
+            uses_left: 3,
+            address: None,
+            reason: None,
+        }),
+        EventKind::AuthorityChanged(AuthorityChanged {
+            authority: 2,
+            change: AuthorityChange::Retired,
+            by: by(),
+            reason: None,
+        }),
+        EventKind::SessionChanged(SessionChanged {
+            session: Some(SessionId(9)),
+            change: SessionChange::Revoked,
+            user: by(),
+            door: Door::Token,
+            subject: None,
+            token: Some(AccessTokenId(8)),
+            by: by(),
+            expire_time: None,
+            address: None,
+            reason: None,
+        }),
+        EventKind::AccessTokenChanged(AccessTokenChanged {
+            token: AccessTokenId(8),
+            change: AccessTokenChange::Refused,
+            purpose: "deployments".to_owned(),
+            user: "carol".parse().unwrap(),
+            actions: vec!["flag.set".to_owned()],
+            by: None,
+            expire_time: UnixMs(9_000),
+            address: None,
+            reason: None,
+        }),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_makes_no_record_of_a_kind_that_no_agent_makes() {
+    let world = World::new().await;
+    let mut stream = EventStream::open(world.host_channel().await).await;
+    let kinds = made_by_agents().into_iter();
+    let kinds = kinds.chain(made_by_operators()).chain(made_at_the_doors());
+    let (mut batch, mut own) = (vec![], BTreeMap::new());
+    for (seq, kind) in (1..).zip(kinds) {
+        let (number, is_own) = which(&kind);
+        assert_eq!(own.insert(seq, (number, is_own)), None);
+        batch.push(event(seq, kind));
+    }
+    let mut numbers: Vec<usize> = own.values().map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..KINDS).collect::<Vec<_>>(), "every kind once");
+    stream.publish(batch).await.unwrap();
+    let epoch = Uuid::from_u128(EPOCH).to_string();
+    let mut seen = 0;
+    for event in world.all_events().await {
+        if event.epoch == epoch {
+            let (number, is_own) = own[&event.sequence];
+            let refused = matches!(&event.kind, Some(Kind::Lost(lost)) if lost.stage == "decode");
+            assert_eq!(refused, !is_own, "{number}: {:?}", event.kind);
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, KINDS, "a refused one leaves its number");
 }

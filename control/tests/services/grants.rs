@@ -65,6 +65,24 @@ async fn record(world: &World, name: &str) -> Vec<Change> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_name_of_somebody_is_the_same_person() {
+    let world = World::with_policy().await;
+    world.login("carol", false);
+    let own = CreateGrantRequest {
+        user: "carol2".into(),
+        ..create()
+    };
+    let says = "ask another operator";
+    refused(&world, own, Code::PermissionDenied, "OWN_GRANT", says).await;
+    let hers = CreateGrantRequest {
+        user: "alice2".into(),
+        ..create()
+    };
+    let made = world.grants().await.create_grant(hers).await;
+    assert_eq!(made.unwrap().into_inner().user, "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn absurd_requests_are_refused_and_leave_nothing_behind() {
     let world = World::with_policy().await;
     let bad = Code::InvalidArgument;

@@ -55,6 +55,25 @@ async fn a_subject_of_a_policy_that_no_agent_enforces_yet_is_no_operator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subject_under_another_name_is_no_operator() {
+    let world = World::new().await;
+    let policy = PROD.replace("users: [alice]", "users: [carol2]");
+    world.apply(&policy).await.unwrap();
+    world.login("carol", false);
+    let refused = world
+        .grants()
+        .await
+        .list_grants(ListGrantsRequest::default())
+        .await;
+    failed(
+        refused,
+        Code::PermissionDenied,
+        "GUARDED",
+        "`carol` is guarded",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn identity_is_looked_at_again_for_every_call_of_a_connection() {
     let world = World::with_policy().await;
     let mut grants = world.grants().await;

@@ -14,6 +14,8 @@ mod delivery;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod exhaustion;
+#[cfg(test)]
 mod flags;
 #[cfg(test)]
 mod grants;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stayhand_control::limits::JOINS_AGAIN_MAX;
 use stayhand_proto::v1::{
     self, CreateJoinTokenRequest, GetHostRequest, JoinRequest, ListJoinTokensRequest,
     RevokeJoinTokenRequest, SyncRequest, event::Kind,
@@ -80,6 +81,29 @@ async fn an_answer_that_was_lost_is_asked_for_again_by_the_same_key_only() {
     let again = host.join(&world, &token).await.unwrap();
     let stream = HostStream::open(again.channel(&world).await, hello(0)).await;
     drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_answered_again_a_few_times_and_no_more() {
+    let world = world().await;
+    let token = token(&world, any()).await;
+    let host = Outsider::new("db1");
+    for _ in 0..=JOINS_AGAIN_MAX {
+        host.join(&world, &token).await.unwrap();
+    }
+    for _ in 0..3 {
+        let refused = host.join(&world, &token).await;
+        failed(
+            refused,
+            Code::PermissionDenied,
+            "JOIN_TOKEN_REFUSED",
+            "never used",
+        );
+    }
+    assert_eq!(refusals(&world).await.len(), 1);
+    // It is no worse off than a host that lost its certificate.
+    let back = host.recover(&world, &token).await.unwrap();
+    sync(&back, &world).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

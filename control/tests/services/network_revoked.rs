@@ -98,7 +98,8 @@ async fn a_certificate_that_is_over_ends_its_streams_and_its_host_comes_back_by_
     let host = outsider.join(&world, &made).await.unwrap();
     let mut stream = HostStream::open(host.channel(&world).await, hello(0)).await;
     stream.state().await;
-    let end = tokio::time::timeout(Duration::from_secs(12), ended(&mut stream)).await;
+    // Its own time, and not that in which whoever comes too late is told so.
+    let end = tokio::time::timeout(Duration::from_secs(7), ended(&mut stream)).await;
     end.expect("the stream outlives its certificate");
     let refused = host.renew(&world).await;
     failed(refused, Code::Unauthenticated, "CERTIFICATE_OVER", "db1");
@@ -134,6 +135,49 @@ async fn a_certificate_that_is_over_ends_its_streams_and_its_host_comes_back_by_
         matches!(&event.kind, Some(Kind::MembershipChanged(changed)) if changed.change() == Change::Recovered)
     });
     assert_eq!(recoveries.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_key_that_lets_nobody_in_is_told_of_and_not_with_every_try() {
+    let world = world().await;
+    let (db1, db2) = (Outsider::new("db1"), Outsider::new("db2"));
+    for host in [&db1, &db2] {
+        let made = token(&world, CreateJoinTokenRequest::default()).await;
+        host.join(&world, &made).await.unwrap();
+    }
+    // Only the authority's pin counts of it here.
+    let made = token(&world, CreateJoinTokenRequest::default()).await;
+    db1.recover(&world, &made).await.unwrap();
+    for _ in 0..3 {
+        let refused = db1.recover(&world, &made).await;
+        failed(
+            refused,
+            Code::ResourceExhausted,
+            "RECOVERY_TOO_SOON",
+            "a copy",
+        );
+    }
+    let mut hosts = world.hosts().await;
+    hosts.revoke_host(revoke("db2")).await.unwrap();
+    for _ in 0..3 {
+        let refused = db2.recover(&world, &made).await;
+        failed(refused, Code::PermissionDenied, "HOST_REVOKED", "db2");
+    }
+    let events = world.all_events().await.into_iter();
+    let refused = events.filter_map(|event| match event.kind {
+        Some(Kind::JoinTokenChanged(changed)) if !changed.reason.is_empty() => Some(changed),
+        _ => None,
+    });
+    let refused: Vec<(String, String)> = refused
+        .map(|changed| (changed.member, changed.reason))
+        .collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for ((member, reason), (of, says)) in refused.iter().zip([
+        ("hosts/db1", "is there a copy of it?"),
+        ("hosts/db2", "was revoked"),
+    ]) {
+        assert!(member == of && reason.contains(says), "{member}: {reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 use crate::{
     agent::{HostStream, hello},
     holds,
+    outsider::{self, Outsider},
     rollouts::{change, plan, roll_out},
     world::{PROD, World, create, failed, other_policy},
 };
@@ -243,5 +244,29 @@ async fn a_host_that_is_never_heard_of_again_keeps_no_policy_beyond_its_holds_de
     drop(stream);
     assert!(remove(&world, "prod", "").await.is_err());
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    remove(&world, "prod", "").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_put_out_keeps_no_policy() {
+    let world = outsider::world().await;
+    world.apply(PROD).await.unwrap();
+    let token = outsider::token(&world, v1::CreateJoinTokenRequest::default()).await;
+    let member = Outsider::new("db1").join(&world, &token).await.unwrap();
+    let mut stream = HostStream::open(member.channel(&world).await, hello(0)).await;
+    stream.state().await;
+    let held = holds::hold(7, DurationMs::from_secs(3_600));
+    holds::report(&world, &stream, held).await;
+    failed(
+        remove(&world, "prod", "").await,
+        Code::FailedPrecondition,
+        "POLICY_IN_USE",
+        "0000000000000007",
+    );
+    let put_out = v1::RevokeHostRequest {
+        name: "hosts/db1".into(),
+        reason: "stolen".into(),
+    };
+    world.hosts().await.revoke_host(put_out).await.unwrap();
     remove(&world, "prod", "").await.unwrap();
 }

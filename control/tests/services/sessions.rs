@@ -18,7 +18,7 @@ use tonic::{Code, Status, transport::Channel};
 
 use crate::{
     agent::{HostStream, hello},
-    holds::{FIRST, MINUTE, hold, report},
+    holds::{FIRST, MINUTE, SECOND, hold, report},
     outsider::{reach, world},
     world::{PROD, World, create, failed, seconds},
 };
@@ -231,6 +231,94 @@ async fn nobody_answers_the_own_hold_through_another_door() {
     let mut holds = HoldServiceClient::new(other.channel(&world).await);
     let approved = holds.approve_hold(ask).await.unwrap().into_inner();
     assert_eq!(approved.state(), v1::hold::State::Approved);
+}
+
+async fn approve_as(remote: &Remote, world: &World, id: u64) -> Result<v1::Hold, Status> {
+    let ask = v1::ApproveHoldRequest {
+        name: format!("holds/{id:016x}"),
+        reason: "seen".into(),
+    };
+    let mut holds = HoldServiceClient::new(remote.channel(world).await);
+    let approved = holds.approve_hold(ask).await;
+    approved.map(tonic::Response::into_inner)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_name_on_a_host_is_told_from_an_approver_by_uid_or_not_approved() {
+    const NAMED: u64 = 0xaaaa_0000_0000_0003;
+    let world = World::with(|config| {
+        config.network.listen = Some("127.0.0.1:0".parse().unwrap());
+        config.operators.users.push("zoe".parse().unwrap());
+    })
+    .await;
+    world.apply(PROD).await.unwrap();
+    let stream = HostStream::open(world.host_channel().await, hello(0)).await;
+    world.login("carol", false);
+    let carol = break_glass(&world).await;
+    // Nobody of that name is known on this machine.
+    world.login("zoe", false);
+    let zoe = break_glass(&world).await;
+    world.login("root", false);
+    for (id, auid) in [(FIRST, 5_000), (SECOND, 1002)] {
+        let mut nameless = hold(id, MINUTE);
+        nameless.subject.user = None;
+        nameless.subject.auid = auid;
+        report(&world, &stream, nameless).await;
+    }
+    report(&world, &stream, hold(NAMED, MINUTE)).await;
+    failed(
+        approve_as(&zoe, &world, FIRST).await,
+        Code::PermissionDenied,
+        "OWN_HOLD",
+        "no login on the control plane's machine",
+    );
+    failed(
+        approve_as(&carol, &world, SECOND).await,
+        Code::PermissionDenied,
+        "OWN_HOLD",
+        "is the one who is held",
+    );
+    for (who, id) in [(&carol, FIRST), (&zoe, NAMED)] {
+        let approved = approve_as(who, &world, id).await.unwrap();
+        assert_eq!(approved.state(), v1::hold::State::Approved);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_name_service_cannot_be_asked_nobody_gets_in_who_may_be_guarded() {
+    let world = World::with(|config| {
+        config.network.listen = Some("127.0.0.1:0".parse().unwrap());
+        config.operators.users.push("dora".parse().unwrap());
+    })
+    .await;
+    world.login("dora", false);
+    let remote = break_glass(&world).await;
+    world.login("root", false);
+    // Dora is in dev.
+    world.apply(PROD).await.unwrap();
+    let says = "`dora` is guarded";
+    let refused = remote.whoami(&world).await;
+    failed(refused, Code::PermissionDenied, "GUARDED", says);
+    world.names_are_down(true);
+    let refused = remote.whoami(&world).await;
+    let failure = failed(
+        refused,
+        Code::Unavailable,
+        "NAMES_UNKNOWN",
+        "name service cannot be asked",
+    );
+    assert!(failure.remedy.contains("try again"), "{failure:?}");
+    for user in ["dora", "root"] {
+        world.login(user, false);
+        let refused = whoami(world.channel().await).await;
+        failed(refused, Code::Unavailable, "NAMES_UNKNOWN", "try again");
+    }
+    // Whom nobody logged in as, and whom a file names, a policy can only name as a service.
+    world.unpinned();
+    whoami(world.channel().await).await.unwrap();
+    world.names_are_down(false);
+    let refused = remote.whoami(&world).await;
+    failed(refused, Code::PermissionDenied, "GUARDED", says);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -502,12 +590,12 @@ async fn a_wrong_secret_gets_nothing_and_what_is_worth_nothing_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_over_ends_its_streams_and_counts_for_nothing() {
     let world = world().await;
-    let brief = try_break_glass(world.channel().await, 1).await.unwrap();
+    let brief = try_break_glass(world.channel().await, 3).await.unwrap();
     let stream = watch(brief.channel(&world).await).await;
     let mut stream = stream;
     let ended = async { while let Ok(Some(_)) = stream.message().await {} };
-    // Its second, and the time in which whoever is late is told so.
-    tokio::time::timeout(Duration::from_secs(15), ended)
+    // Its own time, and not that in which whoever comes too late is told so.
+    tokio::time::timeout(Duration::from_secs(7), ended)
         .await
         .expect("it goes on");
     failed(

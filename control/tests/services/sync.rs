@@ -7,7 +7,7 @@ use stayhand_guardrail::{
     id::{AuthoritiesRevision, Generation},
 };
 use stayhand_proto::{
-    message::{FromHost, HostHealth, ToHostMessage},
+    message::{FromHost, Hello, HostHealth, ToHostMessage},
     v1::{EnforcementPhase, GetHostRequest, Host, ListHostsRequest, SyncRequest},
 };
 use tonic::Code;
@@ -149,6 +149,49 @@ async fn a_host_that_lost_its_hooks_is_shown_so_and_an_agent_that_does_not_say_c
         !host.hooks.is_empty() && host.hooks_gone.is_empty()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_says_at_length_is_cut_and_what_is_left_out_is_counted() {
+    let world = World::with_policy().await;
+    let long = |character: &str| vec![character.repeat(700); 1_000];
+    let wordy = Hello {
+        agent_version: "1".repeat(8_000),
+        kernel_release: "6".repeat(8_000),
+        hooks: long("h"),
+        floor: long("f"),
+        ..hello(0)
+    };
+    let mut stream = HostStream::open(world.host_channel().await, wordy).await;
+    stream.state().await;
+    let seen = until(&world, |host| !host.hooks.is_empty()).await;
+    let is_cut = |texts: &[String], items: usize, chars: usize| {
+        let (more, shown) = texts.split_last().unwrap();
+        assert_eq!(shown.len(), items);
+        assert_eq!(*more, format!("and {} more", 1_000 - items));
+        assert!(shown.iter().all(|text| text.chars().count() == chars));
+    };
+    is_cut(&seen.hooks, 128, 200);
+    is_cut(&seen.floor, 32, 200);
+    for fact in [&seen.agent_version, &seen.kernel_release] {
+        assert_eq!(fact.chars().count(), 200);
+    }
+    let health = HostHealth {
+        hooks: vec![],
+        hooks_gone: long("g"),
+        problems: long("p"),
+    };
+    let beat = FromHost::Heartbeat {
+        events_lost: 0,
+        health: Some(health),
+        beat: 0,
+    };
+    stream.say(beat).await;
+    let seen = until(&world, |host| !host.hooks_gone.is_empty()).await;
+    is_cut(&seen.hooks_gone, 128, 200);
+    is_cut(&seen.problems, 21, 500);
+    let bytes = prost::Message::encoded_len(&seen);
+    assert!(bytes < 64 << 10, "{bytes} bytes of one host");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,20 @@
 //! One control plane in a temporary directory, with the users alice, bob, carol and others, and the group dev.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use stayhand_control::{
     config::Config,
-    names::{NameService, Names},
+    names::{NameService, Names, NamesError},
     server::{Running, start},
 };
 use stayhand_guardrail::{
@@ -50,40 +59,70 @@ pub(crate) fn other_policy() -> String {
     PROD.replace("name: prod", "name: other")
 }
 
-struct FakeNames(BTreeMap<&'static str, (u32, Vec<&'static str>)>);
+struct FakeNames {
+    people: BTreeMap<&'static str, (u32, Vec<&'static str>)>,
+    is_down: Arc<AtomicBool>,
+}
 
-impl NameService for FakeNames {
-    fn uid(&self, user: &UserName) -> Option<u32> {
-        self.0.get(user.as_str()).map(|(uid, _)| *uid)
-    }
-
-    fn user(&self, uid: u32) -> Option<UserName> {
-        // Whoever runs the tests is root here.
-        let own = nix::unistd::geteuid().as_raw();
-        let uid = if uid == own { 0 } else { uid };
-        let found = self.0.iter().find(|(_, (known, _))| *known == uid);
-        found.map(|(name, _)| name.parse().unwrap())
-    }
-
-    fn groups(&self, user: &UserName) -> Vec<GroupName> {
-        let found = self.0.get(user.as_str());
-        found
-            .map(|(_, groups)| groups.iter().map(|group| group.parse().unwrap()).collect())
-            .unwrap_or_default()
+impl FakeNames {
+    /// Root is in a file of this machine, and everybody else in the directory.
+    fn asked(&self, user: &str) -> Result<(), NamesError> {
+        if user == "root" || !self.is_down.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(NamesError {
+            about: format!("`{user}`"),
+            cause: "ECONNREFUSED: Connection refused".into(),
+        })
     }
 }
 
-fn names() -> Names {
-    Names::new(FakeNames(BTreeMap::from([
+impl NameService for FakeNames {
+    fn uid(&self, user: &UserName) -> Result<Option<u32>, NamesError> {
+        self.asked(user.as_str())?;
+        Ok(self.people.get(user.as_str()).map(|(uid, _)| *uid))
+    }
+
+    fn user(&self, uid: u32) -> Result<Option<UserName>, NamesError> {
+        // Whoever runs the tests is root here.
+        let own = nix::unistd::geteuid().as_raw();
+        let uid = if uid == own { 0 } else { uid };
+        let found = self.people.iter().find(|(_, (known, _))| *known == uid);
+        self.asked(found.map_or("nobody", |(name, _)| *name))?;
+        Ok(found.map(|(name, _)| name.parse().unwrap()))
+    }
+
+    fn groups(&self, user: &UserName) -> Result<Vec<GroupName>, NamesError> {
+        self.asked(user.as_str())?;
+        let found = self.people.get(user.as_str());
+        Ok(found
+            .map(|(_, groups)| groups.iter().map(|group| group.parse().unwrap()).collect())
+            .unwrap_or_default())
+    }
+
+    fn tells(&self, group: &GroupName) -> Result<(), NamesError> {
+        self.asked(group.as_str())
+    }
+}
+
+fn names(is_down: &Arc<AtomicBool>) -> Names {
+    let people = BTreeMap::from([
         ("root", (0, vec!["root"])),
         ("alice", (1000, vec!["alice"])),
         ("bob", (1001, vec!["bob"])),
         ("carol", (1002, vec!["carol", "stayhand-operators"])),
+        // Another name of hers, and one of alice's.
+        ("carol2", (1002, vec!["carol"])),
+        ("alice2", (1000, vec!["alice"])),
         ("dora", (1003, vec!["dev"])),
         ("ann", (1004, vec!["auditors"])),
         ("pat", (1005, vec!["approvers"])),
         ("eve", (1006, vec!["policy-editors"])),
-    ])))
+    ]);
+    Names::new(FakeNames {
+        people,
+        is_down: Arc::clone(is_down),
+    })
 }
 
 pub(crate) struct World {
@@ -92,6 +131,7 @@ pub(crate) struct World {
     agent_task: JoinHandle<()>,
     running: Option<Running>,
     config: Config,
+    names_down: Arc<AtomicBool>,
 }
 
 impl World {
@@ -108,13 +148,15 @@ impl World {
         config.identity.agent_socket = dir.path().join("agent.sock");
         change(&mut config);
         let (agent, agent_task) = FakeAgent::serve(&config.identity.agent_socket);
-        let running = start(&config, names()).await.unwrap();
+        let names_down = Arc::default();
+        let running = start(&config, names(&names_down)).await.unwrap();
         Self {
             _dir: dir,
             agent,
             agent_task,
             running: Some(running),
             config,
+            names_down,
         }
     }
 
@@ -132,7 +174,12 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
-        self.running = Some(start(&self.config, names()).await.unwrap());
+        self.running = Some(start(&self.config, names(&self.names_down)).await.unwrap());
+    }
+
+    /// From now on the directory service answers nothing, or answers again.
+    pub(crate) fn names_are_down(&self, are_down: bool) {
+        self.names_down.store(are_down, Ordering::Relaxed);
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -142,7 +189,7 @@ impl World {
     pub(crate) async fn start_another(
         &self,
     ) -> Result<Running, stayhand_control::server::StartError> {
-        start(&self.config, names()).await
+        start(&self.config, names(&self.names_down)).await
     }
 
     /// From now on the test's process is this user, by its pin.

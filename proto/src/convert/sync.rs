@@ -19,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    limits::STATE_ITEMS_MAX,
+    limits::{FRESH_FOR_MAX, STATE_ITEMS_MAX},
     message::{FromHost, Hello, HostHealth, ToHost, ToHostMessage},
     v1,
     v1::{sync_request, sync_response},
@@ -285,9 +285,16 @@ pub(super) fn freshness(fresh_for: Option<DurationMs>) -> Option<v1::Freshness> 
     })
 }
 
-/// For how long leases count after a proof.
+/// For how long leases count after a proof. A span that no state can carry is refused here, with the message that says it: further
+/// on, many hosts' words are one transaction.
 pub(crate) fn fresh_for(wire: v1::Freshness) -> Result<DurationMs, Invalid> {
-    duration("fresh_for", wire.fresh_for)
+    const FIELD: &str = "fresh_for";
+    let span = duration(FIELD, wire.fresh_for)?;
+    if span > FRESH_FOR_MAX {
+        let problem = format!("is {span}, and no state asks for more than {FRESH_FOR_MAX}");
+        return Err(Invalid::new(FIELD, problem));
+    }
+    Ok(span)
 }
 
 /// The server's time belongs to the message around the state, see [`Lease::server_time`].

@@ -5822,8 +5822,9 @@ pub struct HoldAnswer {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PublishEventsRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub events: ::prost::alloc::vec::Vec<Event>,
+    /// Each an Event. As bytes, which are the same on the wire: how many there are is known before any of them is read.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishEventsResponse {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_control::store::{GrantFilter, StoredHost};
 use stayhand_guardrail::{
-    event::{Event, EventKind},
+    event::{DecisionEvent, Event, EventKind},
     grant::{GrantChange, GrantState},
+    reason::Reason,
 };
 
 use crate::{
@@ -63,8 +64,14 @@ impl World {
         self.check_stored(&hosts)?;
         self.oracle.locks.shown(&hosts);
         let grants = grants.unwrap().into_iter().filter_map(|(_, view)| view);
+        let grants: Vec<_> = grants.collect();
+        let put_out = hosts.iter().filter(|host| host.revoked);
+        let put_out = put_out.map(|host| host.id.as_str()).collect();
+        for view in &grants {
+            self.oracle.names_every_host(view, &put_out)?;
+        }
         let at = (self.time.ns(), self.control_clocks.now().unix);
-        self.oracle.shown_grants(grants.collect(), at)?;
+        self.oracle.shown_grants(grants, at)?;
         for stored in holds.unwrap() {
             self.oracle.holds_seen = self.oracle.holds_seen.max(stored.changed);
             self.oracle.shown_hold(&stored.hold)?;
@@ -168,9 +175,12 @@ impl World {
             .iter()
             .filter(|event| event.host.as_str() == host.name);
         let (mut serials, mut lost, mut uncounted) = (BTreeSet::new(), 0, 0);
+        // An agent that could keep nothing does not know after its end what the rules of an image were that it had found there.
+        let forgets = self.oracle.hosts[index].power_failed || host.place.disk.was_full();
         for event in own {
             match &event.kind {
                 EventKind::Decision(decision) => {
+                    names_what_decided(decision, forgets)?;
                     let serial = decision.process.tid;
                     must!(
                         serials.insert(serial),
@@ -265,4 +275,28 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Whoever reads of a decision is told the rule with its revision, and the grant or the hold that it came to.
+fn names_what_decided(decision: &DecisionEvent, forgets: bool) -> Result<(), Violation> {
+    use Reason::{
+        Grant, HoldApproved, HoldCancelled, HoldLapsed, HoldPending, HoldRefused, HoldTimedOut,
+        NoGrant, RuleDeny,
+    };
+    let (rule, grant, hold) = match decision.reason {
+        Grant => (true, true, false),
+        NoGrant | RuleDeny => (true, false, false),
+        HoldPending | HoldApproved | HoldRefused | HoldTimedOut | HoldCancelled | HoldLapsed => {
+            (true, false, true)
+        }
+        _ => (false, false, false),
+    };
+    must!(
+        (!rule || forgets || decision.rule.is_some())
+            && (!grant || decision.grant.is_some())
+            && (!hold || decision.hold.is_some())
+            && decision.generation.0 > 0,
+        "a decision does not name what decided it: {decision:?}"
+    );
+    Ok(())
 }

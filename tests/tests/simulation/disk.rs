@@ -19,6 +19,7 @@ struct State {
     /// What was there before each change since the last sync, newest last
     unsynced: Vec<Before>,
     is_full: bool,
+    was_full: bool,
     /// Says that everything is synced, and nothing is
     lies: bool,
     /// What was there at the first sync that was no sync
@@ -52,7 +53,14 @@ impl HostDisk {
     }
 
     pub(crate) fn fill(&self) {
-        self.state().is_full = true;
+        let mut state = self.state();
+        state.is_full = true;
+        state.was_full = true;
+    }
+
+    /// Whether it was ever full.
+    pub(crate) fn was_full(&self) -> bool {
+        self.state().was_full
     }
 
     pub(crate) fn make_room(&self) {

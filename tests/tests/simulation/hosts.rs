@@ -340,7 +340,7 @@ impl World {
             if let Some(last) = events.last() {
                 link.sent_events = last.sequence;
                 link.events_up
-                    .push_back(stayhand_proto::v1::PublishEventsRequest { events });
+                    .push_back(stayhand_proto::codec::batch(&events));
                 batches = 1;
             }
         }

@@ -514,6 +514,27 @@ impl Oracle {
         Ok(())
     }
 
+    /// A host whose kernel ever had a grant is named with it, also while nobody reaches it: what is revoked may count there. One that was
+    /// put out is shown so.
+    pub(crate) fn names_every_host(
+        &self,
+        view: &GrantView,
+        put_out: &BTreeSet<&str>,
+    ) -> Result<(), Violation> {
+        for (index, of_host) in self.hosts.iter().enumerate() {
+            let name = format!("host-{}", index + 1);
+            let mut named = view.enforcement.iter().map(|on| on.on.host.as_str());
+            let has_to_be =
+                of_host.had.contains(&view.grant.id) && !put_out.contains(name.as_str());
+            must!(
+                !has_to_be || named.any(|named| named == name),
+                "grant {} was in the kernel of {name}, which is not named with it",
+                view.grant.id
+            );
+        }
+        Ok(())
+    }
+
     fn shown_grant(&mut self, view: &GrantView, at: (u64, UnixMs)) -> Result<(), Violation> {
         let (id, grant) = (view.grant.id, &view.grant);
         if let Some(before) = self.grants.get(&id).map(|view| &view.grant) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stayhand_agent::users::{Directory, NoUsers, User};
-use stayhand_control::names::NameService;
+use stayhand_control::names::{NameService, NamesError};
 use stayhand_guardrail::id::{GroupName, UserName};
 
 use crate::kernel::Target;
@@ -68,19 +68,23 @@ pub(crate) fn names() -> BTreeMap<u32, UserName> {
 pub(crate) struct NameServices;
 
 impl NameService for NameServices {
-    fn uid(&self, user: &UserName) -> Option<u32> {
+    fn uid(&self, user: &UserName) -> Result<Option<u32>, NamesError> {
         let found = EVERYBODY.iter().find(|one| one.0 == user.as_str());
-        found.map(|one| one.1)
+        Ok(found.map(|one| one.1))
     }
 
-    fn user(&self, uid: u32) -> Option<UserName> {
-        names().get(&uid).cloned()
+    fn user(&self, uid: u32) -> Result<Option<UserName>, NamesError> {
+        Ok(names().get(&uid).cloned())
     }
 
-    fn groups(&self, user: &UserName) -> Vec<GroupName> {
+    fn groups(&self, user: &UserName) -> Result<Vec<GroupName>, NamesError> {
         let found = EVERYBODY.iter().find(|one| one.0 == user.as_str());
         let groups = found.map(|one| one.2).unwrap_or_default();
-        groups.iter().map(|group| group.parse().unwrap()).collect()
+        Ok(groups.iter().map(|group| group.parse().unwrap()).collect())
+    }
+
+    fn tells(&self, _: &GroupName) -> Result<(), NamesError> {
+        Ok(())
     }
 }
 

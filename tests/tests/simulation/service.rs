@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use rand::RngExt as _;
 use stayhand_control::api::{Change, SyncSession, take_events};
 use stayhand_proto::{
+    codec,
     message::FromHost,
     v1::{PublishEventsResponse, sync_response::Message},
 };
@@ -277,8 +278,9 @@ impl World {
         if self.mutant == Some(Mutant::AcknowledgedBeforeStored)
             && let Some(last) = batch.events.last()
         {
+            let last = codec::event_of_batch(last).unwrap();
             link.events_down.push_back(PublishEventsResponse {
-                epoch: last.epoch.clone(),
+                epoch: last.epoch,
                 acknowledged_through: last.sequence,
             });
             self.after(MS, Next::EventsDown(index));

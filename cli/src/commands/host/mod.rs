@@ -5,15 +5,18 @@ mod token;
 use stayhand_guardrail::id::HostId;
 
 use crate::{
-    args::{Global, reason},
+    args::{Format, Global, reason},
     failure::{Failure, Kind},
     screen::Screen,
+    view::Host,
 };
 
 /// Show hosts and what their kernels enforce, let them join, and put them out
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the hosts
+    ///
+    /// Below the table: how many of them enforce what they should, and why others do not.
     Ls,
     /// Show one host
     Show {
@@ -45,7 +48,12 @@ pub(crate) async fn run(
     match command {
         Command::Ls => {
             let hosts = global.control().await?.list_hosts().await?;
-            screen.list(&hosts, "no host has connected yet")
+            screen.list(&hosts, "no host has connected yet")?;
+            // Rows alone are for programs.
+            if screen.format_or(Format::Table) == Format::Table && screen.headers() {
+                screen.data(&Host::counted(&hosts, &screen.moment()))?;
+            }
+            Ok(())
         }
         Command::Show { id } => {
             let host = global.control().await?.host(id.as_str()).await;

@@ -2,7 +2,7 @@
 
 use stayhand_guardrail::{
     host::{Lease, PolicyRevision},
-    id::{HoldId, Revision},
+    id::Revision,
     policy::HostLabels,
     time::UnixMs,
 };
@@ -256,4 +256,87 @@ fn never_an_older_state_than_before() {
     let mut delivering = fresh();
     settled(&mut delivering, state(5, 1, &[]));
     assert_eq!(delivering.next(state(4, 1, &[7])), None);
+}
+
+/// Every withdrawal of a state in the order in which they come, and what comes after them.
+fn withdrawals(
+    delivering: &mut Delivering,
+    wanted: &HostState,
+) -> (Vec<Withdrawal>, Option<ToHostMessage>) {
+    let mut all = vec![];
+    loop {
+        match delivering.next(wanted.clone()) {
+            Some(ToHostMessage::Withdrawal(one)) => all.push(one),
+            then => return (all, then),
+        }
+    }
+}
+
+/// More of them than two messages take.
+fn many() -> Vec<u128> {
+    let full = u128::try_from(ITEMS_MAX).unwrap();
+    (1..=2 * full + 1).collect()
+}
+
+#[test]
+fn everything_that_is_taken_back_goes_first_in_as_many_messages_as_it_takes() {
+    // While a larger state is on its way, and others are published meanwhile.
+    let mut delivering = fresh();
+    settled(&mut delivering, state(5, 1, &many()));
+    delivery(delivering.next(state(6, 2, &many())));
+    let first = delivering.next(state(7, 2, &[]));
+    let Some(ToHostMessage::Withdrawal(first)) = first else {
+        panic!("{first:?}");
+    };
+    assert_eq!(first.grants.len(), ITEMS_MAX);
+    assert_eq!(delivering.wants(), Some(Generation(6)), "the rest comes");
+    let (rest, then) = withdrawals(&mut delivering, &state(8, 2, &[]));
+    assert_eq!((rest.len(), then), (2, None));
+    assert_eq!(delivering.wants(), Some(Generation(8)), "that was all");
+    let told = std::iter::once(&first).chain(&rest);
+    let told: Vec<GrantId> = told.flat_map(|one| one.grants.clone()).collect();
+    assert_eq!(told.len(), many().len(), "nothing twice");
+    assert_eq!(told.iter().collect::<BTreeSet<_>>().len(), many().len());
+
+    // Before a larger state.
+    let mut delivering = fresh();
+    settled(&mut delivering, state(5, 1, &many()));
+    let (told, then) = withdrawals(&mut delivering, &state(6, 2, &[]));
+    assert_eq!(told.len(), 3);
+    assert_eq!(delivery(then).removed.len(), many().len());
+}
+
+#[test]
+fn no_refusal_waits_because_there_are_many() {
+    let mut delivering = fresh();
+    settled(&mut delivering, state(5, 1, &[]));
+    let refusal = |hold| HoldAnswer {
+        hold: HoldId(hold),
+        answer: Answer::Refused,
+        by: None,
+        reason: String::new(),
+    };
+    let last = u64::try_from(ITEMS_MAX).unwrap() + 1;
+    let refused = HostState {
+        answers: (1..=last).map(refusal).collect(),
+        ..state(6, 2, &[])
+    };
+    let (told, then) = withdrawals(&mut delivering, &refused);
+    let told: Vec<usize> = told.iter().map(|one| one.refusals.len()).collect();
+    assert_eq!(told, [ITEMS_MAX, 1]);
+    delivery(then);
+}
+
+#[test]
+fn what_was_taken_back_and_came_again_is_taken_back_again() {
+    let mut delivering = fresh();
+    settled(&mut delivering, state(5, 1, &[7]));
+    for generation in [6, 9] {
+        let (told, then) = withdrawals(&mut delivering, &state(generation, generation, &[]));
+        assert_eq!(told.len(), 1, "{generation}");
+        let gone = delivery(then);
+        let said = ack(Phase::Enforced, gone.to.0, Some(gone.digest_after));
+        delivering.acknowledged(&said, gone.nonce).unwrap();
+        settled(&mut delivering, state(generation + 1, generation, &[7]));
+    }
 }

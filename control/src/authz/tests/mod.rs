@@ -40,6 +40,7 @@ pub(super) fn of_rule(sensitivity: Option<Sensitivity>) -> RuleResource {
         rule: "nginx".into(),
         sensitivity,
         subject: "alice".into(),
+        is_named: true,
         host: host(),
         labels: ["env=prod".parse().unwrap()].into_iter().collect(),
     }

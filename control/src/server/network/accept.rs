@@ -3,12 +3,13 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use rustls::server::Acceptor;
+use stayhand_guardrail::{event::Door, time::UnixMs};
 use stayhand_transport::{
     ALPN_HOST, ALPN_JOIN, ALPN_OPERATOR, ALPN_SIGN_IN, Certificate, EXPORTER_BYTES, EXPORTER_LABEL,
     Role, Serial,
@@ -21,7 +22,6 @@ use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    super::places::{Held, Places},
     NetworkConnection,
     full::Full,
     live::Live,
@@ -29,12 +29,15 @@ use super::{
 };
 use crate::{
     app::App,
-    identity::{HostPeer, Joiner, OperatorPeer, Visitor},
+    identity::{HostPeer, Joiner, OperatorPeer, Visitor, place_of},
     limits::{
         CONNECTIONS_PER_CERTIFICATE_MAX, CONNECTIONS_PER_SESSION_MAX, HANDSHAKE_TIMEOUT,
         HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX, HOST_CONNECTIONS_MAX, JOIN_TIMEOUT,
         JOINERS_MAX, JOINERS_PER_ADDRESS_MAX, OPERATOR_CONNECTIONS_MAX, REFUSED_TIMEOUT,
+        SESSION_USE_PAUSE,
     },
+    places::{Held, Places},
+    seldom::Seldom,
     store::Standing,
 };
 
@@ -68,8 +71,6 @@ enum NotProved {
     Tls(#[from] TlsError),
     #[error("it shows no certificate of whom it says that it is")]
     Certificate,
-    #[error("whether its certificate counts cannot be asked: {0}")]
-    Unasked(#[from] crate::app::Error),
     #[error("too many connections of {0}")]
     TooMany(String),
 }
@@ -86,6 +87,8 @@ struct Listener {
     by_session: Places<Serial>,
     /// Apart from hosts that join: neither keeps the other out
     visitors_by_address: Places<IpAddr>,
+    /// Operators whose sessions could not be looked at or noted
+    unasked: Seldom<&'static str>,
     hosts: mpsc::Sender<io::Result<Proved<HostPeer>>>,
     joiners: mpsc::Sender<io::Result<Proved<Joiner>>>,
     operators: mpsc::Sender<io::Result<Proved<OperatorPeer>>>,
@@ -114,6 +117,7 @@ pub(crate) fn listen(
         by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
         by_session: Places::new(CONNECTIONS_PER_SESSION_MAX, OPERATOR_CONNECTIONS_MAX),
         visitors_by_address: Places::new(JOINERS_PER_ADDRESS_MAX, JOINERS_MAX),
+        unasked: Seldom::new(SESSION_USE_PAUSE),
         hosts,
         joiners,
         operators,
@@ -137,7 +141,7 @@ async fn accept(listener: TcpListener, own: Arc<Listener>, mut stop: watch::Rece
         match accepted {
             Ok((stream, address)) => {
                 // Closed without a word: whoever comes again in a while finds a place.
-                let Some(place) = own.handshakes.take(place_of(address)) else {
+                let Some(place) = own.handshakes.take(place_of(address.ip())) else {
                     own.full.note(address, "too many handshakes at once");
                     continue;
                 };
@@ -216,11 +220,9 @@ impl Listener {
         let open = self.live.enter(&certificate.serial);
         // Every call asks again; here it is only about how long whoever is refused may keep a place.
         let standing = self.app.certificate_standing(&certificate).await;
-        let left = certificate.not_after.since(self.app.now());
-        let time = match standing {
-            Ok(Standing::Good { .. }) => Duration::from_millis(left.0).max(REFUSED_TIMEOUT),
-            _ => REFUSED_TIMEOUT,
-        };
+        let now = self.app.now();
+        let counts = matches!(standing, Ok(Standing::Good { .. })) && certificate.not_before <= now;
+        let time = time_of(counts.then_some(certificate.not_after), now);
         let who = Arc::new(HostPeer {
             certificate,
             address,
@@ -233,7 +235,7 @@ impl Listener {
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
     ) -> Result<(), NotProved> {
-        let place = self.by_address.take(place_of(address));
+        let place = self.by_address.take(place_of(address.ip()));
         let place =
             place.ok_or_else(|| NotProved::TooMany(format!("joining from {}", address.ip())))?;
         let connection = stream
@@ -258,22 +260,51 @@ impl Listener {
         let place = place.ok_or_else(|| NotProved::TooMany(certificate.name.to_string()))?;
         // ORDER: before anybody asks whether the session counts, so that one that is ended meanwhile is cut.
         let open = self.live.enter(&certificate.serial);
+        let end = self.session_end(&certificate, address).await;
+        // Only now: the store may have taken its time.
         let now = self.app.now();
-        let found = self.app.session_of(&certificate).await?;
-        let live = found.filter(|(session, _)| session.revoked.is_none() && session.expires > now);
-        let time = match &live {
-            Some((session, _)) => {
-                let left = Duration::from_millis(session.expires.since(now).0);
-                self.app.session_used(session, &address.to_string()).await?;
-                left.max(REFUSED_TIMEOUT)
+        let (time, refused) = match end {
+            Ok(end) => (time_of(end, now), None),
+            // Served for as long as it takes to say so with every call.
+            Err(error) => {
+                if let Some(more) = self.unasked.next("session", now) {
+                    tracing::warn!(%address, name = %certificate.name, more, %error, "an operator's connection is refused; the control plane's disk may be full");
+                }
+                (REFUSED_TIMEOUT, Some(Arc::new(error)))
             }
-            None => REFUSED_TIMEOUT,
         };
         let who = Arc::new(OperatorPeer {
             certificate,
             address,
+            refused,
         });
         hand_on(&self.operators, stream, who, Some(open), time, place).await
+    }
+
+    /// Until when a session counts, if it does, and notes that it is used.
+    async fn session_end(
+        &self,
+        certificate: &Certificate,
+        address: SocketAddr,
+    ) -> Result<Option<UnixMs>, crate::app::Error> {
+        let found = self.app.session_of(certificate).await?;
+        let now = self.app.now();
+        let live = found.filter(|(session, _)| session.revoked.is_none() && session.expires > now);
+        let Some((session, _)) = live else {
+            return Ok(None);
+        };
+        match self.app.session_used(&session, &address.to_string()).await {
+            Ok(()) => {}
+            // Break-glass is never used without a trace. Of another session only the list does not know when it was used last, and
+            // whoever comes because the disk is full can look.
+            Err(error) if session.door == Door::BreakGlass => return Err(error),
+            Err(error) => {
+                if let Some(more) = self.unasked.next("session", now) {
+                    tracing::warn!(session = %session.id, more, %error, "that a session is used cannot be written down; free space on the control plane's disk");
+                }
+            }
+        }
+        Ok(Some(session.expires))
     }
 
     async fn visitor(
@@ -281,11 +312,20 @@ impl Listener {
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
     ) -> Result<(), NotProved> {
-        let place = self.visitors_by_address.take(place_of(address));
+        let place = self.visitors_by_address.take(place_of(address.ip()));
         let place =
             place.ok_or_else(|| NotProved::TooMany(format!("signing in from {}", address.ip())))?;
         let who = Arc::new(Visitor { address });
         hand_on(&self.visitors, stream, who, None, JOIN_TIMEOUT, place).await
+    }
+}
+
+/// For how long a connection is served: until what was shown for it is over, and where that does not count at all for as long as it
+/// takes to say so.
+fn time_of(end: Option<UnixMs>, now: UnixMs) -> Duration {
+    match end.filter(|end| now < *end) {
+        Some(end) => Duration::from_millis(end.since(now).0),
+        None => REFUSED_TIMEOUT,
     }
 }
 
@@ -294,17 +334,6 @@ fn shown(stream: &TlsStream<TcpStream>) -> Result<Certificate, NotProved> {
     let shown = stream.get_ref().1.peer_certificates();
     let certificate = shown.and_then(|chain| Certificate::read(chain.first()?).ok());
     certificate.ok_or(NotProved::Certificate)
-}
-
-/// Whose place an address takes: who has one address of IPv6 has all of its /64.
-fn place_of(address: SocketAddr) -> IpAddr {
-    match address.ip().to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 @ IpAddr::V4(_) => v4,
-    }
 }
 
 enum Shaken {

@@ -16,7 +16,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::{super::places::Held, live::Open};
+use super::live::Open;
+use crate::places::Held;
 
 /// A connection. Who is at its other end travels with every request.
 pub(crate) struct NetworkConnection<I> {

@@ -10,8 +10,9 @@ use stayhand_guardrail::{
 };
 use uuid::Uuid;
 
-use super::hold;
+use super::{hold, refused};
 use crate::{
+    limits::FRESH_FOR_MAX,
     message::{
         Delivery, FromHost, Held, Hello, HostHealth, Misfitting, Relist, Resource, ToHost,
         ToHostMessage, Withdrawal,
@@ -224,4 +225,38 @@ fn what_has_values_is_not_where_an_agent_that_knows_none_would_find_it() {
     let wire = v1::Lease::from(lease);
     assert_eq!(wire.permissions, ["prod/db"]);
     assert_eq!(wire.permissions_with_values, ["prod/logs(service=nginx)"]);
+}
+
+#[test]
+fn a_freshness_that_no_state_can_carry_is_refused_wherever_it_is_said() {
+    const FIELD: &str = "freshness.fresh_for";
+    let longer = DurationMs(FRESH_FOR_MAX.0 + 1);
+    let wire = |ms| super::super::sync::freshness(Some(ms));
+    let hello = |ms| v1::Hello {
+        boot_id: Uuid::nil().to_string(),
+        freshness: wire(ms),
+        ..Default::default()
+    };
+    let ack = |fresh_for| {
+        v1::Acknowledgement::from(Ack {
+            fresh_for: Some(fresh_for),
+            ..Ack::new(Generation(4), Phase::Enforced)
+        })
+    };
+    let longest = Hello::try_from(hello(FRESH_FOR_MAX)).unwrap();
+    assert_eq!(longest.fresh_for, Some(FRESH_FOR_MAX));
+    assert!(Ack::try_from(ack(FRESH_FOR_MAX)).is_ok());
+    for endless in [longer, DurationMs(u64::MAX)] {
+        refused::<_, Hello>(hello(endless), FIELD);
+        refused::<_, Ack>(ack(endless), FIELD);
+        let state = ToHost {
+            server_time: UnixMs(7),
+            protocol: 3,
+            message: ToHostMessage::State(HostState {
+                fresh_for: Some(endless),
+                ..HostState::default()
+            }),
+        };
+        refused::<_, ToHost>(v1::SyncResponse::from(state), "state.freshness.fresh_for");
+    }
 }

@@ -1,4 +1,4 @@
-//! Places for connections, in all and for each of those who take them, so that nobody uses them up for the others.
+//! Places for connections and streams, in all and for each of those who take them, so that nobody uses them up for the others.
 
 use std::{
     collections::BTreeMap,
@@ -7,8 +7,8 @@ use std::{
 };
 
 /// Bounded places; `K` is who takes them.
-#[derive(Debug)]
-pub(super) struct Places<K> {
+#[derive(Clone, Debug)]
+pub(crate) struct Places<K> {
     taken: Arc<Mutex<Taken<K>>>,
     each_max: usize,
     all_max: usize,
@@ -22,18 +22,18 @@ struct Taken<K> {
 
 /// One place; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<K: Ord> {
+pub(crate) struct Place<K: Ord> {
     taken: Arc<Mutex<Taken<K>>>,
     who: K,
 }
 
 /// Anybody's place.
-pub(super) trait Held: Send + Sync + Debug {}
+pub(crate) trait Held: Send + Sync + Debug {}
 
 impl<K: Ord + Send + Sync + Debug> Held for Place<K> {}
 
 impl<K: Ord + Clone> Places<K> {
-    pub(super) fn new(each_max: usize, all_max: usize) -> Self {
+    pub(crate) fn new(each_max: usize, all_max: usize) -> Self {
         let taken = Taken {
             all: 0,
             by: BTreeMap::new(),
@@ -46,7 +46,7 @@ impl<K: Ord + Clone> Places<K> {
     }
 
     /// A place, if there is one.
-    pub(super) fn take(&self, who: K) -> Option<Place<K>> {
+    pub(crate) fn take(&self, who: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.by.get(&who).copied().unwrap_or_default();
         if own >= self.each_max || taken.all >= self.all_max {
