@@ -11,6 +11,7 @@ use stayhand_guardrail::{
 
 use crate::{
     clock::{MS, SECOND},
+    mutant::Mutant,
     oracle::{Violation, must},
     world::World,
 };
@@ -64,7 +65,17 @@ impl World {
         self.check_stored(&hosts)?;
         self.oracle.locks.shown(&hosts);
         let grants = grants.unwrap().into_iter().filter_map(|(_, view)| view);
-        let grants: Vec<_> = grants.collect();
+        let mut grants: Vec<_> = grants.collect();
+        if self.mutant == Some(Mutant::AwayHostIsLeftOut) {
+            let is_connected = |name: &str| {
+                (0..self.hosts.len())
+                    .any(|one| self.hosts[one].name == name && self.links.contains_key(&one))
+            };
+            for view in &mut grants {
+                view.enforcement
+                    .retain(|on| is_connected(on.on.host.as_str()));
+            }
+        }
         let put_out = hosts.iter().filter(|host| host.revoked);
         let put_out = put_out.map(|host| host.id.as_str()).collect();
         for view in &grants {

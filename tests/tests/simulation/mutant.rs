@@ -33,10 +33,14 @@ pub(crate) enum Mutant {
     CertificateIsForgotten,
     /// A lock is taken away as soon as it is made
     LockIsForgotten,
+    /// Which rule decided is left out of events
+    EventsNameNoRule,
+    /// Of a grant only those hosts are shown that are connected
+    AwayHostIsLeftOut,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -52,6 +56,8 @@ impl Mutant {
         Self::RevokedHostIsHeard,
         Self::CertificateIsForgotten,
         Self::LockIsForgotten,
+        Self::EventsNameNoRule,
+        Self::AwayHostIsLeftOut,
     ];
 
     /// A seed that found it once. Another story finds it elsewhere, which takes longer and is as good.
@@ -60,10 +66,10 @@ impl Mutant {
             Self::KernelForgetsUse | Self::AcknowledgedBeforeStored => 2,
             Self::DiskLies | Self::DeliveryIsAnother | Self::CertificateIsForgotten => 3,
             Self::CertificatesNeverEnd => 5,
-            Self::RevokedHostIsHeard => 6,
+            Self::RevokedHostIsHeard => 19,
             Self::RingLosesSilently => 12,
             Self::LockIsForgotten => 77,
-            Self::KernelIgnoresFreshness => 183,
+            Self::KernelIgnoresFreshness => 532,
             _ => 1,
         }
     }
@@ -86,6 +92,8 @@ impl Mutant {
             Self::RevokedHostIsHeard => &["by a certificate that was taken away"],
             Self::CertificateIsForgotten => &["that the control plane forgot"],
             Self::LockIsForgotten => &["is shown with lock", "while a lock stood"],
+            Self::EventsNameNoRule => &["does not name what decided it"],
+            Self::AwayHostIsLeftOut => &["which is not named with it"],
         }
     }
 }

@@ -7,7 +7,7 @@ use stayhand_control::api::{Change, SyncSession, take_events};
 use stayhand_proto::{
     codec,
     message::FromHost,
-    v1::{PublishEventsResponse, sync_response::Message},
+    v1::{PublishEventsRequest, PublishEventsResponse, event::Kind, sync_response::Message},
 };
 
 use crate::{
@@ -294,6 +294,11 @@ impl World {
         let Some(control) = &self.control else {
             return Ok(());
         };
+        let batch = if self.mutant == Some(Mutant::EventsNameNoRule) {
+            without_rules(&batch)
+        } else {
+            batch
+        };
         let taken = take_events(&control.app, &agent, batch).await;
         let is_alive = !control.life.is_over();
         match taken {
@@ -357,4 +362,18 @@ impl World {
         self.control_is_full.store(false, Ordering::SeqCst);
         self.say("control plane: disk has room");
     }
+}
+
+/// The same events, of which nobody is told which rule decided.
+fn without_rules(batch: &PublishEventsRequest) -> PublishEventsRequest {
+    let read = batch.events.iter();
+    let mut events: Vec<_> = read
+        .map(|bytes| codec::event_of_batch(bytes).unwrap())
+        .collect();
+    for event in &mut events {
+        if let Some(Kind::Decision(decision)) = &mut event.kind {
+            decision.rule = None;
+        }
+    }
+    codec::batch(&events)
 }
