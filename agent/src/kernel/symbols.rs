@@ -16,12 +16,22 @@ pub(super) fn address(kallsyms: &Path, symbol: &str) -> io::Result<Option<u64>> 
     find(BufReader::new(File::open(kallsyms)?), symbol)
 }
 
-/// Lines are `address type name`, and a module's name behind that.
-fn find(lines: impl BufRead, symbol: &str) -> io::Result<Option<u64>> {
-    let mut found = None;
-    for line in lines.lines() {
-        let line = line?;
-        let mut words = line.split_ascii_whitespace();
+/// Lines are `address type name`, and a module's name in brackets behind that. There are some hundred thousand, and the kernel's own come
+/// first (`update_iter` in kernel/kallsyms.c): behind them nothing is looked at.
+fn find(mut lines: impl BufRead, symbol: &str) -> io::Result<Option<u64>> {
+    let (mut found, mut line) = (None, Vec::new());
+    loop {
+        line.clear();
+        lines.read_until(b'\n', &mut line)?;
+        let text = line.trim_ascii_end();
+        if text.is_empty() || text.ends_with(b"]") {
+            break;
+        }
+        if !text.ends_with(symbol.as_bytes()) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(text);
+        let mut words = text.split_ascii_whitespace();
         let (Some(address), Some(_), Some(name), None) =
             (words.next(), words.next(), words.next(), words.next())
         else {
@@ -52,6 +62,12 @@ mod tests {
         );
         assert_eq!(of("ffffffffc0000000 d rename_lock\t[other]\n"), None);
         assert_eq!(of("ffffffff82a00000 D rename_lock_of\n"), None);
+        assert_eq!(of("ffffffff82a00000 D no_rename_lock\n"), None);
+        assert_eq!(
+            of("ffffffffc0000000 t f\t[other]\nffffffff82a00000 D rename_lock\n"),
+            None,
+            "not the kernel's own, which come first"
+        );
     }
 
     #[test]
