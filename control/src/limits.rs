@@ -66,6 +66,8 @@ pub const TOKEN_MEMORY: DurationMs = DurationMs::from_secs(7 * 24 * 3_600);
 /// How often it is recorded that somebody shows a token that is worth nothing, that a subject of the identity provider is not linked, or
 /// that a host is not let back in: whoever is refused so could fill the record.
 pub const JOIN_REFUSAL_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// How often it is recorded that a host is not let back in: one that was put out and whose agent runs on asks every minute for ever.
+pub const RECOVERY_REFUSAL_PAUSE: DurationMs = DurationMs::from_secs(6 * 3_600);
 /// How often a host may come back by its bound key: twice within this is a copy of it, or a disk that forgets.
 pub const RECOVERY_PAUSE: DurationMs = DurationMs::from_secs(60);
 /// How often a token is answered again for the host that joined with it, within the lifetime of a certificate: an answer that was lost
@@ -111,6 +113,8 @@ pub const HOST_BATCHES_BURST: u32 = 500;
 pub const HOST_KIB_PER_SECOND: u32 = 2 << 10;
 /// So many at once: a spool as it is after a long time without a control plane.
 pub const HOST_KIB_BURST: u32 = 256 << 10;
+/// How often somebody whose events have no room looks whether there is some now.
+pub const ROOM_PAUSE: Duration = Duration::from_secs(2);
 /// Holds of one host that are not over: what its kernel has room for (`abi::hold::HOLDS_MAX`).
 pub const HOLDS_PER_HOST_MAX: u32 = 4_096;
 /// How long signing in counts where nobody says otherwise: a day's work.

@@ -169,13 +169,19 @@ impl Names {
         self.ask(move |service| person(service, user)).await
     }
 
-    /// Whether one of these names is another name of this uid. One that cannot be asked about now counts as somebody else: whoever
-    /// asks has asked about the person before.
+    /// Whether one of these names is another name of this uid. Fails where none is that could be asked about, and others could not.
     pub async fn have(&self, names: Vec<UserName>, uid: u32) -> Result<bool, NamesError> {
         let uids = Arc::clone(&self.uids);
         self.ask(move |service| {
-            let has = |name| remembered(&uids, service, name) == Ok(Some(uid));
-            Ok(names.iter().any(has))
+            let mut failed = None;
+            for name in &names {
+                match remembered(&uids, service, name) {
+                    Ok(found) if found == Some(uid) => return Ok(true),
+                    Ok(_) => {}
+                    Err(error) => failed = Some(error),
+                }
+            }
+            failed.map_or(Ok(false), Err)
         })
         .await
     }

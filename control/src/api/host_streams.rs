@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use stayhand_guardrail::id::HostId;
-use tonic::Status;
+use stayhand_proto::failure::Failure;
+use tonic::{Code, Status};
 
 use crate::{
     limits::{HOST_CONNECTIONS_MAX, STREAMS_PER_HOST_MAX},
@@ -27,9 +28,10 @@ impl HostStreams {
     pub(super) fn open(&self, host: &HostId) -> Result<Place<HostId>, Status> {
         self.0.take(host.clone()).ok_or_else(|| {
             tracing::warn!(%host, max = STREAMS_PER_HOST_MAX, "refused: too many streams of one host");
-            Status::resource_exhausted(format!(
-                "host `{host}` has {STREAMS_PER_HOST_MAX} streams open, which is all that a host may have; end other agents of its name"
-            ))
+            let says = format!("host `{host}` has {STREAMS_PER_HOST_MAX} streams open, which is all that a host may have");
+            Failure::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", says)
+                .remedy("end other agents of its name; streams that are not noticed to be gone end within a minute")
+                .into()
         })
     }
 }

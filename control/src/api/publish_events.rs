@@ -24,7 +24,9 @@ use super::{
 };
 use crate::{
     app::{App, Error, Through},
+    limits::ROOM_PAUSE,
     operator::HostAgent,
+    store::{Growth, StoreError},
 };
 
 pub(super) async fn publish(
@@ -38,15 +40,41 @@ pub(super) async fn publish(
     loop {
         // ORDER: before a batch is read, so that whoever has to wait does not wait with one in our memory.
         paces.next(agent.host(), Kind::Batch).await;
+        room(&app).await.map_err(failed)?;
         let Some(request) = inbound.message().await? else {
             return Ok(());
         };
         let bytes: usize = request.events.iter().map(Bytes::len).sum();
         let kib = u32::try_from(bytes / 1_024).unwrap_or(u32::MAX);
-        for acknowledged in take(&app, &agent, request).await.map_err(failed)? {
+        for acknowledged in taken(&app, &agent, request).await.map_err(failed)? {
             outbox.send(acknowledged).await?;
         }
         paces.many(agent.host(), Kind::BatchKib, kib).await;
+    }
+}
+
+/// Waits until there is room for events.
+async fn room(app: &App) -> Result<(), Error> {
+    while !app.store().has_room_for(Growth::Events).await? {
+        tokio::time::sleep(ROOM_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Stores one batch, once there is room for it. A stream that ended over it would take its host's other one along, with revocations,
+/// answers and all, and every host would come again at once and for as long as nobody makes room.
+async fn taken(
+    app: &App,
+    agent: &HostAgent,
+    request: PublishEventsRequest,
+) -> Result<Vec<PublishEventsResponse>, Error> {
+    loop {
+        match take(app, agent, request.clone()).await {
+            Err(Error::Store(StoreError::Full | StoreError::Reserved)) => {
+                tokio::time::sleep(ROOM_PAUSE).await;
+            }
+            done => return done,
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use tonic::{Status, body::Body};
 /// Bytes before every message: whether it is compressed, and how long it is.
 const HEAD_BYTES: usize = 5;
 
+/// Whoever reads asks for more at once, unless they wait for something else first.
+const READER_AWAY: Duration = Duration::from_secs(1);
+
 /// The same body, whose messages end in time.
 pub(super) fn ending_within(body: Body, time: Duration) -> Body {
     Body::new(Ending {
@@ -22,6 +25,7 @@ pub(super) fn ending_within(body: Body, time: Duration) -> Body {
         place: Place::default(),
         deadline: Box::pin(tokio::time::sleep(time)),
         time,
+        handed: None,
     })
 }
 
@@ -75,6 +79,8 @@ struct Ending<B> {
     place: Place,
     deadline: Pin<Box<Sleep>>,
     time: Duration,
+    /// When something was handed on last, and nobody has asked for more since
+    handed: Option<Instant>,
 }
 
 impl<B: HttpBody<Error = Status> + Unpin> HttpBody for Ending<B> {
@@ -86,9 +92,18 @@ impl<B: HttpBody<Error = Status> + Unpin> HttpBody for Ending<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, Status>>> {
         let own = &mut *self;
+        // Whoever reads was away, and what did not come meanwhile is not its sender's fault.
+        if own
+            .handed
+            .take()
+            .is_some_and(|handed| handed.elapsed() > READER_AWAY)
+        {
+            own.deadline.as_mut().reset(Instant::now() + own.time);
+        }
         let polled = Pin::new(&mut own.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
+                own.handed = Some(Instant::now());
                 let before = own.place.begun;
                 if let Some(data) = frame.data_ref() {
                     own.place.go(data.chunk());

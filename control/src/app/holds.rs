@@ -114,7 +114,10 @@ impl App {
                 return Ok(());
             }
             // Its host hears what else changes all the same; nobody can answer this one.
-            None if !write.has_room_for(Growth::Holds).await? => return Ok(()),
+            None if !write.has_room_for(Growth::Holds).await? => {
+                self.pass_over(&reported.host, reported.id, "the store has no room for it");
+                return Ok(());
+            }
             None => {
                 // No rule holds for longer, so this cuts no honest host's deadline, whatever its clock says.
                 let latest = self.now().plus(HOLD_TIMEOUT_MAX);

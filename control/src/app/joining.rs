@@ -204,8 +204,11 @@ impl App {
         proved(&joining, Occasion::Recover, &member.bound_key)
             .map_err(|_| NotAdmitted::NotBound)?;
         if let Some(why) = self.why_not_recovered(&member, now) {
-            self.record_not_recovered(write, &member, &joining, &why, now)
-                .await?;
+            // Whether it can be written down changes nothing about it.
+            let recorded = self.record_not_recovered(write, &member, &joining, &why, now);
+            if let Err(error) = recorded.await {
+                tracing::error!(host = %member.host, %error, "that a host was not let back in is not on record");
+            }
             return Err(why.into());
         }
         write.revoke_unused(host).await?;

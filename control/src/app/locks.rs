@@ -144,7 +144,9 @@ impl App {
         let Some(user) = target.user() else {
             return (target, true);
         };
-        let person = self.names.person(user).await.unwrap_or_default();
+        let Ok(person) = self.names.person(user).await else {
+            return (target, true);
+        };
         let Some(name) = person.name().cloned() else {
             return (target, false);
         };

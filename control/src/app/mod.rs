@@ -65,7 +65,7 @@ use stayhand_proto::protocol::AGENT_PROTOCOL_MIN;
 use crate::{
     authority::Authority,
     clock::{Machine, Outside},
-    limits::JOIN_REFUSAL_PAUSE,
+    limits::{JOIN_REFUSAL_PAUSE, RECOVERY_REFUSAL_PAUSE},
     names::Names,
     people::People,
     seldom::Seldom,
@@ -125,7 +125,7 @@ impl App {
             presence: Presence::default(),
             words: Words::new(),
             strangers: Seldom::new(JOIN_REFUSAL_PAUSE),
-            not_recovered: Seldom::new(JOIN_REFUSAL_PAUSE),
+            not_recovered: Seldom::new(RECOVERY_REFUSAL_PAUSE),
             outside: Arc::new(Machine),
             oldest_protocol: AGENT_PROTOCOL_MIN,
         };

@@ -88,7 +88,10 @@ impl App {
         let user = match self.linked(&subject).await {
             Ok(user) => user,
             Err(why) => {
-                self.record_stranger(&subject, &address, &why).await?;
+                // Whether it can be written down changes nothing about it.
+                if let Err(error) = self.record_stranger(&subject, &address, &why).await {
+                    tracing::error!(%error, "that somebody was not signed in is not on record");
+                }
                 return Err(why.into());
             }
         };

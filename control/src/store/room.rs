@@ -2,12 +2,13 @@
 //! hosts may take by host: that is the pace's matter.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::{StoreError, Write};
+use super::{Store, StoreError, Write};
 
 /// What is kept for people's changes, and as much again for holds: some 100,000 changes with their records.
 const RESERVE_BYTES: u64 = 128 << 20;
@@ -17,7 +18,7 @@ const RESERVE_PART: u64 = 32;
 const TOLD_PERIOD: Duration = Duration::from_mins(1);
 
 /// What hosts make the store grow by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Growth {
     /// Events, which wait in their hosts' spools
     Events,
@@ -41,7 +42,7 @@ pub(super) struct Room {
     /// None where nobody looks at a disk
     directory: Option<PathBuf>,
     pages_max: Option<u64>,
-    told: Mutex<Option<Instant>>,
+    told: Mutex<BTreeMap<Growth, Instant>>,
 }
 
 impl Room {
@@ -72,12 +73,22 @@ impl Room {
         Some((found.blocks_available() * block, found.blocks() * block))
     }
 
+    fn looked(&self, growth: Growth, size: (u32, u32, u32)) -> bool {
+        let (pages, pages_free, page_bytes) = size;
+        let has = self.has(growth, pages.into(), pages_free.into(), page_bytes.into());
+        if !has {
+            self.tell(growth);
+        }
+        has
+    }
+
     fn tell(&self, growth: Growth) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_some_and(|told| told.elapsed() < TOLD_PERIOD) {
+        let recently = |told: &Instant| told.elapsed() < TOLD_PERIOD;
+        if told.get(&growth).is_some_and(recently) {
             return;
         }
-        *told = Some(Instant::now());
+        told.insert(growth, Instant::now());
         drop(told);
         match growth {
             Growth::Events => tracing::error!(
@@ -109,21 +120,22 @@ impl Write<'_> {
 
     /// The same for whoever goes on without. The log says so.
     pub async fn has_room_for(&mut self, growth: Growth) -> Result<bool, StoreError> {
-        let (pages, pages_free, page_bytes): (u32, u32, u32) = sqlx::query_as(
-            "SELECT page_count, freelist_count, page_size
-             FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
-        )
-        .fetch_one(&mut *self.tx)
-        .await?;
-        let has = self
-            .room
-            .has(growth, pages.into(), pages_free.into(), page_bytes.into());
-        if !has {
-            self.room.tell(growth);
-        }
-        Ok(has)
+        let size = sqlx::query_as(SIZE).fetch_one(&mut *self.tx).await?;
+        Ok(self.room.looked(growth, size))
     }
 }
+
+impl Store {
+    /// The same before anything is begun, for whoever waits.
+    pub async fn has_room_for(&self, growth: Growth) -> Result<bool, StoreError> {
+        let size = sqlx::query_as(SIZE).fetch_one(&self.read).await?;
+        Ok(self.room.looked(growth, size))
+    }
+}
+
+/// Pages, those of them that are free, and the bytes of one.
+const SIZE: &str = "SELECT page_count, freelist_count, page_size
+     FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
 
 #[cfg(test)]
 mod tests {
