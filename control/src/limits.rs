@@ -52,6 +52,8 @@ pub const FLOOR_SHOWN_MAX: usize = 32;
 /// Characters of one fact that a host says of itself: a hook, a policy of its floor, a version. Honest ones have less than a hundred;
 /// a page of hosts has those of all of them, and one host is not to fill it.
 pub const FACT_CHARS_MAX: usize = 200;
+/// Hosts of a list that say at length why they reject: more than anybody reads, at up to 20 KiB each. The others are asked by name.
+pub const REJECTIONS_SHOWN_MAX: usize = 32;
 /// How long a stop waits for calls to finish.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest number of an event: what every JSON reader takes without rounding, and more than a host makes in a

@@ -161,14 +161,19 @@ mod tests {
         bytes
     }
 
-    async fn end_of(parts: &[&[u8]]) -> Option<Status> {
-        let time = Duration::from_millis(20);
-        let mut ending = Ending {
+    const TIME: Duration = Duration::from_millis(20);
+
+    fn ending(parts: &[&[u8]]) -> Ending<Parts> {
+        Ending {
             body: Parts(parts.iter().map(|part| part.to_vec()).collect()),
             place: Place::default(),
-            deadline: Box::pin(tokio::time::sleep(time)),
-            time,
-        };
+            deadline: Box::pin(tokio::time::sleep(TIME)),
+            time: TIME,
+            handed: None,
+        }
+    }
+
+    async fn end(mut ending: Ending<Parts>) -> Option<Status> {
         let end = std::future::poll_fn(|cx| {
             loop {
                 match Pin::new(&mut ending).poll_frame(cx) {
@@ -179,7 +184,25 @@ mod tests {
                 }
             }
         });
-        tokio::time::timeout(time * 10, end).await.ok()
+        tokio::time::timeout(TIME * 10, end).await.ok()
+    }
+
+    async fn end_of(parts: &[&[u8]]) -> Option<Status> {
+        end(ending(parts)).await
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_while_nobody_reads_is_not_its_senders_fault() {
+        let mut ending = ending(&[&message(3)[..7]]);
+        let asked = |ending: &mut Ending<Parts>| {
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            Pin::new(ending).poll_frame(&mut cx).is_ready()
+        };
+        assert!(asked(&mut ending), "the beginning is there");
+        tokio::time::sleep(READER_AWAY + TIME * 2).await;
+        assert!(!asked(&mut ending), "its time begins now");
+        let status = end(ending).await.expect("and it ends");
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use stayhand_proto::view::{
 };
 
 use super::{App, Error, locks};
-use crate::limits::LOCKS_SHOWN_MAX;
+use crate::limits::{LOCKS_SHOWN_MAX, REJECTIONS_SHOWN_MAX};
 use crate::store::{
     StoredGrant, StoredHost, StoredLock, StoredMember, StoredPolicy, StoredProgress,
 };
@@ -54,9 +54,23 @@ pub(super) fn enforcement(
     is_for: impl Fn(&StoredHost) -> bool,
 ) -> Vec<EnforcementView> {
     let concerned = hosts.iter().filter(|(host, _)| is_for(host));
-    concerned
-        .map(|(host, online)| on_host(host, *online, generation, removes))
-        .collect()
+    let shown = concerned.map(|(host, online)| on_host(host, *online, generation, removes));
+    in_few_words(shown.collect())
+}
+
+/// Of a long list only the first hosts say at length why they reject; with the words of all a fleet's would fit in no message.
+fn in_few_words(mut shown: Vec<EnforcementView>) -> Vec<EnforcementView> {
+    let mut said = 0;
+    for EnforcementView { on, errors, .. } in &mut shown {
+        if let Enforcement::Rejected { reasons } = &mut on.enforcement {
+            said += 1;
+            if said > REJECTIONS_SHOWN_MAX {
+                *reasons = vec![format!("`stayhand host show {}` says why", on.host)];
+                errors.clear();
+            }
+        }
+    }
+    shown
 }
 
 pub(super) fn on_host(
@@ -117,7 +131,7 @@ pub(super) fn grant(
         of_progress(host, *online, since, is_over || locked.is_some())
     });
     GrantView {
-        enforcement: enforcement.collect(),
+        enforcement: in_few_words(enforcement.collect()),
         ..proposed(
             grant.clone(),
             locks.into_iter().map(|one| one.lock.clone()).collect(),
@@ -209,5 +223,45 @@ pub(super) fn membership(member: StoredMember) -> MembershipView {
         revoked: member
             .revoked
             .map(|revoked| (revoked.at, revoked.by, revoked.reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stayhand_guardrail::resource::ResourceError;
+
+    use super::*;
+
+    fn rejected(number: usize) -> EnforcementView {
+        let host = format!("web{number}").parse().unwrap();
+        let mut on = HostEnforcement::desired(host, Generation(1), false);
+        on.enforcement = Enforcement::Rejected {
+            reasons: vec!["x".repeat(500); 20],
+        };
+        EnforcementView {
+            on,
+            update_time: None,
+            online: true,
+            last_seen: None,
+            errors: vec![ResourceError {
+                name: "policies/prod".into(),
+                reason: "x".repeat(500),
+            }],
+            void_time: None,
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_rejects_fits_in_a_message_and_every_host_is_named() {
+        let shown = in_few_words((0..10_000).map(rejected).collect());
+        assert_eq!(shown.len(), 10_000);
+        let bytes = |view: &EnforcementView| match &view.on.enforcement {
+            Enforcement::Rejected { reasons } => reasons.iter().map(String::len).sum::<usize>(),
+            other => panic!("{other:?}"),
+        };
+        assert!(shown.iter().map(bytes).sum::<usize>() < 1 << 20);
+        assert_eq!(bytes(&shown[REJECTIONS_SHOWN_MAX - 1]), 10_000);
+        let last = &shown[9_999];
+        assert_eq!((bytes(last) < 100, last.errors.len()), (true, 0));
     }
 }
