@@ -5820,7 +5820,7 @@ pub struct HoldAnswer {
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PublishEventsRequest {
     /// Each an Event. As bytes, which are the same on the wire: how many there are is known before any of them is read.
     #[prost(bytes = "bytes", repeated, tag = "1")]
