@@ -12,7 +12,10 @@ use nix::{
     errno::Errno,
     unistd::{Gid, Group, Uid, User, getgrouplist},
 };
-use stayhand_guardrail::id::{GroupName, UserName};
+use stayhand_guardrail::{
+    id::{GroupName, UserName},
+    policy::Subjects,
+};
 
 /// How long it is remembered which uid a name of a policy has: they are asked for with every call, and a directory service takes its
 /// time for each that it does not know.
@@ -111,7 +114,7 @@ fn read<T: std::str::FromStr>(name: &str) -> Option<T> {
 }
 
 /// Somebody with everything by which policies may mean them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
     /// Their uid; none where the name service knows nobody of that name
     pub uid: Option<u32>,
@@ -122,6 +125,12 @@ pub struct Person {
 }
 
 impl Person {
+    /// Whether a policy with these subjects means them, under one name or another.
+    pub fn is_among(&self, subjects: &Subjects) -> bool {
+        let mut names = self.names.iter();
+        names.any(|name| subjects.include(name, &self.groups))
+    }
+
     /// The name that the name service itself uses.
     pub fn name(&self) -> Option<&UserName> {
         self.uid.and(self.names.last())

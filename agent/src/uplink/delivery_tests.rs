@@ -10,7 +10,7 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::{
     message::{Delivery, Held, Misfitting, Resource, ToHost, ToHostMessage},
-    protocol::{CONTROL_PROTOCOL_MIN, DELTAS, PROTOCOL, WITHDRAWALS},
+    protocol::{DELTAS, PROTOCOL, WITHDRAWALS},
     resources::Resources,
     v1::SyncResponse,
 };
@@ -19,35 +19,11 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     health::Part,
-    membership::IdentityFile,
-    testing::{NOW, identity, spool},
+    testing::{NOW, spool},
 };
 
 fn uplink(place: &std::path::Path) -> (Uplink, Receiver<Wake>) {
-    let (wakes, woken) = std::sync::mpsc::channel();
-    let spool = spool(place);
-    let uplink = Uplink {
-        route: Route {
-            socket: place.join("control"),
-            server_uid: None,
-            membership: IdentityFile::in_state(place),
-            address: None,
-            host: identity().host,
-        },
-        authorities: watch::Sender::default(),
-        health: Arc::default(),
-        board: Arc::default(),
-        acks: watch::channel(None).1,
-        stored: watch::channel(0).1,
-        identity: identity(),
-        oldest_protocol: CONTROL_PROTOCOL_MIN,
-        held: Holding::journaled(&spool),
-        beats: Beats::default(),
-        prove: Box::new(|_| Ok(())),
-        spool,
-        wakes,
-    };
-    (uplink, woken)
+    testing::uplink(place, spool(place))
 }
 
 fn state(generation: u64, leases: &[u128]) -> HostState {

@@ -11,6 +11,8 @@ mod delivery_tests;
 mod holding;
 mod route;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod words;
 

@@ -12,7 +12,7 @@ use stayhand_guardrail::{
 };
 use stayhand_proto::{
     codec::encode_event,
-    protocol::{CONTROL_PROTOCOL_MIN, PROTOCOL},
+    protocol::PROTOCOL,
     v1::{
         PublishEventsResponse, SyncResponse,
         host_sync_service_server::{HostSyncService, HostSyncServiceServer},
@@ -27,7 +27,6 @@ use stayhand_proto::message::{ToHost, ToHostMessage};
 use super::*;
 use crate::{
     health::Facts,
-    membership::IdentityFile,
     spool::Entry,
     testing::{NOW, hold, identity, spool},
 };
@@ -141,27 +140,13 @@ impl Rig {
         }));
         let (acks, acked) = watch::channel(None);
         let stored = watch::Sender::new(0);
-        let (wakes, woken) = std::sync::mpsc::channel();
+        let (uplink, woken) = testing::uplink(place.path(), Arc::clone(&spool));
         let uplink = Uplink {
-            route: Route {
-                socket: place.path().join("control"),
-                server_uid: None,
-                membership: IdentityFile::in_state(place.path()),
-                address: None,
-                host: identity().host,
-            },
-            authorities: watch::Sender::default(),
             health: Arc::clone(&health),
             board: Arc::clone(&board),
             acks: acked,
-            spool: Arc::clone(&spool),
             stored: stored.subscribe(),
-            identity: identity(),
-            oldest_protocol: CONTROL_PROTOCOL_MIN,
-            held: Holding::journaled(&spool),
-            beats: Beats::default(),
-            prove: Box::new(|_| Ok(())),
-            wakes,
+            ..uplink
         };
         let uplink = tokio::spawn(uplink.run());
         let control = Control::default();

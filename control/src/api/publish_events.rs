@@ -26,7 +26,7 @@ use crate::{
     app::{App, Error, Through},
     limits::ROOM_PAUSE,
     operator::HostAgent,
-    store::{Growth, StoreError},
+    store::StoreError,
 };
 
 pub(super) async fn publish(
@@ -55,7 +55,7 @@ pub(super) async fn publish(
 
 /// Waits until there is room for events.
 async fn room(app: &App) -> Result<(), Error> {
-    while !app.store().has_room_for(Growth::Events).await? {
+    while !app.store().has_room_for_events().await? {
         tokio::time::sleep(ROOM_PAUSE).await;
     }
     Ok(())

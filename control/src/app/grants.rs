@@ -179,7 +179,7 @@ impl App {
         }
         let set = self.policies();
         let (profile, permissions) = create.carried(&set)?;
-        permissions::guarded(&set, &person, &permissions)?;
+        permissions::guarded(&set, user, &person, &permissions)?;
         Ok(IssueSpec {
             id: GrantId(self.outside.id()),
             // As locks have it: under another name of theirs a lock on somebody would not be about this.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use stayhand_guardrail::{
-    id::PermissionName,
+    id::{PermissionName, UserName},
     key::PermissionRef,
-    policy::{Policy, Profile},
+    policy::Profile,
 };
 
 use super::{Error, PolicySet};
@@ -76,23 +76,20 @@ fn plain(set: &PolicySet, one: &PermissionRef) -> Result<PermissionRef, Error> {
 /// Checks that each permission's policy guards the user, under one name or another: elsewhere the grant would permit nothing.
 pub(super) fn guarded(
     set: &PolicySet,
+    user: &UserName,
     person: &Person,
     permissions: &[PermissionRef],
 ) -> Result<(), Error> {
-    let is_meant = |policy: &Policy| {
-        let mut names = person.names.iter();
-        names.any(|name| policy.subjects.include(name, &person.groups))
-    };
     let outside = permissions.iter().find(|permission| {
         !set.iter()
-            .any(|one| one.name == permission.policy && is_meant(one))
+            .any(|one| one.name == permission.policy && person.is_among(&one.subjects))
     });
-    match (outside, person.names.first()) {
-        (Some(outside), Some(user)) => Err(Error::NotASubject {
+    match outside {
+        None => Ok(()),
+        Some(outside) => Err(Error::NotASubject {
             user: user.clone(),
             policy: outside.policy.clone(),
         }),
-        _ => Ok(()),
     }
 }
 

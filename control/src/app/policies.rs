@@ -25,7 +25,6 @@ use super::{
 };
 use crate::{
     authz::{Action, Resource},
-    names::Person,
     operator::Operator,
     store::{Cause, StoredPolicy, Write},
 };
@@ -277,16 +276,15 @@ impl App {
         if set.iter().next().is_none() {
             return Ok(false);
         }
-        let Person { uid, names, groups } = self.names.person(user).await?;
-        let means = |name| set.iter().any(|one| one.subjects.include(name, &groups));
-        if names.iter().any(means) {
+        let person = self.names.person(user).await?;
+        if set.iter().any(|one| person.is_among(&one.subjects)) {
             return Ok(true);
         }
         // One uid can have several names, and hosts guard all of them where a policy has one.
         let each = set.iter().map(|one| &one.subjects);
         let named = each.flat_map(|one| one.users.iter().chain(&one.services));
         let named: BTreeSet<UserName> = named.cloned().collect();
-        if let Some(uid) = uid
+        if let Some(uid) = person.uid
             && self.names.have(named.into_iter().collect(), uid).await?
         {
             return Ok(true);

@@ -2,20 +2,24 @@
 //! hosts may take by host: that is the pace's matter.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use stayhand_guardrail::time::DurationMs;
+
 use super::{Store, StoreError, Write};
+use crate::{clock, seldom::Seldom};
 
 /// What is kept for people's changes, and as much again for holds: some 100,000 changes with their records.
 const RESERVE_BYTES: u64 = 128 << 20;
 /// Of a small disk or a small database it is no more than this part.
 const RESERVE_PART: u64 = 32;
 /// Between two lines of the log that say the same.
-const TOLD_PERIOD: Duration = Duration::from_mins(1);
+const TOLD_PAUSE: DurationMs = DurationMs::from_secs(60);
+/// For how long those who wait believe that there is none: a whole fleet does, and one look serves all of them.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 /// What hosts make the store grow by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +46,9 @@ pub(super) struct Room {
     /// None where nobody looks at a disk
     directory: Option<PathBuf>,
     pages_max: Option<u64>,
-    told: Mutex<BTreeMap<Growth, Instant>>,
+    told: Seldom<Growth>,
+    /// When somebody who waits for room for events found none
+    full: Mutex<Option<Instant>>,
 }
 
 impl Room {
@@ -50,7 +56,8 @@ impl Room {
         Self {
             directory: directory.map(Path::to_owned),
             pages_max,
-            told: Mutex::default(),
+            told: Seldom::new(TOLD_PAUSE),
+            full: Mutex::default(),
         }
     }
 
@@ -83,13 +90,9 @@ impl Room {
     }
 
     fn tell(&self, growth: Growth) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let recently = |told: &Instant| told.elapsed() < TOLD_PERIOD;
-        if told.get(&growth).is_some_and(recently) {
+        if self.told.next(growth, clock::now()).is_none() {
             return;
         }
-        told.insert(growth, Instant::now());
-        drop(told);
         match growth {
             Growth::Events => tracing::error!(
                 "the store is nearly full: events of hosts are not taken any more and wait in their spools; free space on its disk, or \
@@ -126,10 +129,22 @@ impl Write<'_> {
 }
 
 impl Store {
-    /// The same before anything is begun, for whoever waits.
-    pub async fn has_room_for(&self, growth: Growth) -> Result<bool, StoreError> {
+    /// Whether there is room for events, before anything is begun, for whoever waits for it. Where there was none a moment ago nobody
+    /// looks again.
+    pub async fn has_room_for_events(&self) -> Result<bool, StoreError> {
+        let full = || {
+            self.room
+                .full
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if full().is_some_and(|since| since.elapsed() < FULL_FOR) {
+            return Ok(false);
+        }
         let size = sqlx::query_as(SIZE).fetch_one(&self.read).await?;
-        Ok(self.room.looked(growth, size))
+        let has = self.room.looked(Growth::Events, size);
+        *full() = (!has).then(Instant::now);
+        Ok(has)
     }
 }
 

@@ -3,6 +3,10 @@
 use std::time::{Duration, Instant};
 
 use prost::bytes::Bytes;
+use stayhand_control::limits::{
+    CONNECTIONS_PER_CERTIFICATE_MAX, HOST_BATCHES_BURST, HOST_BATCHES_PER_SECOND,
+    STREAMS_PER_CONNECTION_MAX, STREAMS_PER_HOST_MAX,
+};
 use stayhand_guardrail::{
     event::{AgentState, Event, EventKind},
     id::EventSeq,
@@ -26,13 +30,6 @@ use crate::{
     outsider::{Outsider, reach, token, world},
     world::{PROD, World, create, failed},
 };
-
-/// What the server's limits are; a test that has to be changed with them is the point.
-const STREAMS_PER_HOST: usize = 8;
-const STREAMS_PER_CONNECTION: usize = 64;
-const CONNECTIONS_PER_CERTIFICATE: usize = 4;
-const BATCHES_BURST: u32 = 500;
-const BATCHES_PER_SECOND: u32 = 50;
 
 fn event(seq: u64, detail: usize) -> v1::Event {
     let state = AgentState {
@@ -142,11 +139,11 @@ async fn a_host_has_a_bounded_number_of_streams_and_another_host_its_own() {
     let mut open = vec![];
     for half in [0, 1] {
         let channel = one.channel(&world).await;
-        for _ in 0..STREAMS_PER_HOST / 2 {
+        for _ in 0..STREAMS_PER_HOST_MAX / 2 {
             open.push(EventStream::open(channel.clone()).await);
         }
         // Its places are not by connection.
-        assert_eq!(open.len(), (half + 1) * STREAMS_PER_HOST / 2);
+        assert_eq!(open.len(), (half + 1) * STREAMS_PER_HOST_MAX / 2);
     }
     let channel = one.channel(&world).await;
     let (_up, requests) = mpsc::channel::<PublishEventsRequest>(1);
@@ -179,7 +176,7 @@ async fn a_connection_has_a_bounded_number_of_calls_at_once() {
     let world = World::new().await;
     let holds = world.holds().await;
     let mut open = vec![];
-    for _ in 0..STREAMS_PER_CONNECTION {
+    for _ in 0..STREAMS_PER_CONNECTION_MAX {
         let mut holds = holds.clone();
         open.push(
             holds
@@ -205,7 +202,7 @@ async fn one_certificate_has_a_bounded_number_of_connections() {
     let asked = token(&world, CreateJoinTokenRequest::default()).await;
     let host = Outsider::new("db1").join(&world, &asked).await.unwrap();
     let mut open = vec![];
-    for _ in 0..CONNECTIONS_PER_CERTIFICATE {
+    for _ in 0..CONNECTIONS_PER_CERTIFICATE_MAX {
         let channel = host.channel(&world).await;
         open.push(HostStream::open(channel, hello(0)).await);
     }
@@ -232,11 +229,11 @@ async fn a_host_that_sends_without_end_gets_its_pace_and_no_more() {
     let mut stream = EventStream::open(world.host_channel().await).await;
     let more = 100;
     let start = Instant::now();
-    for seq in 1..=u64::from(BATCHES_BURST + more) {
+    for seq in 1..=u64::from(HOST_BATCHES_BURST + more) {
         stream.publish(vec![event(seq, 1)]).await.unwrap();
     }
     // One is asked for in advance.
-    let least = Duration::from_secs(1) * (more - 2) / BATCHES_PER_SECOND;
+    let least = Duration::from_secs(1) * (more - 2) / HOST_BATCHES_PER_SECOND;
     assert!(
         start.elapsed() >= least,
         "{:?} < {least:?}",

@@ -18,7 +18,7 @@ use rcgen::{
 use stayhand_guardrail::{id::Generation, time::DurationMs};
 use stayhand_proto::{
     message::{ToHost, ToHostMessage},
-    protocol::{CONTROL_PROTOCOL_MIN, PROTOCOL},
+    protocol::PROTOCOL,
     v1::{
         IssuedCertificate, RenewCertificateRequest, RenewCertificateResponse,
         host_certificate_service_server::{HostCertificateService, HostCertificateServiceServer},
@@ -35,7 +35,7 @@ use super::*;
 use crate::{
     membership::IdentityFile,
     testing::{NOW, identity, spool},
-    uplink::{Beats, Holding, Route},
+    uplink::testing,
 };
 
 /// The set that the host knows.
@@ -69,7 +69,6 @@ fn issued(request: Vec<u8>, revision: AuthoritiesRevision) -> IssuedCertificate 
 
 /// A host that joined and knows the set [`BEFORE`]; its certificate is good for a day more.
 fn joined(place: &Path) -> Uplink {
-    let host = identity().host;
     let key = Key::generate().unwrap();
     let wire = issued(key.request().unwrap(), BEFORE);
     let member = Member {
@@ -82,32 +81,11 @@ fn joined(place: &Path) -> Uplink {
             key,
         },
         renew: Now::read().unix.plus(DurationMs::from_secs(24 * 3_600)),
-        host: host.clone(),
+        host: identity().host,
     };
-    let membership = IdentityFile::in_state(place);
-    membership.keep(&member).unwrap();
-    let spool = spool(&place.join("spool"));
-    Uplink {
-        route: Route {
-            socket: place.join("control"),
-            server_uid: None,
-            membership,
-            address: None,
-            host,
-        },
-        authorities: watch::Sender::default(),
-        health: Arc::default(),
-        board: Arc::default(),
-        acks: watch::channel(None).1,
-        stored: watch::channel(0).1,
-        identity: identity(),
-        oldest_protocol: CONTROL_PROTOCOL_MIN,
-        held: Holding::journaled(&spool),
-        beats: Beats::default(),
-        prove: Box::new(|_| Ok(())),
-        spool,
-        wakes: std::sync::mpsc::channel().0,
-    }
+    IdentityFile::in_state(place).keep(&member).unwrap();
+    let (uplink, _) = testing::uplink(place, spool(&place.join("spool")));
+    uplink
 }
 
 /// A bookmark says which set counts.
