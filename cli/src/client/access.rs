@@ -5,7 +5,7 @@ use stayhand_guardrail::{
     time::DurationMs,
 };
 use stayhand_proto::{
-    convert::name,
+    convert::{name, span},
     v1::{
         self, access_token_service_client::AccessTokenServiceClient,
         session_service_client::SessionServiceClient,
@@ -15,7 +15,6 @@ use tonic::transport::Channel;
 
 use super::{
     ANSWER_BYTES_MAX, Control, answer,
-    control::wire_duration,
     sign_in::{generated, requested, session},
 };
 use crate::{
@@ -87,7 +86,7 @@ impl Control {
         let mut sessions = self.sessions();
         let call = sessions.create_break_glass(v1::CreateBreakGlassRequest {
             certificate_request: requested(&key)?,
-            ttl: Some(wire_duration(ttl)),
+            ttl: Some(span(ttl)),
             reason,
         });
         let made = answer("make the certificate", self.patience(), call).await?;
@@ -104,7 +103,7 @@ impl Control {
         let call = tokens.create_access_token(v1::CreateAccessTokenRequest {
             purpose,
             actions,
-            ttl: Some(wire_duration(ttl)),
+            ttl: Some(span(ttl)),
         });
         answer("make a token", self.patience(), call)
             .await

@@ -14,7 +14,10 @@ use stayhand_proto::v1::{
     host_service_client::HostServiceClient, identity_service_client::IdentityServiceClient,
     policy_service_client::PolicyServiceClient,
 };
-use stayhand_proto::{convert::Invalid, v1};
+use stayhand_proto::{
+    convert::{Invalid, span},
+    v1,
+};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Status, transport::Channel};
 
@@ -165,7 +168,7 @@ impl Control {
         let request = v1::CreateGrantRequest {
             user: new.user,
             permissions: new.permissions,
-            ttl: Some(wire_duration(new.length)),
+            ttl: Some(span(new.length)),
             reason: new.reason,
             request_id: new.request_id,
             validate_only: new.dry_run,
@@ -322,7 +325,7 @@ impl Control {
     ) -> Result<Flag, Failure> {
         let request = v1::SetFlagRequest {
             name: format!("flags/{name}"),
-            ttl: Some(wire_duration(length)),
+            ttl: Some(span(length)),
             reason,
         };
         let mut flags = self.flags();
@@ -586,13 +589,4 @@ async fn pages<T, F: Future<Output = Result<(Vec<T>, String), Failure>>>(
     Err(Failure::general(format!(
         "the listing does not end after {PAGES_MAX} pages"
     )))
-}
-
-pub(super) fn wire_duration(length: DurationMs) -> prost_types::Duration {
-    let seconds = i64::try_from(length.0 / 1_000).unwrap_or(i64::MAX);
-    let ms = i32::try_from(length.0 % 1_000).unwrap_or(0);
-    prost_types::Duration {
-        seconds,
-        nanos: ms * 1_000_000,
-    }
 }

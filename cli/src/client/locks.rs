@@ -1,10 +1,13 @@
 //! Locks: made, listed and removed.
 
 use stayhand_guardrail::{id::LockId, lock::Target, time::DurationMs};
-use stayhand_proto::v1::{self, lock_service_client::LockServiceClient};
+use stayhand_proto::{
+    convert::span,
+    v1::{self, lock_service_client::LockServiceClient},
+};
 use tonic::transport::Channel;
 
-use super::{ANSWER_BYTES_MAX, Control, answer, control::wire_duration};
+use super::{ANSWER_BYTES_MAX, Control, answer};
 use crate::{failure::Failure, view::Lock};
 
 impl Control {
@@ -29,7 +32,7 @@ impl Control {
         let request = v1::CreateLockRequest {
             user: target.user().map(ToString::to_string).unwrap_or_default(),
             host: host.unwrap_or_default(),
-            ttl: length.map(wire_duration),
+            ttl: length.map(span),
             reason,
         };
         let mut locks = self.locks();

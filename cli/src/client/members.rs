@@ -1,9 +1,12 @@
 //! Hosts that join and leave.
 
 use stayhand_guardrail::{id::JoinTokenId, time::DurationMs};
-use stayhand_proto::v1::{
-    self, authority_service_client::AuthorityServiceClient,
-    join_token_service_client::JoinTokenServiceClient,
+use stayhand_proto::{
+    convert::span,
+    v1::{
+        self, authority_service_client::AuthorityServiceClient,
+        join_token_service_client::JoinTokenServiceClient,
+    },
 };
 use tonic::transport::Channel;
 
@@ -35,7 +38,7 @@ impl Control {
             replace,
         } = ask;
         let request = v1::CreateJoinTokenRequest {
-            ttl: Some(super::control::wire_duration(ttl)),
+            ttl: Some(span(ttl)),
             uses,
             host: host.map(|host| format!("hosts/{host}")).unwrap_or_default(),
             replace,

@@ -1,10 +1,13 @@
 //! From somebody without a certificate to a session: at the identity provider, or with a token.
 
-use stayhand_guardrail::text::safe;
+use std::time::{Duration, Instant};
+
+use stayhand_guardrail::{text::safe, time::DurationMs};
 use stayhand_proto::{
-    convert::name,
+    convert::{duration, name},
     v1::{
-        self, BeginSignInRequest, BeginSignInResponse, ExchangeTokenRequest, FinishSignInRequest,
+        self, BeginDeviceSignInRequest, BeginSignInRequest, BeginSignInResponse,
+        ExchangeTokenRequest, FinishSignInRequest, PollDeviceSignInRequest,
         sign_in_service_client::SignInServiceClient,
     },
     view::SessionView,
@@ -15,7 +18,14 @@ use stayhand_transport::{
 };
 
 use super::ANSWER_BYTES_MAX;
-use crate::{access::not_dialled, failure::Failure, session_file::SessionFile};
+use crate::{
+    access::not_dialled,
+    failure::{Failure, Kind},
+    session_file::SessionFile,
+};
+
+/// How often it is asked at most whether a code was entered, whatever the other end says.
+const POLL_PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// Whom to believe at the other end.
 #[derive(Clone, Debug)]
@@ -93,6 +103,65 @@ pub(crate) async fn finish(
     session(finished.into_inner().opened, key, address)
 }
 
+/// A code to be entered elsewhere, in safe text.
+#[derive(Debug)]
+pub(crate) struct ShownCode {
+    pub(crate) verification_uri: String,
+    pub(crate) user_code: String,
+    pub(crate) lifetime: DurationMs,
+    pub(crate) poll_interval: Duration,
+    sign_in: String,
+}
+
+/// Begins with a code.
+pub(crate) async fn begin_device(
+    address: &str,
+    believing: &Believing,
+) -> Result<ShownCode, Failure> {
+    let ask = BeginDeviceSignInRequest {};
+    let mut client = client(address, believing).await?;
+    let begun = client.begin_device_sign_in(ask).await;
+    let begun = begun.map_err(|status| Failure::of_status("sign in", &status))?;
+    let begun = begun.into_inner();
+    let read = |field, wire| duration(field, wire).map_err(|error| odd(&safe(&error.to_string())));
+    let poll_interval = read("poll_interval", begun.poll_interval)?;
+    Ok(ShownCode {
+        verification_uri: safe(&begun.verification_uri),
+        user_code: safe(&begun.user_code),
+        lifetime: read("lifetime", begun.lifetime)?,
+        poll_interval: Duration::from_millis(poll_interval.0).max(POLL_PAUSE_MIN),
+        sign_in: begun.sign_in,
+    })
+}
+
+/// Waits until the code is entered: a session then.
+pub(crate) async fn entered(
+    address: &str,
+    believing: &Believing,
+    code: &ShownCode,
+) -> Result<SessionFile, Failure> {
+    let key = generated()?;
+    let ask = PollDeviceSignInRequest {
+        sign_in: code.sign_in.clone(),
+        certificate_request: requested(&key)?,
+    };
+    let end = Instant::now() + Duration::from_millis(code.lifetime.0);
+    loop {
+        tokio::time::sleep(code.poll_interval).await;
+        let mut client = match client(address, believing).await {
+            Ok(client) => client,
+            // Somebody is entering the code meanwhile.
+            Err(failure) if failure.kind == Kind::Unavailable && Instant::now() < end => continue,
+            Err(failure) => return Err(failure),
+        };
+        let polled = client.poll_device_sign_in(ask.clone()).await;
+        let polled = polled.map_err(|status| Failure::of_status("sign in", &status))?;
+        if let Some(opened) = polled.into_inner().opened {
+            return session(Some(opened), key, address);
+        }
+    }
+}
+
 /// A token becomes a session.
 pub(crate) async fn exchange(token: &AccessToken, address: &str) -> Result<SessionFile, Failure> {
     let key = generated()?;
@@ -124,7 +193,6 @@ pub(crate) fn session(
     key: Key,
     address: &str,
 ) -> Result<SessionFile, Failure> {
-    let odd = |what: &str| Failure::general(format!("the control plane's answer is odd: {what}"));
     let opened = opened.ok_or_else(|| odd("it opened nothing"))?;
     let session = opened.session.ok_or_else(|| odd("it names no session"))?;
     let session = SessionView::try_from(session).map_err(|error| odd(&safe(&error.to_string())))?;
@@ -140,4 +208,8 @@ pub(crate) fn session(
             key,
         },
     })
+}
+
+fn odd(what: &str) -> Failure {
+    Failure::general(format!("the control plane's answer is odd: {what}"))
 }

@@ -1,7 +1,7 @@
 //! `stayhand login` and `stayhand logout`: signing in at the identity provider, in a browser.
 //!
-//! The provider sends the browser back to this machine with a code, which the control plane redeems: no token of the provider's is
-//! ever here.
+//! The provider sends the browser back to this machine with a code, which the control plane redeems; or a code is entered in a browser
+//! elsewhere, and the control plane asks the provider for what came of it. No token of the provider's is ever here.
 
 mod browser;
 mod loopback;
@@ -26,12 +26,14 @@ use sign_in::{Believing, Redeem};
 /// Sign in to a control plane over the network
 ///
 /// Opens the identity provider in a browser and waits for it to come back. What you get is a certificate that counts for some hours;
-/// commands use it by themselves. Where no browser can be opened, open the address that is printed in one on this machine.
+/// commands use it by themselves. Where no browser can be opened, open the address that is printed in one on this machine; on a machine
+/// without a browser use --device-code, if the control plane lets you.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   stayhand login control.example:7443 --pin 0mG3…     the first time; `stayhand authority ls` there shows the pin
   stayhand login                                      again, where you did before
+  stayhand login --device-code                        the browser is on another machine
   stayhand whoami                                     who you are there, and until when")]
 pub(crate) struct Login {
     /// Where the control plane is, as NAME:PORT; left out: where you signed in before
@@ -43,6 +45,9 @@ pub(crate) struct Login {
     /// Only print the address to be opened
     #[arg(long)]
     no_browser: bool,
+    /// Sign in with a code that you enter in a browser on any machine; off unless `oidc.device_flow` in control.toml turns it on
+    #[arg(long, conflicts_with = "no_browser")]
+    device_code: bool,
 }
 
 /// End the session of `stayhand login`, and forget it
@@ -94,7 +99,11 @@ pub(crate) async fn login(
             ));
         }
     };
-    let signed_in = in_browser(&address, &believing, arguments.no_browser, screen).await?;
+    let signed_in = if arguments.device_code {
+        with_code(&address, &believing, screen).await?
+    } else {
+        in_browser(&address, &believing, arguments.no_browser, screen).await?
+    };
     signed_in.keep(&place)?;
     screen.note(&format!(
         "signed in to {} as {} until {}",
@@ -129,6 +138,20 @@ async fn in_browser(
         code_verifier,
     };
     sign_in::finish(address, believing, redeem).await
+}
+
+async fn with_code(
+    address: &str,
+    believing: &Believing,
+    screen: &Screen,
+) -> Result<SessionFile, Failure> {
+    let code = sign_in::begin_device(address, believing).await?;
+    screen.note(&format!(
+        "open this in a browser on any machine, and enter the code {} within {}:\n  {}\nwhoever enters it signs you in here as \
+         themselves: enter only a code that you asked for yourself",
+        code.user_code, code.lifetime, code.verification_uri
+    ));
+    sign_in::entered(address, believing, &code).await
 }
 
 fn secret() -> Result<[u8; 32], Failure> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use stayhand_proto::{
-    convert::name,
+    convert::{name, span},
     v1::{
-        BeginSignInRequest, BeginSignInResponse, ExchangeTokenRequest, ExchangeTokenResponse,
-        FinishSignInRequest, FinishSignInResponse, OpenedSession,
+        BeginDeviceSignInRequest, BeginDeviceSignInResponse, BeginSignInRequest,
+        BeginSignInResponse, ExchangeTokenRequest, ExchangeTokenResponse, FinishSignInRequest,
+        FinishSignInResponse, OpenedSession, PollDeviceSignInRequest, PollDeviceSignInResponse,
         sign_in_service_server::SignInService,
     },
 };
@@ -17,7 +18,7 @@ use super::{Api, sessions::shown};
 use crate::{
     app::{NoToken, Opened},
     identity::Visitor,
-    oidc::{Begun, Finish},
+    oidc::{Begun, Code, Finish},
 };
 
 #[tonic::async_trait]
@@ -71,6 +72,50 @@ impl SignInService for Api {
         });
         Ok(Response::new(FinishSignInResponse {
             opened: Some(opened_session(opened.await?)),
+        }))
+    }
+
+    async fn begin_device_sign_in(
+        &self,
+        request: Request<BeginDeviceSignInRequest>,
+    ) -> Result<Response<BeginDeviceSignInResponse>, Status> {
+        let visitor = visitor(&request)?;
+        let begun = self.to_the_end(|app| async move {
+            let from = visitor.address.ip().to_canonical();
+            app.begin_device_sign_in(from).await
+        });
+        let Code {
+            sign_in,
+            verification_uri,
+            user_code,
+            lifetime,
+            poll_interval,
+        } = begun.await?;
+        Ok(Response::new(BeginDeviceSignInResponse {
+            sign_in,
+            verification_uri,
+            user_code,
+            lifetime: Some(span(lifetime)),
+            poll_interval: Some(span(poll_interval)),
+        }))
+    }
+
+    async fn poll_device_sign_in(
+        &self,
+        request: Request<PollDeviceSignInRequest>,
+    ) -> Result<Response<PollDeviceSignInResponse>, Status> {
+        let visitor = visitor(&request)?;
+        let PollDeviceSignInRequest {
+            sign_in,
+            certificate_request,
+        } = request.into_inner();
+        let opened = self.to_the_end(|app| async move {
+            let address = visitor.address.to_string();
+            app.poll_device_sign_in(&sign_in, &certificate_request, address)
+                .await
+        });
+        Ok(Response::new(PollDeviceSignInResponse {
+            opened: opened.await?.map(opened_session),
         }))
     }
 

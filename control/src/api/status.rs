@@ -294,6 +294,9 @@ fn not_signed_in(refusal: &NotSignedIn) -> (Code, &'static str) {
             OidcError::Field { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             OidcError::Busy => (Code::ResourceExhausted, "TOO_MANY_SIGN_INS"),
             OidcError::Unknown => (Code::FailedPrecondition, "UNKNOWN_SIGN_IN"),
+            OidcError::NoDeviceFlow | OidcError::NoDeviceEndpoint(_) => {
+                (Code::FailedPrecondition, "NO_DEVICE_FLOW")
+            }
             OidcError::Refused(_) | OidcError::NotBelieved(_) => {
                 (Code::PermissionDenied, "SIGN_IN_REFUSED")
             }

@@ -12,7 +12,7 @@ use super::{App, Error, Opened, Proved, sessions::changed};
 use crate::{
     authority::Request,
     names::NamesError,
-    oidc::{Begun, Finish, Oidc, OidcError},
+    oidc::{Begun, Code, Finish, Oidc, OidcError},
     people::PeopleError,
     seldom::with_count,
 };
@@ -81,15 +81,45 @@ impl App {
         request: &[u8],
         address: String,
     ) -> Result<Opened, Error> {
-        let request =
-            Request::read(request).map_err(|error| Error::field("certificate_request", error))?;
+        let request = certificate_request(request)?;
         let subject = self.oidc()?.finish(finish).await;
         let subject = subject.map_err(NotSignedIn::from)?;
-        let user = match self.linked(&subject).await {
+        self.sign_in(&subject, &request, address).await
+    }
+
+    /// Begins to sign in with a code that is entered elsewhere.
+    pub async fn begin_device_sign_in(&self, from: std::net::IpAddr) -> Result<Code, Error> {
+        let begun = self.oidc()?.begin_device(from).await;
+        Ok(begun.map_err(NotSignedIn::from)?)
+    }
+
+    /// Ends it with a session, if the code was entered.
+    pub async fn poll_device_sign_in(
+        &self,
+        sign_in: &str,
+        request: &[u8],
+        address: String,
+    ) -> Result<Option<Opened>, Error> {
+        let request = certificate_request(request)?;
+        let subject = self.oidc()?.poll_device(sign_in);
+        let Some(subject) = subject.map_err(NotSignedIn::from)? else {
+            return Ok(None);
+        };
+        self.sign_in(&subject, &request, address).await.map(Some)
+    }
+
+    /// Whom the provider vouches for has a session, if they are linked to somebody.
+    async fn sign_in(
+        &self,
+        subject: &str,
+        request: &Request,
+        address: String,
+    ) -> Result<Opened, Error> {
+        let user = match self.linked(subject).await {
             Ok(user) => user,
             Err(why) => {
                 // Whether it can be written down changes nothing about it.
-                if let Err(error) = self.record_stranger(&subject, &address, &why).await {
+                if let Err(error) = self.record_stranger(subject, &address, &why).await {
                     tracing::error!(%error, "that somebody was not signed in is not on record");
                 }
                 return Err(why.into());
@@ -106,7 +136,7 @@ impl App {
         let lifetime = self.membership.sign_in.lifetime;
         let mut write = self.store().begin().await?;
         let opened = self
-            .open_session(&mut write, proved, &request, lifetime, now)
+            .open_session(&mut write, proved, request, lifetime, now)
             .await?;
         let record = changed(&opened.session, SessionChange::Opened);
         write.record(EventKind::SessionChanged(record), now).await?;
@@ -180,4 +210,8 @@ impl App {
         write.commit().await?;
         Ok(())
     }
+}
+
+fn certificate_request(der: &[u8]) -> Result<Request, Error> {
+    Request::read(der).map_err(|error| Error::field("certificate_request", error))
 }

@@ -161,6 +161,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             format!("must be from {SESSION_MIN} to {SESSION_MAX}"),
         );
     }
+    if oidc.device_flow && oidc.issuer.is_none() {
+        return wrong(
+            "oidc.device_flow",
+            "is of no use without `oidc.issuer`: it is there that a code is entered".to_owned(),
+        );
+    }
     if let Some(issuer) = &oidc.issuer {
         if !issuer.starts_with("https://") {
             return wrong(
@@ -311,6 +317,7 @@ mod tests {
             "[oidc]\nissuer = \"https://idp\"",
             "without `network.listen`",
         );
+        refused("[oidc]\ndevice_flow = true", "without `oidc.issuer`");
         refused("[oidc]\nsession_lifetime = \"2d\"", "must be from");
         refused(
             "[oidc]\nclient_secret_file = \"secret\"",

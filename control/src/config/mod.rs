@@ -138,6 +138,9 @@ pub struct Oidc {
     pub client_secret_file: Option<PathBuf>,
     /// Certificates (PEM) by which the provider is known, in the place of this machine's
     pub authority_file: Option<PathBuf>,
+    /// Whether somebody may sign in with a code that is entered elsewhere. Whoever talks another person into entering one is signed
+    /// in as that person.
+    pub device_flow: bool,
     /// How long signing in counts
     #[serde(deserialize_with = "span")]
     pub session_lifetime: DurationMs,
@@ -150,6 +153,7 @@ impl Default for Oidc {
             client_id: "stayhand".to_owned(),
             client_secret_file: None,
             authority_file: None,
+            device_flow: false,
             session_lifetime: SESSION_LIFETIME,
         }
     }

@@ -1,15 +1,16 @@
-//! The identity provider (`OpenID` Connect): authorization code with PKCE, the code redeemed here and not by the caller, so that no
-//! token of the provider's ever is on somebody's machine.
+//! The identity provider (`OpenID` Connect): authorization code with PKCE, and where it is turned on a code that is entered elsewhere.
+//! Both are redeemed here and not by the caller, so that no token of the provider's ever is on somebody's machine.
 //!
 //! Says which subject the provider vouches for, and nothing else: who that is here, and what they may, is asked elsewhere. No claim
 //! but the subject is looked at, because people choose the others.
 
+mod device;
 mod http;
 mod pending;
 mod provider;
 
-pub use pending::Finish;
-pub use provider::{Begun, Oidc};
+pub use device::Code;
+pub use provider::{Begun, Finish, Oidc};
 
 use std::path::PathBuf;
 
@@ -60,6 +61,17 @@ pub enum OidcError {
     /// It was not begun here, or too long ago, or ended already.
     #[error("this signing in is not known (any more): begin again with `stayhand login`")]
     Unknown,
+    /// Nobody signs in with a code that is entered elsewhere.
+    #[error(
+        "signing in with a code is turned off here (`oidc.device_flow` in control.toml): use `stayhand login` where a browser can be \
+         opened"
+    )]
+    NoDeviceFlow,
+    /// The provider has no such thing.
+    #[error(
+        "the identity provider {0} has no signing in with a code: use `stayhand login` where a browser can be opened"
+    )]
+    NoDeviceEndpoint(String),
     /// The provider does not take the code.
     #[error("the identity provider does not confirm it: {0}; begin again with `stayhand login`")]
     Refused(String),

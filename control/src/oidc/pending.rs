@@ -3,89 +3,95 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use data_encoding::BASE64URL_NOPAD;
-use openidconnect::{Nonce, RedirectUrl};
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
 use super::OidcError;
 use crate::identity::place_of;
 
 /// Time to sign in: a password, a second factor, and somebody who looks for their telephone.
-const TIME: Duration = Duration::from_mins(10);
-/// At once.
-const PENDING_MAX: usize = 1_024;
-/// At once from one address (of IPv6 one /64), so that one cannot keep everybody out.
-const PENDING_PER_ADDRESS_MAX: usize = 32;
+pub(super) const TIME: Duration = Duration::from_mins(10);
 
-/// What ends it.
-#[derive(Clone, Debug)]
-pub struct Finish {
-    /// Which one
-    pub sign_in: String,
-    /// From the provider
-    pub code: String,
-    /// Of the challenge that it began with
-    pub code_verifier: String,
+/// How many may be begun at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// By all together
+    pub(super) all: usize,
+    /// From one address (of IPv6 one /64), so that one cannot keep everybody out
+    pub(super) per_address: usize,
 }
 
-/// One that was begun.
+/// Those that were begun, by the digest of what names them: whoever reads our memory by its timing learns nothing.
 #[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) redirect: RedirectUrl,
-    pub(super) challenge: String,
-    pub(super) nonce: Nonce,
+pub(super) struct AllPending<T> {
+    bounds: Bounds,
+    begun: Mutex<BTreeMap<[u8; 32], Pending<T>>>,
+}
+
+#[derive(Debug)]
+struct Pending<T> {
+    what: T,
     from: IpAddr,
     until: Instant,
 }
 
-/// Those that were begun, by the digest of what names them: whoever reads our memory by its timing learns nothing.
-#[derive(Debug, Default)]
-pub(super) struct AllPending(Mutex<BTreeMap<[u8; 32], Pending>>);
+impl<T> AllPending<T> {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            begun: Mutex::default(),
+        }
+    }
 
-impl AllPending {
-    /// Keeps one and names it.
-    pub(super) fn keep(
-        &self,
-        redirect: RedirectUrl,
-        challenge: &str,
-        nonce: Nonce,
-        from: IpAddr,
-    ) -> Result<String, OidcError> {
-        let (from, now) = (place_of(from), Instant::now());
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, one| one.until > now);
-        let own = all.values().filter(|one| one.from == from).count();
-        if all.len() >= PENDING_MAX || own >= PENDING_PER_ADDRESS_MAX {
+    /// Keeps one and names it. What it is, is asked for only where there is room for it.
+    pub(super) fn keep(&self, from: IpAddr, what: impl FnOnce() -> T) -> Result<String, OidcError> {
+        let from = place_of(from);
+        let mut begun = self.live();
+        let own = begun.values().filter(|one| one.from == from).count();
+        if begun.len() >= self.bounds.all || own >= self.bounds.per_address {
             return Err(OidcError::Busy);
         }
         let name = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
         let pending = Pending {
-            redirect,
-            challenge: challenge.to_owned(),
-            nonce,
+            what: what(),
             from,
-            until: now + TIME,
+            until: Instant::now() + TIME,
         };
-        all.insert(digest(&name), pending);
+        begun.insert(digest(&name), pending);
         Ok(name)
     }
 
-    /// Takes one out: whatever comes of it, it is not ended twice. Only whoever has the verifier ends it.
-    pub(super) fn take(&self, finish: &Finish) -> Result<Pending, OidcError> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pending = all.remove(&digest(&finish.sign_in));
-        let live = pending.filter(|one| one.until > Instant::now());
-        let pending = live.ok_or(OidcError::Unknown)?;
-        let challenge = challenge(&finish.code_verifier);
-        let same = challenge.as_bytes().ct_eq(pending.challenge.as_bytes());
-        bool::from(same)
-            .then_some(pending)
-            .ok_or(OidcError::Unknown)
+    /// Takes one out: whatever comes of it, it is not ended twice.
+    pub(super) fn take(&self, name: &str) -> Result<T, OidcError> {
+        let pending = self.live().remove(&digest(name));
+        pending.map(|one| one.what).ok_or(OidcError::Unknown)
+    }
+
+    /// What came of one, which is taken out then; nothing as long as nothing came of it.
+    pub(super) fn end<R>(
+        &self,
+        name: &str,
+        came_of: impl FnOnce(&mut T) -> Option<R>,
+    ) -> Result<Option<R>, OidcError> {
+        let (mut begun, name) = (self.live(), digest(name));
+        let pending = begun.get_mut(&name).ok_or(OidcError::Unknown)?;
+        let ended = came_of(&mut pending.what);
+        if ended.is_some() {
+            begun.remove(&name);
+        }
+        Ok(ended)
+    }
+
+    /// Without those whose time is over.
+    fn live(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Pending<T>>> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        begun.retain(|_, one| one.until > now);
+        begun
     }
 }
 
@@ -93,71 +99,71 @@ fn digest(name: &str) -> [u8; 32] {
     Sha256::digest(name).into()
 }
 
-/// The challenge of a verifier (RFC 7636, 4.2).
-fn challenge(verifier: &str) -> String {
-    BASE64URL_NOPAD.encode(&Sha256::digest(verifier))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const BOUNDS: Bounds = Bounds {
+        all: 64,
+        per_address: 4,
+    };
 
-    fn keep(all: &AllPending, from: IpAddr) -> Result<String, OidcError> {
-        let redirect = RedirectUrl::new("http://127.0.0.1:1/".to_owned()).unwrap();
-        all.keep(
-            redirect,
-            &challenge("verifier"),
-            Nonce::new("n".to_owned()),
-            from,
-        )
+    fn all() -> AllPending<u32> {
+        AllPending::new(BOUNDS)
     }
 
-    fn finish(sign_in: &str, verifier: &str) -> Finish {
-        Finish {
-            sign_in: sign_in.to_owned(),
-            code: "code".to_owned(),
-            code_verifier: verifier.to_owned(),
-        }
+    fn keep(all: &AllPending<u32>, from: IpAddr) -> Result<String, OidcError> {
+        all.keep(from, || 7)
     }
 
     #[test]
-    fn what_was_begun_is_ended_once_and_only_by_whoever_began_it() {
-        let all = AllPending::default();
-        assert!(all.take(&finish("", "verifier")).is_err());
+    fn what_was_begun_is_ended_once_and_by_its_name() {
+        let all = all();
+        assert!(all.take("").is_err());
+        let (begun, other) = (keep(&all, FROM).unwrap(), keep(&all, FROM).unwrap());
+        assert_ne!(begun, other);
+        assert_eq!(all.take(&begun).unwrap(), 7);
+        assert!(matches!(all.take(&begun), Err(OidcError::Unknown)));
+    }
+
+    #[test]
+    fn what_nothing_came_of_stays_and_what_something_came_of_does_not() {
+        let all = all();
         let begun = keep(&all, FROM).unwrap();
-        assert!(all.take(&finish(&begun, "verifier ")).is_err());
-        // Whoever guessed has used it up.
-        assert!(all.take(&finish(&begun, "verifier")).is_err());
-        let begun = keep(&all, FROM).unwrap();
-        assert!(all.take(&finish(&begun, "verifier")).is_ok());
-        assert!(all.take(&finish(&begun, "verifier")).is_err());
+        let later = |count: &mut u32| {
+            *count += 1;
+            (*count == 9).then_some(*count)
+        };
+        assert_eq!(all.end(&begun, later).unwrap(), None);
+        assert_eq!(all.end(&begun, later).unwrap(), Some(9));
+        assert!(matches!(all.end(&begun, later), Err(OidcError::Unknown)));
     }
 
     #[test]
     fn one_address_leaves_room_for_others_and_all_together_are_bounded() {
-        let all = AllPending::default();
+        let all = all();
         // Each in a network of its own.
         let address = |at: usize| IpAddr::from(((at as u128) << 64).to_be_bytes());
-        for _ in 0..PENDING_PER_ADDRESS_MAX {
+        for _ in 0..BOUNDS.per_address {
             keep(&all, FROM).unwrap();
         }
-        assert!(matches!(keep(&all, FROM), Err(OidcError::Busy)));
-        let taken = (1..=PENDING_MAX).filter(|at| keep(&all, address(*at)).is_ok());
-        assert_eq!(taken.count(), PENDING_MAX - PENDING_PER_ADDRESS_MAX);
+        let no_more = all.keep(FROM, || panic!("there is no room for it"));
+        assert!(matches!(no_more, Err(OidcError::Busy)));
+        let taken = (1..=BOUNDS.all).filter(|at| keep(&all, address(*at)).is_ok());
+        assert_eq!(taken.count(), BOUNDS.all - BOUNDS.per_address);
     }
 
     #[test]
     fn one_network_of_ipv6_has_no_more_than_one_address() {
-        let all = AllPending::default();
+        let all = all();
         let own: IpAddr = "2001:db8::".parse().unwrap();
         let IpAddr::V6(own) = own else {
             panic!("{own}")
         };
         let address = |at: usize| IpAddr::from((own.to_bits() | at as u128).to_be_bytes());
-        let kept = (0..PENDING_MAX).filter(|at| keep(&all, address(*at)).is_ok());
-        assert_eq!(kept.count(), PENDING_PER_ADDRESS_MAX);
+        let kept = (0..BOUNDS.all).filter(|at| keep(&all, address(*at)).is_ok());
+        assert_eq!(kept.count(), BOUNDS.per_address);
         keep(&all, FROM).expect("another address is kept out");
         // One of IPv4 is one address, however it is written.
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();

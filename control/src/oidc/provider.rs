@@ -6,22 +6,32 @@ use std::{
     time::{Duration, Instant},
 };
 
+use data_encoding::BASE64URL_NOPAD;
 use openidconnect::{
-    AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret,
-    CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, IssuerUrl, Nonce, PkceCodeVerifier,
-    RedirectUrl, SignatureVerificationError, TokenResponse as _,
+    AdditionalProviderMetadata, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError,
+    ClientId, ClientSecret, CsrfToken, DeviceAuthorizationUrl, EndpointMaybeSet, EndpointNotSet,
+    EndpointSet, ErrorResponse, IssuerUrl, Nonce, NonceVerifier, PkceCodeVerifier,
+    ProviderMetadata, RedirectUrl, RequestTokenError, SignatureVerificationError,
+    TokenResponse as _,
     core::{
-        CoreClient, CoreIdToken, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreResponseType,
+        CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod,
+        CoreGrantType, CoreIdToken, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+        CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType,
+        CoreSubjectIdentifierType,
     },
 };
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use stayhand_guardrail::text::safe_cut;
 use stayhand_transport::private_file;
+use subtle::ConstantTimeEq as _;
 use tokio::sync::Mutex;
 
 use super::{
-    Finish, OidcError, OidcSetupError,
+    OidcError, OidcSetupError,
+    device::{self, Waiting},
     http::{Http, HttpError},
-    pending::AllPending,
+    pending::{AllPending, Bounds},
 };
 use crate::config;
 
@@ -31,6 +41,11 @@ const KNOWN_FOR: Duration = Duration::from_mins(5);
 const SAID_CHARS_MAX: usize = 300;
 /// Characters of a code: the longest of known providers has some 2,000.
 const CODE_CHARS_MAX: usize = 4_096;
+/// Begun at once.
+const BOUNDS: Bounds = Bounds {
+    all: 1_024,
+    per_address: 32,
+};
 /// Characters of a verifier (RFC 7636, 4.1).
 const VERIFIER_CHARS: std::ops::RangeInclusive<usize> = 43..=128;
 /// Signatures that anybody can check and only the provider can make; `none` and shared secrets are not among them.
@@ -46,7 +61,7 @@ const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
     CoreJwsSigningAlgorithm::EdDsa,
 ];
 
-type Client = CoreClient<
+pub(super) type Client = CoreClient<
     EndpointSet,
     EndpointNotSet,
     EndpointNotSet,
@@ -55,18 +70,52 @@ type Client = CoreClient<
     EndpointMaybeSet,
 >;
 
+/// What a provider says of itself, with what RFC 8628 (4) adds.
+pub(super) type Metadata = ProviderMetadata<
+    DeviceMetadata,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+/// See [`Metadata`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct DeviceMetadata {
+    pub(super) device_authorization_endpoint: Option<DeviceAuthorizationUrl>,
+}
+
+impl AdditionalProviderMetadata for DeviceMetadata {}
+
 /// The provider. Cheap to copy.
 #[derive(Clone, Debug)]
-pub struct Oidc(Arc<Inner>);
+pub struct Oidc(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     issuer: IssuerUrl,
     client_id: ClientId,
     client_secret: Option<ClientSecret>,
-    http: Http,
-    known: Mutex<Option<(Instant, Arc<CoreProviderMetadata>)>>,
-    pending: AllPending,
+    pub(super) http: Http,
+    known: Mutex<Option<(Instant, Arc<Metadata>)>>,
+    pending: AllPending<Pending>,
+    /// None where nobody signs in with a code
+    pub(super) device: Option<AllPending<Waiting>>,
+}
+
+/// One that was begun in a browser.
+#[derive(Debug)]
+struct Pending {
+    redirect: RedirectUrl,
+    challenge: String,
+    nonce: Nonce,
 }
 
 /// What was begun.
@@ -78,6 +127,17 @@ pub struct Begun {
     pub authorization_uri: String,
     /// What has to come back with the code
     pub state: String,
+}
+
+/// What ends it.
+#[derive(Clone, Debug)]
+pub struct Finish {
+    /// Which one
+    pub sign_in: String,
+    /// From the provider
+    pub code: String,
+    /// Of the challenge that it began with
+    pub code_verifier: String,
 }
 
 impl Oidc {
@@ -102,7 +162,8 @@ impl Oidc {
             client_secret,
             http: Http::new(config.authority_file.as_deref())?,
             known: Mutex::default(),
-            pending: AllPending::default(),
+            pending: AllPending::new(BOUNDS),
+            device: config.device_flow.then(|| AllPending::new(device::BOUNDS)),
         }))))
     }
 
@@ -120,8 +181,9 @@ impl Oidc {
     ) -> Result<Begun, OidcError> {
         let redirect = loopback(redirect)?;
         check_challenge(challenge)?;
-        let client = self.client(&*self.provider().await?, redirect.clone());
+        let client = self.client(&*self.provider().await?);
         let (url, state, nonce) = client
+            .set_redirect_uri(redirect.clone())
             .authorize_url(
                 AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
                 CsrfToken::new_random,
@@ -130,7 +192,11 @@ impl Oidc {
             .add_extra_param("code_challenge", challenge)
             .add_extra_param("code_challenge_method", "S256")
             .url();
-        let sign_in = self.0.pending.keep(redirect, challenge, nonce, from)?;
+        let sign_in = self.0.pending.keep(from, || Pending {
+            redirect,
+            challenge: challenge.to_owned(),
+            nonce,
+        })?;
         Ok(Begun {
             sign_in,
             authorization_uri: url.into(),
@@ -138,16 +204,20 @@ impl Oidc {
         })
     }
 
-    /// Redeems a code. Returns the subject.
+    /// Redeems a code. Returns the subject. Only whoever has the verifier can; whoever guesses has used it up.
     pub async fn finish(&self, finish: Finish) -> Result<String, OidcError> {
-        let pending = self.0.pending.take(&finish)?;
+        let pending = self.0.pending.take(&finish.sign_in)?;
+        if !is_of(&finish.code_verifier, &pending.challenge) {
+            return Err(OidcError::Unknown);
+        }
         if finish.code.is_empty() || finish.code.len() > CODE_CHARS_MAX {
             return Err(field("code", "is none of a provider"));
         }
         if !VERIFIER_CHARS.contains(&finish.code_verifier.len()) {
             return Err(field("code_verifier", "has 43 to 128 characters"));
         }
-        let client = self.client(&*self.provider().await?, pending.redirect.clone());
+        let client = self.client(&*self.provider().await?);
+        let client = client.set_redirect_uri(pending.redirect);
         let exchange = client.exchange_code(AuthorizationCode::new(finish.code));
         let exchange = exchange.map_err(|error| self.unreachable(&error))?;
         let redeemed = exchange
@@ -157,27 +227,36 @@ impl Oidc {
             .map_err(|error| self.not_redeemed(&error))?;
         let token = redeemed.id_token();
         let token = token.ok_or_else(|| not_believed("it sends no ID token"))?;
-        match subject(&client, token, &pending.nonce) {
+        self.subject(token, &pending.nonce).await
+    }
+
+    /// Whom a token names, if it is to be believed. The provider's keys change: by one that is not known it is asked anew.
+    pub(super) async fn subject(
+        &self,
+        token: &CoreIdToken,
+        nonce: impl NonceVerifier + Copy,
+    ) -> Result<String, OidcError> {
+        let client = self.client(&*self.provider().await?);
+        match subject(&client, token, nonce) {
             Err(ClaimsVerificationError::SignatureVerification(
                 SignatureVerificationError::NoMatchingKey,
             )) => {
                 self.0.known.lock().await.take();
-                let client = self.client(&*self.provider().await?, pending.redirect);
-                subject(&client, token, &pending.nonce)
+                let client = self.client(&*self.provider().await?);
+                subject(&client, token, nonce)
             }
             said => said,
         }
         .map_err(|error| not_believed(&error.to_string()))
     }
 
-    fn client(&self, provider: &CoreProviderMetadata, redirect: RedirectUrl) -> Client {
+    pub(super) fn client(&self, provider: &Metadata) -> Client {
         let secret = self.0.client_secret.clone();
         CoreClient::from_provider_metadata(provider.clone(), self.0.client_id.clone(), secret)
-            .set_redirect_uri(redirect)
     }
 
     /// What the provider says of itself, its keys among it.
-    async fn provider(&self) -> Result<Arc<CoreProviderMetadata>, OidcError> {
+    pub(super) async fn provider(&self) -> Result<Arc<Metadata>, OidcError> {
         // Held while it is asked: whoever comes meanwhile needs the same answer.
         let mut known = self.0.known.lock().await;
         if let Some((since, provider)) = &*known
@@ -185,7 +264,7 @@ impl Oidc {
         {
             return Ok(Arc::clone(provider));
         }
-        let asked = CoreProviderMetadata::discover_async(self.0.issuer.clone(), &self.0.http).await;
+        let asked = Metadata::discover_async(self.0.issuer.clone(), &self.0.http).await;
         let provider = Arc::new(asked.map_err(|error| match error {
             openidconnect::DiscoveryError::Request(error) => self.unreachable(&error),
             other => self.unreachable(&other),
@@ -194,7 +273,7 @@ impl Oidc {
         Ok(provider)
     }
 
-    fn unreachable(&self, problem: &dyn std::error::Error) -> OidcError {
+    pub(super) fn unreachable(&self, problem: &dyn std::error::Error) -> OidcError {
         let problem = shown(&problem.to_string());
         tracing::error!(issuer = self.issuer(), problem, "identity provider");
         OidcError::Unreachable {
@@ -203,18 +282,13 @@ impl Oidc {
         }
     }
 
-    fn not_redeemed(
-        &self,
-        error: &openidconnect::RequestTokenError<
-            HttpError,
-            openidconnect::StandardErrorResponse<openidconnect::core::CoreErrorResponseType>,
-        >,
-    ) -> OidcError {
+    pub(super) fn not_redeemed<E>(&self, error: &RequestTokenError<HttpError, E>) -> OidcError
+    where
+        E: ErrorResponse + std::fmt::Display + 'static,
+    {
         match error {
-            openidconnect::RequestTokenError::ServerResponse(said) => {
-                OidcError::Refused(shown(&said.to_string()))
-            }
-            openidconnect::RequestTokenError::Request(error) => self.unreachable(error),
+            RequestTokenError::ServerResponse(said) => OidcError::Refused(shown(&said.to_string())),
+            RequestTokenError::Request(error) => self.unreachable(error),
             other => self.unreachable(other),
         }
     }
@@ -223,7 +297,7 @@ impl Oidc {
 fn subject(
     client: &Client,
     token: &CoreIdToken,
-    nonce: &Nonce,
+    nonce: impl NonceVerifier,
 ) -> Result<String, ClaimsVerificationError> {
     let verifier = client.id_token_verifier().set_allowed_algs(ALGORITHMS);
     let claims = token.claims(&verifier, nonce)?;
@@ -256,7 +330,7 @@ fn loopback(redirect: &str) -> Result<RedirectUrl, OidcError> {
 }
 
 fn check_challenge(challenge: &str) -> Result<(), OidcError> {
-    let decoded = data_encoding::BASE64URL_NOPAD.decode(challenge.as_bytes());
+    let decoded = BASE64URL_NOPAD.decode(challenge.as_bytes());
     if decoded.is_ok_and(|digest| digest.len() == 32) {
         Ok(())
     } else {
@@ -264,11 +338,17 @@ fn check_challenge(challenge: &str) -> Result<(), OidcError> {
     }
 }
 
+/// Whether a challenge was made of this verifier (RFC 7636, 4.6).
+fn is_of(verifier: &str, challenge: &str) -> bool {
+    let made = BASE64URL_NOPAD.encode(&Sha256::digest(verifier));
+    made.as_bytes().ct_eq(challenge.as_bytes()).into()
+}
+
 fn field(field: &'static str, problem: &'static str) -> OidcError {
     OidcError::Field { field, problem }
 }
 
-fn not_believed(problem: &str) -> OidcError {
+pub(super) fn not_believed(problem: &str) -> OidcError {
     OidcError::NotBelieved(shown(problem))
 }
 
@@ -300,6 +380,19 @@ mod tests {
         for good in ["http://127.0.0.1:40111/back", "http://[::1]:40111/"] {
             assert!(loopback(good).is_ok(), "{good}");
         }
+    }
+
+    #[test]
+    fn only_whoever_has_the_verifier_ends_it() {
+        // RFC 7636, appendix B.
+        let (verifier, challenge) = (
+            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        );
+        assert!(is_of(verifier, challenge));
+        assert!(!is_of(&format!("{verifier} "), challenge));
+        assert!(!is_of(challenge, challenge));
+        assert!(!is_of("", challenge));
     }
 
     #[test]

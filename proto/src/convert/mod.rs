@@ -30,4 +30,4 @@ pub(crate) mod resource {
 
 pub use action::{sensitivity, sent_sensitivity};
 pub use invalid::{Invalid, optional};
-pub use scalar::{duration, required, timestamp, unix_ms};
+pub use scalar::{duration, required, span, timestamp, unix_ms};

@@ -65,7 +65,7 @@ pub fn duration(field: &str, span: Option<prost_types::Duration>) -> Result<Dura
 }
 
 /// A span of time as it travels.
-pub(super) fn span(span: DurationMs) -> prost_types::Duration {
+pub fn span(span: DurationMs) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(span.0 / 1_000).unwrap_or(i64::MAX),
         nanos: i32::try_from(span.0 % 1_000).unwrap_or(0) * 1_000_000,

@@ -9477,6 +9477,39 @@ pub struct FinishSignInResponse {
     #[prost(message, optional, tag = "1")]
     pub opened: ::core::option::Option<OpenedSession>,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginDeviceSignInRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BeginDeviceSignInResponse {
+    /// Which signing in it is, to be said whenever it is asked for; a secret.
+    #[prost(string, tag = "1")]
+    pub sign_in: ::prost::alloc::string::String,
+    /// Where the code is entered.
+    #[prost(string, tag = "2")]
+    pub verification_uri: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub user_code: ::prost::alloc::string::String,
+    /// How long the code is worth something.
+    #[prost(message, optional, tag = "4")]
+    pub lifetime: ::core::option::Option<::prost_types::Duration>,
+    /// How long to wait before it is asked for again.
+    #[prost(message, optional, tag = "5")]
+    pub poll_interval: ::core::option::Option<::prost_types::Duration>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PollDeviceSignInRequest {
+    #[prost(string, tag = "1")]
+    pub sign_in: ::prost::alloc::string::String,
+    /// PKCS #10 in DER; only its key counts.
+    #[prost(bytes = "vec", tag = "2")]
+    pub certificate_request: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PollDeviceSignInResponse {
+    /// Left out while nobody has entered the code yet.
+    #[prost(message, optional, tag = "1")]
+    pub opened: ::core::option::Option<OpenedSession>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExchangeTokenRequest {
     /// Which token it is.
@@ -9779,6 +9812,61 @@ pub mod sign_in_service_client {
                 .insert(GrpcMethod::new("stayhand.v1.SignInService", "FinishSignIn"));
             self.inner.unary(req, path, codec).await
         }
+        /// Begins to sign in with a code that is entered in a browser anywhere (RFC 8628); refused where the configuration does not turn
+        /// it on.
+        pub async fn begin_device_sign_in(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BeginDeviceSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginDeviceSignInResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SignInService/BeginDeviceSignIn",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stayhand.v1.SignInService", "BeginDeviceSignIn"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Whether the code was entered: then it becomes a certificate, once.
+        pub async fn poll_device_sign_in(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PollDeviceSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PollDeviceSignInResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/stayhand.v1.SignInService/PollDeviceSignIn",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("stayhand.v1.SignInService", "PollDeviceSignIn"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// A token becomes a certificate that counts for a short time.
         pub async fn exchange_token(
             &mut self,
@@ -9833,6 +9921,23 @@ pub mod sign_in_service_server {
             request: tonic::Request<super::FinishSignInRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FinishSignInResponse>,
+            tonic::Status,
+        >;
+        /// Begins to sign in with a code that is entered in a browser anywhere (RFC 8628); refused where the configuration does not turn
+        /// it on.
+        async fn begin_device_sign_in(
+            &self,
+            request: tonic::Request<super::BeginDeviceSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BeginDeviceSignInResponse>,
+            tonic::Status,
+        >;
+        /// Whether the code was entered: then it becomes a certificate, once.
+        async fn poll_device_sign_in(
+            &self,
+            request: tonic::Request<super::PollDeviceSignInRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PollDeviceSignInResponse>,
             tonic::Status,
         >;
         /// A token becomes a certificate that counts for a short time.
@@ -9996,6 +10101,98 @@ pub mod sign_in_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FinishSignInSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SignInService/BeginDeviceSignIn" => {
+                    #[allow(non_camel_case_types)]
+                    struct BeginDeviceSignInSvc<T: SignInService>(pub Arc<T>);
+                    impl<
+                        T: SignInService,
+                    > tonic::server::UnaryService<super::BeginDeviceSignInRequest>
+                    for BeginDeviceSignInSvc<T> {
+                        type Response = super::BeginDeviceSignInResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BeginDeviceSignInRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SignInService>::begin_device_sign_in(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BeginDeviceSignInSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/stayhand.v1.SignInService/PollDeviceSignIn" => {
+                    #[allow(non_camel_case_types)]
+                    struct PollDeviceSignInSvc<T: SignInService>(pub Arc<T>);
+                    impl<
+                        T: SignInService,
+                    > tonic::server::UnaryService<super::PollDeviceSignInRequest>
+                    for PollDeviceSignInSvc<T> {
+                        type Response = super::PollDeviceSignInResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PollDeviceSignInRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as SignInService>::poll_device_sign_in(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PollDeviceSignInSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

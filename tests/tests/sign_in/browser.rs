@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::{Client, Response, Url, header, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Response, Url, header, redirect::Policy};
 use stayhand_transport::provider;
 
 /// Redirects of one signing in are some five.
@@ -55,13 +55,46 @@ impl Browser {
         self.get(back).await.status().as_u16()
     }
 
+    /// Enters the code of a device where it is to be entered, and confirms it, or says that it is none of ours. Returns the last page.
+    pub(crate) async fn enter(&mut self, uri: &str, user_code: &str, answer: &str) -> String {
+        let uri: Url = uri.parse().unwrap();
+        let asked = self.get(uri.clone()).await.text().await.unwrap();
+        let field = "name=\"xsrf\" value=\"";
+        let (_, token) = asked.split_once(field).unwrap_or_else(|| panic!("{asked}"));
+        let (token, _) = token.split_once('"').unwrap();
+        let form = format!("xsrf={token}&user_code={user_code}");
+        let confirm = self.post(&uri, form.clone()).await;
+        let confirm = confirm.text().await.unwrap();
+        assert!(confirm.contains(user_code), "{confirm}");
+        let mut at = uri.clone();
+        let mut page = self.post(&uri, format!("{form}&{answer}=yes")).await;
+        for _ in 0..REDIRECTS_MAX {
+            let Some(next) = page.headers().get(header::LOCATION) else {
+                return page.text().await.unwrap();
+            };
+            at = at.join(next.to_str().unwrap()).unwrap();
+            page = self.get(at.clone()).await;
+        }
+        panic!("it goes round in circles")
+    }
+
     pub(crate) async fn get(&mut self, at: Url) -> Response {
+        self.send(self.client.get(at)).await
+    }
+
+    async fn post(&mut self, at: &Url, form: String) -> Response {
+        let kind = "application/x-www-form-urlencoded";
+        let request = self.client.post(at.clone()).body(form);
+        self.send(request.header(header::CONTENT_TYPE, kind)).await
+    }
+
+    async fn send(&mut self, request: RequestBuilder) -> Response {
         let cookies = self
             .cookies
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
         let cookies = cookies.collect::<Vec<_>>().join("; ");
-        let request = self.client.get(at).header(header::COOKIE, cookies);
+        let request = request.header(header::COOKIE, cookies);
         let answer = request.send().await.unwrap();
         for set in answer.headers().get_all(header::SET_COOKIE) {
             let (name, rest) = set.to_str().unwrap().split_once('=').unwrap();

@@ -68,6 +68,11 @@ fn first_line(mut child: Child) -> (String, Running) {
 impl Place {
     /// Whoever comes to the provider is signed in as `subject` there.
     pub(crate) fn new(subject: &str) -> Self {
+        Self::configured(subject, "")
+    }
+
+    /// The same with more lines of `[oidc]`.
+    pub(crate) fn configured(subject: &str, oidc: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -101,7 +106,7 @@ impl Place {
         let path = |name: &str| at(name).display().to_string();
         let config = format!(
             "[listen]\noperators = {:?}\nhosts = {:?}\n[network]\nlisten = {address:?}\naddress = {address:?}\n\
-             [oidc]\nissuer = {issuer:?}\nauthority_file = {:?}\n[state]\ndirectory = {:?}\n\
+             [oidc]\nissuer = {issuer:?}\nauthority_file = {:?}\n{oidc}\n[state]\ndirectory = {:?}\n\
              [identity]\npins = \"loginuid\"\n[operators]\nusers = [\"root\", \"carol\"]\n[people]\nfile = {:?}\n",
             path("control.sock"),
             path("hosts.sock"),
@@ -207,15 +212,30 @@ impl Ran {
 pub(crate) struct Login {
     child: Child,
     err: BufReader<ChildStderr>,
-    said: String,
+    /// What it says up to that
+    pub(crate) said: String,
     /// What is to be opened
     pub(crate) uri: String,
 }
 
 impl Login {
     pub(crate) fn begin(place: &Place, arguments: &[&str]) -> Self {
+        Self::how(place, "--no-browser", arguments)
+    }
+
+    /// With a code that is entered elsewhere; what is to be opened is where.
+    pub(crate) fn with_code(place: &Place, arguments: &[&str]) -> Self {
+        Self::how(place, "--device-code", arguments)
+    }
+
+    pub(crate) fn user_code(&self) -> &str {
+        let (_, code) = self.said.split_once("enter the code ").unwrap();
+        code.split(' ').next().unwrap()
+    }
+
+    fn how(place: &Place, how: &str, arguments: &[&str]) -> Self {
         let mut child = place
-            .command(&[&["login", "--no-browser"], arguments].concat())
+            .command(&[&["login", how], arguments].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -215,3 +215,52 @@ async fn a_session_that_is_ended_is_told_so_and_the_other_doors_stay() {
         (&"root".into(), &"break-glass".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node and the provider: cargo xtask test runs it"]
+async fn without_a_browser_a_code_signs_in_only_where_that_is_turned_on() {
+    let off = Place::new(SUBJECT);
+    off.link(SUBJECT, "carol");
+    let (pin, address) = (off.pin(), off.address.clone());
+    off.run(&["login", "--device-code", "--pin", &pin, &address])
+        .fails(4, "turned off here (`oidc.device_flow`");
+
+    let place = Place::configured(SUBJECT, "device_flow = true");
+    let pin = place.pin();
+    let first = ["--pin", &pin, &place.address];
+    let (stranger, aborted) = (
+        Login::with_code(&place, &first),
+        Login::with_code(&place, &first),
+    );
+    assert_ne!(stranger.user_code(), aborted.user_code());
+    let mut browser = Browser::new(&place.provider_authority);
+    let page = browser
+        .enter(&stranger.uri, stranger.user_code(), "confirm")
+        .await;
+    assert!(page.contains("Sign-in Success"), "{WHY}: {page}");
+    let page = browser
+        .enter(&aborted.uri, aborted.user_code(), "abort")
+        .await;
+    assert!(page.contains("interrupted"), "{page}");
+    // Entering a code makes nobody somebody here, and refusing it is told.
+    stranger
+        .end()
+        .fails(5, "nobody is linked to subject `248289761001`");
+    aborted.end().fails(5, "access_denied");
+
+    place.link(SUBJECT, "carol");
+    let login = Login::with_code(&place, &first);
+    let page = browser
+        .enter(&login.uri, login.user_code(), "confirm")
+        .await;
+    assert!(page.contains("Sign-in Success"), "{page}");
+    let signed_in = login.end();
+    assert_eq!(signed_in.code, 0, "{signed_in:#?}");
+    assert!(signed_in.err.contains("as carol"), "{signed_in:#?}");
+    let me = place.run(&["whoami", "-o", "json"]).json();
+    assert_eq!(
+        (&me["user"], &me["transport"]),
+        (&"carol".into(), &"oidc".into())
+    );
+    assert!(is_private(&place.at(".config/stayhand/session.toml")));
+}
