@@ -22,6 +22,8 @@ mod grants;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+mod holds_claimed;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod locks;
