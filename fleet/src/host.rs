@@ -76,7 +76,6 @@ impl Host {
         let enforced = match word {
             Word::Bookmark => None,
             Word::State { generation, leases } => {
-                talk.received(generation).await?;
                 talk.enforced(generation).await?;
                 self.generation = generation;
                 let at = Instant::now();

@@ -108,12 +108,6 @@ impl Talk {
         }))
     }
 
-    /// That a generation is stored.
-    pub(crate) async fn received(&self, generation: Generation) -> Result<(), Status> {
-        let ack = Ack::new(generation, Phase::Received);
-        self.acknowledge(ack).await
-    }
-
     /// That it is enforced.
     pub(crate) async fn enforced(&self, generation: Generation) -> Result<(), Status> {
         let (held, resources) = &self.held;
@@ -121,10 +115,6 @@ impl Talk {
             digest: (*held == generation).then(|| resources.digest()),
             ..Ack::new(generation, Phase::Enforced)
         };
-        self.acknowledge(ack).await
-    }
-
-    async fn acknowledge(&self, ack: Ack) -> Result<(), Status> {
         let nonce = self.nonce;
         say(&self.up, FromHost::Ack { ack, nonce }).await
     }

@@ -23,7 +23,7 @@ pub use route::Route;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use stayhand_guardrail::{
-    host::Ack,
+    host::{Ack, Phase},
     id::{AuthoritiesRevision, HostId},
 };
 use stayhand_proto::{
@@ -36,7 +36,10 @@ use stayhand_proto::{
     },
 };
 use stayhand_transport::{DialError, WAIT_MAX, Wait};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
@@ -59,6 +62,8 @@ use crate::{
 const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How often this end proves itself.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// That a state came is said where it is not enforced so soon: mostly it is, and a fleet of hosts says half as much at once.
+const RECEIVED_PAUSE: Duration = Duration::from_millis(250);
 /// How often the spool is looked at without being told to.
 const SPOOL_LOOK: Duration = Duration::from_secs(2);
 /// Messages that wait to be sent: each is small, and the stream is otherwise idle.
@@ -262,17 +267,31 @@ impl Uplink {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         let silence = tokio::time::sleep(SILENCE_MAX);
         tokio::pin!(silence);
+        let mut unsaid: Option<Instant> = None;
         loop {
             tokio::select! {
                 received = incoming.message() => {
                     let response = received?.ok_or(UplinkError::Closed)?;
-                    silence.as_mut().reset(tokio::time::Instant::now() + SILENCE_MAX);
+                    silence.as_mut().reset(Instant::now() + SILENCE_MAX);
                     if let Some(answer) = self.received(response.try_into()?, Now::read())? {
                         send(&outgoing, answer).await?;
                     }
                 }
                 changed = acks.changed() => {
                     changed.map_err(|_| UplinkError::Ending)?;
+                    let is_on_its_way = acks
+                        .borrow_and_update()
+                        .as_ref()
+                        .is_some_and(|ack| ack.phase == Phase::Received);
+                    let now = Instant::now();
+                    unsaid = if is_on_its_way {
+                        unsaid.or(Some(now + RECEIVED_PAUSE))
+                    } else {
+                        Some(now)
+                    };
+                }
+                () = come(unsaid) => {
+                    unsaid = None;
                     let ack = acks.borrow_and_update().clone();
                     if let Some(ack) = ack {
                         send(&outgoing, self.word(ack)).await?;
@@ -396,6 +415,14 @@ async fn blocking<T: Send + 'static>(
         .await
         .map_err(|_| UplinkError::Ending)?;
     Ok(done?)
+}
+
+/// Waits for a moment; for ever where there is none.
+async fn come(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn send(outgoing: &mpsc::Sender<SyncRequest>, message: FromHost) -> Result<(), UplinkError> {

@@ -327,6 +327,27 @@ async fn a_new_connection_is_told_every_hold_and_the_last_word_on_the_state() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_enforced_at_once_takes_one_word_and_what_takes_longer_two() {
+    let mut rig = Rig::start();
+    rig.serve();
+    let hello = |said: &FromHost| matches!(said, FromHost::Hello(_));
+    until("the connection", || rig.said(hello)).await;
+    let say = |generation, phase| {
+        let ack = Ack::new(Generation(generation), phase);
+        rig.acks.send_replace(Some(ack));
+    };
+    let is = |generation, wanted: Phase| move |said: &FromHost| matches!(said, FromHost::Ack { ack, .. } if ack.generation == Generation(generation) && ack.phase == wanted);
+    say(4, Phase::Received);
+    // It has seen that one.
+    tokio::time::sleep(RECEIVED_PAUSE / 5).await;
+    say(4, Phase::Enforced);
+    until("that it is enforced", || rig.said(is(4, Phase::Enforced))).await;
+    say(5, Phase::Received);
+    until("that it came", || rig.said(is(5, Phase::Received))).await;
+    assert!(!rig.said(is(4, Phase::Received)), "both words were said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_desired_state_reaches_the_reconciler_with_the_servers_clock() {
     let mut rig = Rig::start();
     let state = HostState {
