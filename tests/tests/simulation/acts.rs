@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::{MS, SECOND},
+    hosts::AWAY_MS,
     mutant::Mutant,
     oracle::Violation,
     people,
@@ -222,7 +223,7 @@ impl World {
         let source = if extra {
             people::extra(self.versions)
         } else {
-            people::prod(self.versions)
+            people::prod(self.versions, self.lax)
         };
         let Some(control) = &self.control else {
             return Err("nobody there".into());
@@ -460,6 +461,11 @@ impl World {
         }
         for link in self.links.values_mut() {
             link.stalled_until_ns = 0;
+        }
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].agent.is_none() {
+                self.soon(AWAY_MS, Next::AgentStarts(host));
+            }
         }
         self.say("calm");
     }

@@ -218,8 +218,16 @@ impl Agent {
         self.recorder.look(&mut self.quiet, nothing_came, now);
     }
 
+    /// Says to the kernel that it lives.
+    pub(crate) fn speak(&self, now: &Now) {
+        if self.life.goes_on() {
+            self.machine.speak(now);
+        }
+    }
+
     /// One round of the hold manager; when it wants to come again, on the boot clock.
     pub(crate) fn hold(&mut self, now: &Now) -> u64 {
+        self.speak(now);
         while let Ok(message) = self.inbox.try_recv() {
             match message {
                 Message::Opened(row, _) => self.manager.opened(*row, now),

@@ -5,7 +5,7 @@ use stayhand_guardrail::host::Phase;
 
 use crate::{
     agent::Agent,
-    clock::MS,
+    clock::{MS, SECOND},
     kernel::Outcome,
     life::Life,
     network::Link,
@@ -16,6 +16,12 @@ use crate::{
 
 /// How often a heartbeat is sent.
 const HEARTBEAT_NS: u64 = 5_000 * MS;
+/// Within what time a host starts its agent again.
+pub(crate) const AWAY_MS: u64 = 3_000;
+/// How many of a hundred agents that end are away for longer than the kernel takes them for alive, where a policy says something of
+/// that.
+const LONG_AWAY: u32 = 30;
+const LONG_AWAY_S: std::ops::Range<u64> = 11..18;
 /// Batches of events on their way; more than the window is never asked for.
 const EVENTS_IN_FLIGHT_MAX: usize = 2;
 
@@ -30,6 +36,7 @@ impl World {
         let name = one.name.clone();
         match started {
             Ok(agent) => {
+                agent.speak(&now);
                 // Of what it was told nothing is written down.
                 self.hosts[host].member.told = None;
                 self.hosts[host].agent = Some(agent);
@@ -65,7 +72,13 @@ impl World {
         let name = self.hosts[host].name.clone();
         self.say(format!("{name}: agent was killed"));
         self.lose_link(host);
-        self.soon(3_000, Next::AgentStarts(host));
+        self.oracle.ended(host, &self.hosts[host].clocks.now());
+        if self.is_active && self.lax && self.chance(LONG_AWAY) {
+            let away_s = self.random.random_range(LONG_AWAY_S);
+            self.after(away_s * SECOND, Next::AgentStarts(host));
+        } else {
+            self.soon(AWAY_MS, Next::AgentStarts(host));
+        }
     }
 
     pub(crate) fn kill_agent(&mut self, host: usize) {
@@ -256,6 +269,14 @@ impl World {
         let now = one.clocks.now();
         let guards = one.place.machine.policies().contains_key("prod");
         let time_ns = self.time.ns();
+        self.oracle
+            .of_losses(host, outcome, self.lax, now.boot_ns)?;
+        let is_fresh = self
+            .fresh_for
+            .is_none_or(|span| one.place.machine.was_proven_within(span));
+        if outcome.permitted.is_none() && outcome.hold == 0 && is_fresh {
+            self.oracle.denied(&one.place.machine, outcome)?;
+        }
         self.oracle.came_out(host, outcome, guards, (time_ns, &now))
     }
 

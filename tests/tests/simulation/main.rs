@@ -19,6 +19,8 @@ mod delivery;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod hook;
+#[cfg(test)]
 mod hosts;
 #[cfg(test)]
 mod kernel;
@@ -26,6 +28,8 @@ mod kernel;
 mod life;
 #[cfg(test)]
 mod locks;
+#[cfg(test)]
+mod losses;
 #[cfg(test)]
 mod members;
 #[cfg(test)]

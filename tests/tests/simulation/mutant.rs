@@ -37,10 +37,16 @@ pub(crate) enum Mutant {
     EventsNameNoRule,
     /// Of a grant only those hosts are shown that are connected
     AwayHostIsLeftOut,
+    /// Of all that somebody was granted the kernel knows one lease
+    KernelForgetsLeases,
+    /// The kernel lets a grant count without a record, whatever policies say
+    KernelNeedsNoRecord,
+    /// The kernel holds for an agent that is gone, whatever policies say
+    KernelWaitsForNobody,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -58,6 +64,9 @@ impl Mutant {
         Self::LockIsForgotten,
         Self::EventsNameNoRule,
         Self::AwayHostIsLeftOut,
+        Self::KernelForgetsLeases,
+        Self::KernelNeedsNoRecord,
+        Self::KernelWaitsForNobody,
     ];
 
     /// A seed that found it once. Another story finds it elsewhere, which takes longer and is as good.
@@ -65,11 +74,13 @@ impl Mutant {
         match self {
             Self::KernelForgetsUse | Self::AcknowledgedBeforeStored => 2,
             Self::DiskLies | Self::DeliveryIsAnother | Self::CertificateIsForgotten => 3,
-            Self::CertificatesNeverEnd => 5,
-            Self::RevokedHostIsHeard => 19,
-            Self::RingLosesSilently => 12,
-            Self::LockIsForgotten => 77,
-            Self::KernelIgnoresFreshness => 532,
+            Self::RevokedHostIsHeard => 5,
+            Self::RingLosesSilently => 7,
+            Self::CertificatesNeverEnd => 17,
+            Self::KernelIgnoresDeadlines => 45,
+            Self::KernelWaitsForNobody => 56,
+            Self::KernelNeedsNoRecord => 77,
+            Self::KernelIgnoresFreshness => 84,
             _ => 1,
         }
     }
@@ -94,6 +105,9 @@ impl Mutant {
             Self::LockIsForgotten => &["is shown with lock", "while a lock stood"],
             Self::EventsNameNoRule => &["does not name what decided it"],
             Self::AwayHostIsLeftOut => &["which is not named with it"],
+            Self::KernelForgetsLeases => &["has a live grant for"],
+            Self::KernelNeedsNoRecord => &["went on without a record"],
+            Self::KernelWaitsForNobody => &["for an agent that is gone"],
         }
     }
 }

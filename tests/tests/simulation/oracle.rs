@@ -21,6 +21,7 @@ use crate::{
     clock::{MS, true_ns},
     kernel::{Machine, Outcome, Permitted, Target},
     locks::Locks,
+    losses::Presence,
     members::Certificates,
     people,
 };
@@ -100,6 +101,7 @@ pub(crate) struct OfHost {
     /// Records of earlier boots
     pub(crate) recorded_before: u64,
     pub(crate) power_failed: bool,
+    pub(crate) presence: Presence,
 }
 
 pub(crate) struct Oracle {
@@ -192,6 +194,7 @@ impl Oracle {
         let host = &mut self.hosts[host];
         host.recorded_before += recorded;
         host.power_failed = true;
+        host.presence = Presence::default();
         host.newest = 0;
         for lease in host.leases.values_mut() {
             lease.installed = None;
@@ -201,7 +204,15 @@ impl Oracle {
 
     /// An agent started, and with it perhaps an image.
     pub(crate) fn started(&mut self, host: usize, machine: &Machine) {
+        self.hosts[host].presence = Presence::There;
         self.note_installed(host, machine);
+    }
+
+    /// An agent ended.
+    pub(crate) fn ended(&mut self, host: usize, now: &Now) {
+        self.hosts[host].presence = Presence::Away {
+            since_boot_ns: now.boot_ns,
+        };
     }
 
     fn note_installed(&mut self, host: usize, machine: &Machine) {
@@ -407,14 +418,10 @@ impl Oracle {
             "{who} was permitted by grant {id}, which is over by one of the clocks: {ends:?} at {now:?}"
         );
         if let Some(view) = self.grants.get(&id) {
-            let permission = if outcome.target == people::DB {
-                "db"
-            } else {
-                "vault"
-            };
+            let permission = people::permission(outcome.target);
             let carries = view.grant.permissions.iter();
             let carries = carries
-                .map(|one| one.permission.as_str())
+                .map(|one| Some(one.permission.as_str()))
                 .any(|one| one == permission);
             must!(
                 carries && view.grant.user.as_str() == who,
@@ -625,6 +632,10 @@ impl Oracle {
 
     pub(crate) fn grants(&self) -> impl Iterator<Item = &GrantView> {
         self.grants.values()
+    }
+
+    pub(crate) fn knows_hold(&self, id: u64) -> bool {
+        self.holds.contains_key(&id)
     }
 
     pub(crate) fn had_generation(&self, host: usize, generation: u64) -> bool {

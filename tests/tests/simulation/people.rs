@@ -99,15 +99,30 @@ impl Directory for NameServices {
     }
 }
 
-/// The policy that matters, in a version of it.
-pub(crate) fn prod(version: u32) -> String {
+/// Which permission a target takes.
+pub(crate) fn permission(target: Target) -> Option<&'static str> {
+    match target {
+        DB => Some("db"),
+        VAULT => Some("vault"),
+        _ => None,
+    }
+}
+
+/// The policy that matters, in a version of it. Where it is lax about losses, nothing waits for an agent that is gone, and grants count
+/// without a record.
+pub(crate) fn prod(version: u32, lax: bool) -> String {
     let seconds = 6 + version % 3 * 4;
+    let losses = if lax {
+        "\n  onLoss: { agent: deny, audit: allow }"
+    } else {
+        ""
+    };
     format!(
         "apiVersion: stayhand/v1
 kind: Policy
 metadata: {{ name: prod }}
 spec:
-  subjects: {{ users: [alice], groups: [dev] }}
+  subjects: {{ users: [alice], groups: [dev] }}{losses}
   permissions:
     db: {{ net: {{ ops: [connect], cidr: 10.20.0.0/16, ports: [5432] }} }}
     vault: {{ net: {{ ops: [connect], cidr: 10.40.0.0/16, ports: [8200] }} }}

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) versions: u32,
     /// For how long grants count on hosts that hear nothing
     pub(crate) fresh_for: Option<DurationMs>,
+    /// The policy lets things go on, or ends them, when something is lost
+    pub(crate) lax: bool,
     /// How long certificates count; none where hosts show none
     pub(crate) lifetime: Option<DurationMs>,
 }
@@ -151,6 +153,7 @@ impl World {
         let active_ns = ACTIVE_S[random.random_range(0..ACTIVE_S.len())] * SECOND;
         let fresh_for = FRESH_FOR_S[random.random_range(0..FRESH_FOR_S.len())];
         let lifetime = LIFETIMES_S[random.random_range(0..LIFETIMES_S.len())];
+        let lax = random.random();
         let mut world = Self {
             random,
             time,
@@ -172,6 +175,7 @@ impl World {
             faultiness,
             versions: 0,
             fresh_for: fresh_for.map(DurationMs::from_secs),
+            lax,
             lifetime: lifetime.map(DurationMs::from_secs),
         };
         world.begin();
