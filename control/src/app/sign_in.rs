@@ -20,6 +20,9 @@ use crate::{
 /// Characters of a subject that is shown: the standard lets one have 255.
 const SUBJECT_CHARS_MAX: usize = 255;
 
+/// What the record of a session says that was opened so: it is the one way in which somebody else can have talked a person into it.
+const WITH_CODE: &str = "with a code that was entered elsewhere";
+
 /// How people sign in.
 #[derive(Clone, Debug, Default)]
 pub struct SignIn {
@@ -84,7 +87,7 @@ impl App {
         let request = certificate_request(request)?;
         let subject = self.oidc()?.finish(finish).await;
         let subject = subject.map_err(NotSignedIn::from)?;
-        self.sign_in(&subject, &request, address).await
+        self.sign_in(&subject, &request, address, None).await
     }
 
     /// Begins to sign in with a code that is entered elsewhere.
@@ -105,7 +108,8 @@ impl App {
         let Some(subject) = subject.map_err(NotSignedIn::from)? else {
             return Ok(None);
         };
-        self.sign_in(&subject, &request, address).await.map(Some)
+        let opened = self.sign_in(&subject, &request, address, Some(WITH_CODE));
+        opened.await.map(Some)
     }
 
     /// Whom the provider vouches for has a session, if they are linked to somebody.
@@ -114,6 +118,7 @@ impl App {
         subject: &str,
         request: &Request,
         address: String,
+        how: Option<&str>,
     ) -> Result<Opened, Error> {
         let user = match self.linked(subject).await {
             Ok(user) => user,
@@ -138,7 +143,10 @@ impl App {
         let opened = self
             .open_session(&mut write, proved, request, lifetime, now)
             .await?;
-        let record = changed(&opened.session, SessionChange::Opened);
+        let record = SessionChanged {
+            reason: how.map(str::to_owned),
+            ..changed(&opened.session, SessionChange::Opened)
+        };
         write.record(EventKind::SessionChanged(record), now).await?;
         write.commit().await?;
         tracing::info!(user = %opened.session.user, session = %opened.session.id, "signed in");

@@ -263,4 +263,11 @@ async fn without_a_browser_a_code_signs_in_only_where_that_is_turned_on() {
         (&"carol".into(), &"oidc".into())
     );
     assert!(is_private(&place.at(".config/stayhand/session.toml")));
+    let events = place.local(&["events", "tail", "--last", "50", "-o", "jsonl"]);
+    let of = |line: &&str| line.contains("session.opened");
+    let opened = events.out.lines().find(of).unwrap();
+    assert!(
+        opened.contains("a code that was entered elsewhere"),
+        "{opened}"
+    );
 }
