@@ -279,16 +279,18 @@ impl Uplink {
                 }
                 changed = acks.changed() => {
                     changed.map_err(|_| UplinkError::Ending)?;
-                    let is_on_its_way = acks
-                        .borrow_and_update()
-                        .as_ref()
-                        .is_some_and(|ack| ack.phase == Phase::Received);
-                    let now = Instant::now();
-                    unsaid = if is_on_its_way {
-                        unsaid.or(Some(now + RECEIVED_PAUSE))
-                    } else {
-                        Some(now)
-                    };
+                    let ack = acks.borrow_and_update().clone();
+                    match ack {
+                        Some(ack) if ack.phase == Phase::Received => {
+                            unsaid.get_or_insert_with(|| Instant::now() + RECEIVED_PAUSE);
+                        }
+                        // At once: the next one replaces it.
+                        Some(ack) => {
+                            unsaid = None;
+                            send(&outgoing, self.word(ack)).await?;
+                        }
+                        None => {}
+                    }
                 }
                 () = come(unsaid) => {
                     unsaid = None;

@@ -17,6 +17,9 @@ use stayhand_transport::{
     signing_in_again,
 };
 
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
 use super::ANSWER_BYTES_MAX;
 use crate::{
     access::not_dialled,
@@ -26,6 +29,8 @@ use crate::{
 
 /// How often it is asked at most whether a code was entered, whatever the other end says.
 const POLL_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The same at least: whoever is not heard of for a minute is given up.
+const POLL_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Whom to believe at the other end.
 #[derive(Clone, Debug)]
@@ -129,7 +134,7 @@ pub(crate) async fn begin_device(
         verification_uri: safe(&begun.verification_uri),
         user_code: safe(&begun.user_code),
         lifetime: read("lifetime", begun.lifetime)?,
-        poll_interval: Duration::from_millis(poll_interval.0).max(POLL_PAUSE_MIN),
+        poll_interval: Duration::from_millis(poll_interval.0).clamp(POLL_PAUSE_MIN, POLL_PAUSE_MAX),
         sign_in: begun.sign_in,
     })
 }
@@ -154,12 +159,25 @@ pub(crate) async fn entered(
             Err(failure) if failure.kind == Kind::Unavailable && Instant::now() < end => continue,
             Err(failure) => return Err(failure),
         };
-        let polled = client.poll_device_sign_in(ask.clone()).await;
-        let polled = polled.map_err(|status| Failure::of_status("sign in", &status))?;
-        if let Some(opened) = polled.into_inner().opened {
-            return session(Some(opened), key, address);
+        match client.poll_device_sign_in(ask.clone()).await {
+            Ok(polled) => {
+                if let Some(opened) = polled.into_inner().opened {
+                    return session(Some(opened), key, address);
+                }
+            }
+            // Of the connection and not of the control plane, which says why.
+            Err(status) if is_of_transport(&status) && Instant::now() < end => continue,
+            Err(status) => return Err(Failure::of_status("sign in", &status)),
+        }
+        if Instant::now() >= end {
+            return Err(Failure::general("sign in: nobody entered the code in time")
+                .hint("begin again: stayhand login --device-code"));
         }
     }
+}
+
+fn is_of_transport(status: &Status) -> bool {
+    status.get_error_details().error_info().is_none()
 }
 
 /// A token becomes a session.

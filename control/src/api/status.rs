@@ -34,6 +34,11 @@ pub(super) fn of(error: &Error) -> Status {
         Error::Names(error) | Error::NotSignedIn(NotSignedIn::Names(error)) => {
             of_names(failure, error)
         }
+        Error::NotSignedIn(NotSignedIn::Provider(
+            OidcError::Unknown | OidcError::Refused(_) | OidcError::NotBelieved(_),
+        )) => failure.remedy(
+            "begin again: `stayhand login`, with --device-code where the browser is elsewhere",
+        ),
         Error::UnknownUser(user) => failure.remedy(format!(
             "`getent passwd {user}` shows whether this host knows it"
         )),
@@ -294,7 +299,7 @@ fn not_signed_in(refusal: &NotSignedIn) -> (Code, &'static str) {
             OidcError::Field { .. } => (Code::InvalidArgument, "INVALID_FIELD"),
             OidcError::Busy => (Code::ResourceExhausted, "TOO_MANY_SIGN_INS"),
             OidcError::Unknown => (Code::FailedPrecondition, "UNKNOWN_SIGN_IN"),
-            OidcError::NoDeviceFlow | OidcError::NoDeviceEndpoint(_) => {
+            OidcError::NoDeviceFlow | OidcError::NoDeviceEndpoint(_) | OidcError::NoCode(_) => {
                 (Code::FailedPrecondition, "NO_DEVICE_FLOW")
             }
             OidcError::Refused(_) | OidcError::NotBelieved(_) => {

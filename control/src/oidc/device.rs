@@ -4,25 +4,32 @@
 use std::{net::IpAddr, time::Duration};
 
 use openidconnect::{
-    DeviceAuthorizationUrl, Nonce, TokenResponse as _, core::CoreDeviceAuthorizationResponse,
+    DeviceAuthorizationUrl, Nonce, RequestTokenError, TokenResponse as _,
+    core::CoreDeviceAuthorizationResponse,
 };
 use stayhand_guardrail::{text::safe_cut, time::DurationMs};
 use tokio::sync::oneshot;
 
 use super::{
     Oidc, OidcError,
+    http::Again,
     pending::{Bounds, TIME},
-    provider::not_believed,
+    provider::{not_believed, shown},
 };
 
-/// At once: for each of them the provider is asked every few seconds.
+/// At once: for each of them the provider is asked every few seconds, until nobody asks us any more.
 pub(super) const BOUNDS: Bounds = Bounds {
     all: 256,
     per_address: 8,
+    // Whoever waits asks several times as often.
+    silence: Some(Duration::from_mins(1)),
 };
-/// How often the provider is asked, and we are: what it says itself within these bounds. The standard's own is 5 seconds (3.2).
-const INTERVAL: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(30);
+/// How often the provider is asked at most, whatever it says; the standard's own is 5 seconds (3.2).
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// How often we are asked at least: that costs the provider nothing.
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(10);
+/// The library goes by the wall clock, which can be set; ours ends it.
+const NEVER: Duration = Duration::from_hours(24);
 /// Characters of a code that people type: those of known providers have 8 or 9.
 const USER_CODE_CHARS_MAX: usize = 64;
 
@@ -64,7 +71,7 @@ impl Oidc {
         let code = match self.code(endpoint).await {
             Ok(code) => code,
             Err(error) => {
-                waiting.take(&sign_in)?;
+                drop(waiting.take(&sign_in));
                 return Err(error);
             }
         };
@@ -74,7 +81,7 @@ impl Oidc {
             verification_uri: code.verification_uri().url().to_string(),
             user_code: safe_cut(code.user_code().secret().as_bytes(), USER_CODE_CHARS_MAX),
             lifetime: span(lifetime),
-            poll_interval: span(bounded(code.interval())),
+            poll_interval: span(code.interval().clamp(INTERVAL_MIN, POLL_INTERVAL_MAX)),
         };
         tokio::spawn(self.clone().wait(code, lifetime, tell));
         Ok(begun)
@@ -105,13 +112,13 @@ impl Oidc {
             .exchange_device_code()
             .request_async(&self.0.http)
             .await
-            .map_err(|error| self.not_redeemed(&error))?;
-        // People enter a password there.
-        if code.verification_uri().url().scheme() == "https" {
-            Ok(code)
-        } else {
-            Err(not_believed("the code is to be entered without TLS"))
-        }
+            .map_err(|error| match error {
+                RequestTokenError::ServerResponse(said) => {
+                    OidcError::NoCode(shown(&said.to_string()))
+                }
+                other => self.not_redeemed(&other),
+            })?;
+        is_usable(&code).map(|()| code)
     }
 
     async fn wait(
@@ -120,8 +127,11 @@ impl Oidc {
         lifetime: Duration,
         mut tell: oneshot::Sender<Result<String, OidcError>>,
     ) {
+        let entered = tokio::time::timeout(lifetime, self.entered(&code));
         let ended = tokio::select! {
-            ended = self.entered(&code, lifetime) => ended,
+            ended = entered => ended.unwrap_or_else(|_| {
+                Err(OidcError::Refused("nobody entered the code in time".to_owned()))
+            }),
             // Nobody asks for it any more.
             () = tell.closed() => return,
         };
@@ -129,30 +139,42 @@ impl Oidc {
         let _told = tell.send(ended);
     }
 
-    async fn entered(
-        &self,
-        code: &CoreDeviceAuthorizationResponse,
-        lifetime: Duration,
-    ) -> Result<String, OidcError> {
+    async fn entered(&self, code: &CoreDeviceAuthorizationResponse) -> Result<String, OidcError> {
         let client = self.client(&*self.provider().await?);
+        let http = Again(self.0.http.clone());
         let exchange = client.exchange_device_access_token(code);
         let exchange = exchange.map_err(|error| self.unreachable(&error))?;
         let redeemed = exchange
-            .request_async(
-                &self.0.http,
-                |interval| tokio::time::sleep(bounded(interval)),
-                Some(lifetime),
-            )
+            .set_max_backoff_interval(code.interval().max(POLL_INTERVAL_MAX))
+            .request_async(&http, |interval| self.pause(interval), Some(NEVER))
             .await
             .map_err(|error| self.not_redeemed(&error))?;
         let token = redeemed.id_token();
         let token = token.ok_or_else(|| not_believed("it sends no ID token"))?;
         self.subject(token, no_nonce).await
     }
+
+    async fn pause(&self, interval: Duration) {
+        tokio::time::sleep(interval.max(INTERVAL_MIN)).await;
+        // Whoever has gone away meanwhile is noticed here, and so is this one.
+        if let Some(waiting) = &self.0.device {
+            waiting.tidy();
+        }
+    }
 }
 
-fn bounded(interval: Duration) -> Duration {
-    interval.clamp(*INTERVAL.start(), *INTERVAL.end())
+/// Whether somebody can be told to enter it, and we can ask what came of it.
+fn is_usable(code: &CoreDeviceAuthorizationResponse) -> Result<(), OidcError> {
+    // People enter a password there.
+    if code.verification_uri().url().scheme() != "https" {
+        return Err(not_believed("the code is to be entered without TLS"));
+    }
+    if code.interval() > TIME {
+        return Err(not_believed(
+            "it is to be asked less often than a code is worth something",
+        ));
+    }
+    Ok(())
 }
 
 fn span(time: Duration) -> DurationMs {
@@ -173,10 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_provider_makes_us_ask_it_without_end_or_never_again() {
-        assert_eq!(bounded(Duration::ZERO), *INTERVAL.start());
-        assert_eq!(bounded(Duration::MAX), *INTERVAL.end());
-        assert_eq!(bounded(Duration::from_secs(5)), Duration::from_secs(5));
+    fn a_code_is_entered_over_tls_and_asked_for_while_it_is_worth_something() {
+        let usable = |uri: &str, interval: u64| {
+            let code = format!(
+                r#"{{"device_code": "d", "user_code": "u", "verification_uri": "{uri}", "expires_in": 600, "interval": {interval}}}"#
+            );
+            is_usable(&serde_json::from_str(&code).unwrap()).is_ok()
+        };
+        assert!(usable("https://idp/device", 0) && usable("https://idp/device", 60));
+        assert!(!usable("http://idp/device", 5));
+        assert!(!usable("https://idp/device", u64::MAX));
     }
 
     #[test]

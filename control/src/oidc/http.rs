@@ -29,6 +29,9 @@ pub(super) enum HttpError {
     /// Far more than an answer has.
     #[error("its answer has more than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
+    /// It cannot answer now.
+    #[error("it answers {0}")]
+    Busy(openidconnect::http::StatusCode),
     /// The answer is none.
     #[error("its answer is not HTTP: {0}")]
     Malformed(#[from] openidconnect::http::Error),
@@ -82,6 +85,32 @@ impl Http {
             body.extend_from_slice(&part);
         }
         Ok(said.body(body)?)
+    }
+}
+
+/// The same for whoever asks again and again: that the other end, or what stands before it, cannot answer now is no answer.
+#[derive(Clone, Debug)]
+pub(super) struct Again(pub(super) Http);
+
+impl Again {
+    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let answer = self.0.ask(request).await?;
+        let status = answer.status();
+        let is_busy = status.is_server_error()
+            || status == openidconnect::http::StatusCode::TOO_MANY_REQUESTS;
+        if is_busy {
+            return Err(HttpError::Busy(status));
+        }
+        Ok(answer)
+    }
+}
+
+impl<'c> AsyncHttpClient<'c> for Again {
+    type Error = HttpError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.ask(request))
     }
 }
 

@@ -56,10 +56,12 @@ pub enum OidcError {
         problem: &'static str,
     },
     /// As many as may be at once.
-    #[error("too many people are signing in at the moment; try again in a minute")]
+    #[error(
+        "too many people are signing in at the moment, all together or from your address; try again in some minutes"
+    )]
     Busy,
     /// It was not begun here, or too long ago, or ended already.
-    #[error("this signing in is not known (any more): begin again with `stayhand login`")]
+    #[error("this signing in is not known (any more)")]
     Unknown,
     /// Nobody signs in with a code that is entered elsewhere.
     #[error(
@@ -72,8 +74,14 @@ pub enum OidcError {
         "the identity provider {0} has no signing in with a code: use `stayhand login` where a browser can be opened"
     )]
     NoDeviceEndpoint(String),
+    /// The provider gives us none.
+    #[error(
+        "the identity provider gives this control plane no code to be entered: {0}; its client there needs the grant \
+         `urn:ietf:params:oauth:grant-type:device_code`, until then use `stayhand login` where a browser can be opened"
+    )]
+    NoCode(String),
     /// The provider does not take the code.
-    #[error("the identity provider does not confirm it: {0}; begin again with `stayhand login`")]
+    #[error("the identity provider does not confirm it: {0}")]
     Refused(String),
     /// What it says cannot be believed.
     #[error("what the identity provider says cannot be believed: {0}")]

@@ -23,6 +23,8 @@ pub(super) struct Bounds {
     pub(super) all: usize,
     /// From one address (of IPv6 one /64), so that one cannot keep everybody out
     pub(super) per_address: usize,
+    /// For how long somebody may not ask what came of it; for ever where it is said when it ends
+    pub(super) silence: Option<Duration>,
 }
 
 /// Those that were begun, by the digest of what names them: whoever reads our memory by its timing learns nothing.
@@ -37,6 +39,7 @@ struct Pending<T> {
     what: T,
     from: IpAddr,
     until: Instant,
+    asked: Instant,
 }
 
 impl<T> AllPending<T> {
@@ -56,10 +59,12 @@ impl<T> AllPending<T> {
             return Err(OidcError::Busy);
         }
         let name = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+        let now = Instant::now();
         let pending = Pending {
             what: what(),
             from,
-            until: Instant::now() + TIME,
+            until: now + TIME,
+            asked: now,
         };
         begun.insert(digest(&name), pending);
         Ok(name)
@@ -79,6 +84,7 @@ impl<T> AllPending<T> {
     ) -> Result<Option<R>, OidcError> {
         let (mut begun, name) = (self.live(), digest(name));
         let pending = begun.get_mut(&name).ok_or(OidcError::Unknown)?;
+        pending.asked = Instant::now();
         let ended = came_of(&mut pending.what);
         if ended.is_some() {
             begun.remove(&name);
@@ -86,11 +92,17 @@ impl<T> AllPending<T> {
         Ok(ended)
     }
 
-    /// Without those whose time is over.
+    /// Lets go of those whose time is over, or of which nobody asks any more.
+    pub(super) fn tidy(&self) {
+        drop(self.live());
+    }
+
+    /// Without those that [`Self::tidy`] lets go of.
     fn live(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Pending<T>>> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        begun.retain(|_, one| one.until > now);
+        let silence = self.bounds.silence.unwrap_or(Duration::MAX);
+        begun.retain(|_, one| one.until > now && now.duration_since(one.asked) < silence);
         begun
     }
 }
@@ -107,6 +119,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds {
         all: 64,
         per_address: 4,
+        silence: None,
     };
 
     fn all() -> AllPending<u32> {
@@ -138,6 +151,22 @@ mod tests {
         assert_eq!(all.end(&begun, later).unwrap(), None);
         assert_eq!(all.end(&begun, later).unwrap(), Some(9));
         assert!(matches!(all.end(&begun, later), Err(OidcError::Unknown)));
+    }
+
+    #[test]
+    fn what_nobody_asks_of_any_more_is_let_go_of() {
+        let silence = Duration::from_millis(200);
+        let all = AllPending::new(Bounds {
+            silence: Some(silence),
+            ..BOUNDS
+        });
+        let (begun, left) = (keep(&all, FROM).unwrap(), keep(&all, FROM).unwrap());
+        std::thread::sleep(silence);
+        let ends = keep(&all, FROM).unwrap();
+        all.tidy();
+        assert!(matches!(all.take(&begun), Err(OidcError::Unknown)));
+        assert!(matches!(all.take(&left), Err(OidcError::Unknown)));
+        assert_eq!(all.end(&ends, |what| Some(*what)).unwrap(), Some(7));
     }
 
     #[test]

@@ -45,6 +45,7 @@ const CODE_CHARS_MAX: usize = 4_096;
 const BOUNDS: Bounds = Bounds {
     all: 1_024,
     per_address: 32,
+    silence: None,
 };
 /// Characters of a verifier (RFC 7636, 4.1).
 const VERIFIER_CHARS: std::ops::RangeInclusive<usize> = 43..=128;
@@ -352,7 +353,7 @@ pub(super) fn not_believed(problem: &str) -> OidcError {
     OidcError::NotBelieved(shown(problem))
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     safe_cut(text.as_bytes(), SAID_CHARS_MAX)
 }
 

@@ -9840,7 +9840,8 @@ pub mod sign_in_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Whether the code was entered: then it becomes a certificate, once.
+        /// Whether the code was entered: then it becomes a certificate, once. Whoever asks and gets none has used it up all the same, unless
+        /// the answer says that nobody has entered it yet. Not asked for a minute, it is given up.
         pub async fn poll_device_sign_in(
             &mut self,
             request: impl tonic::IntoRequest<super::PollDeviceSignInRequest>,
@@ -9932,7 +9933,8 @@ pub mod sign_in_service_server {
             tonic::Response<super::BeginDeviceSignInResponse>,
             tonic::Status,
         >;
-        /// Whether the code was entered: then it becomes a certificate, once.
+        /// Whether the code was entered: then it becomes a certificate, once. Whoever asks and gets none has used it up all the same, unless
+        /// the answer says that nobody has entered it yet. Not asked for a minute, it is given up.
         async fn poll_device_sign_in(
             &self,
             request: tonic::Request<super::PollDeviceSignInRequest>,

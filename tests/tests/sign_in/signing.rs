@@ -1,5 +1,13 @@
 //! Who is signed in as whom, and who is not.
 
+use std::time::Duration;
+
+use stayhand_proto::v1::{
+    BeginDeviceSignInRequest, PollDeviceSignInRequest, sign_in_service_client::SignInServiceClient,
+};
+use stayhand_transport::{Key, dial, signing_in};
+use tonic::Code;
+
 use crate::{
     browser::Browser,
     place::{Login, Place, is_private},
@@ -270,4 +278,60 @@ async fn without_a_browser_a_code_signs_in_only_where_that_is_turned_on() {
         opened.contains("a code that was entered elsewhere"),
         "{opened}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Node and the provider: cargo xtask test runs it"]
+async fn a_code_is_worth_one_session_to_whoever_asked_for_it_and_few_are_asked_for_at_once() {
+    let place = Place::configured(SUBJECT, "device_flow = true");
+    place.link(SUBJECT, "carol");
+    let dialling = signing_in(place.pin().parse().unwrap()).unwrap();
+    let dialled = dial(&place.address, dialling).await.unwrap();
+    let mut client = SignInServiceClient::new(dialled.channel);
+    let certificate_request = Key::generate().unwrap().request().unwrap();
+    let poll = |sign_in: &str| PollDeviceSignInRequest {
+        sign_in: sign_in.to_owned(),
+        certificate_request: certificate_request.clone(),
+    };
+    let stranger = client.poll_device_sign_in(poll("made up")).await;
+    assert_eq!(stranger.unwrap_err().code(), Code::FailedPrecondition);
+
+    let begin = BeginDeviceSignInRequest {};
+    let first = client.begin_device_sign_in(begin).await.unwrap();
+    let first = first.into_inner();
+    // What cannot be read uses nothing up.
+    let malformed = PollDeviceSignInRequest {
+        certificate_request: vec![1],
+        ..poll(&first.sign_in)
+    };
+    let malformed = client.poll_device_sign_in(malformed).await;
+    assert_eq!(malformed.unwrap_err().code(), Code::InvalidArgument);
+    let early = client.poll_device_sign_in(poll(&first.sign_in)).await;
+    assert_eq!(early.unwrap().into_inner().opened, None);
+
+    let page = Browser::new(&place.provider_authority)
+        .enter(&first.verification_uri, &first.user_code, "confirm")
+        .await;
+    assert!(page.contains("Sign-in Success"), "{page}");
+    let mut opened = None;
+    for _ in 0..100 {
+        let polled = client.poll_device_sign_in(poll(&first.sign_in)).await;
+        opened = polled.unwrap().into_inner().opened;
+        if opened.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(opened.is_some(), "nothing came of the code");
+    let again = client.poll_device_sign_in(poll(&first.sign_in)).await;
+    assert_eq!(again.unwrap_err().code(), Code::FailedPrecondition);
+
+    let mut more = 0;
+    let refused = loop {
+        match client.begin_device_sign_in(begin).await {
+            Ok(_) => more += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!((more, refused.code()), (8, Code::ResourceExhausted));
 }

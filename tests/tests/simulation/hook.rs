@@ -32,6 +32,7 @@ use stayhand_guardrail::{
 };
 
 use crate::{
+    clock::SECOND,
     kernel::{Call, Installed, Kernel, Machine, Outcome, Permitted, Process, Target},
     mutant::Mutant,
 };
@@ -156,7 +157,8 @@ impl Machine {
             return;
         }
         outcome.is_unrecorded = true;
-        let goes_on = decision.on_loss & u32::from(entry_flag::GOES_ON_UNRECORDED) != 0;
+        let goes_on = decision.on_loss & u32::from(entry_flag::GOES_ON_UNRECORDED) != 0
+            && self.mutant != Some(Mutant::KernelNeedsEveryRecord);
         if goes_on || self.mutant == Some(Mutant::KernelNeedsNoRecord) {
             outcome.permitted = Some(Permitted::ByGrant(grant));
         } else {
@@ -224,8 +226,17 @@ impl Machine {
     /// As `agent-ebpf/src/hold.rs` has it.
     fn would_wait_for_nobody(&self, kernel: &Kernel, decision: &Decision, now: &Now) -> bool {
         decision.on_loss & u32::from(entry_flag::WAITS_WITHOUT_AGENT) == 0
-            && !pulse::agent_lives(kernel.spoke_ns, now.boot_ns)
+            && !pulse::agent_lives(self.heard_ns(kernel), now.boot_ns)
             && self.mutant != Some(Mutant::KernelWaitsForNobody)
+    }
+
+    fn heard_ns(&self, kernel: &Kernel) -> u64 {
+        match self.mutant {
+            Some(Mutant::KernelIsImpatient) => {
+                kernel.spoke_ns.saturating_sub(pulse::AGENT_SILENT_NS) + SECOND
+            }
+            _ => kernel.spoke_ns,
+        }
     }
 
     /// The same.

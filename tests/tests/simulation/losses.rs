@@ -15,6 +15,9 @@ use crate::{
 /// An agent that the kernel has not heard for so long is dead to it (docs/policy.md, *Losses*).
 const AGENT_SILENT: Duration = Duration::from_secs(10);
 
+/// Between two words of an agent that lives, at rest.
+const SPEAKS_MAX: Duration = Duration::from_secs(4);
+
 /// Whether an agent is on a host, by its boot clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Presence {
@@ -23,6 +26,19 @@ pub(crate) enum Presence {
     Away {
         since_boot_ns: u64,
     },
+}
+
+impl Presence {
+    /// Whether the kernel may take the agent for dead: it spoke for the last time some time before it ended.
+    fn may_be_noticed(self, boot_ns: u64) -> bool {
+        match self {
+            Self::There => false,
+            Self::Away { since_boot_ns: 0 } => true,
+            Self::Away { since_boot_ns } => {
+                Duration::from_nanos(boot_ns - since_boot_ns) + SPEAKS_MAX > AGENT_SILENT
+            }
+        }
+    }
 }
 
 impl Default for Presence {
@@ -46,11 +62,15 @@ impl Oracle {
             lax || !outcome.is_unrecorded || outcome.permitted.is_none(),
             "{who} went on without a record on host-{name}, and no policy lets anybody: {outcome:?}"
         );
+        must!(
+            !lax || !outcome.is_unrecorded || outcome.permitted.is_some(),
+            "{who} was denied on host-{name} for want of a record, and every policy lets it go on: {outcome:?}"
+        );
         let presence = self.hosts[host].presence;
         if outcome.reason == reason::NO_AGENT {
             must!(
-                lax && matches!(presence, Presence::Away { .. }),
-                "{who} was denied on host-{name} for want of an agent ({presence:?}), where policies {} wait: {outcome:?}",
+                lax && presence.may_be_noticed(boot_ns),
+                "{who} was denied on host-{name} for want of an agent ({presence:?} at {boot_ns}), where policies {} wait: {outcome:?}",
                 if lax { "do not" } else { "do" }
             );
         }

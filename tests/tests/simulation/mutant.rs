@@ -43,10 +43,14 @@ pub(crate) enum Mutant {
     KernelNeedsNoRecord,
     /// The kernel holds for an agent that is gone, whatever policies say
     KernelWaitsForNobody,
+    /// The kernel lets no grant count without a record, whatever policies say
+    KernelNeedsEveryRecord,
+    /// The kernel takes an agent for dead that it has not heard for a second
+    KernelIsImpatient,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::KernelIgnoresDeadlines,
         Self::KernelForgetsUse,
         Self::RingLosesSilently,
@@ -67,6 +71,8 @@ impl Mutant {
         Self::KernelForgetsLeases,
         Self::KernelNeedsNoRecord,
         Self::KernelWaitsForNobody,
+        Self::KernelNeedsEveryRecord,
+        Self::KernelIsImpatient,
     ];
 
     /// A seed that found it once. Another story finds it elsewhere, which takes longer and is as good.
@@ -74,8 +80,9 @@ impl Mutant {
         match self {
             Self::KernelForgetsUse | Self::AcknowledgedBeforeStored => 2,
             Self::DiskLies | Self::DeliveryIsAnother | Self::CertificateIsForgotten => 3,
+            Self::KernelIsImpatient => 4,
             Self::RevokedHostIsHeard => 5,
-            Self::RingLosesSilently => 7,
+            Self::RingLosesSilently | Self::KernelNeedsEveryRecord => 7,
             Self::CertificatesNeverEnd => 17,
             Self::KernelIgnoresDeadlines => 45,
             Self::KernelWaitsForNobody => 56,
@@ -108,6 +115,8 @@ impl Mutant {
             Self::KernelForgetsLeases => &["has a live grant for"],
             Self::KernelNeedsNoRecord => &["went on without a record"],
             Self::KernelWaitsForNobody => &["for an agent that is gone"],
+            Self::KernelNeedsEveryRecord => &["for want of a record"],
+            Self::KernelIsImpatient => &["for want of an agent"],
         }
     }
 }
