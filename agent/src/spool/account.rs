@@ -69,9 +69,11 @@ impl Spool {
             .add(loss::index(class), stage, count, now);
     }
 
-    /// Stores whatever waits: rows and losses.
+    /// Stores whatever waits: rows and losses. Then lets go of what the other side has.
     pub fn flush(&self, now: UnixMs) -> Result<(), SpoolError> {
-        self.lock().flush(now)
+        let mut inner = self.lock();
+        inner.flush(now)?;
+        inner.let_go()
     }
 }
 

@@ -61,7 +61,8 @@ impl Spool {
         })
     }
 
-    /// The other side has everything up to `through`. Cumulative; an older word says nothing new.
+    /// The other side has everything up to `through`. Cumulative; an older word says nothing new. Where the disk has no room to let go of
+    /// it, that is done as soon as it has: nobody says it again as long as there are no new events.
     pub fn acknowledge(&self, through: u64) -> Result<(), SpoolError> {
         let mut inner = self.lock();
         let handed_out = inner.meta.next_sequence - 1;
@@ -71,14 +72,21 @@ impl Spool {
                 handed_out,
             });
         }
-        if through <= inner.meta.acknowledged {
-            return Ok(());
-        }
-        inner.transact(|transaction, meta| forget(transaction, meta, through))
+        inner.heard = inner.heard.max(through);
+        inner.let_go()
     }
 }
 
 impl Inner {
+    /// Forgets what the other side has.
+    pub(super) fn let_go(&mut self) -> Result<(), SpoolError> {
+        let through = self.heard;
+        if through <= self.meta.acknowledged {
+            return Ok(());
+        }
+        self.transact(|transaction, meta| forget(transaction, meta, through))
+    }
+
     fn number(&mut self, after: u64, now: UnixMs) -> Result<(), SpoolError> {
         let ahead = (self.meta.next_sequence - 1).saturating_sub(after);
         let in_flight = self.meta.next_sequence - 1 - self.meta.acknowledged;

@@ -132,6 +132,8 @@ struct Inner {
     reserve: Option<Reserve>,
     bytes_max: u64,
     encode_lost: EncodeLost,
+    /// Up to where the other side said that it has events
+    heard: u64,
 }
 
 /// Counts for people.
@@ -195,6 +197,7 @@ impl Spool {
             reserve,
             bytes_max,
             encode_lost,
+            heard: 0,
         };
         Ok(Self {
             inner: Mutex::new(inner),

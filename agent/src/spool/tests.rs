@@ -200,6 +200,24 @@ fn a_full_disk_keeps_rows_in_memory_and_stores_them_later_in_order() {
 }
 
 #[test]
+fn what_the_other_side_has_is_let_go_of_once_there_is_room_without_being_said_again() {
+    let disk = Disk::new();
+    let spool = open(&disk, 1 << 20).unwrap();
+    spool
+        .append(vec![entry(EventClass::A, "event")], NOW)
+        .unwrap();
+    assert_eq!(spool.hand_out(0, NOW).unwrap().len(), 1);
+    disk.fill();
+    assert!(spool.acknowledge(1).is_err());
+    assert!(spool.flush(NOW).is_err());
+    assert_ne!(spool.stats().bytes, 0);
+    disk.make_room();
+    spool.flush(NOW).unwrap();
+    let stats = spool.stats();
+    assert_eq!((stats.bytes, stats.acknowledged), (0, 1));
+}
+
+#[test]
 fn what_overflows_the_memory_while_the_disk_is_full_is_counted() {
     let disk = Disk::new();
     let spool = open(&disk, 64 << 20).unwrap();
