@@ -378,7 +378,7 @@ impl Uplink {
             if response.epoch == epoch {
                 let (spool, through) = (Arc::clone(&self.spool), response.acknowledged_through);
                 match blocking(move || spool.acknowledge(through)).await {
-                    // Said again with the next acknowledgement.
+                    // Let go of as soon as there is room.
                     Err(UplinkError::Spool(error @ SpoolError::Store(_))) => {
                         tracing::warn!(error = crate::exit::chain(&error), "cannot let events go");
                     }

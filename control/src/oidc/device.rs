@@ -12,9 +12,8 @@ use tokio::sync::oneshot;
 
 use super::{
     Oidc, OidcError,
-    http::Again,
     pending::{Bounds, TIME},
-    provider::{not_believed, shown},
+    provider::{Metadata, not_believed, shown},
 };
 
 /// At once: for each of them the provider is asked every few seconds, until nobody asks us any more.
@@ -68,7 +67,7 @@ impl Oidc {
         // Before the provider is asked, so that nobody makes us ask it more often than that.
         let (tell, told) = oneshot::channel();
         let sign_in = waiting.keep(from, || Waiting(told))?;
-        let code = match self.code(endpoint).await {
+        let code = match self.code(&provider, endpoint).await {
             Ok(code) => code,
             Err(error) => {
                 drop(waiting.take(&sign_in));
@@ -104,9 +103,10 @@ impl Oidc {
 
     async fn code(
         &self,
+        provider: &Metadata,
         endpoint: DeviceAuthorizationUrl,
     ) -> Result<CoreDeviceAuthorizationResponse, OidcError> {
-        let client = self.client(&*self.provider().await?);
+        let client = self.client(provider);
         let code: CoreDeviceAuthorizationResponse = client
             .set_device_authorization_url(endpoint)
             .exchange_device_code()
@@ -141,7 +141,7 @@ impl Oidc {
 
     async fn entered(&self, code: &CoreDeviceAuthorizationResponse) -> Result<String, OidcError> {
         let client = self.client(&*self.provider().await?);
-        let http = Again(self.0.http.clone());
+        let http = self.0.http.patient();
         let exchange = client.exchange_device_access_token(code);
         let exchange = exchange.map_err(|error| self.unreachable(&error))?;
         let redeemed = exchange

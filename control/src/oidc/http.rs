@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::Path, pin::Pin, time::Duration};
 
-use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse, http::StatusCode};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -18,7 +18,11 @@ const ANSWER_BYTES_MAX: usize = 256 << 10;
 
 /// Asks.
 #[derive(Clone, Debug)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct Http {
+    client: reqwest::Client,
+    /// That the other end, or what stands before it, cannot answer now is no answer
+    patient: bool,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +35,7 @@ pub(super) enum HttpError {
     TooLong,
     /// It cannot answer now.
     #[error("it answers {0}")]
-    Busy(openidconnect::http::StatusCode),
+    Busy(StatusCode),
     /// The answer is none.
     #[error("its answer is not HTTP: {0}")]
     Malformed(#[from] openidconnect::http::Error),
@@ -68,12 +72,28 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build();
-        Ok(Self(client.map_err(|error| failed(error.to_string()))?))
+        Ok(Self {
+            client: client.map_err(|error| failed(error.to_string()))?,
+            patient: false,
+        })
+    }
+
+    /// The same for whoever asks again and again.
+    pub(super) fn patient(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            patient: true,
+        }
     }
 
     async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let mut answer = self.0.execute(request.try_into()?).await?;
-        let mut said = openidconnect::http::Response::builder().status(answer.status());
+        let mut answer = self.client.execute(request.try_into()?).await?;
+        let status = answer.status();
+        let is_busy = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        if self.patient && is_busy {
+            return Err(HttpError::Busy(status));
+        }
+        let mut said = openidconnect::http::Response::builder().status(status);
         if let Some(headers) = said.headers_mut() {
             headers.clone_from(answer.headers());
         }
@@ -85,32 +105,6 @@ impl Http {
             body.extend_from_slice(&part);
         }
         Ok(said.body(body)?)
-    }
-}
-
-/// The same for whoever asks again and again: that the other end, or what stands before it, cannot answer now is no answer.
-#[derive(Clone, Debug)]
-pub(super) struct Again(pub(super) Http);
-
-impl Again {
-    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.0.ask(request).await?;
-        let status = answer.status();
-        let is_busy = status.is_server_error()
-            || status == openidconnect::http::StatusCode::TOO_MANY_REQUESTS;
-        if is_busy {
-            return Err(HttpError::Busy(status));
-        }
-        Ok(answer)
-    }
-}
-
-impl<'c> AsyncHttpClient<'c> for Again {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.ask(request))
     }
 }
 

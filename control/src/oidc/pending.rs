@@ -42,6 +42,13 @@ struct Pending<T> {
     asked: Instant,
 }
 
+impl<T> Pending<T> {
+    fn is_live(&self, silence: Option<Duration>, now: Instant) -> bool {
+        let silent = now.duration_since(self.asked);
+        self.until > now && silence.is_none_or(|silence| silent < silence)
+    }
+}
+
 impl<T> AllPending<T> {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
@@ -101,8 +108,7 @@ impl<T> AllPending<T> {
     fn live(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], Pending<T>>> {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let silence = self.bounds.silence.unwrap_or(Duration::MAX);
-        begun.retain(|_, one| one.until > now && now.duration_since(one.asked) < silence);
+        begun.retain(|_, one| one.is_live(self.bounds.silence, now));
         begun
     }
 }
@@ -155,18 +161,17 @@ mod tests {
 
     #[test]
     fn what_nobody_asks_of_any_more_is_let_go_of() {
-        let silence = Duration::from_millis(200);
-        let all = AllPending::new(Bounds {
-            silence: Some(silence),
-            ..BOUNDS
-        });
-        let (begun, left) = (keep(&all, FROM).unwrap(), keep(&all, FROM).unwrap());
-        std::thread::sleep(silence);
-        let ends = keep(&all, FROM).unwrap();
-        all.tidy();
-        assert!(matches!(all.take(&begun), Err(OidcError::Unknown)));
-        assert!(matches!(all.take(&left), Err(OidcError::Unknown)));
-        assert_eq!(all.end(&ends, |what| Some(*what)).unwrap(), Some(7));
+        let (asked, second) = (Instant::now(), Duration::from_secs(1));
+        let pending = Pending {
+            what: (),
+            from: FROM,
+            until: asked + TIME,
+            asked,
+        };
+        let is_live = |silence, after| pending.is_live(silence, asked + after);
+        assert!(is_live(Some(second), second / 2) && !is_live(Some(second), second));
+        assert!(is_live(None, TIME / 2) && !is_live(None, TIME));
+        assert!(!is_live(Some(Duration::MAX), TIME));
     }
 
     #[test]

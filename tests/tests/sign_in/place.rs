@@ -212,8 +212,7 @@ impl Ran {
 pub(crate) struct Login {
     child: Child,
     err: BufReader<ChildStderr>,
-    /// What it says up to that
-    pub(crate) said: String,
+    said: String,
     /// What is to be opened
     pub(crate) uri: String,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use stayhand_proto::v1::{
     BeginDeviceSignInRequest, PollDeviceSignInRequest, sign_in_service_client::SignInServiceClient,
 };
@@ -10,13 +11,25 @@ use tonic::Code;
 
 use crate::{
     browser::Browser,
-    place::{Login, Place, is_private},
+    place::{Login, Place, Ran, is_private},
 };
 
 /// What the provider calls carol. It has nothing of her name, and its other claims say `root`.
 const SUBJECT: &str = "248289761001";
 
 const WHY: &str = "needs Node and the provider: cargo xtask test runs it";
+
+/// Carol is signed in, and nobody else. Returns what she is told of herself.
+fn carol_is(place: &Place, signed_in: &Ran) -> Value {
+    assert_eq!(signed_in.code, 0, "{signed_in:#?}");
+    assert!(signed_in.err.contains("as carol"), "{signed_in:#?}");
+    let me = place.run(&["whoami", "-o", "json"]).json();
+    assert_eq!(
+        (&me["user"], &me["transport"]),
+        (&"carol".into(), &"oidc".into())
+    );
+    me
+}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node and the provider: cargo xtask test runs it"]
@@ -39,13 +52,7 @@ async fn only_whoever_is_linked_is_signed_in_and_as_nobody_else() {
     let login = Login::begin(&place, &first);
     assert_eq!(browser.open(&login.uri).await, 200);
     let signed_in = login.end();
-    assert_eq!(signed_in.code, 0, "{signed_in:#?}");
-    assert!(signed_in.err.contains("as carol"), "{signed_in:#?}");
-    let me = place.run(&["whoami", "-o", "json"]).json();
-    assert_eq!(
-        (&me["user"], &me["transport"]),
-        (&"carol".into(), &"oidc".into())
-    );
+    let me = carol_is(&place, &signed_in);
     assert_eq!(me["operator"], true);
     let profile = place.at(".config/stayhand/session.toml");
     assert!(is_private(&profile));
@@ -263,13 +270,7 @@ async fn without_a_browser_a_code_signs_in_only_where_that_is_turned_on() {
         .await;
     assert!(page.contains("Sign-in Success"), "{page}");
     let signed_in = login.end();
-    assert_eq!(signed_in.code, 0, "{signed_in:#?}");
-    assert!(signed_in.err.contains("as carol"), "{signed_in:#?}");
-    let me = place.run(&["whoami", "-o", "json"]).json();
-    assert_eq!(
-        (&me["user"], &me["transport"]),
-        (&"carol".into(), &"oidc".into())
-    );
+    carol_is(&place, &signed_in);
     assert!(is_private(&place.at(".config/stayhand/session.toml")));
     let events = place.local(&["events", "tail", "--last", "50", "-o", "jsonl"]);
     let of = |line: &&str| line.contains("session.opened");

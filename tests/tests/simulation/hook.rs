@@ -63,10 +63,7 @@ impl Machine {
         match decision.verdict {
             verdict::HELD => self.held(&mut kernel, &process, &decision, &now, &mut outcome),
             verdict::ALLOWED => self.allowed(&mut kernel, &process, &decision, &now, &mut outcome),
-            _ => {
-                let said = (EventClass::B, Verdict::Denied, decision.reason);
-                self.record(&mut kernel, &process, &decision, said, 0, &now);
-            }
+            _ => self.denied(&mut kernel, &process, &decision, decision.reason, &now),
         }
         if let Some(process) = kernel.processes.get_mut(&cookie)
             && process.call == Call::Restarting
@@ -186,16 +183,12 @@ impl Machine {
         }
         if self.would_wait_for_nobody(kernel, decision, now) {
             outcome.reason = reason::NO_AGENT;
-            let said = (EventClass::B, Verdict::Denied, reason::NO_AGENT);
-            self.record(kernel, process, decision, said, 0, now);
-            return;
+            return self.denied(kernel, process, decision, reason::NO_AGENT, now);
         }
         let own = kernel.holds.values().filter(|one| one.auid == process.auid);
         if own.count() >= HOLDS_PER_SUBJECT_MAX {
             outcome.reason = reason::HOLD_QUOTA;
-            let said = (EventClass::B, Verdict::Denied, reason::HOLD_QUOTA);
-            self.record(kernel, process, decision, said, 0, now);
-            return;
+            return self.denied(kernel, process, decision, reason::HOLD_QUOTA, now);
         }
         let hold = self.random.lock().unwrap().random::<u64>() | 1;
         let entry = HoldEntry {
@@ -230,6 +223,19 @@ impl Machine {
             && self.mutant != Some(Mutant::KernelWaitsForNobody)
     }
 
+    /// A denial needs no room for its record.
+    fn denied(
+        &self,
+        kernel: &mut Kernel,
+        process: &Process,
+        decision: &Decision,
+        reason: u32,
+        now: &Now,
+    ) {
+        let said = (EventClass::B, Verdict::Denied, reason);
+        self.record(kernel, process, decision, said, 0, now);
+    }
+
     fn heard_ns(&self, kernel: &Kernel) -> u64 {
         match self.mutant {
             Some(Mutant::KernelIsImpatient) => {
@@ -239,7 +245,7 @@ impl Machine {
         }
     }
 
-    /// The same.
+    /// As `agent-ebpf/src/hold.rs` has it.
     fn reenter(
         &self,
         kernel: &mut Kernel,

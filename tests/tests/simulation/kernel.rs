@@ -194,7 +194,8 @@ impl Machine {
         self.now().boot_ns - self.kernel().proven[0]
     }
 
-    /// Whether the newest proof is no older than that, by both clocks.
+    /// Whether the newest proof is no older than that, by both clocks. Not by what kernels ask (`pulse::is_fresh`): one that takes nothing
+    /// for fresh is to be noticed.
     pub(crate) fn was_proven_within(&self, span: DurationMs) -> bool {
         let (now, proven, span_ns) = (self.now(), self.kernel().proven, span.0 * MS);
         let [boot_ns, tai_ns] = proven.map(|at| at.saturating_add(span_ns));
